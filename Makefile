@@ -1,0 +1,68 @@
+# Every target sets up what it needs by itself: .venv, torch, then the rest as constraints.txt pins it.
+#
+# Settings, all optional:
+#   PYTHON=python3.12   the interpreter (3.11 or newer) that makes the environment
+#   VENV=path           another environment than .venv; one that exists (venv, conda, any prefix with bin/python)
+#                       is used as it is and keeps the torch that it has
+#   TORCH=torch==2.13.0 the torch to install where there is none: an exact version, pip options may follow it.
+#                       To change the torch of .venv, remove .venv first.
+#   ARGS="..."          more arguments for `make run` (Hydra overrides), `make test` and `make test-all` (pytest)
+#   MODEL= DATA=        what `make run` trains, and on what
+PYTHON ?= python3
+VENV ?= .venv
+TORCH ?= torch==2.13.0
+MODEL = transformer
+DATA = L5
+ARGS =
+
+python = $(VENV)/bin/python
+pip = $(python) -m pip --disable-pip-version-check
+stamp = $(VENV)/.seqlab
+
+.PHONY: help setup run test test-all check bench
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*  ## /\1: /p' Makefile
+
+setup: $(stamp)-dev  ## everything that the other targets need
+
+run: $(stamp)-run  ## the main job: make run ARGS="seed=2 trainer.max_steps=200"
+	$(python) run.py model=$(MODEL) data=$(DATA) $(ARGS)
+
+# Idle OpenMP threads sleep: many small operations in a few processes run faster on few cores.
+test test-all bench: export OMP_WAIT_POLICY = PASSIVE
+
+test: $(stamp)-test  ## the tests, slow ones left out
+	$(python) -m pytest $(ARGS)
+
+test-all: $(stamp)-test  ## every test
+	$(python) -m pytest -m "" $(ARGS)
+
+check: $(stamp)-dev  ## lint, format, types, who imports whom
+	$(python) -m ruff check
+	$(python) -m ruff format --check
+	$(python) -m pyright --pythonpath $(python)
+	$(VENV)/bin/lint-imports --no-logo
+
+bench: $(stamp)-run  ## the benchmarks: a table of ratios each
+	@set -e; for script in $(sort $(wildcard benchmarks/[!_]*.py)); do \
+		echo "== $$script"; PYTHONPATH=. $(python) $$script; done
+
+$(python):
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("SeqLab needs Python 3.11 or newer: say PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+
+# One stamp for each set of packages (run < test < dev), so that nothing is installed twice.
+stamps_run = $(stamp)-run
+stamps_test = $(stamps_run) $(stamp)-test
+stamps_dev = $(stamps_test) $(stamp)-dev
+
+$(stamps_dev): $(stamp)-%: pyproject.toml constraints.txt | $(python)
+	$(pip) show --quiet torch 2>/dev/null || $(pip) install --constraint constraints.txt $(TORCH)
+	@$(python) -c 'from importlib.metadata import version; print("torch==" + version("torch"))' >$(stamp)-torch.txt
+	$(pip) install --quiet --constraint constraints.txt setuptools
+	$(pip) install --quiet --constraint constraints.txt --constraint $(stamp)-torch.txt --no-build-isolation \
+		--editable '.$(if $(filter-out run,$*),[$*])'
+	@touch $(stamps_$*)

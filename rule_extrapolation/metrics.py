@@ -1,0 +1,122 @@
+"""Which rules completions satisfy, counted."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+from torchmetrics import Metric
+
+from rule_extrapolation.grammars import Grammar
+from rule_extrapolation.prompts import Prompt
+from rule_extrapolation.rules import EOS, PAD
+from seqlab.decode import Decoded
+from seqlab.share import Share
+
+NAMES = ("rule_1", "rule_2", "rule_2_completion", "rule_1_and_rule_2_completion", "grammatical", "finished")
+
+
+def after(strings: Tensor, starts: Tensor) -> Tensor:
+    """The part of each row from starts[b] on, (batch, time), filled up with EOS."""
+    place = torch.arange(strings.shape[1], device=strings.device) + starts[:, None]
+    inside = place < strings.shape[1]
+    return strings.gather(1, place.clamp(max=strings.shape[1] - 1)).where(inside, EOS)
+
+
+def judge(grammar: Grammar, strings: Tensor, finished: Tensor, prompt_lengths: Tensor) -> Tensor:
+    """What holds for each string, (batch, 6) bool in the order of NAMES.
+
+    Args:
+        grammar: the language.
+        strings: (batch, time) ids after SOS: prompt, completion, and EOS where there is one. An unfinished string is
+            judged as it stands.
+        finished: (batch,) whether EOS was written.
+        prompt_lengths: (batch,) symbols in the prompt, without SOS.
+    """
+    starts = prompt_lengths
+    if grammar.completion_start is not None:
+        starts = starts.clamp(max=grammar.completion_start)
+    rule_1, rule_2 = grammar.rule_1(strings), grammar.rule_2(strings)
+    completion = grammar.rule_2_completion(after(strings, starts))
+    return torch.stack([rule_1, rule_2, completion, rule_1 & completion, rule_1 & rule_2, finished], dim=1)
+
+
+class RuleShares(Metric):
+    """The share of completions that satisfy each rule, over all prompts and over those that finished.
+
+    Usable by itself: `metric.update(strings, finished, prompt_lengths)` with the arguments of `judge`, then
+    `metric.compute()` gives {name: Share}, those over finished completions under "finished_only/".
+    """
+
+    full_state_update = False
+    satisfied: Tensor
+    satisfied_finished: Tensor
+    count: Tensor
+    count_finished: Tensor
+
+    def __init__(self, grammar: Grammar):
+        super().__init__()
+        self.grammar = grammar
+        for name, size in (("satisfied", 6), ("satisfied_finished", 6), ("count", 1), ("count_finished", 1)):
+            self.add_state(name, torch.zeros(size, dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, strings: Tensor, finished: Tensor, prompt_lengths: Tensor) -> None:
+        """Count a batch."""
+        holds = judge(self.grammar, strings, finished, prompt_lengths)
+        self.satisfied += holds.sum(0)
+        self.satisfied_finished += (holds & finished[:, None]).sum(0)
+        self.count += len(strings)
+        self.count_finished += finished.sum()
+
+    def compute(self) -> dict[str, Share]:
+        """{name: Share} over all prompts, {"finished_only/name": Share} over those that finished."""
+        shares = _shares("", self.satisfied, self.count)
+        return shares | _shares("finished_only/", self.satisfied_finished, self.count_finished)
+
+
+def _shares(prefix: str, hits: Tensor, count: Tensor) -> dict[str, Share]:
+    return {prefix + name: Share(int(hit), int(count)) for name, hit in zip(NAMES, hits, strict=True)}
+
+
+def named(group: str, shares: dict[str, Share]) -> dict[str, Share]:
+    """The shares of a set of prompts under their logged names: group/rule_1, group_finished/rule_1, ..."""
+    names = {name: f"{group}/{name}" for name in NAMES}
+    names |= {f"finished_only/{name}": f"{group}_finished/{name}" for name in NAMES}
+    return {names[name]: share for name, share in shares.items()}
+
+
+def rule_results(
+    grammar: Grammar, prompts: dict[str, list[Prompt]], stage: str, decoded: Decoded, repeats: int = 1
+) -> dict[str, Share]:
+    """The shares of each set of prompts under their logged names: stage/ood/rule_1, stage/ood_finished/rule_1 ...
+
+    Args:
+        grammar: the language.
+        prompts: {"id": [...], "ood": [...], "sos": [...]}.
+        stage: the first part of the names.
+        decoded: completions of all prompts in this order, each prompt `repeats` times in a row.
+    """
+    results: dict[str, Share] = {}
+    row = 0
+    for group, members in prompts.items():
+        lengths = torch.tensor([len(prompt) for prompt in members for _ in range(repeats)], dtype=torch.long)
+        rows = slice(row, row + len(lengths))
+        metric = RuleShares(grammar)
+        metric.update(decoded.tokens[rows, 1:].cpu(), decoded.finished[rows].cpu(), lengths)
+        results |= named(f"{stage}/{group}", metric.compute())
+        row = rows.stop
+    return results
+
+
+def token_loss(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, int]:
+    """Mean cross-entropy in nats and share of correct next tokens over real targets, and how many there are.
+
+    EOS is a target, PAD is none: a loss with PAD in it can be driven down by learning to write PAD.
+
+    Args:
+        logits: (batch, time, vocabulary).
+        targets: (batch, time) ids.
+    """
+    real = targets != PAD
+    loss = cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=PAD)
+    correct = ((logits.argmax(-1) == targets) & real).sum()
+    count = int(real.sum())
+    return loss, correct / count, count

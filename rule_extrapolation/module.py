@@ -1,0 +1,158 @@
+"""Training on a formal language, and which of its rules the completions satisfy."""
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+import torch
+from annotated_types import Ge
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torchmetrics import MeanMetric
+
+from rule_extrapolation.comparison import compare
+from rule_extrapolation.datamodule import GrammarDataModule
+from rule_extrapolation.metrics import NAMES, judge, rule_results, token_loss
+from rule_extrapolation.prompts import framed
+from rule_extrapolation.rules import EOS, PAD
+from seqlab.decode import Decoded, greedy
+from seqlab.lit.module import Module, Results
+from seqlab.model import SequenceModel
+from seqlab.schedule import Schedule
+from seqlab.share import Share
+
+
+class RuleExtrapolation(Module):
+    """Next-token prediction on strings of a language; greedy completions of its ID, OOD and empty prompts.
+
+    Args:
+        model: a token model.
+        datamodule: the language's strings and prompts.
+        optimizer, schedule, seed: as in seqlab.lit.module.Module.
+        eval_max_length: the most symbols in prompt and completion together at evaluation (None: data.max_length).
+
+    Raises:
+        ValueError: when a prompt does not fit eval_max_length, or the model cannot read so many steps.
+    """
+
+    data: GrammarDataModule
+    model: SequenceModel
+
+    def __init__(
+        self,
+        *,
+        model: nn.Module,
+        datamodule: GrammarDataModule,
+        optimizer: Callable[[nn.Module], Optimizer],
+        schedule: Schedule,
+        seed: int,
+        eval_max_length: Annotated[int, Ge(1)] | None = None,
+    ):
+        super().__init__(model=model, datamodule=datamodule, optimizer=optimizer, schedule=schedule, seed=seed)
+        self.grammar = datamodule.grammar
+        self.max_length = datamodule.max_length if eval_max_length is None else eval_max_length
+        self.prompts = datamodule.prompts._asdict()  # id, ood, sos
+        longest = max(len(prompt) for prompts in self.prompts.values() for prompt in prompts)
+        if longest > self.max_length:
+            raise ValueError(f"eval.max_length={self.max_length} must be at least {longest}, the longest prompt")
+        self.model.init_state(1, self.max_length + 1)  # refuses here what the model cannot read
+        self.val_loss, self.val_accuracy = MeanMetric(), MeanMetric()
+
+    def title(self) -> str:
+        grammar = self.grammar
+        numbers = " ".join(
+            filter(None, [grammar.label, f"({grammar.paper} in the paper)" if grammar.paper else "(not in the paper)"])
+        )
+        kept = {
+            "held_out": "train, validation and test share no string",
+            "shared": "train, validation and test share all strings: the language has one a length",
+        }
+        return f"{grammar.name}, {numbers}, {grammar.language_class}; {kept[self.data.split]}"
+
+    def loss(self, batch: Tensor) -> Tensor:
+        """Cross-entropy over real targets: EOS counts, PAD does not."""
+        return token_loss(self.model(batch[:, :-1]), batch[:, 1:])[0]
+
+    def _evaluation_step(self, batch: Tensor) -> None:
+        loss, accuracy, count = token_loss(self.model(batch[:, :-1]), batch[:, 1:])
+        self.val_loss.update(loss, count)
+        self.val_accuracy.update(accuracy, count)
+
+    def _evaluation_results(self, stage: str) -> dict[str, Share | float]:
+        results: dict[str, Share | float] = {
+            f"{stage}/loss": float(self.val_loss.compute()),
+            f"{stage}/accuracy": float(self.val_accuracy.compute()),
+        }
+        self.val_loss.reset()
+        self.val_accuracy.reset()
+        return results | rule_results(self.grammar, self.prompts, stage, self.complete())
+
+    def validation_step(self, batch: Tensor, batch_idx: int) -> None:
+        self._evaluation_step(batch)
+
+    def on_validation_epoch_end(self) -> None:
+        self.log_results(self._evaluation_results("val"))
+
+    def test_step(self, batch: Tensor, batch_idx: int) -> None:
+        self._evaluation_step(batch)
+
+    def on_test_epoch_end(self) -> None:
+        self.results = self._evaluation_results("test")
+
+    def complete(self) -> Decoded:
+        """Greedy completions of all prompts: ID, then OOD, then the empty one."""
+        tokens, lengths = framed([prompt for prompts in self.prompts.values() for prompt in prompts])
+        return greedy(self.model, tokens.to(self.device), lengths.to(self.device), max_length=self.max_length + 1)
+
+    def baselines(self) -> Mapping[str, Results]:
+        """Chance, and four baselines through the same decoding and metrics; loss and accuracy where they have them."""
+        return compare(self.data, self.prompts, self.max_length, self.seed)
+
+    def examples(self) -> list[dict[str, Any]]:
+        """Every prompt with its completion and the rules that hold."""
+        decoded = self.complete()
+        records = []
+        row = 0
+        for group, prompts in self.prompts.items():
+            for prompt in prompts:
+                records.append({"set": group} | self._record(decoded, row, len(prompt)))
+                row += 1
+        return records
+
+    def _record(self, decoded: Decoded, row: int, prompt_length: int) -> dict[str, Any]:
+        string = decoded.tokens[row : row + 1, 1:]
+        finished = decoded.finished[row : row + 1]
+        holds = judge(self.grammar, string, finished, torch.tensor([prompt_length], device=string.device))[0]
+        symbols = [token for token in string[0].tolist() if token not in (EOS, PAD)]
+        return {
+            "prompt": self.grammar.text(symbols[:prompt_length]),
+            "completion": self.grammar.text(symbols[prompt_length:]),
+        } | {name: bool(value) for name, value in zip(NAMES, holds, strict=True)}
+
+    def parse_prompt(self, text: str) -> tuple[int, ...]:
+        """Symbols of the language, with or without blanks.
+
+        Raises:
+            ValueError: for a symbol that the language does not have, or a prompt beyond max_length.
+        """
+        prompt = tuple(self.grammar.parse(text))
+        if len(prompt) > self.max_length:
+            raise ValueError(f"the prompt has {len(prompt)} symbols, at most {self.max_length} are allowed")
+        return prompt
+
+    def describe(self, prompt: tuple[int, ...]) -> str:
+        """The greedy completion of a prompt, and which rules the result satisfies."""
+        tokens, lengths = framed([prompt])
+        decoded = greedy(self.model, tokens.to(self.device), lengths.to(self.device), max_length=self.max_length + 1)
+        record = self._record(decoded, 0, len(prompt))
+        answer = {True: "yes", False: "no"}
+        ending = "" if record["finished"] else f" (not finished within {self.max_length} symbols)"
+        return "\n".join(
+            [
+                f"prompt      {record['prompt'] or '(empty)'}",
+                f"completion  {record['completion'] or '(ends at once)'}{ending}",
+                f"rule 1      {answer[record['rule_1']]}: {self.grammar.rule_1_description}",
+                f"rule 2      {answer[record['rule_2']]}: {self.grammar.rule_2_description}",
+                f"completion alone in the order or matching of rule 2: {answer[record['rule_2_completion']]}",
+                f"in the language: {answer[record['grammatical']]}",
+            ]
+        )

@@ -1,0 +1,269 @@
+"""Rules over strings of token ids. Each rule has two faces, which the tests prove equal:
+
+- a predicate over a batch, `rule(strings)`: (batch, time) ids -> (batch,) bool, on any device, no loop over strings;
+- an automaton, `start`, `step`, `accepts`: for the searches (which prompts can still be completed, and how) and for
+  exact chance levels.
+
+A rule looks at the tokens before the first EOS; a row without EOS is a string as a whole. A string with SOS or PAD
+among them satisfies no rule. A rule about some tokens says nothing of the others, unless its docstring does.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+SOS, EOS, PAD = 0, 1, 2
+FIRST_SYMBOL = 3  # content symbols have the ids from here on
+
+State = Any  # hashable; each rule has its own
+
+
+class Rule(ABC):
+    """A property of strings that a left-to-right automaton decides.
+
+    A subclass writes `holds` (strings without SOS and PAD, and only EOS from the first EOS on), `start`, `move`
+    and `accepts`; rules are frozen dataclasses, so they can be compared and be keys.
+    """
+
+    start: State
+
+    def __call__(self, strings: Tensor) -> Tensor:
+        """Which strings satisfy the rule: (batch, time) int64 -> (batch,) bool."""
+        ended = (strings == EOS).cumsum(1) > 0
+        content = strings.masked_fill(ended, EOS)
+        return every((content != SOS) & (content != PAD)) & self.holds(content)
+
+    def step(self, state: State, token: int) -> State | None:
+        """The state after one more token; None if no continuation can satisfy the rule any more."""
+        return None if token in (SOS, PAD) else self.move(state, token)
+
+    @abstractmethod
+    def holds(self, content: Tensor) -> Tensor:
+        """The predicate for strings (batch, time) that have no SOS or PAD and are filled up with EOS: (batch,) bool."""
+
+    @abstractmethod
+    def move(self, state: State, token: int) -> State | None:
+        """`step` for a token that is a content symbol."""
+
+    @abstractmethod
+    def accepts(self, state: State) -> bool:
+        """Whether the string that led to `state` satisfies the rule as it stands."""
+
+    def needs(self, state: State) -> int:
+        """A lower bound on the number of symbols before the rule can accept; the same for states of one lump."""
+        return 0
+
+    def lump(self, state: State) -> Hashable:
+        """A key that states share only if, all next tokens being equally likely, they succeed equally often.
+
+        This must hold for each number of tokens to come, also together with rules whose state depends only on how
+        often each token occurred. It makes the exact chance levels of rules with a stack affordable.
+        """
+        return state
+
+
+@dataclass(frozen=True)
+class Anything(Rule):
+    """Every string: the second rule of a language that has but one."""
+
+    start = ()
+
+    def holds(self, content: Tensor) -> Tensor:
+        return torch.ones(len(content), dtype=torch.bool, device=content.device)
+
+    def move(self, state: State, token: int) -> State | None:
+        return state
+
+    def accepts(self, state: State) -> bool:
+        return True
+
+
+@dataclass(frozen=True)
+class All(Rule):
+    """Every one of several rules; the state is the tuple of theirs."""
+
+    rules: tuple[Rule, ...]
+
+    @property
+    def start(self) -> State:
+        return tuple(rule.start for rule in self.rules)
+
+    def holds(self, content: Tensor) -> Tensor:
+        return torch.stack([rule.holds(content) for rule in self.rules]).all(0)
+
+    def move(self, state: State, token: int) -> State | None:
+        states = tuple(rule.step(part, token) for rule, part in zip(self.rules, state, strict=True))
+        return None if None in states else states
+
+    def accepts(self, state: State) -> bool:
+        return all(rule.accepts(part) for rule, part in zip(self.rules, state, strict=True))
+
+    def needs(self, state: State) -> int:
+        return max(rule.needs(part) for rule, part in zip(self.rules, state, strict=True))
+
+    def lump(self, state: State) -> Hashable:
+        return tuple(rule.lump(part) for rule, part in zip(self.rules, state, strict=True))
+
+
+@dataclass(frozen=True)
+class Even(Rule):
+    """The token occurs an even number of times (none is even)."""
+
+    token: int
+    start = 0
+
+    def holds(self, content: Tensor) -> Tensor:
+        return num_of(content, self.token) % 2 == 0
+
+    def move(self, state: State, token: int) -> State | None:
+        return 1 - state if token == self.token else state
+
+    def accepts(self, state: State) -> bool:
+        return state == 0
+
+
+@dataclass(frozen=True)
+class StartsWith(Rule):
+    """The string is not empty and its first token is this one."""
+
+    token: int
+    start = False
+
+    def holds(self, content: Tensor) -> Tensor:
+        return (content[:, :1] == self.token).any(1)
+
+    def move(self, state: State, token: int) -> State | None:
+        return True if state or token == self.token else None
+
+    def accepts(self, state: State) -> bool:
+        return state
+
+
+@dataclass(frozen=True)
+class EqualCounts(Rule):
+    """The tokens occur equally often, in any order. The state is how often more than the rarest each occurred."""
+
+    tokens: tuple[int, ...]
+
+    @property
+    def start(self) -> State:
+        return (0,) * len(self.tokens)
+
+    def holds(self, content: Tensor) -> Tensor:
+        counts = torch.stack([num_of(content, token) for token in self.tokens])
+        return (counts == counts[0]).all(0)
+
+    def move(self, state: State, token: int) -> State | None:
+        counts = tuple(count + (token == own) for count, own in zip(state, self.tokens, strict=True))
+        return tuple(count - min(counts) for count in counts)
+
+    def accepts(self, state: State) -> bool:
+        return not any(state)
+
+    def needs(self, state: State) -> int:
+        return len(state) * max(state) - sum(state)
+
+
+@dataclass(frozen=True)
+class TwiceAsMany(Rule):
+    """`token` occurs exactly twice as often as `than`. The state is how many are too many (or, negative, too few)."""
+
+    token: int
+    than: int
+    start = 0
+
+    def holds(self, content: Tensor) -> Tensor:
+        return num_of(content, self.token) == 2 * num_of(content, self.than)
+
+    def move(self, state: State, token: int) -> State | None:
+        return state + (token == self.token) - 2 * (token == self.than)
+
+    def accepts(self, state: State) -> bool:
+        return state == 0
+
+
+@dataclass(frozen=True)
+class Ordered(Rule):
+    """Blocks of the tokens in this order and nothing else: all of tokens[0] before all of tokens[1], and so on.
+
+    Blocks may be empty; with `needs_first` the first may not. The state is the block that the string is in, -1
+    before a first token that is needed.
+    """
+
+    tokens: tuple[int, ...]
+    needs_first: bool = False
+
+    @property
+    def start(self) -> State:
+        return -1 if self.needs_first else 0
+
+    def holds(self, content: Tensor) -> Tensor:
+        block = torch.full_like(content, -1).masked_fill_(content == EOS, len(self.tokens))
+        for rank, token in enumerate(self.tokens):
+            block.masked_fill_(content == token, rank)
+        in_order = every(block >= 0) & every(block[:, 1:] >= block[:, :-1])
+        return in_order & (block[:, :1] == 0).any(1) if self.needs_first else in_order
+
+    def move(self, state: State, token: int) -> State | None:
+        if token not in self.tokens:
+            return None
+        block = self.tokens.index(token)
+        possible = block == 0 if state < 0 else block >= state
+        return block if possible else None
+
+    def accepts(self, state: State) -> bool:
+        return state >= 0
+
+
+@dataclass(frozen=True)
+class Enclosed(Rule):
+    """One block of `inner` with `outer` before and after it, equally many (if `equally`), and nothing else.
+
+    Without an `inner` that is an even number of `outer`. The state is (blocks passed, how many `outer` are open):
+    (0, i) before, (1, i) within and (2, i) after the inner block; i stays 0 where the numbers do not matter.
+    """
+
+    outer: int
+    inner: int
+    equally: bool = True
+    start = (0, 0)
+
+    def holds(self, content: Tensor) -> Tensor:
+        is_outer, is_inner = content == self.outer, content == self.inner
+        one_block = (is_inner[:, 1:] & ~is_inner[:, :-1]).sum(1) + is_inner[:, :1].sum(1) <= 1
+        fits = one_block & every(is_outer | is_inner | (content == EOS))
+        if not self.equally:
+            return fits
+        num_outer = is_outer.sum(1)
+        num_before = (is_outer & (is_inner.cumsum(1) == 0)).sum(1)
+        return fits & torch.where(is_inner.any(1), 2 * num_before == num_outer, num_outer % 2 == 0)
+
+    def move(self, state: State, token: int) -> State | None:
+        passed, num_open = state
+        if token == self.inner:
+            return (1, num_open) if passed < 2 else None
+        if token != self.outer:
+            return None
+        if not self.equally:
+            return (0 if passed == 0 else 2), 0
+        if passed == 0:
+            return 0, num_open + 1
+        return (2, num_open - 1) if num_open > 0 else None
+
+    def accepts(self, state: State) -> bool:
+        passed, num_open = state
+        return num_open % 2 == 0 if passed == 0 else num_open == 0
+
+
+def num_of(content: Tensor, token: int) -> Tensor:
+    """How often the token occurs in each row: (batch, time) -> (batch,)."""
+    return (content == token).sum(1)
+
+
+def every(mask: Tensor) -> Tensor:
+    """mask.all(1), (batch, time) -> (batch,); on the CPU summing bools is several times faster than all()."""
+    return mask.sum(1) == mask.shape[1]

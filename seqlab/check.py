@@ -1,0 +1,98 @@
+"""Checks a configuration against the annotations of what it will construct, before anything runs.
+
+A node with `_target_` is held against the signature of that class or function: unknown keys, types, Literals and
+`typing.Annotated` ranges. So a new model declares its options once, in its constructor.
+"""
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any, get_type_hints
+
+from hydra.utils import get_object
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from seqlab.errors import InputError
+
+# A configuration may come from a stranger's checkpoint: it constructs what lives here and nothing else.
+ALLOWED_PACKAGES = ("seqlab", "rule_extrapolation")
+ALLOWED_OBJECTS = ("lightning.pytorch.loggers.CSVLogger", "lightning.pytorch.loggers.TensorBoardLogger")
+
+
+def check(config: dict[str, Any], root: Callable[..., Any]) -> None:
+    """Check a resolved configuration.
+
+    Args:
+        config: plain dicts, lists and scalars.
+        root: a callable whose annotated parameters are the top-level keys.
+
+    Raises:
+        InputError: names the key, its value and what is allowed.
+    """
+    _check_arguments(root, config, path="")
+
+
+def nearest(word: str, choices: Iterable[str]) -> str:
+    """The choices for a user who typed `word`, the likeliest first.
+
+    >>> nearest("transfromer", ["lstm", "transformer"])
+    'did you mean transformer? (allowed: lstm, transformer)'
+    """
+    choices = sorted(choices)
+    close = difflib.get_close_matches(word, choices, n=1)
+    allowed = f"allowed: {', '.join(choices)}"
+    return f"did you mean {close[0]}? ({allowed})" if close else allowed
+
+
+def _check_node(node: Any, path: str) -> None:
+    if isinstance(node, list):
+        for index, item in enumerate(node):
+            _check_node(item, f"{path}[{index}]")
+    elif isinstance(node, dict) and "_target_" in node:
+        _check_arguments(_target(node["_target_"], path), node, path)
+    elif isinstance(node, dict):
+        for key, value in node.items():
+            _check_node(value, f"{path}.{key}".lstrip("."))
+
+
+def _target(name: Any, path: str) -> Callable[..., Any]:
+    allowed = isinstance(name, str) and (name.split(".")[0] in ALLOWED_PACKAGES or name in ALLOWED_OBJECTS)
+    if not allowed:
+        choices = ", ".join([*(f"{package}.*" for package in ALLOWED_PACKAGES), *ALLOWED_OBJECTS])
+        raise InputError(f"{path}._target_={name} is not allowed (allowed: {choices})")
+    try:
+        return get_object(name)
+    except Exception as error:  # an import can fail in any way; the user needs the name and the reason
+        raise InputError(f"{path}._target_={name} cannot be loaded: {error}") from error
+
+
+def _check_arguments(target: Callable[..., Any], node: dict[str, Any], path: str) -> None:
+    parameters = inspect.signature(target).parameters
+    hints = get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
+    for key, value in node.items():
+        name = f"{path}.{key}".lstrip(".")
+        if key in ("_target_", "_partial_"):
+            continue
+        if key not in parameters:
+            raise InputError(f"{name}: no such key; {nearest(key, parameters)}")
+        if isinstance(value, dict | list) and _has_target(value):
+            _check_node(value, name)
+        elif key in hints:
+            _check_value(hints[key], value, name)
+
+
+def _has_target(value: Any) -> bool:
+    if isinstance(value, dict):
+        return "_target_" in value or any(_has_target(item) for item in value.values())
+    return isinstance(value, list) and any(_has_target(item) for item in value)
+
+
+def _check_value(annotation: Any, value: Any, name: str) -> None:
+    try:
+        # YAML has lists where annotations say tuple; everything else is taken as it stands ("8" is no integer)
+        strict_value = tuple(value) if isinstance(value, list) else value
+        config = ConfigDict(strict=True, arbitrary_types_allowed=True)
+        TypeAdapter(annotation, config=config).validate_python(strict_value)
+    except ValidationError as error:
+        reasons = sorted({problem["msg"][0].lower() + problem["msg"][1:] for problem in error.errors()})
+        raise InputError(f"{name}={value}: {' or '.join(reasons)}") from error

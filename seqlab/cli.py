@@ -1,0 +1,61 @@
+"""One line and an exit code for every way in which a command can end badly.
+
+Exit codes: 0 done, 1 the run failed, 2 bad input, 3 a sweep in which jobs failed, 130 Ctrl-C, 143 SIGTERM.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from omegaconf.errors import OmegaConfBaseException
+
+from seqlab.check import nearest
+from seqlab.errors import InputError, Interrupted, NonFiniteError
+
+
+class Ending(NamedTuple):
+    """What to tell the user, and the exit code."""
+
+    message: str
+    code: int
+
+
+def ending(error: BaseException, conf: Path | None = None) -> Ending | None:
+    """How a command ends that raised `error`; None for a crash, whose traceback is what helps.
+
+    Args:
+        error: what was raised.
+        conf: the folder of the configuration groups, for naming those that exist.
+    """
+    if isinstance(error, Interrupted):
+        return Ending(f"interrupted: {error}", 128 + error.signum)
+    if isinstance(error, NonFiniteError):
+        return Ending(f"stopped: {error}; the last good checkpoint is kept", 1)
+    if isinstance(error, InputError):
+        return Ending(f"error: {_one_line(error)}", 2)
+    if isinstance(error, OSError) and error.filename is not None:
+        return Ending(f"error: {error.filename}: {error.strerror}", 2)
+    if isinstance(error, MissingConfigException) and error.options is not None:
+        group, _, choice = (error.missing_cfg_file or "").rpartition("/")
+        return Ending(f"error: {group}={choice}: no such choice; {nearest(choice, error.options)}", 2)
+    if isinstance(error, ConfigCompositionException | HydraException | OmegaConfBaseException):
+        return Ending(f"error: {_composition(error, conf)}", 2)
+    return None
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+def _composition(error: BaseException, conf: Path | None) -> str:
+    """Hydra's message on one line, with the keys that exist where one did not."""
+    cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
+    parent = getattr(cause, "parent_node", None)
+    key = getattr(cause, "key", None)
+    if parent is not None and key is not None:
+        return f"{cause.full_key or key}: no such key; {nearest(str(key), map(str, parent))}"  # type: ignore[union-attr]
+    text = _one_line(error)
+    if conf is not None and "No match in the defaults list" in text:
+        group = text.split("'")[1]
+        return f"{group}: no such group; {nearest(group, (path.name for path in conf.iterdir() if path.is_dir()))}"
+    return text

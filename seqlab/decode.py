@@ -1,0 +1,109 @@
+"""Greedy decoding and sampling on any token model, batched, with state, stopping when every row has ended.
+
+Prompts may have different lengths: what all rows share is read in one parallel chunk, and a row that is still inside
+its own prompt is forced to take the prompt's token. So padding never enters a state.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from seqlab.model import SequenceModel
+
+Choose = Callable[[Tensor], Tensor]  # logits (batch, vocabulary) -> ids (batch,)
+
+
+class Decoded(NamedTuple):
+    """Prompts and what follows them.
+
+    tokens: (batch, max_length) prompt, completion, EOS where it fits, then PAD.
+    finished: (batch,) bool, whether the row ended with EOS. A row that fills all max_length places is finished when
+        the model would write EOS next.
+    """
+
+    tokens: Tensor
+    finished: Tensor
+
+
+def greedy(model: SequenceModel, prompts: Tensor, lengths: Tensor, *, max_length: int) -> Decoded:
+    """Complete prompts with the most probable token at each step. See `decode` for the arguments."""
+    return decode(model, prompts, lengths, max_length=max_length, choose=lambda logits: logits.argmax(dim=-1))
+
+
+def sample(
+    model: SequenceModel,
+    prompts: Tensor,
+    lengths: Tensor,
+    *,
+    max_length: int,
+    generator: torch.Generator,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+) -> Decoded:
+    """Complete prompts by drawing from softmax(logits / temperature) over the VOCABULARY. See `decode`.
+
+    Args:
+        generator: the source of randomness, on the model's device.
+        temperature: above 0; below 1 sharpens.
+        top_k: draw among the k most probable tokens only.
+
+    Raises:
+        ValueError: for a temperature of 0 or less (greedy is a function of its own), or top_k below 1.
+    """
+    if temperature <= 0:
+        raise ValueError(f"temperature={temperature} must be above 0 (use greedy for the most probable token)")
+    if top_k is not None and top_k < 1:
+        raise ValueError(f"top_k={top_k} must be at least 1")
+
+    def choose(logits: Tensor) -> Tensor:
+        if top_k is not None:
+            threshold = logits.topk(min(top_k, logits.shape[-1]), dim=-1).values[:, -1:]
+            logits = logits.masked_fill(logits < threshold, -torch.inf)
+        probabilities = torch.softmax(logits.float() / temperature, dim=-1)
+        return torch.multinomial(probabilities, 1, generator=generator).squeeze(1)
+
+    return decode(model, prompts, lengths, max_length=max_length, choose=choose)
+
+
+@torch.inference_mode()
+def decode(model: SequenceModel, prompts: Tensor, lengths: Tensor, *, max_length: int, choose: Choose) -> Decoded:
+    """Complete prompts, token by token.
+
+    Args:
+        model: any token model whose Spec names eos and pad; it is put into evaluation mode for the while.
+        prompts: (batch, width) ids, starting with SOS; row b counts up to lengths[b], the rest is ignored.
+        lengths: (batch,) prompt lengths, 1 .. min(width, max_length).
+        max_length: the most tokens in prompt and completion together, SOS counted, EOS not.
+        choose: picks the next ids from logits.
+
+    Raises:
+        ValueError: when a prompt is empty or longer than max_length.
+    """
+    if len(prompts) == 0:
+        return Decoded(prompts.new_empty(0, max_length), prompts.new_empty(0, dtype=torch.bool))
+    shortest, longest = int(lengths.min()), int(lengths.max())
+    if shortest < 1 or longest > max_length:
+        raise ValueError(f"prompt lengths {shortest} to {longest} must lie between 1 and max_length={max_length}")
+    eos, pad = model.spec.eos, model.spec.pad
+    assert eos is not None and pad is not None
+
+    was_training = model.training
+    model.eval()
+    tokens = prompts.new_full((len(prompts), max_length + 1), pad)
+    tokens[:, :longest] = prompts[:, :longest]
+    finished = torch.zeros(len(prompts), dtype=torch.bool, device=prompts.device)
+    logits, state = model.prefill(tokens[:, :shortest], model.init_state(len(prompts), max_length))
+    logits = logits[:, -1]
+    for position in range(shortest, max_length + 1):
+        inside = lengths > position
+        chosen = torch.where(finished, pad, choose(logits))
+        tokens[:, position] = torch.where(inside, tokens[:, position], chosen)
+        finished = finished | (~inside & (chosen == eos))
+        if position == max_length or bool(finished.all()):
+            break
+        # A finished row goes on reading PAD: nobody looks at it again, and rows do not see each other.
+        logits, state = model.step(tokens[:, position], state)
+    model.train(was_training)
+    return Decoded(tokens[:, :max_length], finished)

@@ -1,0 +1,1 @@
+"""What training shares over all domains: the Lightning module and data module bases, the callbacks, the trainer."""

@@ -1,0 +1,50 @@
+"""Ctrl-C and SIGTERM end a run between two steps, with its checkpoint written."""
+
+import signal
+from types import FrameType
+from typing import Any
+
+from lightning import Callback, LightningModule, Trainer
+
+from seqlab.errors import Interrupted
+from seqlab.lit.checkpoints import Checkpoints
+
+
+class Interrupts(Callback):
+    """Notes SIGINT and SIGTERM, and raises `Interrupted` once the step in hand is complete and saved.
+
+    A second signal acts as it did before training (Ctrl-C twice stops at once). Lightning's own handlers save
+    nothing and exit with 0 on SIGTERM; they are put aside while training runs.
+    """
+
+    def __init__(self, checkpoints: Checkpoints):
+        self.checkpoints = checkpoints
+        self.received: int | None = None
+        self.previous: dict[int, Any] = {}
+
+    def _note(self, signum: int, frame: FrameType | None) -> None:
+        self.received = signum
+        self._restore()
+
+    def _restore(self) -> None:
+        for signum, handler in self.previous.items():
+            signal.signal(signum, handler)
+        self.previous = {}
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        for signum, fallback in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
+            self.previous[signum] = fallback
+            signal.signal(signum, self._note)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if self.received is not None:
+            self.checkpoints.save_last(trainer)
+            raise Interrupted(self.received, trainer.global_step)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._restore()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self._restore()

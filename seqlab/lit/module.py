@@ -1,0 +1,128 @@
+"""The base of every domain's LightningModule: optimizer, schedule, seeding, the training step."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from lightning import LightningModule
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from seqlab.errors import NonFiniteError
+from seqlab.lit.datamodule import DataModule
+from seqlab.randomness import derived_seed
+from seqlab.schedule import Schedule
+from seqlab.share import Share
+
+Results = Mapping[str, Share | float]
+
+
+class Module(LightningModule, ABC):
+    """Trains a model. A domain adds its loss, its metrics and its evaluation.
+
+    Args:
+        model: the network.
+        datamodule: the data that it meets; it knows the Spec and, in most domains, the evaluation sets.
+        optimizer: model -> optimizer.
+        schedule: position -> multiplier of the learning rate.
+        seed: randomness of step s (dropout, sampling) is a function of (seed, s).
+
+    After a test, `results` holds every test metric as a Share or a number.
+    """
+
+    results: dict[str, Share | float]
+
+    def __init__(
+        self,
+        *,
+        model: nn.Module,
+        datamodule: DataModule,
+        optimizer: Callable[[nn.Module], Optimizer],
+        schedule: Schedule,
+        seed: int,
+    ):
+        super().__init__()
+        self.model = model
+        self.data = datamodule
+        self.make_optimizer = optimizer
+        self.schedule = schedule
+        self.seed = seed
+        self.results = {}
+        self.config: dict[str, Any] = {}
+        if schedule.unit == "epoch" and datamodule.steps_per_epoch is None:
+            raise ValueError(
+                "schedule.unit=epoch needs a finite training set: set data.num_train, or schedule.unit=step"
+            )
+
+    @abstractmethod
+    def loss(self, batch: Tensor) -> Tensor:
+        """The mean training loss of a batch, a scalar."""
+
+    @abstractmethod
+    def title(self) -> str:
+        """One line that names the task, and says how its splits are kept apart."""
+
+    @abstractmethod
+    def baselines(self) -> Mapping[str, Results]:
+        """Chance and every baseline, through the same metrics and under the same names as `results`."""
+
+    @abstractmethod
+    def examples(self) -> list[dict[str, Any]]:
+        """What the model does with its evaluation inputs, one plain record each (for completions.jsonl)."""
+
+    @abstractmethod
+    def parse_prompt(self, text: str) -> Any:
+        """The model's input from what a user typed. Raises ValueError that names what is wrong."""
+
+    @abstractmethod
+    def describe(self, prompt: Any) -> str:
+        """What the model makes of a parsed prompt, for people to read."""
+
+    def on_train_batch_start(self, batch: Tensor, batch_idx: int) -> None:
+        torch.manual_seed(derived_seed(self.seed, "step", self.global_step))
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        loss = self.loss(batch)
+        if not torch.isfinite(loss):
+            raise NonFiniteError(f"the loss is {loss.item()} at step {self.global_step}")
+        self.log("train/loss", loss.detach(), prog_bar=True)
+        return loss
+
+    def log_results(self, results: Results) -> None:
+        """Log every result that has a value: a share of nothing is left out, never 0."""
+        for name, result in results.items():
+            value = result.value if isinstance(result, Share) else result
+            if value is not None:
+                self.log(name, float(value))
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the global norm, and stop before the optimizer sees a gradient that is not finite."""
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val or math.inf)
+        # a loss scaler meets infinite gradients as a matter of course and skips those steps by itself
+        if self.trainer.precision != "16-mixed" and not torch.isfinite(norm):
+            raise NonFiniteError(f"the gradient norm is {norm.item()} at step {self.global_step}")
+        self.log("train/gradient_norm", norm)
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.make_optimizer(self.model)
+        steps_per_epoch = self.data.steps_per_epoch if self.schedule.unit == "epoch" else 1
+        assert steps_per_epoch is not None
+
+        def multiplier(step: int) -> float:
+            return self.schedule(step // steps_per_epoch)
+
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": LambdaLR(optimizer, multiplier), "interval": "step"},
+        }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["config"] = self.config  # plain types: a checkpoint says by itself what it belongs to

@@ -1,0 +1,102 @@
+"""Builds Lightning's Trainer as every domain uses it."""
+
+import logging
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt
+from lightning import Callback, Trainer
+from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.loggers import Logger
+
+from seqlab.lit.checkpoints import AtomicCheckpointIO, Checkpoints
+from seqlab.lit.interrupts import Interrupts
+from seqlab.lit.progress import StepProgressBar
+
+# Notices that a user of this project cannot act on: devices that are absent, advertisements of other products.
+logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+# Lightning's own use of a torch function that torch has renamed.
+warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
+# A run directory is made by Hydra, and so not empty, before the logger sees it.
+warnings.filterwarnings("ignore", message="Experiment logs directory .* exists and is not empty")
+
+Precision = Literal["32-true", "64-true", "bf16-true", "16-mixed", "bf16-mixed"]
+
+
+def build_trainer(
+    *,
+    run_dir: Path,
+    loggers: Sequence[Logger],
+    max_steps: Annotated[int, Ge(1)],
+    min_steps: Annotated[int, Ge(0)] = 0,
+    val_every: Annotated[int, Ge(1)] = 50,
+    patience: Annotated[int, Ge(1)] = 10,
+    monitor: str = "val/loss",
+    gradient_clip: Annotated[float, Gt(0)] | None = 1.0,
+    precision: Precision = "32-true",
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto",
+    log_every: Annotated[int, Ge(1)] = 10,
+) -> Trainer:
+    """A Trainer that validates, checkpoints and stops by steps.
+
+    Args:
+        run_dir: checkpoints go to run_dir/checkpoints.
+        loggers: where metrics go.
+        max_steps: optimizer steps at most.
+        min_steps: early stopping waits for so many.
+        val_every: steps between two validations.
+        patience: validations without a lower monitor before early stopping.
+        monitor: the metric that early stopping and best.ckpt go by (lower is better).
+        gradient_clip: largest global norm of the gradient; None for no clipping.
+        precision: as Lightning names it.
+        accelerator: auto takes a GPU where there is one.
+        log_every: steps between two rows of the training loss.
+    """
+    checkpoints = Checkpoints(run_dir / "checkpoints", monitor)
+    callbacks: list[Callback] = [
+        EarlyStopping(monitor, patience=patience, mode="min", check_finite=True),
+        checkpoints,
+        Interrupts(checkpoints),
+    ]
+    if sys.stderr.isatty():
+        callbacks.append(StepProgressBar())
+    return Trainer(
+        accelerator=accelerator,
+        devices=1,
+        precision=precision,
+        max_steps=max_steps,
+        max_epochs=-1,
+        min_steps=min_steps or None,
+        val_check_interval=val_every,
+        check_val_every_n_epoch=None,
+        gradient_clip_val=gradient_clip,
+        log_every_n_steps=log_every,
+        num_sanity_val_steps=0,
+        enable_progress_bar=sys.stderr.isatty(),
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        use_distributed_sampler=False,
+        callbacks=callbacks,
+        logger=list(loggers),
+        plugins=[AtomicCheckpointIO()],
+        default_root_dir=run_dir,
+    )
+
+
+def build_evaluator(*, run_dir: Path, precision: Precision, accelerator: str) -> Trainer:
+    """A Trainer that only tests: no logger, no callbacks."""
+    return Trainer(
+        accelerator=accelerator,
+        devices=1,
+        precision=precision,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        use_distributed_sampler=False,
+        plugins=[AtomicCheckpointIO()],
+        default_root_dir=run_dir,
+    )

@@ -1,0 +1,73 @@
+"""The contract of a sequence model: `init_state`, `prefill`, and what follows from them, `forward` and `step`.
+
+State is a value: a NamedTuple of tensors (or of such NamedTuples), batch first, handed in and handed back, never
+stored on the module. tests/contract holds every model of conf/model to this contract.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from seqlab.spec import Spec
+
+State = Any  # a NamedTuple of tensors, or of such NamedTuples; each model defines its own
+
+
+class SequenceModel(nn.Module, ABC):
+    """A causal model over sequences: the output at step t depends on inputs at steps <= t only.
+
+    A subclass writes `init_state` and `prefill`, and overrides `forward` or `step` where the parallel and the
+    recurrent algorithm differ. Shapes: inputs (batch, time) int64 for `Tokens`, (batch, time, width) for `Vectors`;
+    outputs (batch, time, spec.output.width), called logits whatever the task makes of them.
+    """
+
+    def __init__(self, spec: Spec):
+        super().__init__()
+        self.spec = spec
+
+    @abstractmethod
+    def init_state(self, batch: int, length: int | None = None) -> State:
+        """The state before the first input of `batch` sequences.
+
+        Args:
+            batch: number of sequences.
+            length: the most steps that will be taken from it (default: spec.max_length). Models that
+                preallocate take room for so many; a model without such a limit ignores it.
+        """
+
+    @abstractmethod
+    def prefill(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
+        """Read a chunk of inputs after `state`; logits for each of its steps and the state after it.
+
+        A prefill or a step may write in place beyond the state's length into memory that the old and the new
+        state share: to continue one state twice, `clone` it first.
+        """
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Logits (batch, time, width) for whole sequences."""
+        return self.prefill(inputs, self.init_state(inputs.shape[0], inputs.shape[1]))[0]
+
+    def step(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
+        """Read one input a row, (batch,) or (batch, width); logits (batch, width) and the state after it."""
+        logits, state = self.prefill(inputs.unsqueeze(1), state)
+        return logits.squeeze(1), state
+
+
+def clone(state: State) -> State:
+    """A copy of a state that shares no memory with it, for continuing one state twice."""
+    if isinstance(state, Tensor):
+        return state.clone()
+    return type(state)(*(clone(part) for part in state))
+
+
+def num_parameters(model: nn.Module) -> int:
+    """The number of trainable scalars."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+def zeros(model: nn.Module, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
+    """Zeros on the model's device, of its own dtype unless another is given: for making states."""
+    reference = next(model.parameters())
+    return torch.zeros(shape, device=reference.device, dtype=dtype or reference.dtype)

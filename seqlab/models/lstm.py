@@ -1,0 +1,61 @@
+"""The LSTM (Hochreiter & Schmidhuber 1997), as torch computes it."""
+
+from typing import Annotated, NamedTuple
+
+from annotated_types import Ge, Interval
+from torch import Tensor, nn
+
+from seqlab.model import SequenceModel, zeros
+from seqlab.nn.dropout import Dropout
+from seqlab.nn.embedding import input_layer
+from seqlab.spec import Spec
+
+# B batch, L layers, H hidden
+
+
+class LSTMState(NamedTuple):
+    """Hidden and cell state of every layer."""
+
+    hidden_BLH: Tensor
+    cell_BLH: Tensor
+
+
+class LSTM(SequenceModel):
+    """Embedding, a stack of LSTM layers, dropout, a linear head.
+
+    Args:
+        spec: what goes in and comes out.
+        d_model: width of the embedding.
+        hidden_dim: width of every LSTM layer.
+        num_layers: depth.
+        dropout: on the output of the last layer.
+        layer_dropout: between layers.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        *,
+        d_model: Annotated[int, Ge(1)] = 64,
+        hidden_dim: Annotated[int, Ge(1)] = 256,
+        num_layers: Annotated[int, Ge(1)] = 6,
+        dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.1,
+        layer_dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0,
+    ):
+        super().__init__(spec)
+        if layer_dropout and num_layers == 1:
+            raise ValueError(f"layer_dropout={layer_dropout} acts between layers: num_layers must be above 1")
+        self.embedding = input_layer(spec, d_model)
+        self.lstm = nn.LSTM(d_model, hidden_dim, num_layers, batch_first=True, dropout=layer_dropout)
+        self.dropout = Dropout(dropout)
+        self.head = nn.Linear(hidden_dim, spec.output.width)
+
+    def init_state(self, batch: int, length: int | None = None) -> LSTMState:
+        shape = (batch, self.lstm.num_layers, self.lstm.hidden_size)
+        return LSTMState(zeros(self, *shape), zeros(self, *shape))
+
+    def prefill(self, inputs: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+        # nn.LSTM wants (layers, batch, hidden) and contiguous memory
+        before = (state.hidden_BLH.transpose(0, 1).contiguous(), state.cell_BLH.transpose(0, 1).contiguous())
+        output_BTH, (hidden_LBH, cell_LBH) = self.lstm(self.embedding(inputs), before)
+        return self.head(self.dropout(output_BTH)), LSTMState(hidden_LBH.transpose(0, 1), cell_LBH.transpose(0, 1))

@@ -1,0 +1,155 @@
+"""A decoder-only Transformer (Vaswani et al. 2017), pre-norm or post-norm."""
+
+from typing import Annotated, Literal, NamedTuple
+
+import torch
+from annotated_types import Ge, Gt, Interval
+from torch import Tensor, nn
+from torch.nn.functional import gelu, relu
+
+from seqlab.model import SequenceModel, zeros
+from seqlab.nn.attention import CausalSelfAttention
+from seqlab.nn.dropout import Dropout
+from seqlab.nn.embedding import input_layer
+from seqlab.nn.positional import SinusoidalPositions
+from seqlab.spec import Spec
+
+# B batch, T time, C channels, L layers, H heads, S cache capacity, D head width
+
+
+class TransformerState(NamedTuple):
+    """Keys and values of the steps read so far; room for S of them."""
+
+    keys_BLHSD: Tensor
+    values_BLHSD: Tensor
+    length_B: Tensor  # int64, the same in every row
+
+
+class FeedForward(nn.Module):
+    """Linear, activation, dropout, linear (section 3.3).
+
+    `relu_rescale` r computes relu(r x) / r. ReLU is positively homogeneous, so for r > 0 this is relu(x): the option
+    reproduces a published setting and changes nothing (tests/models/test_transformer.py shows it).
+    """
+
+    def __init__(self, *, d_model: int, ff_dim: int, dropout: float, activation: str, relu_rescale: float):
+        super().__init__()
+        self.linear1 = nn.Linear(d_model, ff_dim)
+        self.linear2 = nn.Linear(ff_dim, d_model)
+        self.dropout = Dropout(dropout)
+        self.activation = gelu if activation == "gelu" else relu
+        self.relu_rescale = relu_rescale
+
+    def forward(self, x_BTC: Tensor) -> Tensor:
+        hidden = self.linear1(x_BTC)
+        if self.relu_rescale != 1.0:
+            hidden = relu(self.relu_rescale * hidden) / self.relu_rescale
+        else:
+            hidden = self.activation(hidden)
+        return self.linear2(self.dropout(hidden))
+
+
+class TransformerLayer(nn.Module):
+    """Attention and feed-forward, each with dropout, a residual path and a layer norm before or after."""
+
+    def __init__(self, *, attention: CausalSelfAttention, feed_forward: FeedForward, pre_norm: bool, d_model: int,
+                 dropout: float, eps: float):  # fmt: skip
+        super().__init__()
+        self.attention = attention
+        self.feed_forward = feed_forward
+        self.norm1 = nn.LayerNorm(d_model, eps=eps)
+        self.norm2 = nn.LayerNorm(d_model, eps=eps)
+        self.dropout = Dropout(dropout)
+        self.pre_norm = pre_norm
+
+    def forward(self, x_BTC: Tensor, cache: tuple[Tensor, Tensor, int] | None = None) -> Tensor:
+        """(B, T, C) -> (B, T, C); with a cache (keys, values, length) as T further steps of it."""
+
+        def attend(x: Tensor) -> Tensor:
+            return self.attention(x) if cache is None else self.attention.extend(x, *cache)
+
+        if self.pre_norm:
+            x_BTC = x_BTC + self.dropout(attend(self.norm1(x_BTC)))
+            return x_BTC + self.dropout(self.feed_forward(self.norm2(x_BTC)))
+        x_BTC = self.norm1(x_BTC + self.dropout(attend(x_BTC)))
+        return self.norm2(x_BTC + self.dropout(self.feed_forward(x_BTC)))
+
+
+class Transformer(SequenceModel):
+    """Embedding, sinusoidal positions along time, causal layers, a linear head.
+
+    Args:
+        spec: what goes in and comes out; its length limits nothing (positions reach `max_positions`).
+        d_model: width of the residual stream.
+        num_layers, num_heads, ff_dim: depth, heads (must divide d_model), width of the feed-forward layer.
+        dropout: on the embedded input, the attention weights, the feed-forward layer and both residual branches.
+        norm: `pre` (Xiong et al. 2020; with a final norm) or `post` (as in the paper; without).
+        activation: of the feed-forward layer.
+        relu_rescale: r in relu(r x)/r; the identity change, for reproduction only.
+        layer_norm_eps: epsilon of every layer norm.
+        max_positions: the longest sequence.
+
+    Raises:
+        ValueError: when num_heads does not divide d_model, or relu_rescale meets gelu.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        *,
+        d_model: Annotated[int, Ge(1)] = 64,
+        num_layers: Annotated[int, Ge(1)] = 6,
+        num_heads: Annotated[int, Ge(1)] = 8,
+        ff_dim: Annotated[int, Ge(1)] = 512,
+        dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.1,
+        norm: Literal["pre", "post"] = "pre",
+        activation: Literal["relu", "gelu"] = "relu",
+        relu_rescale: Annotated[float, Gt(0)] = 1.0,
+        layer_norm_eps: Annotated[float, Gt(0)] = 2e-4,
+        max_positions: Annotated[int, Ge(1)] = 5000,
+    ):
+        super().__init__(spec)
+        if d_model % num_heads:
+            divisors = [n for n in range(1, d_model + 1) if d_model % n == 0]
+            raise ValueError(f"num_heads={num_heads} does not divide d_model={d_model}; allowed: {divisors}")
+        if relu_rescale != 1.0 and activation != "relu":
+            raise ValueError(f"relu_rescale={relu_rescale} needs activation=relu, not {activation}")
+        self.embedding = input_layer(spec, d_model, scaled=True)
+        self.positions = SinusoidalPositions(d_model, max_positions)
+        self.dropout = Dropout(dropout)
+        self.layers = nn.ModuleList(
+            TransformerLayer(
+                attention=CausalSelfAttention(d_model=d_model, num_heads=num_heads, dropout=dropout),
+                feed_forward=FeedForward(
+                    d_model=d_model, ff_dim=ff_dim, dropout=dropout, activation=activation, relu_rescale=relu_rescale
+                ),
+                pre_norm=norm == "pre",
+                d_model=d_model,
+                dropout=dropout,
+                eps=layer_norm_eps,
+            )
+            for _ in range(num_layers)
+        )
+        self.norm = nn.LayerNorm(d_model, eps=layer_norm_eps) if norm == "pre" else nn.Identity()
+        self.head = nn.Linear(d_model, spec.output.width)
+        self.cache_shape = (num_layers, num_heads, d_model // num_heads)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        x_BTC = self.dropout(self.positions(self.embedding(inputs)))
+        for layer in self.layers:
+            x_BTC = layer(x_BTC)
+        return self.head(self.norm(x_BTC))
+
+    def init_state(self, batch: int, length: int | None = None) -> TransformerState:
+        layers, heads, width = self.cache_shape
+        shape = (batch, layers, heads, length or self.spec.max_length, width)
+        return TransformerState(zeros(self, *shape), zeros(self, *shape), zeros(self, batch, dtype=torch.int64))
+
+    def prefill(self, inputs: Tensor, state: TransformerState) -> tuple[Tensor, TransformerState]:
+        length, room = int(state.length_B[0]), state.keys_BLHSD.shape[3]
+        if length + inputs.shape[1] > room:
+            raise ValueError(f"{length} + {inputs.shape[1]} steps do not fit a state made for {room}")
+        x_BTC = self.positions(self.embedding(inputs), start=length)
+        for index, layer in enumerate(self.layers):
+            x_BTC = layer(x_BTC, (state.keys_BLHSD[:, index], state.values_BLHSD[:, index], length))
+        return self.head(self.norm(x_BTC)), state._replace(length_B=state.length_B + inputs.shape[1])

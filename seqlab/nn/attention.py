@@ -1,0 +1,51 @@
+"""Causal multi-head self-attention, over whole sequences and over a preallocated key/value cache."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+
+# B batch, T time (new steps), S cache capacity, H heads, D head width, C channels = H D
+
+
+class CausalSelfAttention(nn.Module):
+    """Multi-head attention (Vaswani et al. 2017, section 3.2) in which step t sees steps <= t.
+
+    Dropout acts on the attention weights, as in nn.MultiheadAttention, whose initialisation this also follows.
+    """
+
+    def __init__(self, *, d_model: int, num_heads: int, dropout: float):
+        super().__init__()
+        self.num_heads = num_heads
+        self.dropout = dropout
+        self.qkv = nn.Linear(d_model, 3 * d_model)
+        self.out = nn.Linear(d_model, d_model)
+        nn.init.xavier_uniform_(self.qkv.weight)
+        nn.init.zeros_(self.qkv.bias)
+        nn.init.zeros_(self.out.bias)
+
+    def _heads(self, x_BTC: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values, each (B, H, T, D)."""
+        batch, time, _ = x_BTC.shape
+        q, k, v = self.qkv(x_BTC).view(batch, time, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
+        return q, k, v
+
+    def forward(self, x_BTC: Tensor) -> Tensor:
+        """(B, T, C) -> (B, T, C), each step over itself and the steps before it."""
+        q_BHTD, k_BHTD, v_BHTD = self._heads(x_BTC)
+        dropout = self.dropout if self.training else 0.0
+        y_BHTD = scaled_dot_product_attention(q_BHTD, k_BHTD, v_BHTD, dropout_p=dropout, is_causal=True)
+        return self.out(y_BHTD.transpose(1, 2).flatten(2))
+
+    def extend(self, x_BTC: Tensor, keys_BHSD: Tensor, values_BHSD: Tensor, length: int) -> Tensor:
+        """The same for T further steps after `length` cached ones; writes their keys and values in place.
+
+        Decoding only: no dropout.
+        """
+        q_BHTD, k_BHTD, v_BHTD = self._heads(x_BTC)
+        time = x_BTC.shape[1]
+        stop = length + time
+        keys_BHSD[:, :, length:stop] = k_BHTD
+        values_BHSD[:, :, length:stop] = v_BHTD
+        mask = None if time == 1 else torch.ones(time, stop, dtype=torch.bool, device=x_BTC.device).tril(length)
+        y_BHTD = scaled_dot_product_attention(q_BHTD, keys_BHSD[:, :, :stop], values_BHSD[:, :, :stop], attn_mask=mask)
+        return self.out(y_BHTD.transpose(1, 2).flatten(2))

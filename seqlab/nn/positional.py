@@ -1,0 +1,36 @@
+"""Positions along time."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+# B batch, T time, C channels
+
+
+class SinusoidalPositions(nn.Module):
+    """Adds sin and cos of the position in TIME (Vaswani et al. 2017, section 3.5), the same for every row.
+
+    PE[t, 2i] = sin(t / 10000^(2i/C)), PE[t, 2i+1] = cos(t / 10000^(2i/C)). The table is no parameter and is not
+    saved.
+
+    Raises:
+        ValueError: when a sequence goes beyond `max_positions`.
+    """
+
+    def __init__(self, d_model: int, max_positions: int = 5000):
+        super().__init__()
+        time = torch.arange(max_positions).unsqueeze(1)
+        rate = torch.exp(torch.arange(0, d_model, 2) * (-math.log(10000.0) / d_model))
+        table_TC = torch.zeros(max_positions, d_model)
+        table_TC[:, 0::2] = torch.sin(time * rate)
+        table_TC[:, 1::2] = torch.cos(time * rate)[:, : d_model // 2]
+        self.table_TC: Tensor
+        self.register_buffer("table_TC", table_TC, persistent=False)
+
+    def forward(self, x_BTC: Tensor, start: int = 0) -> Tensor:
+        """x plus the positions start .. start + time - 1."""
+        stop = start + x_BTC.shape[1]
+        if stop > len(self.table_TC):
+            raise ValueError(f"a sequence of {stop} steps: the position table has {len(self.table_TC)}")
+        return x_BTC + self.table_TC[start:stop].to(x_BTC.dtype)

@@ -1,0 +1,55 @@
+"""Optimizers: weight decay on matrices only, fused kernels where torch has them."""
+
+from typing import Annotated
+
+import torch
+from annotated_types import Ge, Gt, Interval
+from torch import nn
+from torch.optim import Optimizer
+
+Fraction = Annotated[float, Interval(ge=0, lt=1)]
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
+    """Two groups: tensors of two or more dimensions decay, biases and norm scales do not."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+
+
+def adamw(
+    model: nn.Module,
+    *,
+    lr: Annotated[float, Gt(0)],
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999),
+    eps: Annotated[float, Gt(0)] = 1e-8,
+    weight_decay: Annotated[float, Ge(0)] = 0.01,
+) -> Optimizer:
+    """AdamW (Loshchilov & Hutter 2019), fused kernel."""
+    groups = parameter_groups(model, weight_decay)
+    return torch.optim.AdamW(groups, lr=lr, betas=(betas[0], betas[1]), eps=eps, fused=True)
+
+
+def sgd(
+    model: nn.Module,
+    *,
+    lr: Annotated[float, Gt(0)],
+    momentum: Fraction = 0.0,
+    weight_decay: Annotated[float, Ge(0)] = 0.0,
+) -> Optimizer:
+    """Stochastic gradient descent with momentum, fused kernel."""
+    return torch.optim.SGD(parameter_groups(model, weight_decay), lr=lr, momentum=momentum, fused=True)
+
+
+def rmsprop(
+    model: nn.Module,
+    *,
+    lr: Annotated[float, Gt(0)],
+    alpha: Fraction = 0.99,
+    eps: Annotated[float, Gt(0)] = 1e-8,
+    weight_decay: Annotated[float, Ge(0)] = 0.0,
+) -> Optimizer:
+    """RMSprop (Hinton 2012)."""
+    return torch.optim.RMSprop(parameter_groups(model, weight_decay), lr=lr, alpha=alpha, eps=eps)

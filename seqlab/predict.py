@@ -1,0 +1,45 @@
+"""Complete a prompt with a trained model: python -m seqlab.predict RUN "( [ ]" """
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from seqlab.cli import ending
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line and print what the run's task says of the prompt; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m seqlab.predict", description=__doc__)
+    parser.add_argument("run", help="a run directory (or a checkpoint file)")
+    parser.add_argument("prompt", help='what to complete, as the task reads it: "( [ ]"; may be empty: ""')
+    parser.add_argument("--checkpoint", default="best.ckpt", help="file in RUN/checkpoints (default: best.ckpt)")
+    options = parser.parse_args(arguments)
+    try:
+        print(predict(options.run, options.prompt, options.checkpoint))
+    except Exception as error:
+        end = ending(error)
+        if end is None:
+            raise
+        print(end.message, file=sys.stderr)
+        return end.code
+    return 0
+
+
+def predict(run: str, prompt: str, checkpoint: str) -> str:
+    """What the task of a run says of a prompt. Raises InputError for a bad run or prompt."""
+    import torch  # here, so that --help is quick
+
+    from seqlab.errors import InputError
+    from seqlab.runs import load_run
+
+    task = load_run(run, checkpoint).task
+    try:
+        parsed = task.parse_prompt(prompt)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    with torch.inference_mode():
+        return task.describe(parsed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

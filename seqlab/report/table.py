@@ -1,0 +1,66 @@
+"""The table that a run prints: every number beside its interval, its count and its baselines."""
+
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from seqlab.report.groups import full_name, groups_of
+
+PLAIN_WIDTH = 150  # where there is no terminal: a log file, a pipe
+
+
+def print_table(summary: dict[str, Any]) -> None:
+    """Print the test results of a run's summary to the terminal."""
+    console = Console()
+    (console if console.is_terminal else Console(width=PLAIN_WIDTH)).print(result_table(summary))
+
+
+def result_table(summary: dict[str, Any]) -> Table:
+    """One row a metric: at best.ckpt with its 95% interval and count, at last.ckpt, mean and range of the last five
+    validations, and the baselines."""
+    caption = (
+        f"seed {summary['seed']}, {summary['steps']} steps in {summary['seconds']:.0f} s, stopped: "
+        f"{summary['stopped']}. best and last: at best.ckpt (with its 95% Wilson interval over n prompts) and "
+        "last.ckpt; checks: mean [range] of the last five validations; then the baselines."
+    )
+    table = Table(
+        title=escape(f"{summary['model']} on {summary['description']}"),
+        caption=escape(caption),
+        title_justify="left",
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
+    table.add_column("metric", overflow="fold")
+    for heading in ("best", "95%", "n", "last", "checks", *summary["baselines"]):
+        table.add_column(heading, justify="right", style="bold" if heading == "best" else "", no_wrap=True)
+    for group, metrics in groups_of(summary).items():
+        if group.endswith("_finished"):
+            continue  # they are in summary.json, with their counts
+        for metric in metrics:
+            table.add_row(*_row(summary, group, metric))
+        table.add_section()
+    return table
+
+
+def _row(summary: dict[str, Any], group: str, metric: str) -> list[str]:
+    name = full_name("test", group, metric)
+    interval = summary["intervals"].get(name)
+    check = summary["last_five_checks"].get(full_name("val", group, metric))
+    spread = f"{check['mean']:.2f} [{check['min']:.2f}-{check['max']:.2f}]" if check else ""
+    return [
+        full_name("", group, metric),
+        number(summary["metrics"][name]),
+        f"{interval[0]:.2f}-{interval[1]:.2f}" if interval else "",
+        str(summary["counts"].get(name, "")),
+        number(summary["metrics"][full_name("test_last", group, metric)]),
+        escape(spread),
+        *(number(rows.get(name)) for rows in summary["baselines"].values()),
+    ]
+
+
+def number(value: float | None) -> str:
+    """Three decimals, or a dash where there is no value."""
+    return "-" if value is None else f"{value:.3f}"

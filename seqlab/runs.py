@@ -1,0 +1,145 @@
+"""A run directory: its files, building what a configuration describes, saving and loading."""
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from annotated_types import Interval
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from lightning import Trainer
+from lightning.pytorch.loggers import Logger
+from torch import nn
+from torch.optim import Optimizer
+
+from seqlab.check import check
+from seqlab.errors import InputError
+from seqlab.lit.checkpoints import load_checkpoint
+from seqlab.lit.datamodule import DataModule
+from seqlab.lit.module import Module
+from seqlab.schedule import Schedule
+
+Seed = Annotated[int, Interval(ge=0, lt=2**32)]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run, ready to use.
+
+    model: the network with the weights of the checkpoint, in evaluation mode.
+    datamodule: the data that it was trained on.
+    config: the resolved configuration, plain dicts, lists and scalars.
+    task: the LightningModule around the model (loss, metrics, parse_prompt, describe).
+    """
+
+    model: nn.Module
+    datamodule: DataModule
+    config: dict[str, Any]
+    task: Module
+
+
+def configuration(
+    *,
+    seed: Seed,
+    compile: bool,
+    debug: bool,
+    name: Mapping[Literal["model", "data"], str],
+    model: Callable[..., nn.Module],
+    data: DataModule,
+    task: Callable[..., Module],
+    eval: Mapping[str, Any],
+    optimizer: Callable[[nn.Module], Optimizer],
+    schedule: Schedule,
+    trainer: Trainer,
+    logger: Mapping[str, Logger],
+) -> None:
+    """The top-level keys of a configuration, as `check` holds them against what a user set."""
+
+
+def build(config: dict[str, Any]) -> Run:
+    """Check a resolved configuration and construct its datamodule, its untrained model and its task.
+
+    Raises:
+        InputError: for every fault of the configuration, and for a pair that cannot work.
+    """
+    check(config, configuration)
+    datamodule = construct(config["data"])
+    model = construct(config["model"], spec=datamodule.spec)
+    task = construct(
+        config["task"],
+        model=model,
+        datamodule=datamodule,
+        optimizer=prepare(config["optimizer"]),
+        schedule=construct(config["schedule"]),
+        seed=config["seed"],
+    )
+    task.config = config
+    return Run(model, datamodule, config, task)
+
+
+def construct(node: dict[str, Any], **arguments: Any) -> Any:
+    """Call what a configuration node names, with its keys and further arguments; what it refuses is bad input."""
+    try:
+        return prepare(node)(**arguments)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+
+
+def prepare(node: dict[str, Any]) -> Callable[..., Any]:
+    """What a configuration node names, with its keys bound: to be called with the rest."""
+    try:
+        return instantiate({**node, "_partial_": True, "_convert_": "all"})
+    except InstantiationException as error:  # from a node inside this one
+        if isinstance(error.__cause__, ValueError):
+            raise InputError(str(error.__cause__)) from error
+        raise
+
+
+def load_run(path: str | Path, checkpoint: str = "best.ckpt") -> Run:
+    """Rebuild a run from its directory, with the weights of a checkpoint (or from the path of a checkpoint file).
+
+    Nothing is unpickled: a checkpoint holds tensors and plain types, and its configuration constructs objects of
+    this project only.
+
+    Raises:
+        InputError: when path is no run directory, or the checkpoint is missing or damaged.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such run directory")
+    file = path / "checkpoints" / checkpoint if path.is_dir() else path
+    content = load_checkpoint(file)
+    if "config" not in content:
+        raise InputError(f"{file} is no checkpoint of this project: it holds no configuration")
+    run = build(content["config"])
+    try:
+        run.task.load_state_dict(content["state_dict"])
+    except RuntimeError as error:
+        raise InputError(f"{file} does not fit its configuration: {error}") from error
+    run.task.eval()
+    return run
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole file or none: to a temporary name, then rename."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text)
+    os.replace(temporary, path)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Plain JSON, and no NaN in it."""
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def write_jsonl(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
+    """One JSON object a line."""
+    write_text(path, "".join(json.dumps(record, allow_nan=False) + "\n" for record in records))
+
+
+def read_summary(path: Path) -> dict[str, Any]:
+    """summary.json of a run directory."""
+    return json.loads((path / "summary.json").read_text())

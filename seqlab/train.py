@@ -1,0 +1,138 @@
+"""One run from a configuration to a complete run directory: train, evaluate, compare, report."""
+
+import platform
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from hydra.core.hydra_config import HydraConfig
+from lightning import Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from omegaconf import DictConfig, OmegaConf
+
+from seqlab.errors import Interrupted, NonFiniteError
+from seqlab.lit.checkpoints import load_checkpoint
+from seqlab.lit.module import Results
+from seqlab.lit.trainer import build_evaluator
+from seqlab.model import num_parameters
+from seqlab.report.bars import result_bars
+from seqlab.report.curves import learning_curves, read_metrics, spread_of_last_checks
+from seqlab.report.table import print_table
+from seqlab.runs import Run, build, construct, write_json, write_jsonl
+from seqlab.share import Share
+
+
+def train(config: DictConfig) -> dict[str, Any]:
+    """Run a resolved job in Hydra's output directory; returns the summary that it also writes.
+
+    Raises:
+        InputError: for a configuration that cannot work, before anything runs; the new directory is removed again.
+        Interrupted, NonFiniteError: when training ends that way, with checkpoints and summary written.
+    """
+    run_dir = Path(HydraConfig.get().runtime.output_dir)
+    try:
+        run = build(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
+        loggers = [construct(node, save_dir=run_dir) for node in run.config["logger"].values()]
+        trainer: Trainer = construct(run.config["trainer"], run_dir=run_dir, loggers=loggers)
+    except BaseException:
+        shutil.rmtree(run_dir)
+        raise
+    if run.config["compile"]:
+        run.model.compile()
+    summary = opening(run)
+    print(f"{run.task.title()} | {summary['model']}, {summary['num_parameters']:,} parameters | {run_dir}")
+    started = time.monotonic()
+    try:
+        trainer.fit(run.task, datamodule=run.datamodule)
+        summary["stopped"] = "max_steps" if trainer.global_step >= trainer.max_steps else "early"
+    except Interrupted:
+        summary["stopped"] = "interrupted"
+        raise
+    except NonFiniteError:
+        summary["stopped"] = "not_finite"
+        raise
+    finally:
+        summary |= {"steps": trainer.global_step, "seconds": round(time.monotonic() - started, 1)}
+        write_json(run_dir / "summary.json", summary)
+    finish(run, trainer, summary, run_dir)
+    return summary
+
+
+def opening(run: Run) -> dict[str, Any]:
+    """The part of a summary that is known before training."""
+    return {
+        **run.config["name"],
+        "description": run.task.title(),
+        "seed": run.config["seed"],
+        "num_parameters": num_parameters(run.model),
+        "steps": 0,
+        "seconds": 0.0,
+        "stopped": "running",
+        "metrics": {},
+        "intervals": {},
+        "counts": {},
+        "baselines": {},
+        "last_five_checks": {},
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "lightning": lightning.__version__,
+            "threads": torch.get_num_threads(),
+        },
+    }
+
+
+def finish(run: Run, trainer: Trainer, summary: dict[str, Any], run_dir: Path) -> None:
+    """Evaluate the best and the last checkpoint beside the baselines; write and print everything."""
+    results: dict[str, Share | float] = {}
+    for stage, name in (("test_last", "last.ckpt"), ("test", "best.ckpt")):  # the best one last: it stays loaded
+        for key, result in evaluate(run, run_dir / "checkpoints" / name).items():
+            results[key.replace("test/", f"{stage}/", 1)] = result
+    for logger in trainer.loggers:
+        logger.save()
+    baselines = run.task.baselines()
+    checks = read_metrics(run_dir / "metrics.csv")
+    summary |= {
+        "metrics": {name: value_of(result) for name, result in results.items()},
+        "intervals": {name: result.interval for name, result in results.items() if isinstance(result, Share)},
+        "counts": {name: result.trials for name, result in results.items() if isinstance(result, Share)},
+        "baselines": {name: {key: value_of(r) for key, r in rows.items()} for name, rows in baselines.items()},
+        "last_five_checks": spread_of_last_checks(checks, last=5),
+    }
+    write_json(run_dir / "summary.json", summary)
+    write_jsonl(run_dir / "completions.jsonl", run.task.examples())
+    plots = run_dir / "plots"
+    plots.mkdir(exist_ok=True)
+    figures = {"learning_curves": learning_curves(checks), "rules": result_bars(summary)}
+    for name, figure in figures.items():
+        figure.savefig(plots / f"{name}.png", dpi=120)
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            numbers = {name: value for name, value in summary["metrics"].items() if value is not None}
+            logger.log_hyperparams(run.config, numbers, step=trainer.global_step)
+            for name, figure in figures.items():
+                logger.experiment.add_figure(name, figure, trainer.global_step)
+        logger.finalize("success")
+    print_table(summary)
+    print(f"run directory: {run_dir}", file=sys.stdout)
+
+
+def evaluate(run: Run, checkpoint: Path) -> Results:
+    """The test results of a checkpoint; its weights stay loaded."""
+    evaluator = build_evaluator(
+        run_dir=checkpoint.parent.parent,
+        precision=run.config["trainer"]["precision"],
+        accelerator=run.config["trainer"]["accelerator"],
+    )
+    run.task.load_state_dict(load_checkpoint(checkpoint)["state_dict"])
+    evaluator.test(run.task, datamodule=run.datamodule, verbose=False)
+    return run.task.results
+
+
+def value_of(result: Share | float) -> float | None:
+    """A result as a plain number; None for a share of nothing."""
+    return result.value if isinstance(result, Share) else float(result)
