@@ -14,7 +14,13 @@ os.environ.setdefault("GOMP_SPINCOUNT", "0")
 os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to main(), which says them in one line
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig
+
+from seqlab.cli import tell
+from seqlab.errors import Interrupted
 
 CONF = Path(__file__).parent / "conf"
 
@@ -24,21 +30,26 @@ def job(config: DictConfig) -> None:
     """One run. Hydra has made its directory."""
     from seqlab.train import train  # torch and lightning load here, not for --help
 
-    train(config)
+    try:
+        train(config)
+    except Exception as error:
+        code = tell(error, CONF)
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            raise  # Hydra goes on with the next job, and raises this again at the end
+        sys.exit(code)
 
 
 def main() -> int:
     """Run the command line; returns the exit code."""
     try:
         job()
-    except BaseException as error:
-        from seqlab.cli import ending
-
-        end = ending(error, CONF)
-        if end is None or "debug=true" in sys.argv:
-            raise
-        print(end.message, file=sys.stderr)
-        return end.code
+    except Interrupted as error:
+        return tell(error)
+    except Exception as error:
+        if isinstance(error, HydraException | OSError) or not {"-m", "--multirun"} & set(sys.argv):
+            return tell(error, CONF)
+        print("sweep: some jobs failed, see above", file=sys.stderr)
+        return 3
     return 0
 
 

@@ -8,9 +8,9 @@ from operator import or_
 import torch
 from torch import Tensor
 
-from rule_extrapolation.rules import EOS, Rule, State, every
+from rule_extrapolation.rules import EOS, Rule, State, at, some
 
-_STACK_BITS = 60  # levels of a stack that fit an int64, with room for one carry and the sign
+_BAND = 28  # levels of a stack that fit an int32, with room for one carry and the sign
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class OneKind(Rule):
         return self.kinds
 
     def holds(self, content: Tensor) -> Tensor:
-        ended = content == EOS
-        masks = [reduce(or_, [content == token for token in kind], ended) for kind in self.kinds]
-        return reduce(or_, [every(mask) for mask in masks])
+        ended = at(content, EOS)
+        inside = [reduce(or_, [at(content, token) for token in kind], ended) for kind in self.kinds]
+        return reduce(or_, [~some(~mask) for mask in inside])
 
     def move(self, state: State, token: int) -> State | None:
         return tuple(kind for kind in state if token in kind) or None
@@ -44,8 +44,8 @@ class Matched(Rule):
     start = 0
 
     def holds(self, content: Tensor) -> Tensor:
-        turn = (content == self.open).long() - (content == self.close).long()
-        return (turn.sum(1) == 0) & every(turn.cumsum(1) >= 0)
+        depth = turns(content, self.open, self.close).cumsum(1, dtype=torch.int32)
+        return (depth.amin(1) >= 0) & (depth[:, -1] == 0)
 
     def move(self, state: State, token: int) -> State | None:
         depth = state + (token == self.open) - (token == self.close)
@@ -72,24 +72,24 @@ class Nested(Rule):
     start = ()
 
     def holds(self, content: Tensor) -> Tensor:
-        """The stack as bits of an integer, a bracket being a 1: no loop over time, and exact.
+        """The stack as the bits of an integer, a bracket being a 1: no loop over time, and exact.
 
-        A token pushed at level l adds bit * 2^l and its removal subtracts as much. While all pairs so far match,
-        the sum holds just the bits of the stack, so after a removal at level l it lies in [0, 2^l); the first
-        pair that does not match leaves it below 0 or at least at 2^l. Levels are taken in bands that fit an int64.
+        A bracket pushed at level l adds 2^l, a bracket removed there subtracts it. While all pairs so far match,
+        the sum holds just the bits of the stack, so it lies in [0, 2^height). The first removal at level l of a kind
+        that does not match leaves it below 0 or at least at 2^l. Levels are taken in bands that fit an int32.
         """
-        parenthesis_turn = (content == self.parentheses[0]).long() - (content == self.parentheses[1]).long()
-        inside = parenthesis_turn.cumsum(1) > 0
-        bracket_turn = ((content == self.brackets[0]) & inside).long() - ((content == self.brackets[1]) & inside).long()
-        turn = parenthesis_turn + bracket_turn
-        height = turn.cumsum(1)
-        level = torch.minimum(height, height - turn)  # between the heights before and after the token
-        fits = (turn.sum(1) == 0) & every(height >= 0)
-        for lowest in range(0, content.shape[1] // 2 + 1, _STACK_BITS):
-            in_band = (level >= lowest) & (level < lowest + _STACK_BITS)
-            bit = in_band.long() << (level - lowest).clamp_(0, _STACK_BITS)
-            stack = (bracket_turn * bit).cumsum(1)
-            fits &= every((turn >= 0) | ~in_band | ((stack >= 0) & (stack < bit)))
+        parenthesis = turns(content, *self.parentheses)
+        within = parenthesis.cumsum(1, dtype=torch.int32).clamp_(0, 1).to(torch.int8)
+        bracket = turns(content, *self.brackets) * within
+        turn = parenthesis + bracket
+        height = turn.cumsum(1, dtype=torch.int32)
+        level = height - turn.clamp(min=0)
+        fits = (height.amin(1) >= 0) & (height[:, -1] == 0)
+        for lowest in range(0, content.shape[1] // 2 + 1, _BAND):
+            bit = (1 << (level - (lowest - 1)).clamp_(0, _BAND + 1)) >> 1 & (1 << _BAND) - 1  # 0 outside the band
+            stack = (bit * bracket).cumsum(1, dtype=torch.int32)
+            room = (1 << (height - lowest).clamp_(0, _BAND)) - 1 - stack
+            fits &= (stack | room).amin(1) >= 0  # neither is negative anywhere
         return fits
 
     def move(self, state: State, token: int) -> State | None:
@@ -110,3 +110,8 @@ class Nested(Rule):
         """(parentheses, brackets) in the stack: each level has one token that closes it, whatever its kind, and
         nothing is accepted before all are closed, so the order of the kinds in the stack does not matter."""
         return state.count(self.parentheses[0]), state.count(self.brackets[0])
+
+
+def turns(content: Tensor, opening: int, closing: int) -> Tensor:
+    """1 where something opens, -1 where it closes, else 0: (batch, time) int8 -> (batch, time) int8."""
+    return at(content, opening).view(torch.int8) - at(content, closing).view(torch.int8)

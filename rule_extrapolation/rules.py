@@ -11,10 +11,13 @@ among them satisfies no rule. A rule about some tokens says nothing of the other
 from abc import ABC, abstractmethod
 from collections.abc import Hashable
 from dataclasses import dataclass
+from functools import reduce
+from operator import and_
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 SOS, EOS, PAD = 0, 1, 2
 FIRST_SYMBOL = 3  # content symbols have the ids from here on
@@ -25,17 +28,19 @@ State = Any  # hashable; each rule has its own
 class Rule(ABC):
     """A property of strings that a left-to-right automaton decides.
 
-    A subclass writes `holds` (strings without SOS and PAD, and only EOS from the first EOS on), `start`, `move`
-    and `accepts`; rules are frozen dataclasses, so they can be compared and be keys.
+    A subclass writes `holds`, `start`, `move` and `accepts`; rules are frozen dataclasses, so they can be compared
+    and be keys.
     """
 
     start: State
 
     def __call__(self, strings: Tensor) -> Tensor:
         """Which strings satisfy the rule: (batch, time) int64 -> (batch,) bool."""
-        ended = (strings == EOS).cumsum(1) > 0
-        content = strings.masked_fill(ended, EOS)
-        return every((content != SOS) & (content != PAD)) & self.holds(content)
+        # One byte a token makes what follows several times faster; foreign ids stay foreign.
+        content = pad(strings.clamp(-1, 127).to(torch.int8), (0, 1), value=EOS)
+        ended = at(content, EOS).cumsum(1, dtype=torch.int32).clamp_(max=1).to(torch.int8)
+        content += (EOS - content) * ended
+        return ~some(at(content, SOS) | at(content, PAD)) & self.holds(content)
 
     def step(self, state: State, token: int) -> State | None:
         """The state after one more token; None if no continuation can satisfy the rule any more."""
@@ -43,7 +48,11 @@ class Rule(ABC):
 
     @abstractmethod
     def holds(self, content: Tensor) -> Tensor:
-        """The predicate for strings (batch, time) that have no SOS or PAD and are filled up with EOS: (batch,) bool."""
+        """The predicate: content (batch, time) -> (batch,) bool.
+
+        Content is int8 and has EOS from the first EOS on, at least in the last place; the answer for a row with SOS
+        or PAD does not matter.
+        """
 
     @abstractmethod
     def move(self, state: State, token: int) -> State | None:
@@ -93,7 +102,7 @@ class All(Rule):
         return tuple(rule.start for rule in self.rules)
 
     def holds(self, content: Tensor) -> Tensor:
-        return torch.stack([rule.holds(content) for rule in self.rules]).all(0)
+        return reduce(and_, [rule.holds(content) for rule in self.rules])
 
     def move(self, state: State, token: int) -> State | None:
         states = tuple(rule.step(part, token) for rule, part in zip(self.rules, state, strict=True))
@@ -134,7 +143,7 @@ class StartsWith(Rule):
     start = False
 
     def holds(self, content: Tensor) -> Tensor:
-        return (content[:, :1] == self.token).any(1)
+        return content[:, 0] == self.token
 
     def move(self, state: State, token: int) -> State | None:
         return True if state or token == self.token else None
@@ -154,8 +163,8 @@ class EqualCounts(Rule):
         return (0,) * len(self.tokens)
 
     def holds(self, content: Tensor) -> Tensor:
-        counts = torch.stack([num_of(content, token) for token in self.tokens])
-        return (counts == counts[0]).all(0)
+        first, *others = (num_of(content, token) for token in self.tokens)
+        return reduce(and_, [count == first for count in others])
 
     def move(self, state: State, token: int) -> State | None:
         counts = tuple(count + (token == own) for count, own in zip(state, self.tokens, strict=True))
@@ -202,11 +211,12 @@ class Ordered(Rule):
         return -1 if self.needs_first else 0
 
     def holds(self, content: Tensor) -> Tensor:
-        block = torch.full_like(content, -1).masked_fill_(content == EOS, len(self.tokens))
-        for rank, token in enumerate(self.tokens):
-            block.masked_fill_(content == token, rank)
-        in_order = every(block >= 0) & every(block[:, 1:] >= block[:, :-1])
-        return in_order & (block[:, :1] == 0).any(1) if self.needs_first else in_order
+        block = torch.zeros_like(content)  # 1, 2 ... for the tokens, then EOS; 0 for others
+        for rank, token in enumerate((*self.tokens, EOS), start=1):
+            block.add_(at(content, token).view(torch.int8), alpha=rank)
+        first = block[:, 0]
+        in_order = ~some(block[:, 1:] < block[:, :-1])
+        return in_order & (first == 1 if self.needs_first else first > 0)
 
     def move(self, state: State, token: int) -> State | None:
         if token not in self.tokens:
@@ -233,14 +243,14 @@ class Enclosed(Rule):
     start = (0, 0)
 
     def holds(self, content: Tensor) -> Tensor:
-        is_outer, is_inner = content == self.outer, content == self.inner
-        one_block = (is_inner[:, 1:] & ~is_inner[:, :-1]).sum(1) + is_inner[:, :1].sum(1) <= 1
-        fits = one_block & every(is_outer | is_inner | (content == EOS))
+        is_outer, is_inner = at(content, self.outer), at(content, self.inner)
+        num_block_ends = (is_inner[:, :-1] & ~is_inner[:, 1:]).sum(1)
+        fits = (num_block_ends <= 1) & ~some(~(is_outer | is_inner | at(content, EOS)))
         if not self.equally:
             return fits
         num_outer = is_outer.sum(1)
         num_before = (is_outer & (is_inner.cumsum(1) == 0)).sum(1)
-        return fits & torch.where(is_inner.any(1), 2 * num_before == num_outer, num_outer % 2 == 0)
+        return fits & torch.where(num_block_ends > 0, 2 * num_before == num_outer, num_outer % 2 == 0)
 
     def move(self, state: State, token: int) -> State | None:
         passed, num_open = state
@@ -259,11 +269,19 @@ class Enclosed(Rule):
         return num_open % 2 == 0 if passed == 0 else num_open == 0
 
 
+def at(content: Tensor, token: int) -> Tensor:
+    """Where the token stands: (batch, time) int8 -> (batch, time) bool.
+
+    The same as content == token, which on the CPU is much slower for writing another type than it reads.
+    """
+    return torch.eq(content, token, out=torch.empty_like(content)).view(torch.bool)
+
+
 def num_of(content: Tensor, token: int) -> Tensor:
     """How often the token occurs in each row: (batch, time) -> (batch,)."""
-    return (content == token).sum(1)
+    return at(content, token).sum(1)
 
 
-def every(mask: Tensor) -> Tensor:
-    """mask.all(1), (batch, time) -> (batch,); on the CPU summing bools is several times faster than all()."""
-    return mask.sum(1) == mask.shape[1]
+def some(mask: Tensor) -> Tensor:
+    """mask.any(1), (batch, time) -> (batch,); on the CPU summing bools is several times faster than any()."""
+    return mask.sum(1) > 0

@@ -4,15 +4,14 @@ A node with `_target_` is held against the signature of that class or function: 
 `typing.Annotated` ranges. So a new model declares its options once, in its constructor.
 """
 
-import difflib
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, get_type_hints
 
 from hydra.utils import get_object
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from seqlab.errors import InputError
+from seqlab.errors import InputError, nearest
 
 # A configuration may come from a stranger's checkpoint: it constructs what lives here and nothing else.
 ALLOWED_PACKAGES = ("seqlab", "rule_extrapolation")
@@ -30,18 +29,6 @@ def check(config: dict[str, Any], root: Callable[..., Any]) -> None:
         InputError: names the key, its value and what is allowed.
     """
     _check_arguments(root, config, path="")
-
-
-def nearest(word: str, choices: Iterable[str]) -> str:
-    """The choices for a user who typed `word`, the likeliest first.
-
-    >>> nearest("transfromer", ["lstm", "transformer"])
-    'did you mean transformer? (allowed: lstm, transformer)'
-    """
-    choices = sorted(choices)
-    close = difflib.get_close_matches(word, choices, n=1)
-    allowed = f"allowed: {', '.join(choices)}"
-    return f"did you mean {close[0]}? ({allowed})" if close else allowed
 
 
 def _check_node(node: Any, path: str) -> None:
@@ -74,11 +61,17 @@ def _check_arguments(target: Callable[..., Any], node: dict[str, Any], path: str
         if key in ("_target_", "_partial_"):
             continue
         if key not in parameters:
-            raise InputError(f"{name}: no such key; {nearest(key, parameters)}")
+            raise InputError(f"{name}: no such key; {nearest(key, _options(target))}")
         if isinstance(value, dict | list) and _has_target(value):
             _check_node(value, name)
         elif key in hints:
             _check_value(hints[key], value, name)
+
+
+def _options(target: Callable[..., Any]) -> list[str]:
+    """The parameters that a configuration sets: the keyword-only ones, where there are any."""
+    parameters = inspect.signature(target).parameters.values()
+    return [p.name for p in parameters if p.kind is p.KEYWORD_ONLY] or [p.name for p in parameters]
 
 
 def _has_target(value: Any) -> bool:

@@ -3,14 +3,15 @@
 Exit codes: 0 done, 1 the run failed, 2 bad input, 3 a sweep in which jobs failed, 130 Ctrl-C, 143 SIGTERM.
 """
 
+import sys
+import traceback
 from pathlib import Path
 from typing import NamedTuple
 
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from omegaconf.errors import OmegaConfBaseException
 
-from seqlab.check import nearest
-from seqlab.errors import InputError, Interrupted, NonFiniteError
+from seqlab.errors import InputError, Interrupted, NonFiniteError, nearest
 
 
 class Ending(NamedTuple):
@@ -43,6 +44,19 @@ def ending(error: BaseException, conf: Path | None = None) -> Ending | None:
     return None
 
 
+def tell(error: BaseException, conf: Path | None = None) -> int:
+    """Print how a command ended that raised `error`, on stderr; returns the exit code. See `ending`.
+
+    A crash, and everything under debug=true, is told with its traceback.
+    """
+    end = ending(error, conf)
+    if end is None or "debug=true" in sys.argv:
+        traceback.print_exception(error)
+    if end is not None:
+        print(end.message, file=sys.stderr, flush=True)
+    return 1 if end is None else end.code
+
+
 def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())
 
@@ -53,7 +67,8 @@ def _composition(error: BaseException, conf: Path | None) -> str:
     parent = getattr(cause, "parent_node", None)
     key = getattr(cause, "key", None)
     if parent is not None and key is not None:
-        return f"{cause.full_key or key}: no such key; {nearest(str(key), map(str, parent))}"  # type: ignore[union-attr]
+        keys = [name for name in map(str, parent) if not name.startswith("_")]
+        return f"{getattr(cause, 'full_key', None) or key}: no such key; {nearest(str(key), keys)}"
     text = _one_line(error)
     if conf is not None and "No match in the defaults list" in text:
         group = text.split("'")[1]

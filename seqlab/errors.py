@@ -1,6 +1,8 @@
 """The ways in which a command ends badly on purpose. seqlab/cli.py says each in one line."""
 
+import difflib
 import signal
+from collections.abc import Iterable
 
 
 class InputError(ValueError):
@@ -17,3 +19,15 @@ class Interrupted(BaseException):
     def __init__(self, signum: int, step: int):
         super().__init__(f"{signal.Signals(signum).name} at step {step}; last.ckpt is saved")
         self.signum = signum
+
+
+def nearest(word: str, choices: Iterable[str]) -> str:
+    """The choices for a user who typed `word`, the likeliest first.
+
+    >>> nearest("transfromer", ["lstm", "transformer"])
+    'did you mean transformer? (allowed: lstm, transformer)'
+    """
+    choices = sorted(choices)
+    close = difflib.get_close_matches(word, choices, n=1)
+    allowed = f"allowed: {', '.join(choices)}"
+    return f"did you mean {close[0]}? ({allowed})" if close else allowed

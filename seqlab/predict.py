@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from seqlab.cli import ending
+from seqlab.cli import tell
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -17,11 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         print(predict(options.run, options.prompt, options.checkpoint))
     except Exception as error:
-        end = ending(error)
-        if end is None:
-            raise
-        print(end.message, file=sys.stderr)
-        return end.code
+        return tell(error)
     return 0
 
 

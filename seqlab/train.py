@@ -14,7 +14,7 @@ from lightning import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import DictConfig, OmegaConf
 
-from seqlab.errors import Interrupted, NonFiniteError
+from seqlab.errors import InputError, Interrupted, NonFiniteError
 from seqlab.lit.checkpoints import load_checkpoint
 from seqlab.lit.module import Results
 from seqlab.lit.trainer import build_evaluator
@@ -35,11 +35,12 @@ def train(config: DictConfig) -> dict[str, Any]:
     """
     run_dir = Path(HydraConfig.get().runtime.output_dir)
     try:
+        refuse_used(run_dir)
         run = build(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
         loggers = [construct(node, save_dir=run_dir) for node in run.config["logger"].values()]
         trainer: Trainer = construct(run.config["trainer"], run_dir=run_dir, loggers=loggers)
     except BaseException:
-        shutil.rmtree(run_dir)
+        remove_if_new(run_dir)
         raise
     if run.config["compile"]:
         run.model.compile()
@@ -60,6 +61,19 @@ def train(config: DictConfig) -> dict[str, Any]:
         write_json(run_dir / "summary.json", summary)
     finish(run, trainer, summary, run_dir)
     return summary
+
+
+def refuse_used(run_dir: Path) -> None:
+    """Raise InputError where another run has its files."""
+    used = [name for name in ("summary.json", "checkpoints", "metrics.csv") if (run_dir / name).exists()]
+    if used:
+        raise InputError(f"{run_dir} already holds a run ({used[0]}): give another hydra.run.dir, or remove it")
+
+
+def remove_if_new(run_dir: Path) -> None:
+    """Remove a run directory that holds no more than what Hydra puts there before a job starts."""
+    if {path.name for path in run_dir.iterdir()} <= {".hydra", "run.log"}:
+        shutil.rmtree(run_dir)
 
 
 def opening(run: Run) -> dict[str, Any]:

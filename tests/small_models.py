@@ -1,0 +1,44 @@
+"""Every model of conf/model, built small: a new model is covered by its YAML alone."""
+
+from pathlib import Path
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+from torch import Tensor
+
+from seqlab.model import SequenceModel
+from seqlab.spec import Classes, Spec, Tokens, Values, Vectors
+
+MODEL_DIR = Path(__file__).parents[1] / "conf" / "model"
+MODELS = sorted(path.stem for path in MODEL_DIR.glob("*.yaml"))
+
+# Taken over for the keys that a model's YAML has.
+SMALL_SIZES = {"d_model": 16, "num_layers": 2, "num_heads": 4, "ff_dim": 24, "hidden_dim": 12}
+
+
+def token_spec(max_length: int = 9, vocabulary: int = 7) -> Spec:
+    """Next-token prediction, as on a grammar."""
+    return Spec(Tokens(vocabulary), Classes(vocabulary), max_length=max_length, sos=0, eos=1, pad=2)
+
+
+def vector_spec(max_length: int = 9) -> Spec:
+    """Regression from real vectors."""
+    return Spec(Vectors(3), Values(2), max_length=max_length)
+
+
+def small_model(name: str, spec: Spec, *, seed: int = 0, **options) -> SequenceModel:
+    """The model of conf/model/NAME.yaml with small sizes and initial weights of `seed`, in training mode."""
+    config = OmegaConf.load(MODEL_DIR / f"{name}.yaml")
+    sizes = {key: size for key, size in SMALL_SIZES.items() if key in config}
+    torch.manual_seed(seed)
+    return instantiate(config, spec=spec, **sizes | options)
+
+
+def random_inputs(spec: Spec, batch: int, time: int, *, seed: int = 0) -> Tensor:
+    """Inputs of a Spec; tokens contain every id where there is room for them."""
+    generator = torch.Generator().manual_seed(seed)
+    if isinstance(spec.input, Tokens):
+        order = torch.randperm(batch * time, generator=generator)
+        return (torch.arange(batch * time) % spec.input.size)[order].view(batch, time)
+    return torch.randn(batch, time, spec.input.width, generator=generator)
