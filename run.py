@@ -43,7 +43,7 @@ def main() -> int:
     """Run the command line; returns the exit code."""
     try:
         job()
-    except Interrupted as error:
+    except (Interrupted, KeyboardInterrupt) as error:
         return tell(error)
     except Exception as error:
         if isinstance(error, HydraException | OSError) or not {"-m", "--multirun"} & set(sys.argv):

@@ -13,6 +13,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from rule_extrapolation.dyck import Dyck, ShuffleDyck
 from rule_extrapolation.grammars import Grammar
@@ -29,7 +30,7 @@ Judge = Callable[[Sequence[int] | Tensor], bool]
 
 def draw_baN(length: int, uniforms: Sequence[float] | Tensor) -> list[int]:
     string = [4] + [3 if uniforms[t] < 0.5 else 4 for t in range(1, length - 1)]
-    return string + [3 if string.count(3) % 2 else 4] if length > 1 else string
+    return [*string, 3 if string.count(3) % 2 else 4] if length > 1 else string
 
 
 def draw_bbaN(length: int, uniforms: Sequence[float] | Tensor) -> list[int]:
@@ -169,13 +170,19 @@ def compare(grammar: Grammar, draw: Draw, is_grammatical: Judge) -> tuple[str, .
 
     few, few_uniforms, few_strings = lengths[:PLAIN_BATCH].tolist(), uniforms[:PLAIN_BATCH], strings[:PLAIN_BATCH]
 
-    def drawn(lists: bool) -> list[list[int]]:
-        return [draw(n, row) for n, row in zip(few, few_uniforms.tolist() if lists else few_uniforms, strict=True)]
+    def drawn(lists: bool) -> Tensor:
+        if not lists:
+            return pad_sequence(
+                [torch.tensor(draw(n, row)) for n, row in zip(few, few_uniforms, strict=True)], True, PAD
+            )
+        rows = [draw(n, row) for n, row in zip(few, few_uniforms.tolist(), strict=True)]
+        return torch.tensor([row + [PAD] * (max(few) - len(row)) for row in rows])
 
     def judged(lists: bool) -> list[bool]:
         return [is_grammatical(before_eos(row)) for row in (few_strings.tolist() if lists else few_strings)]
 
-    assert drawn(lists=True) == [list(before_eos(row)) for row in few_strings.tolist()], grammar.name
+    expected = few_strings[:, : max(few)].masked_fill(few_strings[:, : max(few)] == EOS, PAD)
+    assert torch.equal(drawn(lists=True), expected) and torch.equal(drawn(lists=False), expected), grammar.name
     assert judged(lists=True) == grammar.grammatical(few_strings).tolist(), grammar.name
     tokens_a_second = int(lengths.sum()) / seconds(lambda: grammar.sample(lengths, uniforms))
     strings_a_second = BATCH / seconds(lambda: grammar.grammatical(strings))

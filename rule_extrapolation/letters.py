@@ -1,6 +1,7 @@
 """The languages over letters: a b c with the ids 3 4 5."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -182,13 +183,16 @@ class ANBNAN(Grammar):
 def blocks(tokens: Sequence[int], sizes: Tensor, longest: int) -> Tensor:
     """Blocks of equal tokens: sizes (batch, len(tokens)) -> ids (batch, longest), filled up with PAD.
 
+    An id is the sum of the changes at the blocks' ends before it.
+
     >>> blocks((A, B), torch.tensor([[1, 2], [2, 0]]), 3).tolist()
     [[3, 4, 4], [3, 3, 2]]
     """
-    ends = sizes.cumsum(1)
-    position = torch.arange(longest, device=sizes.device)
-    block = (position >= ends[:, :, None]).sum(1)
-    return torch.tensor((*tokens, PAD), device=sizes.device)[block]
+    changes = [following - token for token, following in pairwise((*tokens, PAD))]
+    steps = torch.zeros(len(sizes), longest + 1, dtype=torch.int8, device=sizes.device)
+    steps[:, 0] = tokens[0]
+    steps.scatter_add_(1, sizes.cumsum(1), torch.tensor(changes, device=sizes.device).to(steps).expand(len(sizes), -1))
+    return steps[:, :-1].cumsum(1)
 
 
 def choose(uniforms: Tensor, num_choices: Tensor) -> Tensor:

@@ -20,6 +20,8 @@ from seqlab.model import SequenceModel
 from seqlab.schedule import Schedule
 from seqlab.share import Share
 
+NUM_SHOWN = 6  # completions of each set of prompts that a logger gets as text
+
 
 class RuleExtrapolation(Module):
     """Next-token prediction on strings of a language; greedy completions of its ID, OOD and empty prompts.
@@ -77,26 +79,28 @@ class RuleExtrapolation(Module):
         self.val_loss.update(loss, count)
         self.val_accuracy.update(accuracy, count)
 
-    def _evaluation_results(self, stage: str) -> dict[str, Share | float]:
+    def _evaluation_results(self, stage: str, decoded: Decoded) -> dict[str, Share | float]:
         results: dict[str, Share | float] = {
             f"{stage}/loss": float(self.val_loss.compute()),
             f"{stage}/accuracy": float(self.val_accuracy.compute()),
         }
         self.val_loss.reset()
         self.val_accuracy.reset()
-        return results | rule_results(self.grammar, self.prompts, stage, self.complete())
+        return results | rule_results(self.grammar, self.prompts, stage, decoded)
 
     def validation_step(self, batch: Tensor, batch_idx: int) -> None:
         self._evaluation_step(batch)
 
     def on_validation_epoch_end(self) -> None:
-        self.log_results(self._evaluation_results("val"))
+        decoded = self.complete()  # once a validation, not once a batch
+        self.log_results(self._evaluation_results("val", decoded))
+        self.log_text("completions", sampled_table(self._records(decoded)))
 
     def test_step(self, batch: Tensor, batch_idx: int) -> None:
         self._evaluation_step(batch)
 
     def on_test_epoch_end(self) -> None:
-        self.results = self._evaluation_results("test")
+        self.results = self._evaluation_results("test", self.complete())
 
     def complete(self) -> Decoded:
         """Greedy completions of all prompts: ID, then OOD, then the empty one."""
@@ -108,8 +112,10 @@ class RuleExtrapolation(Module):
         return compare(self.data, self.prompts, self.max_length, self.seed)
 
     def examples(self) -> list[dict[str, Any]]:
-        """Every prompt with its completion and the rules that hold."""
-        decoded = self.complete()
+        """Every prompt with its completion and what holds for it."""
+        return self._records(self.complete())
+
+    def _records(self, decoded: Decoded) -> list[dict[str, Any]]:
         records = []
         row = 0
         for group, prompts in self.prompts.items():
@@ -156,3 +162,16 @@ class RuleExtrapolation(Module):
                 f"in the language: {answer[record['grammatical']]}",
             ]
         )
+
+
+def sampled_table(records: list[dict[str, Any]]) -> str:
+    """A few completions of each set of prompts, evenly spaced, as a Markdown table."""
+    columns = ("set", "prompt", "completion", "rule_1", "rule_2_completion", "grammatical", "finished")
+    lines = ["|".join(columns), "|".join("-" for _ in columns)]
+    for group in dict.fromkeys(record["set"] for record in records):
+        members = [record for record in records if record["set"] == group]
+        for record in members[:: max(1, len(members) // NUM_SHOWN)][:NUM_SHOWN]:
+            lines.append(
+                "|".join(f"`{record[c]}`" if c in ("prompt", "completion") else str(record[c]) for c in columns)
+            )
+    return "\n".join(lines)

@@ -28,6 +28,9 @@ def check(config: dict[str, Any], root: Callable[..., Any]) -> None:
     Raises:
         InputError: names the key, its value and what is allowed.
     """
+    for parameter in inspect.signature(root).parameters:
+        if parameter not in config:
+            raise InputError(f"{parameter}: missing")
     _check_arguments(root, config, path="")
 
 
@@ -43,14 +46,23 @@ def _check_node(node: Any, path: str) -> None:
 
 
 def _target(name: Any, path: str) -> Callable[..., Any]:
-    allowed = isinstance(name, str) and (name.split(".")[0] in ALLOWED_PACKAGES or name in ALLOWED_OBJECTS)
-    if not allowed:
-        choices = ", ".join([*(f"{package}.*" for package in ALLOWED_PACKAGES), *ALLOWED_OBJECTS])
-        raise InputError(f"{path}._target_={name} is not allowed (allowed: {choices})")
+    choices = ", ".join([*(f"{package}.*" for package in ALLOWED_PACKAGES), *ALLOWED_OBJECTS])
+    refusal = InputError(f"{path}._target_={name} is not allowed (allowed: {choices})")
+    if not (isinstance(name, str) and (_is_ours(name) or name in ALLOWED_OBJECTS)):
+        raise refusal
     try:
-        return get_object(name)
+        target = get_object(name)
+        inspect.signature(target)
     except Exception as error:  # an import can fail in any way; the user needs the name and the reason
         raise InputError(f"{path}._target_={name} cannot be loaded: {error}") from error
+    # a module of ours also has names that it imported, such as seqlab.runs.os.system
+    if name not in ALLOWED_OBJECTS and not _is_ours(str(target.__module__)):
+        raise refusal
+    return target
+
+
+def _is_ours(name: str) -> bool:
+    return name.split(".")[0] in ALLOWED_PACKAGES
 
 
 def _check_arguments(target: Callable[..., Any], node: dict[str, Any], path: str) -> None:

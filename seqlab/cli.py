@@ -30,6 +30,8 @@ def ending(error: BaseException, conf: Path | None = None) -> Ending | None:
     """
     if isinstance(error, Interrupted):
         return Ending(f"interrupted: {error}", 128 + error.signum)
+    if isinstance(error, KeyboardInterrupt):
+        return Ending("interrupted", 130)
     if isinstance(error, NonFiniteError):
         return Ending(f"stopped: {error}; the last good checkpoint is kept", 1)
     if isinstance(error, InputError):

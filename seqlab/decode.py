@@ -59,8 +59,8 @@ def sample(
 
     def choose(logits: Tensor) -> Tensor:
         if top_k is not None:
-            threshold = logits.topk(min(top_k, logits.shape[-1]), dim=-1).values[:, -1:]
-            logits = logits.masked_fill(logits < threshold, -torch.inf)
+            best = logits.topk(min(top_k, logits.shape[-1]), dim=-1)  # exactly so many, also where logits are equal
+            logits = torch.full_like(logits, -torch.inf).scatter(1, best.indices, best.values)
         probabilities = torch.softmax(logits.float() / temperature, dim=-1)
         return torch.multinomial(probabilities, 1, generator=generator).squeeze(1)
 
@@ -79,13 +79,15 @@ def decode(model: SequenceModel, prompts: Tensor, lengths: Tensor, *, max_length
         choose: picks the next ids from logits.
 
     Raises:
-        ValueError: when a prompt is empty or longer than max_length.
+        ValueError: when a prompt is empty, or longer than its row or than max_length.
     """
     if len(prompts) == 0:
         return Decoded(prompts.new_empty(0, max_length), prompts.new_empty(0, dtype=torch.bool))
     shortest, longest = int(lengths.min()), int(lengths.max())
     if shortest < 1 or longest > max_length:
         raise ValueError(f"prompt lengths {shortest} to {longest} must lie between 1 and max_length={max_length}")
+    if longest > prompts.shape[1]:
+        raise ValueError(f"a prompt length of {longest} in prompts of width {prompts.shape[1]}")
     eos, pad = model.spec.eos, model.spec.pad
     assert eos is not None and pad is not None
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import torch
 from annotated_types import Interval
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
@@ -20,6 +21,7 @@ from seqlab.errors import InputError
 from seqlab.lit.checkpoints import load_checkpoint
 from seqlab.lit.datamodule import DataModule
 from seqlab.lit.module import Module
+from seqlab.randomness import derived_seed
 from seqlab.schedule import Schedule
 
 Seed = Annotated[int, Interval(ge=0, lt=2**32)]
@@ -67,6 +69,7 @@ def build(config: dict[str, Any]) -> Run:
     """
     check(config, configuration)
     datamodule = construct(config["data"])
+    torch.manual_seed(derived_seed(config["seed"], "weights"))
     model = construct(config["model"], spec=datamodule.spec)
     task = construct(
         config["task"],
@@ -112,7 +115,7 @@ def load_run(path: str | Path, checkpoint: str = "best.ckpt") -> Run:
         raise InputError(f"{path}: no such run directory")
     file = path / "checkpoints" / checkpoint if path.is_dir() else path
     content = load_checkpoint(file)
-    if "config" not in content:
+    if not (isinstance(content, dict) and isinstance(content.get("config"), dict) and "state_dict" in content):
         raise InputError(f"{file} is no checkpoint of this project: it holds no configuration")
     run = build(content["config"])
     try:

@@ -85,6 +85,7 @@ def opening(run: Run) -> dict[str, Any]:
         "num_parameters": num_parameters(run.model),
         "steps": 0,
         "seconds": 0.0,
+        "best_step": None,
         "stopped": "running",
         "metrics": {},
         "intervals": {},
@@ -103,6 +104,7 @@ def opening(run: Run) -> dict[str, Any]:
 def finish(run: Run, trainer: Trainer, summary: dict[str, Any], run_dir: Path) -> None:
     """Evaluate the best and the last checkpoint beside the baselines; write and print everything."""
     results: dict[str, Share | float] = {}
+    summary["best_step"] = load_checkpoint(run_dir / "checkpoints" / "best.ckpt")["global_step"]
     for stage, name in (("test_last", "last.ckpt"), ("test", "best.ckpt")):  # the best one last: it stays loaded
         for key, result in evaluate(run, run_dir / "checkpoints" / name).items():
             results[key.replace("test/", f"{stage}/", 1)] = result

@@ -32,7 +32,7 @@ def small_model(name: str, spec: Spec, *, seed: int = 0, **options) -> SequenceM
     config = OmegaConf.load(MODEL_DIR / f"{name}.yaml")
     sizes = {key: size for key, size in SMALL_SIZES.items() if key in config}
     torch.manual_seed(seed)
-    return instantiate(config, spec=spec, **sizes | options)
+    return instantiate(config, _partial_=True, **sizes | options)(spec=spec)
 
 
 def random_inputs(spec: Spec, batch: int, time: int, *, seed: int = 0) -> Tensor:

@@ -56,7 +56,8 @@ def load_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, An
     try:
         return torch.load(path, map_location=map_location, weights_only=True)
     except Exception as error:  # torch raises many kinds for a damaged file; each means the same to a user
-        raise InputError(f"cannot read the checkpoint {path}: {str(error).splitlines()[0]}") from error
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(f"cannot read the checkpoint {path}: {reason}") from error
 
 
 class Checkpoints(Callback):

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from lightning import LightningModule
+from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -97,6 +98,12 @@ class Module(LightningModule, ABC):
             value = result.value if isinstance(result, Share) else result
             if value is not None:
                 self.log(name, float(value))
+
+    def log_text(self, tag: str, markdown: str) -> None:
+        """Hand a text to the loggers that show texts."""
+        for logger in self.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                logger.experiment.add_text(tag, markdown, self.global_step)
 
     def configure_gradient_clipping(
         self,

@@ -10,6 +10,9 @@ class StepProgressBar(RichProgressBar):
     def total_train_batches(self) -> int:
         return self.trainer.max_steps
 
+    def _get_train_description(self, current_epoch: int) -> str:
+        return "training"
+
     def get_metrics(self, trainer, pl_module):  # type: ignore[no-untyped-def]
         metrics = super().get_metrics(trainer, pl_module)
         metrics.pop("v_num", None)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt
-from lightning import Callback, Trainer
+from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import Logger
 
@@ -24,6 +24,23 @@ warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
 warnings.filterwarnings("ignore", message="Experiment logs directory .* exists and is not empty")
 
 Precision = Literal["32-true", "64-true", "bf16-true", "16-mixed", "bf16-mixed"]
+
+
+class LateEarlyStopping(EarlyStopping):
+    """Stops after `patience` validations without a lower monitor, but not before `min_steps`.
+
+    Lightning's own min_steps only puts a stop off: a run that ran out of patience before min_steps would stop there
+    even if it improved in between.
+    """
+
+    def __init__(self, monitor: str, patience: int, min_steps: int):
+        super().__init__(monitor, patience=patience, mode="min", check_finite=True)
+        self.min_steps = min_steps
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_validation_end(trainer, pl_module)
+        if trainer.global_step < self.min_steps:
+            trainer.should_stop = False
 
 
 def build_trainer(
@@ -46,7 +63,7 @@ def build_trainer(
         run_dir: checkpoints go to run_dir/checkpoints.
         loggers: where metrics go.
         max_steps: optimizer steps at most.
-        min_steps: early stopping waits for so many.
+        min_steps: early stopping waits for so many, then goes by what it has seen since the best.
         val_every: steps between two validations.
         patience: validations without a lower monitor before early stopping.
         monitor: the metric that early stopping and best.ckpt go by (lower is better).
@@ -57,7 +74,7 @@ def build_trainer(
     """
     checkpoints = Checkpoints(run_dir / "checkpoints", monitor)
     callbacks: list[Callback] = [
-        EarlyStopping(monitor, patience=patience, mode="min", check_finite=True),
+        LateEarlyStopping(monitor, patience, min_steps),
         checkpoints,
         Interrupts(checkpoints),
     ]
@@ -69,7 +86,6 @@ def build_trainer(
         precision=precision,
         max_steps=max_steps,
         max_epochs=-1,
-        min_steps=min_steps or None,
         val_check_interval=val_every,
         check_val_every_n_epoch=None,
         gradient_clip_val=gradient_clip,

@@ -2,6 +2,7 @@
 
 from typing import Annotated, NamedTuple
 
+import torch
 from annotated_types import Ge, Interval
 from torch import Tensor, nn
 
@@ -10,7 +11,7 @@ from seqlab.nn.dropout import Dropout
 from seqlab.nn.embedding import input_layer
 from seqlab.spec import Spec
 
-# B batch, L layers, H hidden
+# B batch, T time, C channels, L layers, H hidden
 
 
 class LSTMState(NamedTuple):
@@ -57,5 +58,9 @@ class LSTM(SequenceModel):
     def prefill(self, inputs: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
         # nn.LSTM wants (layers, batch, hidden) and contiguous memory
         before = (state.hidden_BLH.transpose(0, 1).contiguous(), state.cell_BLH.transpose(0, 1).contiguous())
-        output_BTH, (hidden_LBH, cell_LBH) = self.lstm(self.embedding(inputs), before)
+        x_BTC = self.embedding(inputs)
+        if x_BTC.is_cpu and torch.is_autocast_enabled("cpu"):
+            # given float32 inputs there, oneDNN fails on processors without bfloat16 (torch 2.13)
+            x_BTC = x_BTC.to(torch.get_autocast_dtype("cpu"))
+        output_BTH, (hidden_LBH, cell_LBH) = self.lstm(x_BTC, before)
         return self.head(self.dropout(output_BTH)), LSTMState(hidden_LBH.transpose(0, 1), cell_LBH.transpose(0, 1))

@@ -25,8 +25,10 @@ class Dropout(nn.Dropout):
 
 def _keep_mask(shape: torch.Size, p: float, dtype: torch.dtype) -> Tensor:
     """Zeros with probability p and 1 / (1 - p) elsewhere, from torch's global generator."""
+    dropped = round(p * 65536)
+    if dropped == 65536:
+        return torch.zeros(shape, dtype=dtype)
     num_elements = math.prod(shape)
     words = torch.empty((num_elements + 3) // 4, dtype=torch.int64).random_(-(2**63), None)  # four draws a word
     draws = words.view(torch.int16)[:num_elements].view(shape)  # uniform on -32768 .. 32767
-    dropped = round(p * 65536)
     return (draws >= dropped - 32768).to(dtype).mul_(65536 / (65536 - dropped))

@@ -23,8 +23,8 @@ def result_table(summary: dict[str, Any]) -> Table:
     validations, and the baselines."""
     caption = (
         f"seed {summary['seed']}, {summary['steps']} steps in {summary['seconds']:.0f} s, stopped: "
-        f"{summary['stopped']}. best and last: at best.ckpt (with its 95% Wilson interval over n prompts) and "
-        "last.ckpt; checks: mean [range] of the last five validations; then the baselines."
+        f"{summary['stopped']}. best and last: at best.ckpt (step {summary['best_step']}, with the 95% Wilson interval "
+        "over n prompts) and last.ckpt; checks: mean [range] of the last five validations; then the baselines."
     )
     table = Table(
         title=escape(f"{summary['model']} on {summary['description']}"),

@@ -60,7 +60,7 @@ def test_output_shapes(model, spec, batch, time):
     inputs = random_inputs(spec, batch, time)
     logits = model(inputs)
     assert logits.shape == (batch, time, width) and logits.dtype == torch.float32
-    chunk, state = model.prefill(inputs, model.init_state(batch, time + 1))
+    chunk, state = model.prefill(inputs, model.init_state(batch, spec.max_length))
     assert chunk.shape == (batch, time, width)
     if time < spec.max_length:
         assert model.step(inputs[:, 0], state)[0].shape == (batch, width)
@@ -139,12 +139,13 @@ def test_sequences_read_in_turns_do_not_disturb_each_other(model, spec):
     """State is a value: a model keeps nothing of what it read."""
     one, two = random_inputs(spec, 3, 9, seed=1), random_inputs(spec, 2, 9, seed=2)
     state_one, state_two = model.init_state(3), model.init_state(2)
+    whole_one, whole_two = model(one), model(two)
     for place in range(9):
-        logits_one, state_one = model.step(one[:, place], state_one)
+        logits, state_one = model.step(one[:, place], state_one)
+        assert_close(logits, whole_one[:, place])
         model(two)
-        logits_two, state_two = model.step(two[:, place], state_two)
-    assert_close(logits_one, model(one)[:, -1])
-    assert_close(logits_two, model(two)[:, -1])
+        logits, state_two = model.step(two[:, place], state_two)
+        assert_close(logits, whole_two[:, place])
 
 
 def test_state_is_named_tuples_of_tensors_batch_first(model, inputs):
@@ -190,22 +191,24 @@ def test_deterministic_in_evaluation_mode(model, inputs):
 
 
 def test_under_bfloat16_autocast(model, spec, inputs):
-    with torch.no_grad():
-        expected = model(inputs)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            whole = model(inputs)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        whole = model(inputs)
+        with torch.no_grad():
             first, state = model.prefill(inputs[:, :4], model.init_state(3))
             rest, _ = by_steps(model, inputs[:, 4:], state)
+    expected = model(inputs)
     for logits in (whole, torch.cat([first, rest], 1)):
         assert logits.shape == (3, spec.max_length, spec.output.width)
         assert_close(logits.float(), expected, 0.1)
+    whole.float().square().mean().backward()
+    assert all(torch.isfinite(parameter.grad).all() for parameter in model.parameters())
 
 
 def build_at_default_sizes(name, *overrides):
     """The model that `python run.py model=NAME data=L5` trains."""
     with initialize_config_dir(str(MODEL_DIR.parent), version_base="1.3"):
         config = compose("config", overrides=[f"model={name}", "data=L5", *overrides])
-        return instantiate(config.model, spec=instantiate(config.data).spec)
+        return instantiate(config.model, _partial_=True)(spec=instantiate(config.data).spec)
 
 
 @pytest.mark.parametrize("name", MODELS)

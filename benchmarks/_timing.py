@@ -1,0 +1,32 @@
+"""Timing two ways of doing one thing in one run, alternating, so that a busy machine slows both."""
+
+import time
+from collections.abc import Callable, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+Row = tuple[str, float, float, float]  # what, seconds of the peer, seconds of ours, the ratio asked for
+
+
+def alternate(peer: Callable[[], object], ours: Callable[[], object], *, repeats: int = 7, warm_up: bool = True) -> tuple[float, float]:
+    """The median seconds of each, taken in turns, after one turn that does not count (`warm_up`)."""
+    times: tuple[list[float], list[float]] = ([], [])
+    for repeat in range(-warm_up, repeats):
+        for function, kept in zip((peer, ours), times, strict=True):
+            started = time.perf_counter()
+            function()
+            if repeat >= 0:
+                kept.append(time.perf_counter() - started)
+    peer_median, our_median = (sorted(kept)[len(kept) // 2] for kept in times)
+    return peer_median, our_median
+
+
+def print_ratios(title: str, rows: Sequence[Row]) -> None:
+    """A table of times in milliseconds and of the ratio peer / ours beside the one aimed at."""
+    table = Table(title=title, title_justify="left")
+    for heading in ("what", "peer ms", "ours ms", "ratio", "aim"):
+        table.add_column(heading, justify="left" if heading == "what" else "right", no_wrap=True)
+    for what, peer, ours, aim in rows:
+        table.add_row(what, f"{1000 * peer:.2f}", f"{1000 * ours:.2f}", f"{peer / ours:.2f}", f">= {aim:g}")
+    Console(width=120).print(table)

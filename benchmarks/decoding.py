@@ -1,0 +1,70 @@
+"""Greedy decoding with state against re-running the prefix for each token: 64 prompts, to length 32 and 256.
+
+The peer is our own forward pass over the whole prefix, once a token: what generation costs without a state. EOS is
+given a logit of -inf, so that both write the same number of tokens; the last rows show what stopping early adds.
+"""
+
+import torch
+from _timing import alternate, print_ratios
+from torch import Tensor
+
+from seqlab.decode import decode
+from seqlab.model import SequenceModel
+from seqlab.models.lstm import LSTM
+from seqlab.models.transformer import Transformer
+from seqlab.spec import Classes, Spec, Tokens
+
+SPEC = Spec(Tokens(7), Classes(7), max_length=33, sos=0, eos=1, pad=2)
+NUM_PROMPTS, PROMPT_LENGTH = 64, 9
+
+
+def never_end(logits: Tensor) -> Tensor:
+    return logits.index_fill(-1, torch.tensor([1, 2]), -torch.inf).argmax(-1)
+
+
+def end_after_sixteen() -> object:
+    """A choice that ends every row at its seventh step: a completion of the usual length."""
+    steps = iter(range(10_000))
+    return lambda logits: torch.full((len(logits),), 1) if next(steps) == 6 else never_end(logits)
+
+
+@torch.inference_mode()
+def rerun(model: SequenceModel, prompts: Tensor, max_length: int) -> Tensor:
+    tokens = prompts
+    while tokens.shape[1] < max_length:
+        tokens = torch.cat([tokens, never_end(model(tokens)[:, -1])[:, None]], 1)
+    return tokens
+
+
+def main() -> None:
+    torch.manual_seed(0)
+    prompts = torch.randint(3, 7, (NUM_PROMPTS, PROMPT_LENGTH))
+    prompts[:, 0] = 0
+    lengths = torch.full((NUM_PROMPTS,), PROMPT_LENGTH)
+    rows = []
+    for name, model in (("transformer", Transformer(SPEC).eval()), ("lstm", LSTM(SPEC).eval())):
+        for max_length, aim in ((33, 5), (257, 30)):
+
+            def with_state(model: SequenceModel = model, length: int = max_length) -> Tensor:
+                return decode(model, prompts, lengths, max_length=length, choose=never_end).tokens
+
+            def without(model: SequenceModel = model, length: int = max_length) -> Tensor:
+                return rerun(model, prompts, length)
+
+            assert torch.equal(with_state(), without()), "both ways must write the same tokens"
+            repeats = 3 if max_length < 100 else 1  # the plain way to 256 takes minutes
+            times = alternate(without, with_state, repeats=repeats, warm_up=False)  # the check above was one
+            rows.append((f"{name} to {max_length - 1}", *times, aim))
+
+        def stopped(model: SequenceModel = model) -> Tensor:
+            return decode(model, prompts, lengths, max_length=33, choose=end_after_sixteen()).tokens  # type: ignore
+
+        def to_the_end(model: SequenceModel = model) -> Tensor:
+            return decode(model, prompts, lengths, max_length=33, choose=never_end).tokens
+
+        rows.append((f"{name} to 32: all rows end after 7, against none", *alternate(to_the_end, stopped), 1))
+    print_ratios(f"decoding, {NUM_PROMPTS} prompts, {torch.get_num_threads()} threads", rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""Configurations as Hydra composes them, tiny ones; what is built from them; and one real run."""
+
+import os
+import subprocess
+import sys
+from copy import deepcopy
+from pathlib import Path
+
+import hydra
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf, open_dict
+
+from seqlab.runs import build, construct
+
+ROOT = Path(__file__).parents[1]
+TINY_MODEL = {"num_layers": 1, "d_model": 16, "num_heads": 2, "ff_dim": 16, "hidden_dim": 16}
+TINY_DATA = {"max_length": 16, "prompt_length": 4, "batch_size": 8, "num_val": 16, "num_test": 16}
+
+
+def tiny_sizes(model):
+    """Overrides that make a run quick: the sizes that the model's YAML has, and small data."""
+    keys = OmegaConf.load(ROOT / "conf" / "model" / f"{model}.yaml")
+    sizes = [f"model.{key}={size}" for key, size in TINY_MODEL.items() if key in keys]
+    return sizes + [f"data.{key}={size}" for key, size in TINY_DATA.items()]
+
+
+@pytest.fixture(scope="session")
+def root():
+    """The folder of the project."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """model name -> overrides that make its run quick."""
+    return tiny_sizes
+
+
+@pytest.fixture(scope="session")
+def compose():
+    """Command-line overrides -> the resolved configuration, plain dicts; tiny sizes come before the overrides.
+
+    `full=True` leaves the sizes as the YAMLs have them.
+    """
+
+    cache = {}
+
+    def compose_once(overrides, full):
+        model = next((word[6:] for word in overrides if word.startswith("model=")), "transformer")
+        sizes = [] if full else [*tiny_sizes(model), "trainer.accelerator=cpu"]
+        config = hydra.compose("config", [*sizes, *overrides], return_hydra_config=True)
+        HydraConfig.instance().set_config(config)  # the names of the choices are hydra's
+        with open_dict(config):
+            del config["hydra"]
+        return OmegaConf.to_container(config, resolve=True)
+
+    def composed(*overrides, full=False):
+        if (overrides, full) not in cache:
+            cache[overrides, full] = compose_once(overrides, full)
+        return deepcopy(cache[overrides, full])
+
+    with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        yield composed
+    HydraConfig.instance().cfg = None
+    GlobalHydra.instance().clear()
+
+
+@pytest.fixture
+def prepare(compose, tmp_path):
+    """Overrides -> (run, trainer), built as a job builds them, writing to tmp_path/FOLDER."""
+
+    def prepared(*overrides, folder="run"):
+        run = build(compose(*overrides))
+        run_dir = tmp_path / folder
+        loggers = [construct(node, save_dir=run_dir) for node in run.config["logger"].values()]
+        return run, construct(run.config["trainer"], run_dir=run_dir, loggers=loggers)
+
+    return prepared
+
+
+@pytest.fixture(scope="session")
+def environment():
+    """The environment of a child process: this project on its path, one thread."""
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    return os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="session")
+def python(environment, tmp_path_factory):
+    """Run `python ARGUMENTS` to its end in an empty folder; returns the completed process, its output as text."""
+
+    def ran(*arguments, cwd=None):
+        cwd = cwd or tmp_path_factory.mktemp("cwd")
+        command = [sys.executable, *map(str, arguments)]
+        return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
+
+    return ran
+
+
+@pytest.fixture(scope="session")
+def finished_run(python, tmp_path_factory):
+    """The run directory that one real command left, started in an empty folder: (directory, that folder, process)."""
+    cwd = tmp_path_factory.mktemp("finished")
+    words = ["trainer=fast", "trainer.accelerator=cpu", "optimizer.lr=0.01", "schedule.warmup=10"]
+    done = python(ROOT / "run.py", *tiny_sizes("transformer"), *words, "hydra.run.dir=runs/one", cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    return cwd / "runs" / "one", cwd, done

@@ -1,0 +1,117 @@
+"""Checkpoint files: whole or absent, the one before kept, plain types only, damage told in one line."""
+
+import pytest
+import torch
+
+from seqlab.errors import InputError
+from seqlab.lit.checkpoints import AtomicCheckpointIO, load_checkpoint
+
+
+class Unpicklable:
+    def __reduce__(self):
+        raise RuntimeError("half-way")
+
+
+@pytest.fixture
+def save(tmp_path):
+    """(file name, content) -> the file, saved."""
+
+    def saved(name, content):
+        AtomicCheckpointIO().save_checkpoint(content, tmp_path / "checkpoints" / name)
+        return tmp_path / "checkpoints" / name
+
+    return saved
+
+
+def test_round_trip(save):
+    content = {"weights": torch.arange(3.0), "step": 7, "nested": {"values": [1, None, "x"]}}
+    loaded = load_checkpoint(save("best.ckpt", content))
+    assert torch.equal(loaded.pop("weights"), content.pop("weights"))
+    assert loaded == content
+
+
+@pytest.mark.parametrize("name", ["best.ckpt", "last.ckpt"])
+def test_a_crash_while_writing_leaves_the_old_file(save, name):
+    file = save(name, {"step": 1})
+    before = file.read_bytes()
+    with pytest.raises(RuntimeError, match="half-way"):
+        save(name, {"big": torch.zeros(10_000), "bad": Unpicklable()})
+    assert file.read_bytes() == before
+    assert load_checkpoint(file) == {"step": 1}
+    assert not (file.parent / "last-1.ckpt").exists()
+
+
+def test_a_crash_at_the_first_write_leaves_no_checkpoint(save, tmp_path):
+    with pytest.raises(RuntimeError, match="half-way"):
+        save("last.ckpt", {"bad": Unpicklable()})
+    assert not list((tmp_path / "checkpoints").glob("*.ckpt"))
+
+
+def test_a_write_after_a_crash_is_whole(save):
+    with pytest.raises(RuntimeError, match="half-way"):
+        save("last.ckpt", {"big": torch.zeros(10_000), "bad": Unpicklable()})
+    assert load_checkpoint(save("last.ckpt", {"step": 2})) == {"step": 2}
+
+
+def test_the_last_but_one_is_kept(save):
+    for step in (1, 2, 3):
+        file = save("last.ckpt", {"step": step})
+    assert load_checkpoint(file) == {"step": 3}
+    assert load_checkpoint(file.with_name("last-1.ckpt")) == {"step": 2}
+    assert {path.name for path in file.parent.iterdir()} == {"last.ckpt", "last-1.ckpt"}
+
+
+def test_the_best_has_no_predecessor(save):
+    for step in (1, 2):
+        file = save("best.ckpt", {"step": step})
+    assert [path.name for path in file.parent.iterdir()] == ["best.ckpt"]
+    assert load_checkpoint(file) == {"step": 2}
+
+
+def test_removing_is_quiet_about_absent_files(save):
+    file = save("best.ckpt", {"step": 1})
+    for _ in range(2):
+        AtomicCheckpointIO().remove_checkpoint(file)
+    assert not file.exists()
+
+
+def damaged(file, kind):
+    content = file.read_bytes()
+    if kind == "empty":
+        file.write_bytes(b"")
+    elif kind == "cut short":
+        file.write_bytes(content[: len(content) // 2])
+    elif kind == "text":
+        file.write_text("step: 1\n")
+    elif kind == "overwritten":
+        file.write_bytes(b"\0" * len(content))
+    elif kind == "objects":
+        torch.save({"path": file, "model": torch.nn.Linear(1, 1)}, file)
+    return file
+
+
+@pytest.mark.parametrize("kind", ["empty", "cut short", "text", "overwritten", "objects"])
+def test_damage_is_told_in_one_line(save, kind):
+    file = damaged(save("best.ckpt", {"weights": torch.zeros(100)}), kind)
+    with pytest.raises(InputError) as caught:
+        load_checkpoint(file)
+    message = str(caught.value)
+    assert message.startswith(f"cannot read the checkpoint {file}: ")
+    assert "\n" not in message
+
+
+def test_a_missing_file_is_told(tmp_path):
+    for path in (tmp_path / "none.ckpt", tmp_path):
+        with pytest.raises(InputError, match=f"^no checkpoint at {path}$"):
+            load_checkpoint(path)
+
+
+def test_reading_runs_no_code(tmp_path):
+    class Command:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "made"), "w"))
+
+    torch.save({"config": Command()}, tmp_path / "evil.ckpt")
+    with pytest.raises(InputError, match="cannot read the checkpoint"):
+        AtomicCheckpointIO().load_checkpoint(tmp_path / "evil.ckpt", weights_only=False)
+    assert not (tmp_path / "made").exists()

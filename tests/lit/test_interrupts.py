@@ -1,0 +1,53 @@
+"""Signals end a real run between two steps: checkpoint and summary are written, the exit code says which signal."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+import seqlab
+
+
+@pytest.fixture
+def started(root, environment, tiny, tmp_path):
+    """A run that would take long, once its first last.ckpt is there; (process, run directory)."""
+    run_dir = tmp_path / "run"
+    words = ["trainer=fast", "trainer.max_steps=1000000", "trainer.patience=1000000", "trainer.accelerator=cpu"]
+    process = subprocess.Popen(
+        [sys.executable, str(root / "run.py"), *tiny("transformer"), *words, f"hydra.run.dir={run_dir}"],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while not (run_dir / "checkpoints" / "last.ckpt").exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    yield process, run_dir
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_leaves_checkpoint_and_summary(started, signum, code):
+    process, run_dir = started
+    process.send_signal(signum)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == code
+    summary = json.loads((run_dir / "summary.json").read_text())
+    assert summary["stopped"] == "interrupted"
+    last = [line for line in stderr.splitlines() if line][-1]
+    assert last == f"interrupted: {signum.name} at step {summary['steps']}; last.ckpt is saved"
+    assert "Traceback" not in stderr
+
+    content = torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)
+    assert content["global_step"] == summary["steps"] >= 20
+    run = seqlab.load_run(run_dir, "last.ckpt")
+    assert all(torch.equal(run.task.state_dict()[name], value) for name, value in content["state_dict"].items())

@@ -1,0 +1,93 @@
+"""A run that is cut off and resumed is the run that was not, bit for bit."""
+
+import pytest
+import torch
+
+from seqlab.lit.checkpoints import load_checkpoint
+from seqlab.report.curves import read_metrics
+
+STEPS = 12
+CUT = 7  # no validation there: those are at 4, 8 and 12
+
+
+@pytest.fixture
+def fit(prepare, tmp_path):
+    """Train a fresh module with a fresh trainer to max_steps; returns (trainer, everything that was logged)."""
+
+    def trained(folder, max_steps, *overrides, resumed_from=None):
+        settings = ["optimizer.lr=0.01", "schedule.warmup=5", "logger=csv", "trainer.min_steps=0", "trainer.log_every=1"]
+        steps = ["trainer.val_every=4", f"trainer.max_steps={max_steps}"]
+        run, trainer = prepare(*settings, *steps, *overrides, folder=folder)
+        trainer.fit(run.task, datamodule=run.datamodule, ckpt_path=resumed_from, weights_only=True)
+        return trainer, read_metrics(tmp_path / folder / "metrics.csv")
+
+    return trained
+
+
+def joined(first, second):
+    """The metrics of two runs one after the other."""
+    return {name: first.get(name, []) + second.get(name, []) for name in first.keys() | second.keys()}
+
+
+def differences(a, b, path=""):
+    """The places where two checkpoints differ, tensors compared bit for bit."""
+    if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor):
+        return [] if a.dtype == b.dtype and torch.equal(a, b) else [path]
+    if isinstance(a, dict) and isinstance(b, dict):
+        found = [f"{path}/{key}" for key in a.keys() ^ b.keys()]
+        return found + [place for key in a.keys() & b.keys() for place in differences(a[key], b[key], f"{path}/{key}")]
+    if isinstance(a, list | tuple) and len(a) == len(b):
+        return [place for i, pair in enumerate(zip(a, b, strict=True)) for place in differences(*pair, f"{path}/{i}")]
+    return [] if a == b else [path]
+
+
+MODELS = {
+    "transformer": ["model.dropout=0.3"],
+    "lstm": ["model.dropout=0.3", "model.num_layers=2", "model.layer_dropout=0.2"],
+    "linear": [],
+}
+
+
+@pytest.mark.parametrize("num_train", ["null", "20"])
+@pytest.mark.parametrize("model", MODELS)
+def test_resumed_is_uninterrupted(fit, tmp_path, model, num_train):
+    overrides = [f"model={model}", *MODELS[model], f"data.num_train={num_train}"]
+    whole, whole_metrics = fit("whole", STEPS, *overrides)
+    cut, cut_metrics = fit("cut", CUT, *overrides)
+    assert (whole.global_step, cut.global_step) == (STEPS, CUT)
+    checkpoint = tmp_path / "cut" / "checkpoints" / "last.ckpt"
+    torch.manual_seed(99)  # whatever the process did before does not matter
+    resumed, resumed_metrics = fit("resumed", STEPS, *overrides, resumed_from=checkpoint)
+
+    assert resumed.global_step == STEPS
+    assert len(whole_metrics["train/loss"]) == STEPS
+    assert len(whole_metrics["val/loss"]) == 3
+    assert len(resumed_metrics["train/loss"]) == STEPS - CUT
+    assert joined(cut_metrics, resumed_metrics) == whole_metrics
+
+    a, b = (load_checkpoint(tmp_path / name / "checkpoints" / "last.ckpt") for name in ("whole", "resumed"))
+    for part in ("state_dict", "optimizer_states", "lr_schedulers", "global_step"):
+        assert differences(a[part], b[part]) == []
+    callbacks = {name.split("{")[0]: state for name, state in a["callbacks"].items()}
+    assert {"LateEarlyStopping", "Checkpoints"} <= callbacks.keys()
+    assert callbacks["Checkpoints"]["best_step"] > CUT  # so the best weights are the resumed run's
+    assert differences(a["callbacks"], b["callbacks"]) == []
+    best, best_resumed = (load_checkpoint(tmp_path / name / "checkpoints/best.ckpt") for name in ("whole", "resumed"))
+    assert best["global_step"] == best_resumed["global_step"]
+    assert differences(best["state_dict"], best_resumed["state_dict"]) == []
+
+
+def test_the_comparison_sees_a_difference():
+    state = {"weights": [torch.zeros(2)], "step": 1}
+    assert differences(state, {"weights": [torch.zeros(2)], "step": 1}) == []
+    assert differences(state, {"weights": [torch.tensor([0.0, 1e-9])], "step": 1}) == ["/weights/0"]
+    assert differences(state, {"weights": [torch.zeros(2)]}) == ["/step"]
+
+
+def test_patience_is_carried_over(fit, tmp_path):
+    """Validations 4, 8, 12 ... that do not improve count on after the cut."""
+    hopeless = ["optimizer.lr=1e-30", "optimizer.weight_decay=0", "trainer.patience=3"]
+    whole, _ = fit("whole", 40, *hopeless)
+    fit("cut", CUT + 3, *hopeless)
+    resumed, _ = fit("resumed", 40, *hopeless, resumed_from=tmp_path / "cut" / "checkpoints" / "last.ckpt")
+    assert whole.global_step == resumed.global_step == 16

@@ -1,0 +1,112 @@
+"""The LSTM against its equations and against nn.LSTM with copied weights."""
+
+import pytest
+import torch
+from torch import nn
+
+from seqlab.models.lstm import LSTM
+from tests.small_models import token_spec, vector_spec
+
+SIZES = {"d_model": 8, "hidden_dim": 12, "num_layers": 3}
+
+
+def plain_lstm(x, parameters, num_layers, hidden, cell):
+    """Hochreiter & Schmidhuber's equations with a forget gate, step by step and layer by layer.
+
+    x (batch, time, width); hidden and cell (layers, batch, width). Outputs of the last layer and the final states.
+    """
+    hidden, cell, outputs = list(hidden), list(cell), []
+    for time in range(x.shape[1]):
+        below = x[:, time]
+        for layer in range(num_layers):
+            w_x, w_h, b_x, b_h = parameters[4 * layer : 4 * layer + 4]
+            i, f, g, o = (below @ w_x.T + b_x + hidden[layer] @ w_h.T + b_h).chunk(4, dim=1)
+            cell[layer] = torch.sigmoid(f) * cell[layer] + torch.sigmoid(i) * torch.tanh(g)
+            hidden[layer] = below = torch.sigmoid(o) * torch.tanh(cell[layer])
+        outputs.append(below)
+    return torch.stack(outputs, 1), torch.stack(hidden), torch.stack(cell)
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return LSTM(token_spec(), **SIZES).double().eval()
+
+
+@pytest.fixture
+def tokens():
+    return torch.randint(7, (3, 9), generator=torch.Generator().manual_seed(1))
+
+
+def test_equals_the_equations_in_values_and_gradients(model, tokens):
+    parameters = list(model.lstm.parameters())
+    start = torch.zeros(3, 3, 12, dtype=torch.float64)
+    output, _, _ = plain_lstm(model.embedding.weight[tokens], parameters, 3, start, start)
+    expected = output @ model.head.weight.T + model.head.bias
+    logits = model(tokens)
+    torch.testing.assert_close(logits, expected, rtol=1e-10, atol=1e-12)
+    weights = torch.randn(logits.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    everything = list(model.parameters())
+    ours = torch.autograd.grad((logits * weights).sum(), everything)
+    theirs = torch.autograd.grad((expected * weights).sum(), everything)
+    for gradient, reference in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(gradient, reference, rtol=1e-8, atol=1e-10)
+
+
+def torch_lstm(model):
+    reference = nn.LSTM(8, 12, 3, batch_first=True).double()
+    reference.load_state_dict(model.lstm.state_dict())
+    return reference
+
+
+def test_equals_torch_over_a_sequence_and_in_its_state(model, tokens):
+    output, (hidden, cell) = torch_lstm(model)(model.embedding(tokens))
+    logits, state = model.prefill(tokens, model.init_state(3))
+    torch.testing.assert_close(logits, model.head(output), rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(state.hidden_BLH, hidden.transpose(0, 1), rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(state.cell_BLH, cell.transpose(0, 1), rtol=1e-10, atol=1e-12)
+
+
+def test_equals_torch_step_by_step(model, tokens):
+    reference, theirs, ours = torch_lstm(model), None, model.init_state(3)
+    for time in range(9):
+        output, theirs = reference(model.embedding(tokens[:, time : time + 1]), theirs)
+        logits, ours = model.step(tokens[:, time], ours)
+        torch.testing.assert_close(logits, model.head(output[:, 0]), rtol=1e-10, atol=1e-12)
+
+
+def test_vectors_come_in_through_a_linear_map():
+    torch.manual_seed(0)
+    model = LSTM(vector_spec(), **SIZES).eval()
+    x = torch.randn(2, 9, 3)
+    weight, bias = model.embedding.parameters()
+    output, _ = model.lstm(x @ weight.T + bias)
+    torch.testing.assert_close(model(x), model.head(output), rtol=1e-5, atol=1e-6)
+
+
+def test_dropout_acts_on_the_output_and_leaves_the_state_alone(tokens):
+    """With the identity as head, each output is 0 or its undropped value over 1 - p."""
+    torch.manual_seed(0)
+    model = LSTM(token_spec(), d_model=8, hidden_dim=7, num_layers=2, dropout=0.25)
+    with torch.no_grad():
+        model.head.weight.copy_(torch.eye(7))
+        model.head.bias.zero_()
+    dropped, state = model.train().prefill(tokens, model.init_state(3))
+    plain, plain_state = model.eval().prefill(tokens, model.init_state(3))
+    zero = dropped == 0
+    assert 0 < zero.double().mean() < 0.5
+    torch.testing.assert_close(dropped[~zero], plain[~zero] / 0.75, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(state, plain_state, rtol=1e-5, atol=1e-6)
+
+
+def test_layer_dropout_acts_between_layers(tokens):
+    torch.manual_seed(0)
+    model = LSTM(token_spec(), **SIZES, dropout=0.0, layer_dropout=0.5)
+    assert not torch.allclose(model(tokens), model(tokens))
+    model.eval()
+    assert torch.equal(model(tokens), model(tokens))
+
+
+def test_refuses_layer_dropout_with_one_layer():
+    with pytest.raises(ValueError, match=r"layer_dropout=0\.5 acts between layers: num_layers must be above 1"):
+        LSTM(token_spec(), d_model=8, hidden_dim=12, num_layers=1, layer_dropout=0.5)

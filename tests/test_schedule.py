@@ -1,0 +1,64 @@
+"""Schedules against tables worked out by hand."""
+
+from math import sqrt
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seqlab.schedule import Constant, InverseSqrt
+
+# schedule -> {position: multiplier}; the n-th position is n - 1
+TABLES = [
+    (InverseSqrt(warmup=4), {0: 1 / 4, 1: 1 / 2, 2: 3 / 4, 3: 1.0, 4: sqrt(0.8), 8: 2 / 3, 15: 1 / 2, 99: 1 / 5}),
+    (InverseSqrt(warmup=1), {0: 1.0, 1: sqrt(0.5), 3: 1 / 2, 24: 1 / 5}),
+    (InverseSqrt(warmup=100), {0: 0.01, 49: 0.5, 99: 1.0, 399: 0.5, 9999: 0.1}),
+    (Constant(), {0: 1.0, 1: 1.0, 10**6: 1.0}),
+    (Constant(warmup=0), {0: 1.0}),
+    (Constant(warmup=1), {0: 1.0, 1: 1.0}),
+    (Constant(warmup=4), {0: 1 / 4, 1: 1 / 2, 2: 3 / 4, 3: 1.0, 4: 1.0, 99: 1.0}),
+]
+
+
+@pytest.mark.parametrize(("schedule", "table"), TABLES, ids=[repr(schedule) for schedule, _ in TABLES])
+def test_hand_tables(schedule, table):
+    assert {position: schedule(position) for position in table} == pytest.approx(table, rel=1e-12)
+
+
+@pytest.mark.parametrize("schedule_class", [InverseSqrt, Constant])
+def test_the_unit_is_steps_unless_it_says_epochs(schedule_class):
+    assert schedule_class(warmup=3).unit == "step"
+    assert schedule_class(warmup=3, unit="epoch").unit == "epoch"
+
+
+@given(st.integers(1, 10_000), st.integers(0, 10**9))
+def test_rises_to_one_at_the_end_of_the_warm_up_and_falls_after_it(warmup, position):
+    schedule = InverseSqrt(warmup=warmup)
+    here, there = schedule(position), schedule(position + 1)
+    assert 0 < here <= 1
+    assert (here < there) if position + 1 < warmup else (here > there)
+    assert schedule(warmup - 1) == 1
+    # continues without a jump: four times the position, half the rate
+    assert schedule(4 * warmup - 1) == pytest.approx(0.5)
+
+
+@given(st.integers(1, 10_000), st.integers(0, 10**9))
+def test_constant_warms_up_as_inverse_square_root_does(warmup, position):
+    expected = InverseSqrt(warmup=warmup)(position) if position < warmup else 1.0
+    assert Constant(warmup=warmup)(position) == pytest.approx(expected)
+
+
+def test_as_the_multiplier_of_a_torch_optimizer():
+    """The first step is taken with a quarter of the rate: not with none, and not with the whole."""
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([parameter], lr=8.0)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, InverseSqrt(warmup=4))
+    moves = []
+    for _ in range(5):
+        before = parameter.item()
+        parameter.grad = torch.ones(1)
+        optimizer.step()
+        scheduler.step()
+        moves.append(before - parameter.item())
+    assert moves == pytest.approx([2, 4, 6, 8, 8 * sqrt(0.8)])
