@@ -42,3 +42,19 @@ def random_inputs(spec: Spec, batch: int, time: int, *, seed: int = 0) -> Tensor
         order = torch.randperm(batch * time, generator=generator)
         return (torch.arange(batch * time) % spec.input.size)[order].view(batch, time)
     return torch.randn(batch, time, spec.input.width, generator=generator)
+
+
+def lively(model: SequenceModel) -> SequenceModel:
+    """With weights so large that the model says different things after different prompts."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(3)
+    return model
+
+
+def ragged_prompts(lengths: list[int], *, seed: int = 0) -> tuple[list[list[int]], Tensor, Tensor]:
+    """Random prompts that start with SOS: lists, and ids and lengths, filled up with EOS that nobody should read."""
+    generator = torch.Generator().manual_seed(seed)
+    rows = [[0, *torch.randint(7, (length - 1,), generator=generator).tolist()] for length in lengths]
+    padded = torch.tensor([row + [1] * (max(lengths) - len(row)) for row in rows])
+    return rows, padded, torch.tensor(lengths)

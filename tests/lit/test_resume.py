@@ -15,7 +15,7 @@ def fit(prepare, tmp_path):
     """Train a fresh module with a fresh trainer to max_steps; returns (trainer, everything that was logged)."""
 
     def trained(folder, max_steps, *overrides, resumed_from=None):
-        settings = ["optimizer.lr=0.01", "schedule.warmup=5", "logger=csv", "trainer.min_steps=0", "trainer.log_every=1"]
+        settings = ["optimizer.lr=0.002", "schedule.warmup=5", "logger=csv", "trainer.min_steps=0", "trainer.log_every=1"]
         steps = ["trainer.val_every=4", f"trainer.max_steps={max_steps}"]
         run, trainer = prepare(*settings, *steps, *overrides, folder=folder)
         trainer.fit(run.task, datamodule=run.datamodule, ckpt_path=resumed_from, weights_only=True)

@@ -1,11 +1,13 @@
-"""Decoding the plain way: no state, the whole prefix read again for every token."""
+"""Decoding the plain way: no state, the whole prefix read again for every token; and a model that is known."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from seqlab.model import SequenceModel
+from seqlab.spec import Classes, Spec, Tokens
 
 
 def greedy_by_rereading(
@@ -51,3 +53,26 @@ def sample_by_rereading(
             break
     tokens = [(row + [pad] * max_length)[:max_length] for row in rows]
     return torch.tensor(tokens), torch.tensor(ended)
+
+
+class Steps(NamedTuple):
+    """Inputs read so far, (batch,) int64."""
+
+    num_steps: Tensor
+
+
+class Markov(SequenceModel):
+    """Logits of the next token from a table, by the token before; counts how often it is called."""
+
+    def __init__(self, table: Tensor, *, eos: int = 1):
+        size = len(table)
+        super().__init__(Spec(Tokens(size), Classes(size), max_length=9, sos=0, eos=eos, pad=2))
+        self.table = table
+        self.num_calls = 0
+
+    def init_state(self, batch: int, length: int | None = None) -> Steps:
+        return Steps(torch.zeros(batch, dtype=torch.int64))
+
+    def prefill(self, inputs: Tensor, state: Steps) -> tuple[Tensor, Steps]:
+        self.num_calls += 1
+        return self.table[inputs], Steps(state.num_steps + inputs.shape[1])
