@@ -1,5 +1,6 @@
 """The strings of a formal language as training, validation and test data."""
 
+from functools import cached_property
 from typing import Annotated, Literal
 
 import torch
@@ -55,7 +56,7 @@ class GrammarDataModule(DataModule):
 
     Raises:
         ValueError: for a max_length or prompt_length that the language cannot have, or that leaves an
-            in-distribution prompt no room to be completed.
+            in-distribution prompt no room to be completed; for held-out splits of a language with too few strings.
     """
 
     def __init__(
@@ -82,6 +83,9 @@ class GrammarDataModule(DataModule):
         self.prompts: Prompts = prompts(grammar, prompt_length, max_length)
         size = grammar.vocabulary_size
         self.spec = Spec(Tokens(size), Classes(size), max_length=max_length + 1, sos=SOS, eos=EOS, pad=PAD)
+        if split == "held_out":
+            for part in ("train", "val", "test"):
+                self.samples(part, 0, 1)  # refuses here a language with too few strings
         self.stream = (
             BlockStream(lambda start, count: self.samples("train", start, count), batch_size)
             if num_train is None
@@ -95,11 +99,21 @@ class GrammarDataModule(DataModule):
     def train_batch(self, step: int) -> Tensor:
         return self.stream.batch(step)
 
+    @cached_property
+    def val_strings(self) -> Tensor:
+        """All validation samples, framed."""
+        return self.samples("val", 0, self.num_val)
+
+    @cached_property
+    def test_strings(self) -> Tensor:
+        """All test samples, framed."""
+        return self.samples("test", 0, self.num_test)
+
     def val_dataloader(self) -> DataLoader:
-        return in_batches(self.samples("val", 0, self.num_val), self.batch_size)
+        return in_batches(self.val_strings, self.batch_size)
 
     def test_dataloader(self) -> DataLoader:
-        return in_batches(self.samples("test", 0, self.num_test), self.batch_size)
+        return in_batches(self.test_strings, self.batch_size)
 
     def samples(self, split: Literal["train", "val", "test"], start: int, count: int) -> Tensor:
         """Samples start .. start + count - 1 of a split, framed, (count, max_length + 2)."""

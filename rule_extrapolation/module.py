@@ -13,7 +13,7 @@ from rule_extrapolation.comparison import compare
 from rule_extrapolation.datamodule import GrammarDataModule
 from rule_extrapolation.metrics import NAMES, judge, rule_results, token_loss
 from rule_extrapolation.prompts import framed
-from rule_extrapolation.rules import EOS, PAD
+from rule_extrapolation.rules import EOS
 from seqlab.decode import Decoded, greedy
 from seqlab.lit.module import Module, Results
 from seqlab.model import SequenceModel
@@ -61,14 +61,13 @@ class RuleExtrapolation(Module):
 
     def title(self) -> str:
         grammar = self.grammar
-        numbers = " ".join(
-            filter(None, [grammar.label, f"({grammar.paper} in the paper)" if grammar.paper else "(not in the paper)"])
-        )
+        paper = f"({grammar.paper} in the paper)" if grammar.paper else "(not in the paper)"
+        language = f"{grammar.name}, {grammar.label} {paper}" if grammar.label else f"{grammar.name} {paper}"
         kept = {
             "held_out": "train, validation and test share no string",
             "shared": "train, validation and test share all strings: the language has one a length",
         }
-        return f"{grammar.name}, {numbers}, {grammar.language_class}; {kept[self.data.split]}"
+        return f"{language}, {grammar.language_class}; {kept[self.data.split]}"
 
     def loss(self, batch: Tensor) -> Tensor:
         """Cross-entropy over real targets: EOS counts, PAD does not."""
@@ -128,7 +127,9 @@ class RuleExtrapolation(Module):
         string = decoded.tokens[row : row + 1, 1:]
         finished = decoded.finished[row : row + 1]
         holds = judge(self.grammar, string, finished, torch.tensor([prompt_length], device=string.device))[0]
-        symbols = [token for token in string[0].tolist() if token not in (EOS, PAD)]
+        symbols = string[0].tolist()
+        if EOS in symbols:  # a PAD before it, or without it, is one that the model wrote
+            symbols = symbols[: symbols.index(EOS)]
         return {
             "prompt": self.grammar.text(symbols[:prompt_length]),
             "completion": self.grammar.text(symbols[prompt_length:]),

@@ -93,19 +93,21 @@ def decode(model: SequenceModel, prompts: Tensor, lengths: Tensor, *, max_length
 
     was_training = model.training
     model.eval()
-    tokens = prompts.new_full((len(prompts), max_length + 1), pad)
-    tokens[:, :longest] = prompts[:, :longest]
-    finished = torch.zeros(len(prompts), dtype=torch.bool, device=prompts.device)
-    logits, state = model.prefill(tokens[:, :shortest], model.init_state(len(prompts), max_length))
-    logits = logits[:, -1]
-    for position in range(shortest, max_length + 1):
-        inside = lengths > position
-        chosen = torch.where(finished, pad, choose(logits))
-        tokens[:, position] = torch.where(inside, tokens[:, position], chosen)
-        finished = finished | (~inside & (chosen == eos))
-        if position == max_length or bool(finished.all()):
-            break
-        # A finished row goes on reading PAD: nobody looks at it again, and rows do not see each other.
-        logits, state = model.step(tokens[:, position], state)
-    model.train(was_training)
+    try:
+        tokens = prompts.new_full((len(prompts), max_length + 1), pad)
+        tokens[:, :longest] = prompts[:, :longest]
+        finished = torch.zeros(len(prompts), dtype=torch.bool, device=prompts.device)
+        logits, state = model.prefill(tokens[:, :shortest], model.init_state(len(prompts), max_length))
+        logits = logits[:, -1]
+        for position in range(shortest, max_length + 1):
+            inside = lengths > position
+            chosen = torch.where(finished, pad, choose(logits))
+            tokens[:, position] = torch.where(inside, tokens[:, position], chosen)
+            finished = finished | (~inside & (chosen == eos))
+            if position == max_length or bool(finished.all()):
+                break
+            # A finished row goes on reading PAD: nobody looks at it again, and rows do not see each other.
+            logits, state = model.step(tokens[:, position], state)
+    finally:
+        model.train(was_training)
     return Decoded(tokens[:, :max_length], finished)

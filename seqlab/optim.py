@@ -11,12 +11,13 @@ Fraction = Annotated[float, Interval(ge=0, lt=1)]
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
-    """Two groups: tensors of two or more dimensions decay, biases and norm scales do not."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    return [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-    ]
+    """Two groups: matrices (and tensors of more dimensions) decay; biases, of whatever shape, and norm scales do not."""
+    decaying, others = [], []
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            is_matrix = parameter.ndim >= 2 and not name.rpartition(".")[2].startswith("bias")
+            (decaying if is_matrix else others).append(parameter)
+    return [{"params": decaying, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
 
 
 def adamw(

@@ -169,3 +169,10 @@ def test_greedy_baselines_equal_rereading_the_prefix(name):
         tokens, finished = greedy_by_rereading(alone, [0, *prompt], max_length=9, eos=1, pad=2)
         assert decoded.tokens[row].tolist() == tokens
         assert bool(decoded.finished[row]) == finished
+
+
+def test_a_refusal_leaves_the_training_mode_as_it_was():
+    model = small_model("linear", token_spec()).train()
+    with pytest.raises(ValueError, match="linear is built for"):
+        greedy(model, torch.tensor([[0]]), torch.tensor([1]), max_length=model.spec.max_length + 5)
+    assert model.training

@@ -49,6 +49,13 @@ def test_matrices_decay_and_biases_and_norms_do_not():
     assert sum(name.endswith(matrices) for name in values) == 2 + 2 * 4
 
 
+def test_a_bias_of_two_dimensions_does_not_decay_either():
+    model = small_model("linear", token_spec())
+    decaying, others = parameter_groups(model, 0.1)
+    assert [id(p) for p in others["params"]] == [id(model.bias_TV)]
+    assert len(decaying["params"]) == 2
+
+
 @pytest.mark.parametrize(("ours", "options", "theirs", "their_options"), PAIRS)
 def test_steps_equal_those_of_torch(ours, options, theirs, their_options):
     model = small_model("transformer", token_spec())

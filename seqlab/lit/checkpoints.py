@@ -60,6 +60,11 @@ def load_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, An
         raise InputError(f"cannot read the checkpoint {path}: {reason}") from error
 
 
+def validation_is_due(trainer: Trainer) -> bool:
+    """Whether a validation follows the step that ends. A run resumed from a checkpoint made before it would skip it."""
+    return trainer.global_step % trainer.val_check_batch == 0
+
+
 class Checkpoints(Callback):
     """Saves last.ckpt at each validation and at least once a minute, and best.ckpt when the monitor improves.
 
@@ -75,12 +80,13 @@ class Checkpoints(Callback):
         self.seconds = seconds
         self.best: float | None = None
         self.best_step = 0
+        self.saved_step = -1
         self.saved_at = time.monotonic()
 
     def save_last(self, trainer: Trainer) -> None:
         """Write last.ckpt as things stand."""
         trainer.save_checkpoint(self.folder / "last.ckpt", weights_only=False)
-        self.saved_at = time.monotonic()
+        self.saved_at, self.saved_step = time.monotonic(), trainer.global_step
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.saved_at = time.monotonic()
@@ -88,7 +94,7 @@ class Checkpoints(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if time.monotonic() - self.saved_at > self.seconds:
+        if time.monotonic() - self.saved_at > self.seconds and not validation_is_due(trainer):
             self.save_last(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -103,7 +109,8 @@ class Checkpoints(Callback):
         self.save_last(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.save_last(trainer)
+        if trainer.global_step != self.saved_step:  # else last-1.ckpt would be the same again
+            self.save_last(trainer)
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best, "best_step": self.best_step}

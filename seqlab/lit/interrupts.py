@@ -5,9 +5,10 @@ from types import FrameType
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
 
 from seqlab.errors import Interrupted
-from seqlab.lit.checkpoints import Checkpoints
+from seqlab.lit.checkpoints import Checkpoints, validation_is_due
 
 
 class Interrupts(Callback):
@@ -39,9 +40,13 @@ class Interrupts(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if self.received is not None:
+        if self.received is not None and not validation_is_due(trainer):
             self.checkpoints.save_last(trainer)
             raise Interrupted(self.received, trainer.global_step)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.received is not None and trainer.state.fn == TrainerFn.FITTING:
+            raise Interrupted(self.received, trainer.global_step)  # the checkpoints of a validation are written
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._restore()

@@ -1,24 +1,45 @@
 """A run that is cut off and resumed is the run that was not, bit for bit."""
 
+import os
+import signal
+
 import pytest
 import torch
+from lightning import Callback
 
+from seqlab.errors import Interrupted
 from seqlab.lit.checkpoints import load_checkpoint
 from seqlab.report.curves import read_metrics
 
-STEPS = 12
-CUT = 7  # no validation there: those are at 4, 8 and 12
+STEPS = 12  # validations are at 4, 8 and 12
+
+
+class Signal(Callback):
+    """Sends this process SIGTERM in the step that makes `steps` complete."""
+
+    def __init__(self, steps):
+        self.steps = steps
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if trainer.global_step == self.steps - 1:
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 @pytest.fixture
 def fit(prepare, tmp_path):
     """Train a fresh module with a fresh trainer to max_steps; returns (trainer, everything that was logged)."""
 
-    def trained(folder, max_steps, *overrides, resumed_from=None):
+    def trained(folder, max_steps, *overrides, resumed_from=None, interrupted_at=None):
         settings = ["optimizer.lr=0.002", "schedule.warmup=5", "logger=csv", "trainer.min_steps=0", "trainer.log_every=1"]
         steps = ["trainer.val_every=4", f"trainer.max_steps={max_steps}"]
         run, trainer = prepare(*settings, *steps, *overrides, folder=folder)
-        trainer.fit(run.task, datamodule=run.datamodule, ckpt_path=resumed_from, weights_only=True)
+        if interrupted_at is None:
+            trainer.fit(run.task, datamodule=run.datamodule, ckpt_path=resumed_from, weights_only=True)
+        else:
+            trainer.callbacks.append(Signal(interrupted_at))
+            with pytest.raises(Interrupted):
+                trainer.fit(run.task, datamodule=run.datamodule)
+            trainer.logger.save()
         return trainer, read_metrics(tmp_path / folder / "metrics.csv")
 
     return trained
@@ -48,21 +69,36 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize("num_train", ["null", "20"])
-@pytest.mark.parametrize("model", MODELS)
-def test_resumed_is_uninterrupted(fit, tmp_path, model, num_train):
+CUTS = {
+    "between validations": {"max_steps": 7},
+    "at a validation": {"max_steps": 8},
+    "by a signal": {"max_steps": STEPS, "interrupted_at": 7},
+    "by a signal at a validation": {"max_steps": STEPS, "interrupted_at": 8},
+}
+CASES = [(model, num_train, "between validations") for model in MODELS for num_train in ("null", "20")]
+CASES += [("linear", "20", cut) for cut in CUTS if cut != "between validations"]
+
+
+@pytest.mark.parametrize(("model", "num_train", "cut_off"), CASES)
+def test_resumed_is_uninterrupted(fit, tmp_path, model, num_train, cut_off):
     overrides = [f"model={model}", *MODELS[model], f"data.num_train={num_train}"]
     whole, whole_metrics = fit("whole", STEPS, *overrides)
-    cut, cut_metrics = fit("cut", CUT, *overrides)
-    assert (whole.global_step, cut.global_step) == (STEPS, CUT)
+    cut, cut_metrics = fit("cut", CUTS[cut_off]["max_steps"], *overrides, interrupted_at=CUTS[cut_off].get("interrupted_at"))
+    num_steps = min(CUTS[cut_off].values())
+    assert (whole.global_step, cut.global_step) == (STEPS, num_steps)
     checkpoint = tmp_path / "cut" / "checkpoints" / "last.ckpt"
+    assert load_checkpoint(checkpoint)["global_step"] == num_steps
     torch.manual_seed(99)  # whatever the process did before does not matter
     resumed, resumed_metrics = fit("resumed", STEPS, *overrides, resumed_from=checkpoint)
 
     assert resumed.global_step == STEPS
     assert len(whole_metrics["train/loss"]) == STEPS
     assert len(whole_metrics["val/loss"]) == 3
-    assert len(resumed_metrics["train/loss"]) == STEPS - CUT
+    assert len(resumed_metrics["train/loss"]) == STEPS - num_steps
+    assert len(cut_metrics["val/loss"]) == num_steps // 4
+    if cut_off == "by a signal":  # which comes before the loggers of its step
+        for name in ("train/loss", "train/gradient_norm"):
+            del whole_metrics[name][num_steps - 1]
     assert joined(cut_metrics, resumed_metrics) == whole_metrics
 
     a, b = (load_checkpoint(tmp_path / name / "checkpoints" / "last.ckpt") for name in ("whole", "resumed"))
@@ -70,7 +106,7 @@ def test_resumed_is_uninterrupted(fit, tmp_path, model, num_train):
         assert differences(a[part], b[part]) == []
     callbacks = {name.split("{")[0]: state for name, state in a["callbacks"].items()}
     assert {"LateEarlyStopping", "Checkpoints"} <= callbacks.keys()
-    assert callbacks["Checkpoints"]["best_step"] > CUT  # so the best weights are the resumed run's
+    assert callbacks["Checkpoints"]["best_step"] > num_steps  # so the best weights are the resumed run's
     assert differences(a["callbacks"], b["callbacks"]) == []
     best, best_resumed = (load_checkpoint(tmp_path / name / "checkpoints/best.ckpt") for name in ("whole", "resumed"))
     assert best["global_step"] == best_resumed["global_step"]
@@ -88,6 +124,6 @@ def test_patience_is_carried_over(fit, tmp_path):
     """Validations 4, 8, 12 ... that do not improve count on after the cut."""
     hopeless = ["optimizer.lr=1e-30", "optimizer.weight_decay=0", "trainer.patience=3"]
     whole, _ = fit("whole", 40, *hopeless)
-    fit("cut", CUT + 3, *hopeless)
+    fit("cut", 10, *hopeless)
     resumed, _ = fit("resumed", 40, *hopeless, resumed_from=tmp_path / "cut" / "checkpoints" / "last.ckpt")
     assert whole.global_step == resumed.global_step == 16

@@ -1,0 +1,262 @@
+"""Bad input ends in one line on stderr and exit code 2; a sweep outlives its failing jobs."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
+
+from seqlab.cli import ending, tell
+from seqlab.errors import InputError, Interrupted, NonFiniteError
+from seqlab.runs import build
+from seqlab.train import train
+
+
+@pytest.fixture
+def refused(compose, root):
+    """Overrides -> the line with which composing or building the configuration is refused; exit code 2."""
+
+    def line(*overrides, full=False):
+        with pytest.raises(Exception) as caught:  # noqa: PT011 - which kind does not matter, its ending does
+            build(compose(*overrides, full=full))
+        end = ending(caught.value, root / "conf")
+        assert end is not None, caught.value
+        assert end.code == 2
+        assert end.message.startswith("error: ")
+        assert "\n" not in end.message
+        return end.message
+
+    return line
+
+
+@pytest.mark.parametrize(
+    ("overrides", "parts"),
+    [
+        (["model=transfromer"], ["model=transfromer: no such choice; did you mean transformer? (allowed: linear, lstm"]),
+        (["data=L7"], ["data=L7: no such choice; allowed: L1, L2,", "aNbNaN"]),
+        (["optimizer=adam"], ["optimizer=adam: no such choice; did you mean adamw?"]),
+        (["modle=lstm"], ["modle: no such key; did you mean model?"]),
+        (["model.num_layer=2"], ["model.num_layer: no such key; did you mean num_layers?"]),
+        (["sede=2"], ["sede: no such key; did you mean seed?"]),
+        (["trainer.max_stps=2"], ["trainer.max_stps: no such key; did you mean max_steps?"]),
+        (["model=lstm,linear"], ["lstm,linear"]),
+        (["model.d_model=[1"], ["[1"]),
+        (["model"], ["model"]),
+    ],
+)
+def test_unknown_words(refused, overrides, parts):
+    line = refused(*overrides, full=True)
+    for part in parts:
+        assert part in line
+
+
+@pytest.mark.parametrize(
+    ("overrides", "parts"),
+    [
+        (["model.d_model=wide"], ["model.d_model=wide: input should be a valid integer"]),
+        (["model.dropout=1.5"], ["model.dropout=1.5: input should be less than 1"]),
+        (["model.num_heads=3"], ["num_heads=3 does not divide d_model=16"]),
+        (["model.num_heads=0"], ["model.num_heads=0: input should be greater than or equal to 1"]),
+        (["+model.depth=2"], ["model.depth: no such key"]),
+        (["data.max_length=-4"], ["data.max_length=-4: input should be greater than or equal to 1"]),
+        (["data.prompt_length=-2"], ["data.prompt_length=-2: input should be greater"]),
+        (["data.prompt_length=5"], ["dyck: word length is 5, it must be even"]),
+        (["data=L6", "data.prompt_length=5"], ["shuffle_dyck: word length is 5, it must be even"]),
+        (["data.max_length=6", "data.prompt_length=8"], ["max_length is 6"]),
+        (["data.batch_size=0"], ["data.batch_size=0: input should be greater than or equal to 1"]),
+        (["data.num_train=0"], ["data.num_train=0"]),
+        (["data=L3", "data.split=held_out", "data.max_length=8"], ["aNbN", "data.split=shared"]),
+        (["eval.max_length=3"], ["eval.max_length=3 must be at least"]),
+        (["eval.max_length=0"], ["eval_max_length=0: input should be greater"]),
+        (["model=linear", "eval.max_length=20"], ["linear is built for 17 steps and cannot read 21"]),
+        (["model=lstm", "model.layer_dropout=0.5"], ["layer_dropout=0.5"]),
+        (["optimizer.lr=0"], ["optimizer.lr=0: input should be greater than 0"]),
+        (["schedule.unit=epoch"], ["schedule.unit=epoch needs a finite training set: set data.num_train"]),
+        (["schedule.unit=batch"], ["schedule.unit=batch: input should be 'step' or 'epoch'"]),
+        (["trainer.precision=16"], ["trainer.precision=16: input should be '32-true'"]),
+        (["seed=-1"], ["seed=-1: input should be greater than or equal to 0"]),
+        (["seed=x"], ["seed=x: input should be a valid integer"]),
+        (["logger.csv._target_=os.system"], ["logger.csv._target_=os.system is not allowed"]),
+    ],
+)
+def test_bad_values(refused, overrides, parts):
+    line = refused(*overrides)
+    for part in parts:
+        assert part in line
+
+
+def test_endings():
+    assert ending(Interrupted(15, 30)) == ("interrupted: SIGTERM at step 30; last.ckpt is saved", 143)
+    assert ending(Interrupted(2, 30)) == ("interrupted: SIGINT at step 30; last.ckpt is saved", 130)
+    assert ending(NonFiniteError("the loss is nan at step 3")).code == 1
+    assert ending(InputError("two\n  lines")) == ("error: two lines", 2)
+    assert ending(FileNotFoundError(2, "No such file", "x.ckpt")) == ("error: x.ckpt: No such file", 2)
+    assert ending(ZeroDivisionError()) is None
+
+
+@pytest.fixture
+def job(compose, monkeypatch, tmp_path):
+    """Overrides -> the summary of an in-process job in tmp_path/run, which Hydra would have made."""
+
+    def ran(*overrides):
+        run_dir = tmp_path / "run"
+        (run_dir / ".hydra").mkdir(parents=True, exist_ok=True)
+        config = OmegaConf.create(compose("logger=csv", "trainer=fast", *overrides))
+        settings = OmegaConf.create({"runtime": {"output_dir": str(run_dir)}})
+        monkeypatch.setattr(HydraConfig, "get", lambda: settings)
+        return train(config)
+
+    return ran
+
+
+def test_a_refused_job_leaves_nothing_behind(job, tmp_path):
+    for overrides in (["model.num_heads=3"], ["eval.max_length=2"], ["trainer.max_steps=0"]):
+        with pytest.raises(InputError):
+            job(*overrides)
+        assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["summary.json", "metrics.csv", "checkpoints/last.ckpt"])
+def test_a_used_directory_is_refused_and_left_as_it_is(job, tmp_path, name):
+    file = tmp_path / "run" / name
+    file.parent.mkdir(parents=True)
+    file.write_text("kept")
+    with pytest.raises(InputError, match="already holds a run"):
+        job()
+    assert file.read_text() == "kept"
+
+
+def test_other_files_in_a_refused_directory_are_left(job, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    with pytest.raises(InputError):
+        job("model.num_heads=3")
+    assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
+
+
+def test_a_run_that_blows_up_says_so_in_its_summary(job, tmp_path):
+    with pytest.raises(NonFiniteError):
+        job("optimizer=sgd", "optimizer.lr=1e30", "schedule=constant", "trainer.gradient_clip=null")
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["stopped"] == "not_finite"
+    assert summary["steps"] < 40
+
+
+def test_early_stopping_is_named_in_the_summary(job):
+    summary = job("optimizer.lr=1e-30", "optimizer.weight_decay=0", "trainer.val_every=2", "trainer.patience=2")
+    assert (summary["stopped"], summary["steps"]) == ("early", 6)
+
+
+@pytest.fixture
+def command(python, root):
+    """Words after run.py -> the completed process."""
+    return lambda *words, cwd=None: python(root / "run.py", *words, cwd=cwd)
+
+
+def one_line(process):
+    assert process.returncode == 2, process.stderr
+    (line,) = process.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert process.stdout == ""
+    return line
+
+
+def test_the_command_refuses_an_unknown_choice(command, tmp_path):
+    line = one_line(command("model=lstmm", "data=L5", cwd=tmp_path))
+    assert "model=lstmm: no such choice; did you mean lstm?" in line
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command_refuses_a_bad_pair_of_sizes_and_removes_its_directory(command, tmp_path):
+    line = one_line(command("model.num_heads=7", f"hydra.run.dir={tmp_path / 'run'}", cwd=tmp_path))
+    assert "num_heads=7 does not divide d_model=64" in line
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command_refuses_several_values_without_m(command, tmp_path):
+    assert "model=lstm,linear" in one_line(command("model=lstm,linear", cwd=tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command_refuses_a_directory_that_cannot_be_made(command, tmp_path):
+    (tmp_path / "file").write_text("")
+    line = one_line(command(f"hydra.run.dir={tmp_path}/file/run", cwd=tmp_path))
+    assert f"{tmp_path}/file" in line
+    assert "Not a directory" in line
+
+
+def test_a_sweep_with_an_unknown_choice_does_not_start(command, tmp_path):
+    assert "did you mean lstm?" in one_line(command("-m", "model=lstmm,linear", cwd=tmp_path))
+
+
+@pytest.mark.parametrize("word", ["debug=true", "seed=2"])
+def test_only_debug_shows_the_traceback(compose, monkeypatch, capsys, word):
+    monkeypatch.setattr(sys, "argv", ["run.py", "model.num_heads=7", word])
+    with pytest.raises(InputError) as caught:
+        build(compose("model.num_heads=7", word))
+    assert tell(caught.value) == 2
+    *before, last = capsys.readouterr().err.splitlines()
+    assert last.startswith("error: num_heads=7")
+    assert any("Traceback" in line for line in before) == bool(before) == (word == "debug=true")
+
+
+def test_a_crash_is_told_with_its_traceback(capsys):
+    try:
+        raise ZeroDivisionError
+    except ZeroDivisionError as error:
+        assert tell(error) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_sweep_outlives_a_failing_job(command, tiny, tmp_path):
+    sizes = [word for word in tiny("linear") if word.startswith("data.")]
+    words = ["trainer=fast", "trainer.max_steps=2", "trainer.val_every=2", "logger=csv", "data.num_train=16"]
+    done = command(
+        *("-m", "model=linear", "schedule.warmup=1", "optimizer.lr=0,0.1", f"hydra.sweep.dir={tmp_path / 'sweep'}"),
+        *sizes,
+        *words,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 3, done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert errors == ["error: optimizer.lr=0: input should be greater than 0"]
+    assert done.stderr.splitlines()[-1] == "sweep: some jobs failed, see above"
+    assert "Traceback" not in done.stderr
+    (summary,) = (tmp_path / "sweep").rglob("summary.json")
+    assert json.loads(summary.read_text())["steps"] == 2
+    assert "optimizer.lr=0.1" in str(summary.parent.relative_to(tmp_path))
+
+
+def test_help_fits_a_screen(command):
+    done = command("--help")
+    assert done.returncode == 0
+    lines = done.stdout.strip().splitlines()
+    assert 10 < len(lines) <= 45
+    assert max(map(len, lines)) <= 120
+    for word in ("transformer", "lstm", "linear", "L5", "adamw", "max_steps", "hydra.run.dir", "--cfg job"):
+        assert word in done.stdout
+
+
+def test_help_does_not_load_torch(python, root):
+    code = f"""
+import sys, runpy
+sys.argv = ["run.py", "--help"]
+try:
+    runpy.run_path({str(root / "run.py")!r}, run_name="__main__")
+except SystemExit:
+    pass
+print("loaded:", sorted({{"torch", "lightning", "matplotlib"}} & set(sys.modules)))
+"""
+    done = python("-c", code)
+    assert "Choices" in done.stdout
+    assert done.stdout.splitlines()[-1] == "loaded: []", done.stderr
+
+
+def test_the_command_sets_its_threads_to_sleep_unless_told_otherwise(root, environment):
+    code = f"import sys, os; sys.path.insert(0, {str(root)!r}); import run; print(os.environ['OMP_WAIT_POLICY'])"
+    clean = {name: value for name, value in environment.items() if name != "OMP_WAIT_POLICY"}
+    for extra, expected in (({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")):
+        done = subprocess.run([sys.executable, "-c", code], env=clean | extra, capture_output=True, text=True, timeout=60)
+        assert done.stdout.strip() == expected, done.stderr

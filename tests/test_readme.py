@@ -1,0 +1,78 @@
+"""The commands of README.md, and a few more, as a user types them (in tiny sizes, so that they end soon)."""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+BLOCKS = re.findall(r"^```bash\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+LINES = [line for block in BLOCKS for line in block.splitlines() if line.startswith(("python run.py", "python -m"))]
+MORE = [
+    "python run.py model=lstm data=L1",
+    "python run.py model=linear data=L3",
+    "python run.py model=lstm data=L4 --cfg job",
+    "python run.py -m model=linear data=L3,L4",
+]
+
+
+def num_jobs(line):
+    """How many runs a command line makes: the product of the numbers of values of its words."""
+    number = 1
+    for word in shlex.split(line, comments=True):
+        number *= word.count(",") + 1 if "=" in word and "-m" in line else 1
+    return number
+
+
+def marked(lines):
+    return [pytest.param(line, marks=[pytest.mark.slow] if num_jobs(line) > 2 else []) for line in lines]
+
+
+@pytest.fixture
+def place(finished_run, tmp_path):
+    """A folder in which a run lies where runs lie; (folder, run directory)."""
+    run_dir = tmp_path / "outputs" / "L5" / "transformer" / "one"
+    shutil.copytree(finished_run[0], run_dir)
+    return tmp_path, run_dir
+
+
+def tiny_sizes_for(line, tiny):
+    """The overrides that all models of a command line know."""
+    model = re.search(r"model=(\S+)", line)
+    sizes = [tiny(name) for name in (model[1] if model else "transformer").split(",")]
+    return [word for word in sizes[0] if all(word in words for words in sizes)]
+
+
+def test_the_main_job_is_in_the_readme():
+    assert "python run.py model=transformer data=L5" in LINES
+    assert any(line.startswith("python -m seqlab.predict RUN") for line in LINES)
+
+
+def test_jobs_are_counted():
+    assert num_jobs("python run.py model=lstm optimizer.betas=[0.9,0.99]") == 1
+    assert num_jobs("python run.py -m model=lstm,linear data=L1,L3,L5 seed=1,2") == 12
+
+
+@pytest.mark.parametrize("line", marked([*LINES, *MORE]))
+def test_command(line, python, root, tiny, place):
+    folder, run_dir = place
+    before = set(folder.rglob("*"))
+    words = [str(run_dir) if word == "RUN" else word for word in shlex.split(line, comments=True)[1:]]
+    if words[0] == "run.py":
+        words[0] = str(root / "run.py")
+        words += [*tiny_sizes_for(line, tiny), "trainer=fast", "trainer.max_steps=4", "trainer.val_every=2"]
+    done = python(*words, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout.strip()
+    new = set(folder.rglob("*")) - before
+    runs = [path.parent for path in new if path.name == "summary.json"]
+    assert len(runs) == (num_jobs(line) if words[0].endswith("run.py") and "--cfg" not in words else 0)
+    for run in runs:
+        assert (run / "plots" / "rules.png").exists()
+        assert run.is_relative_to(folder / "outputs")
+    if "--cfg" in words:
+        assert "max_length: 16" in done.stdout
+        assert not new

@@ -1,0 +1,328 @@
+"""What one real command leaves behind: every promised file, with what it promises inside."""
+
+import csv
+import json
+import math
+import shutil
+
+import matplotlib.image
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import seqlab
+from rule_extrapolation.metrics import token_loss
+from seqlab.check import InputError
+from seqlab.predict import main as predict
+
+METRICS = ["rule_1", "rule_2", "rule_2_completion", "rule_1_and_rule_2_completion", "grammatical", "finished"]
+GROUPS = ["id", "id_finished", "ood", "ood_finished", "sos", "sos_finished"]
+RULES = [f"{group}/{metric}" for group in GROUPS for metric in METRICS]
+TOKENS = ["loss", "accuracy"]
+
+
+@pytest.fixture(scope="module")
+def run_dir(finished_run):
+    return finished_run[0]
+
+
+def no_constant(name):
+    raise AssertionError(f"{name} is no plain JSON")
+
+
+@pytest.fixture(scope="module")
+def summary(run_dir):
+    return json.loads((run_dir / "summary.json").read_text(), parse_constant=no_constant)
+
+
+@pytest.fixture(scope="module")
+def completions(run_dir):
+    lines = (run_dir / "completions.jsonl").read_text().splitlines()
+    return [json.loads(line, parse_constant=no_constant) for line in lines]
+
+
+@pytest.fixture(scope="module")
+def checks(run_dir):
+    """metric -> [(step, value)] as metrics.csv has them."""
+    found = {}
+    with open(run_dir / "metrics.csv", newline="") as file:
+        for row in csv.DictReader(file):
+            for name, text in row.items():
+                if text:
+                    found.setdefault(name, []).append((int(row["step"]), float(text)))
+    return found
+
+
+@pytest.fixture(scope="module")
+def events(run_dir):
+    accumulator = EventAccumulator(str(run_dir / "tensorboard"), size_guidance={"scalars": 0, "tensors": 0})
+    accumulator.Reload()
+    return accumulator
+
+
+def test_every_file_is_there(run_dir):
+    files = [".hydra/config.yaml", ".hydra/overrides.yaml", "checkpoints/best.ckpt", "checkpoints/last.ckpt"]
+    for name in [*files, "metrics.csv", "completions.jsonl", "summary.json", "plots/learning_curves.png"]:
+        assert (run_dir / name).stat().st_size > 0, name
+    assert list((run_dir / "tensorboard").glob("events.*"))
+    assert not list(run_dir.rglob("*.tmp"))
+
+
+def test_nothing_is_written_elsewhere(finished_run):
+    run_dir, cwd, _ = finished_run
+    assert {path.name for path in cwd.iterdir()} == {"runs"}
+    assert list((cwd / "runs").iterdir()) == [run_dir]
+
+
+def test_the_command_prints_its_table_and_the_directory(finished_run):
+    run_dir, _, process = finished_run
+    for name in ("ood/rule_2_completion", "chance", "uniform", "eos", "ngram", "oracle"):
+        assert name in process.stdout
+    assert process.stdout.splitlines()[-1].endswith("runs/one")
+    assert "Traceback" not in process.stderr
+
+
+def test_the_summary_says_what_ran(summary):
+    assert {key: summary[key] for key in ("model", "data", "seed", "steps", "stopped")} == {
+        "model": "transformer",
+        "data": "L5",
+        "seed": 1,
+        "steps": 40,
+        "stopped": "max_steps",
+    }
+    assert "L5" in summary["description"]
+    assert "share no string" in summary["description"]
+    assert summary["num_parameters"] == 1959
+    assert summary["seconds"] > 0
+    assert {"python", "torch", "lightning"} <= summary["versions"].keys()
+
+
+def test_metric_names_are_exactly_the_promised(summary):
+    names = {f"{stage}/{name}" for stage in ("test", "test_last") for name in [*TOKENS, *RULES]}
+    assert set(summary["metrics"]) == names
+    rules = {name for name in names if name.partition("/")[2] in RULES}
+    assert set(summary["counts"]) == set(summary["intervals"]) == rules
+
+
+def test_counts_and_intervals_stand_beside_every_share(summary, completions):
+    for name, count in summary["counts"].items():
+        stage, group, _ = name.split("/")
+        members = [record for record in completions if record["set"] == group.removesuffix("_finished")]
+        value, interval = summary["metrics"][name], summary["intervals"][name]
+        if not group.endswith("_finished"):
+            assert count == len(members)
+        elif stage == "test":
+            assert count == sum(record["finished"] for record in members)
+        if count == 0:
+            assert value is None
+            assert interval is None
+        else:
+            assert 0 <= interval[0] <= value <= interval[1] <= 1
+            assert (value * count) == pytest.approx(round(value * count))
+
+
+def test_baselines_and_chance_stand_beside_every_rule_metric(summary):
+    assert set(summary["baselines"]) == {"chance", "eos", "uniform", "ngram", "oracle"}
+    for name, rows in summary["baselines"].items():
+        for group in ("id", "ood", "sos"):
+            for metric in METRICS:
+                assert 0 <= rows[f"test/{group}/{metric}"] <= 1, (name, group, metric)
+        assert set(rows) <= {f"test/{name}" for name in [*TOKENS, *RULES]}
+    chance, oracle, eos = (summary["baselines"][name] for name in ("chance", "oracle", "eos"))
+    assert oracle["test/id/grammatical"] == 1.0
+    assert oracle["test/ood/grammatical"] == chance["test/ood/grammatical"] == 0.0
+    assert eos["test/id/finished"] == 1.0
+    assert chance["test/loss"] == pytest.approx(math.log(5))  # four symbols and EOS
+    assert summary["baselines"]["uniform"]["test/ood/rule_1"] == pytest.approx(chance["test/ood/rule_1"], abs=0.05)
+
+
+def test_metrics_csv_has_every_check(checks, summary):
+    steps = [step for step, _ in checks["val/loss"]]
+    assert len(steps) == 8  # 40 steps, one check every 5
+    assert len(set(steps)) == 8
+    for name in ["val/accuracy", *(f"val/{g}/{m}" for g in ("id", "ood", "sos") for m in METRICS)]:
+        assert [step for step, _ in checks[name]] == steps, name
+    assert set(name for name in checks if name.startswith("val/")) <= {f"val/{name}" for name in [*TOKENS, *RULES]}
+    assert checks["train/loss"]
+    assert min(value for _, value in checks["val/loss"]) == pytest.approx(summary["last_five_checks"]["val/loss"]["min"])
+
+
+def test_a_share_of_nothing_is_left_out_of_metrics_csv(checks):
+    """Never 0: a check in which nothing finished has no row for the shares over finished prompts."""
+    for group in ("id", "ood", "sos"):
+        finished = {step for step, value in checks[f"val/{group}/finished"] if value > 0}
+        assert {step for step, _ in checks.get(f"val/{group}_finished/rule_1", [])} == finished
+
+
+def test_last_five_checks_are_those_of_metrics_csv(checks, summary):
+    for name, spread in summary["last_five_checks"].items():
+        values = [value for _, value in checks[name]][-5:]
+        assert spread["checks"] == len(values)
+        assert spread["mean"] == pytest.approx(sum(values) / len(values))
+        assert (spread["min"], spread["max"]) == (min(values), max(values))
+    assert set(summary["last_five_checks"]) == {name for name in checks if name.startswith("val/")}
+    assert summary["last_five_checks"]["val/loss"]["checks"] == 5
+
+
+def test_completions_are_those_that_the_summary_counts(completions, summary):
+    prompts = [(record["set"], record["prompt"]) for record in completions]
+    assert len(prompts) == len(set(prompts))
+    assert prompts.count(("sos", "")) == 1
+    assert {prompt[:2] for group, prompt in prompts if group == "id"} == {"(["}
+    assert {prompt[:2] for group, prompt in prompts if group == "ood"} == {")["}
+    for group in ("id", "ood", "sos"):
+        members = [record for record in completions if record["set"] == group]
+        finished = [record for record in members if record["finished"]]
+        for metric in METRICS:
+            share = sum(record[metric] for record in members) / len(members)
+            assert summary["metrics"][f"test/{group}/{metric}"] == pytest.approx(share)
+            if finished:
+                share = sum(record[metric] for record in finished) / len(finished)
+                assert summary["metrics"][f"test/{group}_finished/{metric}"] == pytest.approx(share)
+
+
+def test_plots_are_images(run_dir):
+    names = {path.name for path in (run_dir / "plots").iterdir()}
+    assert {"learning_curves.png", "rules.png"} <= names
+    for name in names:
+        pixels = matplotlib.image.imread(run_dir / "plots" / name)
+        assert min(pixels.shape[:2]) > 100
+        assert pixels.std() > 0.01  # not a blank page
+
+
+def test_tensorboard_has_scalars_texts_figures_and_hyperparameters(events, summary):
+    tags = events.Tags()
+    assert {"train/loss", "val/loss", "val/ood/rule_1", "test/id/grammatical"} <= set(tags["scalars"])
+    assert len(events.Scalars("val/loss")) == 8
+    assert events.Scalars("test/loss")[-1].value == pytest.approx(summary["metrics"]["test/loss"], rel=1e-6)
+    assert {"learning_curves", "rules"} <= set(tags["images"])
+    texts = [tag for tag in tags["tensors"] if "completions" in tag]
+    assert texts
+    text = events.Tensors(texts[0])[-1].tensor_proto.string_val[0].decode()
+    assert "([" in text
+    assert ")[" in text
+    hyperparameters = events.PluginTagToContent("hparams")["_hparams_/session_start_info"]
+    assert b"model/d_model" in hyperparameters
+    assert b"test/id/grammatical" in events.PluginTagToContent("hparams")["_hparams_/experiment"]
+
+
+def plain(value):
+    if isinstance(value, dict):
+        return all(isinstance(key, str | int) and plain(item) for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return all(map(plain, value))
+    return value is None or type(value) in (bool, int, float, str, torch.Tensor)
+
+
+@pytest.mark.parametrize("name", ["best.ckpt", "last.ckpt", "last-1.ckpt"])
+def test_checkpoints_hold_plain_types(run_dir, name):
+    content = torch.load(run_dir / "checkpoints" / name, weights_only=True)
+    assert {"state_dict", "optimizer_states", "callbacks", "config", "global_step"} <= content.keys()
+    assert plain(content)
+    assert content["config"]["model"]["d_model"] == 16
+
+
+def test_load_run_is_ready_and_has_the_summary_s_loss(run_dir, summary, tmp_path):
+    copy = shutil.copytree(run_dir / "checkpoints", tmp_path / "elsewhere" / "checkpoints")  # the directory may move
+    run = seqlab.load_run(copy.parent)
+    assert not any(module.training for module in run.model.modules())
+    assert run.config["name"] == {"model": "transformer", "data": "L5"}
+    strings = torch.cat(list(run.datamodule.test_dataloader()))
+    with torch.inference_mode():
+        loss, accuracy, _ = token_loss(run.model(strings[:, :-1]), strings[:, 1:])
+    assert loss.item() == pytest.approx(summary["metrics"]["test/loss"], rel=1e-5)
+    assert float(accuracy) == pytest.approx(summary["metrics"]["test/accuracy"], rel=1e-5)
+
+
+def test_load_run_takes_another_checkpoint_or_a_file(run_dir):
+    best, last = seqlab.load_run(run_dir), seqlab.load_run(run_dir, "last-1.ckpt")
+    file = seqlab.load_run(run_dir / "checkpoints" / "last-1.ckpt")
+    weights = [torch.cat([p.flatten() for p in run.model.parameters()]) for run in (best, last, file)]
+    assert torch.equal(weights[1], weights[2])
+    assert not torch.equal(weights[0], weights[1])
+
+
+def test_loading_twice_gives_the_same(run_dir, completions):
+    torch.manual_seed(3)
+    for _ in range(2):
+        assert seqlab.load_run(run_dir).task.examples() == completions
+
+
+def test_predict_completes_and_judges(python, run_dir, completions):
+    done = python("-m", "seqlab.predict", run_dir, "( [ ] [ ]")
+    assert done.returncode == 0, done.stderr
+    assert "([][]" in done.stdout
+    for line in ("completion", "rule 1", "rule 2", "in the language"):
+        assert f"\n{line}" in done.stdout
+
+
+def test_predict_says_what_the_run_wrote(run_dir, completions, capsys):
+    record = completions[0]
+    assert predict([str(run_dir), record["prompt"]]) == 0
+    out = capsys.readouterr().out
+    assert f"completion  {record['completion'] or '(ends at once)'}" in out
+    assert f"in the language: {'yes' if record['grammatical'] else 'no'}" in out
+
+
+@pytest.fixture
+def copied(run_dir, tmp_path):
+    """A run directory that a test may spoil."""
+    return shutil.copytree(run_dir, tmp_path / "copy")
+
+
+def one_line(arguments, capsys):
+    assert predict([str(word) for word in arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    (line,) = captured.err.splitlines()
+    assert line.startswith("error: ")
+    return line
+
+
+def test_predict_refuses_bad_symbols_and_long_prompts(run_dir, capsys):
+    assert "'x' is not a symbol" in one_line([run_dir, "( x"], capsys)
+    assert "at most 16" in one_line([run_dir, "[]" * 9], capsys)
+
+
+def test_predict_refuses_what_is_no_run(copied, tmp_path, capsys):
+    assert "no such run directory" in one_line([tmp_path / "none", "("], capsys)
+    assert "no checkpoint at" in one_line([tmp_path, "("], capsys)
+    assert "no checkpoint at" in one_line([copied, "(", "--checkpoint", "first.ckpt"], capsys)
+    best = copied / "checkpoints" / "best.ckpt"
+    best.write_bytes(best.read_bytes()[:2000])
+    assert "cannot read the checkpoint" in one_line([copied, "("], capsys)
+    best.write_bytes(b"")
+    assert "cannot read the checkpoint" in one_line([copied, "("], capsys)
+
+
+@pytest.mark.parametrize("content", [{"state_dict": {}, "epoch": 3}, torch.zeros(3), [1], {"config": "x"}, {"config": {}}])
+def test_foreign_checkpoints_are_told_apart(copied, content, capsys):
+    torch.save(content, copied / "checkpoints" / "best.ckpt")
+    assert "is no checkpoint of this project" in one_line([copied, "("], capsys)
+
+
+def spoil(copied, change):
+    """Change the content of best.ckpt in place."""
+    file = copied / "checkpoints" / "best.ckpt"
+    content = torch.load(file, weights_only=True)
+    change(content)
+    torch.save(content, file)
+
+
+def test_a_checkpoint_cannot_name_foreign_code(copied, tmp_path, capsys):
+    node = {"_target_": "os.mkdir", "path": str(tmp_path / "made")}
+    spoil(copied, lambda content: content["config"]["data"].update(grammar=node))
+    with pytest.raises(InputError, match=r"os\.mkdir is not allowed"):
+        seqlab.load_run(copied)
+    assert "os.mkdir is not allowed" in one_line([copied, "("], capsys)
+    assert not (tmp_path / "made").exists()
+
+
+def test_weights_that_do_not_fit_are_told(copied, capsys):
+    spoil(copied, lambda content: content["config"]["model"].update(d_model=8))
+    assert "does not fit its configuration" in one_line([copied, "("], capsys)
+
+
+def test_a_checkpoint_without_parts_of_its_configuration_is_told(copied, capsys):
+    spoil(copied, lambda content: content["config"].pop("data"))
+    assert "data: missing" in one_line([copied, "("], capsys)
