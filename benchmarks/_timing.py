@@ -9,7 +9,9 @@ from rich.table import Table
 Row = tuple[str, float, float, float]  # what, seconds of the peer, seconds of ours, the ratio asked for
 
 
-def alternate(peer: Callable[[], object], ours: Callable[[], object], *, repeats: int = 7, warm_up: bool = True) -> tuple[float, float]:
+def alternate(
+    peer: Callable[[], object], ours: Callable[[], object], *, repeats: int = 7, warm_up: bool = True
+) -> tuple[float, float]:
     """The median seconds of each, taken in turns, after one turn that does not count (`warm_up`)."""
     times: tuple[list[float], list[float]] = ([], [])
     for repeat in range(-warm_up, repeats):

@@ -103,7 +103,13 @@ def python(environment, tmp_path_factory):
 def finished_run(python, tmp_path_factory):
     """The run directory that one real command left, started in an empty folder: (directory, that folder, process)."""
     cwd = tmp_path_factory.mktemp("finished")
-    words = ["trainer=fast", "trainer.val_every=5", "trainer.accelerator=cpu", "optimizer.lr=0.01", "schedule.warmup=10"]
+    words = [
+        "trainer=fast",
+        "trainer.val_every=5",
+        "trainer.accelerator=cpu",
+        "optimizer.lr=0.01",
+        "schedule.warmup=10",
+    ]
     done = python(ROOT / "run.py", *tiny_sizes("transformer"), *words, "hydra.run.dir=runs/one", cwd=cwd)
     assert done.returncode == 0, done.stderr
     return cwd / "runs" / "one", cwd, done

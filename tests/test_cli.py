@@ -34,7 +34,10 @@ def refused(compose, root):
 @pytest.mark.parametrize(
     ("overrides", "parts"),
     [
-        (["model=transfromer"], ["model=transfromer: no such choice; did you mean transformer? (allowed: linear, lstm"]),
+        (
+            ["model=transfromer"],
+            ["model=transfromer: no such choice; did you mean transformer? (allowed: linear, lstm"],
+        ),
         (["data=L7"], ["data=L7: no such choice; allowed: L1, L2,", "aNbNaN"]),
         (["optimizer=adam"], ["optimizer=adam: no such choice; did you mean adamw?"]),
         (["modle=lstm"], ["modle: no such key; did you mean model?"]),
@@ -258,5 +261,7 @@ def test_the_command_sets_its_threads_to_sleep_unless_told_otherwise(root, envir
     code = f"import sys, os; sys.path.insert(0, {str(root)!r}); import run; print(os.environ['OMP_WAIT_POLICY'])"
     clean = {name: value for name, value in environment.items() if name != "OMP_WAIT_POLICY"}
     for extra, expected in (({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")):
-        done = subprocess.run([sys.executable, "-c", code], env=clean | extra, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=clean | extra, capture_output=True, text=True, timeout=60
+        )
         assert done.stdout.strip() == expected, done.stderr

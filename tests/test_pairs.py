@@ -12,7 +12,9 @@ DATA, MODELS = (sorted(path.stem for path in (CONF / group).glob("*.yaml")) for 
 
 
 def test_the_choices_are_found():
-    assert {"L1", "L2", "L3", "L4", "L5", "L6", "abN", "aNbM", "aNbNaN", "parentheses", "brackets", "separated"} <= set(DATA)
+    assert {"L1", "L2", "L3", "L4", "L5", "L6", "abN", "aNbM", "aNbNaN", "parentheses", "brackets", "separated"} <= set(
+        DATA
+    )
     assert {"transformer", "lstm", "linear"} <= set(MODELS)
 
 

@@ -10,12 +10,9 @@ import pytest
 README = (Path(__file__).parents[1] / "README.md").read_text()
 BLOCKS = re.findall(r"^```bash\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
 LINES = [line for block in BLOCKS for line in block.splitlines() if line.startswith(("python run.py", "python -m"))]
-MORE = [
-    "python run.py model=lstm data=L1",
-    "python run.py model=linear data=L3",
-    "python run.py model=lstm data=L4 --cfg job",
-    "python run.py -m model=linear data=L3,L4",
-]
+MORE = ["python run.py model=linear data=L3", "python run.py model=lstm data=L4 --cfg job"]
+MORE += ["python run.py -m model=linear data=L1,L4"]
+SLOW = ["python run.py model=lstm data=L1", "python run.py model=transformer data=L6 optimizer=rmsprop logger=csv"]
 
 
 def num_jobs(line):
@@ -27,7 +24,8 @@ def num_jobs(line):
 
 
 def marked(lines):
-    return [pytest.param(line, marks=[pytest.mark.slow] if num_jobs(line) > 2 else []) for line in lines]
+    slow = [line in SLOW or num_jobs(line) > 2 for line in lines]
+    return [pytest.param(line, marks=[pytest.mark.slow][:is_slow]) for line, is_slow in zip(lines, slow, strict=True)]
 
 
 @pytest.fixture
@@ -45,6 +43,11 @@ def tiny_sizes_for(line, tiny):
     return [word for word in sizes[0] if all(word in words for words in sizes)]
 
 
+def named(word, words):
+    """Whether a command line already sets the key of an override."""
+    return any(other.startswith(word.partition("=")[0] + "=") for other in words)
+
+
 def test_the_main_job_is_in_the_readme():
     assert "python run.py model=transformer data=L5" in LINES
     assert any(line.startswith("python -m seqlab.predict RUN") for line in LINES)
@@ -55,14 +58,16 @@ def test_jobs_are_counted():
     assert num_jobs("python run.py -m model=lstm,linear data=L1,L3,L5 seed=1,2") == 12
 
 
-@pytest.mark.parametrize("line", marked([*LINES, *MORE]))
+@pytest.mark.parametrize("line", marked([*LINES, *MORE, *SLOW]))
 def test_command(line, python, root, tiny, place):
     folder, run_dir = place
     before = set(folder.rglob("*"))
     words = [str(run_dir) if word == "RUN" else word for word in shlex.split(line, comments=True)[1:]]
     if words[0] == "run.py":
         words[0] = str(root / "run.py")
-        words += [*tiny_sizes_for(line, tiny), "trainer=fast", "trainer.max_steps=4", "trainer.val_every=2"]
+        place_of_last = max(place for place, word in enumerate(words) if "=" in word)  # argparse wants them together
+        more = [*tiny_sizes_for(line, tiny), "trainer=fast", "trainer.max_steps=4", "trainer.val_every=2"]
+        words[place_of_last + 1 : place_of_last + 1] = [word for word in more if not named(word, words)]
     done = python(*words, cwd=folder)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr

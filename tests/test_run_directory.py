@@ -144,7 +144,9 @@ def test_metrics_csv_has_every_check(checks, summary):
         assert [step for step, _ in checks[name]] == steps, name
     assert set(name for name in checks if name.startswith("val/")) <= {f"val/{name}" for name in [*TOKENS, *RULES]}
     assert checks["train/loss"]
-    assert min(value for _, value in checks["val/loss"]) == pytest.approx(summary["last_five_checks"]["val/loss"]["min"])
+    assert min(value for _, value in checks["val/loss"]) == pytest.approx(
+        summary["last_five_checks"]["val/loss"]["min"]
+    )
 
 
 def test_a_share_of_nothing_is_left_out_of_metrics_csv(checks):
@@ -295,7 +297,9 @@ def test_predict_refuses_what_is_no_run(copied, tmp_path, capsys):
     assert "cannot read the checkpoint" in one_line([copied, "("], capsys)
 
 
-@pytest.mark.parametrize("content", [{"state_dict": {}, "epoch": 3}, torch.zeros(3), [1], {"config": "x"}, {"config": {}}])
+@pytest.mark.parametrize(
+    "content", [{"state_dict": {}, "epoch": 3}, torch.zeros(3), [1], {"config": "x"}, {"config": {}}]
+)
 def test_foreign_checkpoints_are_told_apart(copied, content, capsys):
     torch.save(content, copied / "checkpoints" / "best.ckpt")
     assert "is no checkpoint of this project" in one_line([copied, "("], capsys)

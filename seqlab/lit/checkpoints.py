@@ -62,6 +62,7 @@ def load_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, An
 
 def validation_is_due(trainer: Trainer) -> bool:
     """Whether a validation follows the step that ends. A run resumed from a checkpoint made before it would skip it."""
+    assert trainer.val_check_batch is not None  # it is None only where validation goes by time
     return trainer.global_step % trainer.val_check_batch == 0
 
 

@@ -83,14 +83,22 @@ class Module(LightningModule, ABC):
         """What the model makes of a parsed prompt, for people to read."""
 
     def on_train_batch_start(self, batch: Tensor, batch_idx: int) -> None:
-        torch.manual_seed(derived_seed(self.seed, "step", self.global_step))
+        seed = derived_seed(self.seed, "step", self.global_step)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed formats a stack for each absent kind of device
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
 
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
         loss = self.loss(batch)
         if not torch.isfinite(loss):
             raise NonFiniteError(f"the loss is {loss.item()} at step {self.global_step}")
-        self.log("train/loss", loss.detach(), prog_bar=True)
+        if self._logs_this_step():
+            self.log("train/loss", loss.detach(), prog_bar=True)
         return loss
+
+    def _logs_this_step(self) -> bool:
+        """Whether Lightning keeps what is logged now; each call of `log` costs as much as a small layer."""
+        return (self.global_step + 1) % self.trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
 
     def log_results(self, results: Results) -> None:
         """Log every result that has a value: a share of nothing is left out, never 0."""
@@ -116,7 +124,8 @@ class Module(LightningModule, ABC):
         # a loss scaler meets infinite gradients as a matter of course and skips those steps by itself
         if self.trainer.precision != "16-mixed" and not torch.isfinite(norm):
             raise NonFiniteError(f"the gradient norm is {norm.item()} at step {self.global_step}")
-        self.log("train/gradient_norm", norm)
+        if self._logs_this_step():
+            self.log("train/gradient_norm", norm)
 
     def configure_optimizers(self) -> Any:
         optimizer = self.make_optimizer(self.model)

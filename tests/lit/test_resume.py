@@ -30,7 +30,13 @@ def fit(prepare, tmp_path):
     """Train a fresh module with a fresh trainer to max_steps; returns (trainer, everything that was logged)."""
 
     def trained(folder, max_steps, *overrides, resumed_from=None, interrupted_at=None):
-        settings = ["optimizer.lr=0.002", "schedule.warmup=5", "logger=csv", "trainer.min_steps=0", "trainer.log_every=1"]
+        settings = [
+            "optimizer.lr=0.002",
+            "schedule.warmup=5",
+            "logger=csv",
+            "trainer.min_steps=0",
+            "trainer.log_every=1",
+        ]
         steps = ["trainer.val_every=4", f"trainer.max_steps={max_steps}"]
         run, trainer = prepare(*settings, *steps, *overrides, folder=folder)
         if interrupted_at is None:
@@ -83,7 +89,9 @@ CASES += [("linear", "20", cut) for cut in CUTS if cut != "between validations"]
 def test_resumed_is_uninterrupted(fit, tmp_path, model, num_train, cut_off):
     overrides = [f"model={model}", *MODELS[model], f"data.num_train={num_train}"]
     whole, whole_metrics = fit("whole", STEPS, *overrides)
-    cut, cut_metrics = fit("cut", CUTS[cut_off]["max_steps"], *overrides, interrupted_at=CUTS[cut_off].get("interrupted_at"))
+    cut, cut_metrics = fit(
+        "cut", CUTS[cut_off]["max_steps"], *overrides, interrupted_at=CUTS[cut_off].get("interrupted_at")
+    )
     num_steps = min(CUTS[cut_off].values())
     assert (whole.global_step, cut.global_step) == (STEPS, num_steps)
     checkpoint = tmp_path / "cut" / "checkpoints" / "last.ckpt"

@@ -36,7 +36,9 @@ def test_splits_share_no_string(grammar, max_length):
 
 
 def test_splits_of_other_seeds_share_no_string_either():
-    strings = [as_set(data_of(BbaN(), seed=seed).samples(split, 0, 2000)) for seed, split in ((1, "train"), (2, "test"))]
+    strings = [
+        as_set(data_of(BbaN(), seed=seed).samples(split, 0, 2000)) for seed, split in ((1, "train"), (2, "test"))
+    ]
     assert not strings[0] & strings[1]
 
 

@@ -217,7 +217,9 @@ def test_the_completion_is_judged_from_the_prompt_on_or_after_the_prefix():
 def test_names():
     metric = RuleShares(ANBN())
     metric.update(torch.tensor([[3, 4, EOS]]), torch.tensor([True]), torch.tensor([1]))
-    assert set(named("test/id", metric.compute())) == {f"test/{g}/{name}" for g in ("id", "id_finished") for name in NAMES}
+    assert set(named("test/id", metric.compute())) == {
+        f"test/{g}/{name}" for g in ("id", "id_finished") for name in NAMES
+    }
 
 
 def test_results_of_sets_of_prompts_with_repeats():
