@@ -69,7 +69,6 @@ def build(config: dict[str, Any]) -> Run:
     """
     check(config, configuration)
     datamodule = construct(config["data"])
-    torch.manual_seed(derived_seed(config["seed"], "weights"))
     torch.manual_seed(derived_seed(config["seed"], "initial weights"))
     model = construct(config["model"], spec=datamodule.spec)
     task = construct(

@@ -11,8 +11,7 @@ README = (Path(__file__).parents[1] / "README.md").read_text()
 BLOCKS = re.findall(r"^```bash\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
 LINES = [line for block in BLOCKS for line in block.splitlines() if line.startswith(("python run.py", "python -m"))]
 MORE = ["python run.py model=linear data=L3", "python run.py model=lstm data=L4 --cfg job"]
-MORE += ["python run.py -m model=linear data=L1,L4"]
-SLOW = ["python run.py model=lstm data=L1", "python run.py model=transformer data=L6 optimizer=rmsprop logger=csv"]
+SLOW = ["python run.py model=lstm data=L1", "python run.py -m model=linear data=L1,L4"]
 
 
 def num_jobs(line):

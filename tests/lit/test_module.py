@@ -74,7 +74,7 @@ def test_a_run_that_turns_bad_keeps_its_last_good_checkpoints(prepare, tmp_path)
                 next(module.parameters()).fill_(torch.nan)
 
     trainer.callbacks.append(EachStep(spoil))
-    with pytest.raises(NonFiniteError, match="^the loss is nan at step 6$"):
+    with pytest.raises(NonFiniteError, match=r"^the loss is nan at step 6$"):
         trainer.fit(run.task, datamodule=run.datamodule)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == kept
     content = load_checkpoint(folder / "last.ckpt")
@@ -91,7 +91,7 @@ def test_a_validation_loss_that_is_not_finite_stops_and_saves_nothing(prepare, t
                 next(module.parameters()).fill_(torch.nan)
 
     trainer.callbacks.append(EachStep(spoil))
-    with pytest.raises(NonFiniteError, match="^val/loss is nan at step 4$"):
+    with pytest.raises(NonFiniteError, match=r"^val/loss is nan at step 4$"):
         trainer.fit(run.task, datamodule=run.datamodule)
     assert not list(tmp_path.rglob("*.ckpt"))
 

@@ -146,6 +146,7 @@ def test_states_add_up_over_processes():
     parts[1].update(*(tensor[100:] for tensor in tensors))
     merged = RuleShares(Dyck())
     for name, reduce in merged._reductions.items():
+        assert callable(reduce)
         setattr(merged, name, reduce(torch.stack([getattr(part, name) for part in parts])))
     merged._update_count = 1
     assert merged.compute() == whole.compute()
@@ -202,15 +203,11 @@ def test_after_takes_the_rest_of_each_row():
 
 
 def test_the_completion_is_judged_from_the_prompt_on_or_after_the_prefix():
-    string, finished = torch.tensor([ANBN().parse("baab") + [EOS]]), torch.tensor([True])
-    place = NAMES.index("rule_2_completion")
-    assert [bool(judge(ANBN(), string, finished, torch.tensor([n]))[0, place]) for n in (0, 1, 2, 4)] == [
-        False,
-        True,
-        True,
-        True,
-    ]
-    string = torch.tensor([Dyck().parse(")[()(") + [EOS]])  # matched in the prompt, open in the completion
+    place, finished = NAMES.index("rule_2_completion"), torch.tensor([True])
+    string = torch.tensor([[*ANBN().parse("baab"), EOS]])
+    holds = [bool(judge(ANBN(), string, finished, torch.tensor([n]))[0, place]) for n in (0, 1, 2, 4)]
+    assert holds == [False, True, True, True]
+    string = torch.tensor([[*Dyck().parse(")[()("), EOS]])  # matched in the prompt, open in the completion
     assert not judge(Dyck(), string, finished, torch.tensor([4]))[0, place]
 
 

@@ -1,0 +1,151 @@
+"""A run directory in use: loading it, completing prompts with it, and refusing what is no run or not to be trusted."""
+
+import json
+import shutil
+
+import pytest
+import torch
+
+import seqlab
+from rule_extrapolation.metrics import token_loss
+from seqlab.errors import InputError
+from seqlab.predict import main as predict
+
+
+@pytest.fixture(scope="module")
+def run_dir(finished_run):
+    return finished_run[0]
+
+
+@pytest.fixture(scope="module")
+def summary(run_dir):
+    return json.loads((run_dir / "summary.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def completions(run_dir):
+    return [json.loads(line) for line in (run_dir / "completions.jsonl").read_text().splitlines()]
+
+
+def plain(value):
+    if isinstance(value, dict):
+        return all(isinstance(key, str | int) and plain(item) for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return all(map(plain, value))
+    return value is None or type(value) in (bool, int, float, str, torch.Tensor)
+
+
+@pytest.mark.parametrize("name", ["best.ckpt", "last.ckpt", "last-1.ckpt"])
+def test_checkpoints_hold_plain_types(run_dir, name):
+    content = torch.load(run_dir / "checkpoints" / name, weights_only=True)
+    assert {"state_dict", "optimizer_states", "callbacks", "config", "global_step"} <= content.keys()
+    assert plain(content)
+    assert content["config"]["model"]["d_model"] == 16
+
+
+def test_load_run_is_ready_and_has_the_summary_s_loss(run_dir, summary, tmp_path):
+    copy = shutil.copytree(run_dir / "checkpoints", tmp_path / "elsewhere" / "checkpoints")  # the directory may move
+    run = seqlab.load_run(copy.parent)
+    assert not any(module.training for module in run.model.modules())
+    assert run.config["name"] == {"model": "transformer", "data": "L5"}
+    strings = torch.cat(list(run.datamodule.test_dataloader()))
+    with torch.inference_mode():
+        loss, accuracy, _ = token_loss(run.model(strings[:, :-1]), strings[:, 1:])
+    assert loss.item() == pytest.approx(summary["metrics"]["test/loss"], rel=1e-5)
+    assert float(accuracy) == pytest.approx(summary["metrics"]["test/accuracy"], rel=1e-5)
+
+
+def test_load_run_takes_another_checkpoint_or_a_file(run_dir):
+    best, last = seqlab.load_run(run_dir), seqlab.load_run(run_dir, "last-1.ckpt")
+    file = seqlab.load_run(run_dir / "checkpoints" / "last-1.ckpt")
+    weights = [torch.cat([p.flatten() for p in run.model.parameters()]) for run in (best, last, file)]
+    assert torch.equal(weights[1], weights[2])
+    assert not torch.equal(weights[0], weights[1])
+
+
+def test_loading_twice_gives_the_same(run_dir, completions):
+    torch.manual_seed(3)
+    for _ in range(2):
+        assert seqlab.load_run(run_dir).task.examples() == completions
+
+
+def test_predict_completes_and_judges(run_dir, capsys):
+    assert predict([str(run_dir), "( [ ] [ ]"]) == 0
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first.split() == ["prompt", "([][]"]
+    assert [line[:10].strip() for line in lines] == ["completion", "rule 1", "rule 2", "completion", "in the lan"]
+
+
+def test_predict_says_what_the_run_wrote(run_dir, completions, capsys):
+    record = completions[0]
+    assert predict([str(run_dir), record["prompt"]]) == 0
+    out = capsys.readouterr().out
+    assert f"completion  {record['completion'] or '(ends at once)'}" in out
+    assert f"in the language: {'yes' if record['grammatical'] else 'no'}" in out
+
+
+@pytest.fixture
+def copied(run_dir, tmp_path):
+    """A run directory that a test may spoil."""
+    return shutil.copytree(run_dir, tmp_path / "copy")
+
+
+def one_line(arguments, capsys):
+    assert predict([str(word) for word in arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    (line,) = captured.err.splitlines()
+    assert line.startswith("error: ")
+    return line
+
+
+def test_predict_refuses_bad_symbols_and_long_prompts(run_dir, capsys):
+    assert "'x' is not a symbol" in one_line([run_dir, "( x"], capsys)
+    assert "at most 16" in one_line([run_dir, "[]" * 9], capsys)
+
+
+def test_predict_refuses_what_is_no_run(copied, tmp_path, capsys):
+    assert "no such run directory" in one_line([tmp_path / "none", "("], capsys)
+    assert "no checkpoint at" in one_line([tmp_path, "("], capsys)
+    assert "no checkpoint at" in one_line([copied, "(", "--checkpoint", "first.ckpt"], capsys)
+    best = copied / "checkpoints" / "best.ckpt"
+    best.write_bytes(best.read_bytes()[:2000])
+    assert "cannot read the checkpoint" in one_line([copied, "("], capsys)
+    best.write_bytes(b"")
+    assert "cannot read the checkpoint" in one_line([copied, "("], capsys)
+
+
+FOREIGN = [{"state_dict": {}, "epoch": 3}, torch.zeros(3), [1], {"config": "x"}, {"config": {}}]
+
+
+@pytest.mark.parametrize("content", FOREIGN)
+def test_foreign_checkpoints_are_told_apart(copied, content, capsys):
+    torch.save(content, copied / "checkpoints" / "best.ckpt")
+    assert "is no checkpoint of this project" in one_line([copied, "("], capsys)
+
+
+def spoil(copied, change):
+    """Change the content of best.ckpt in place."""
+    file = copied / "checkpoints" / "best.ckpt"
+    content = torch.load(file, weights_only=True)
+    change(content)
+    torch.save(content, file)
+
+
+def test_a_checkpoint_cannot_name_foreign_code(copied, tmp_path, capsys):
+    node = {"_target_": "os.mkdir", "path": str(tmp_path / "made")}
+    spoil(copied, lambda content: content["config"]["data"].update(grammar=node))
+    with pytest.raises(InputError, match=r"os\.mkdir is not allowed"):
+        seqlab.load_run(copied)
+    assert "os.mkdir is not allowed" in one_line([copied, "("], capsys)
+    assert not (tmp_path / "made").exists()
+
+
+def test_weights_that_do_not_fit_are_told(copied, capsys):
+    spoil(copied, lambda content: content["config"]["model"].update(d_model=8))
+    assert "does not fit its configuration" in one_line([copied, "("], capsys)
+
+
+def test_a_checkpoint_without_parts_of_its_configuration_is_told(copied, capsys):
+    spoil(copied, lambda content: content["config"].pop("data"))
+    assert "data: missing" in one_line([copied, "("], capsys)
