@@ -121,7 +121,7 @@ class GrammarDataModule(DataModule):
         strings = torch.full((count, self.max_length), PAD)
         missing = torch.arange(count)
         for attempt in range(MAX_ATTEMPTS):
-            drawn = self._draw(split, start, count, attempt)[missing]
+            drawn = self._draw(split, start, count, attempt, missing)
             if self.split == "shared":
                 return self._framed(drawn)
             belongs = split_of(drawn) == wanted
@@ -134,9 +134,10 @@ class GrammarDataModule(DataModule):
             "set data.split=shared or a larger data.max_length"
         )
 
-    def _draw(self, split: str, start: int, count: int, attempt: int) -> Tensor:
+    def _draw(self, split: str, start: int, count: int, attempt: int, rows: Tensor) -> Tensor:
+        """The strings of some rows of a block, (len(rows), max_length): a row is made of its own uniforms alone."""
         width = 1 + self.grammar.num_uniforms(self.max_length)
-        numbers = uniforms(self.seed, split, start, count, width, attempt=attempt)
+        numbers = uniforms(self.seed, split, start, count, width, attempt=attempt)[rows]
         lengths = self.lengths[(numbers[:, 0] * len(self.lengths)).long()]
         strings = self.grammar.sample(lengths, numbers[:, 1:])
         return torch.nn.functional.pad(strings, (0, self.max_length - strings.shape[1]), value=PAD)

@@ -11,7 +11,7 @@ Fraction = Annotated[float, Interval(ge=0, lt=1)]
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
-    """Two groups: matrices (and tensors of more dimensions) decay; biases, of whatever shape, and norm scales do not."""
+    """Two groups: matrices (tensors of two or more dimensions) decay; biases of any shape and norm scales do not."""
     decaying, others = [], []
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:

@@ -72,6 +72,8 @@ def test_unknown_words(refused, overrides, parts):
         (["data.num_train=0"], ["data.num_train=0"]),
         (["data=L3", "data.split=held_out", "data.max_length=8"], ["aNbN", "data.split=shared"]),
         (["eval.max_length=3"], ["eval.max_length=3 must be at least"]),
+        (["eval.max_length=6000"], ["a sequence of 6001 steps: the position table has 5000"]),
+        (["data.max_length=15"], ["dyck: max_length is 15, it must be even"]),
         (["eval.max_length=0"], ["eval_max_length=0: input should be greater"]),
         (["model=linear", "eval.max_length=20"], ["linear is built for 17 steps and cannot read 21"]),
         (["model=lstm", "model.layer_dropout=0.5"], ["layer_dropout=0.5"]),

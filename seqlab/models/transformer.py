@@ -142,7 +142,9 @@ class Transformer(SequenceModel):
 
     def init_state(self, batch: int, length: int | None = None) -> TransformerState:
         layers, heads, width = self.cache_shape
-        shape = (batch, layers, heads, length or self.spec.max_length, width)
+        room = length or self.spec.max_length
+        self.positions.check(room)
+        shape = (batch, layers, heads, room, width)
         return TransformerState(zeros(self, *shape), zeros(self, *shape), zeros(self, batch, dtype=torch.int64))
 
     def prefill(self, inputs: Tensor, state: TransformerState) -> tuple[Tensor, TransformerState]:

@@ -31,6 +31,10 @@ class SinusoidalPositions(nn.Module):
     def forward(self, x_BTC: Tensor, start: int = 0) -> Tensor:
         """x plus the positions start .. start + time - 1."""
         stop = start + x_BTC.shape[1]
-        if stop > len(self.table_TC):
-            raise ValueError(f"a sequence of {stop} steps: the position table has {len(self.table_TC)}")
+        self.check(stop)
         return x_BTC + self.table_TC[start:stop].to(x_BTC.dtype)
+
+    def check(self, steps: int) -> None:
+        """Raise ValueError if a sequence of so many steps goes beyond the table."""
+        if steps > len(self.table_TC):
+            raise ValueError(f"a sequence of {steps} steps: the position table has {len(self.table_TC)}")
