@@ -205,4 +205,4 @@ if __name__ == "__main__":
         table.add_column(heading, justify="right")
     for grammar, draw, is_grammatical in PLAIN:
         table.add_row(*compare(grammar, draw, is_grammatical))
-    Console().print(table)
+    Console(width=130).print(table)
