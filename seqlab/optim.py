@@ -11,11 +11,15 @@ Fraction = Annotated[float, Interval(ge=0, lt=1)]
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
-    """Two groups: tensors of two or more dimensions decay, biases and norm scales do not."""
+    """Two groups: tensors of two or more dimensions decay, biases and norm scales do not.
+
+    Neither does what its model marks with `_no_weight_decay`, as mamba-ssm marks the logarithms of its decay rates.
+    """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    decays = [parameter.ndim >= 2 and not getattr(parameter, "_no_weight_decay", False) for parameter in parameters]
     return [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+        {"params": [p for p, decay in zip(parameters, decays, strict=True) if decay], "weight_decay": weight_decay},
+        {"params": [p for p, decay in zip(parameters, decays, strict=True) if not decay], "weight_decay": 0.0},
     ]
 
 
