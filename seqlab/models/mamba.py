@@ -7,7 +7,7 @@ from typing import Annotated, NamedTuple
 import torch
 from annotated_types import Ge
 from torch import Tensor, nn
-from torch.nn.functional import conv1d, linear, silu, softplus
+from torch.nn.functional import conv2d, linear, silu, softplus
 
 from seqlab.model import SequenceModel, zeros
 from seqlab.nn.embedding import input_layer
@@ -56,13 +56,14 @@ class Mixer(nn.Module):
         """The output for a chunk, and the last inputs of the convolution and the state of the scan after it."""
         x_BTD, gate_BTD = self.in_proj(u_BTC).chunk(2, dim=-1)
         window = torch.cat([conv_BKD.to(x_BTD.dtype), x_BTD], dim=1)
-        conv_BDT = conv1d(window.transpose(1, 2), self.conv1d.weight, self.conv1d.bias, groups=self.conv1d.groups)
-        x_BTD = silu(conv_BDT.transpose(1, 2).contiguous())
+        x_BTD = silu(causal_convolution(window, self.conv1d))
         dt, b_BTN, c_BTN = self.x_proj(x_BTD).split(self.sizes, dim=-1)
         # the scan's own numbers are exponentiated or summed up: never less than float32
         delta_BTD = softplus(precise(linear(dt, self.dt_proj.weight)) + precise(self.dt_proj.bias))
-        a_DN = -precise(self.A_log).exp()
-        y_BTD, h_BDN = selective_scan(x_BTD, delta_BTD, a_DN, b_BTN, c_BTN, h_BDN, backend=self.backend)
+        a_DN = -torch.exp(precise(self.A_log))
+        y_BTD, h_BDN = selective_scan(  # type: ignore[call-arg]  # torch.compiler.disable hides the signature
+            x_BTD, delta_BTD, a_DN, b_BTN, c_BTN, h_BDN, backend=self.backend
+        )
         y_BTD = torch.addcmul(y_BTD, self.D.to(x_BTD.dtype), x_BTD) * silu(gate_BTD)
         return self.out_proj(y_BTD), window[:, x_BTD.shape[1] :].to(conv_BKD.dtype), h_BDN
 
@@ -170,6 +171,17 @@ class Mamba(SequenceModel):
         conv_BLKD, scan_BLDN = (torch.stack(parts, 1) for parts in zip(*after, strict=True))
         logits = self.lm_head(self.backbone.norm_f(x_BTC))
         return logits[..., : self.spec.output.width], MambaState(conv_BLKD, scan_BLDN)
+
+
+def causal_convolution(window: Tensor, layer: nn.Conv1d) -> Tensor:
+    """A depthwise nn.Conv1d along time: (B, K + T, D) to (B, T, D).
+
+    As a two-dimensional one of height 1, whose channels-last layout is the one that batch, time, channels has: three
+    times as fast on a CPU.
+    """
+    image_BD1T = window.transpose(1, 2).unsqueeze(2)
+    output_BD1T = conv2d(image_BD1T, layer.weight.unsqueeze(2), layer.bias, groups=layer.groups)
+    return output_BD1T.squeeze(2).transpose(1, 2).contiguous()
 
 
 def precise(tensor: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ left out on purpose: on a CPU they lose to the loop, and their full-length logar
 
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Literal, Protocol
 
 import torch
@@ -21,7 +21,7 @@ from seqlab.nn import scan_native
 
 Backend = Literal["auto", "torch", "native", "cuda"]
 INSTALL_CUDA = "pip install --no-build-isolation mamba-ssm"
-SLICE_BYTES = 2**22  # of one (T, S, D, N) work array: three of them stay in a processor's cache
+SLICE_BYTES = 2**21  # of one (T, S, D, N) work array: three of them stay in a processor's cache
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ class SelectiveScan(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         dy_BTD, dh_BDN = gradients
         with torch.autocast(dy_BTD.device.type, enabled=False):
             return *ctx.kernel.backward(dy_BTD.contiguous(), dh_BDN.contiguous(), *ctx.saved_tensors), None
@@ -104,10 +104,10 @@ class TorchScan:
         self, x_BTD: Tensor, delta_BTD: Tensor, a_DN: Tensor, b_BTN: Tensor, c_BTN: Tensor, h_BDN: Tensor
     ) -> tuple[Tensor, Tensor]:
         y_BTD, last_BDN = torch.empty_like(x_BTD), torch.empty_like(h_BDN)
-        for rows in _slices(x_BTD, a_DN):
+        for rows, (states, decays) in _slices(x_BTD, a_DN, num_arrays=2):
             x, delta, b, c = _time_first(a_DN.dtype, x_BTD[rows], delta_BTD[rows], b_BTN[rows], c_BTN[rows])
-            states, _ = _states(x, delta, a_DN, b, h_BDN[rows])
-            y_BTD[rows] = torch.matmul(states, c.unsqueeze(-1)).squeeze(-1).transpose(0, 1)
+            _fill_states(states, decays, x, delta, a_DN, b, h_BDN[rows])
+            y_BTD[rows] = _vectors_times(c, states.mT).transpose(0, 1)
             last_BDN[rows] = states[-1]
         return y_BTD, last_BDN
 
@@ -118,48 +118,62 @@ class TorchScan:
         results = [torch.empty_like(tensor) for tensor in (x_BTD, delta_BTD, a_DN, b_BTN, c_BTN, h_BDN)]
         dx_BTD, ddelta_BTD, da_DN, db_BTN, dc_BTN, dh_first_BDN = results
         da_DN.zero_()
-        for rows in _slices(x_BTD, a_DN):
+        for rows, (states, decays, dstates) in _slices(x_BTD, a_DN, num_arrays=3):
             x, delta, b, c, dy = _time_first(
                 a_DN.dtype, x_BTD[rows], delta_BTD[rows], b_BTN[rows], c_BTN[rows], dy_BTD[rows]
             )
-            states, decays = _states(x, delta, a_DN, b, h_BDN[rows])
-            dc_BTN[rows] = torch.matmul(dy.unsqueeze(-2), states).squeeze(-2).transpose(0, 1)
-            dstates = dy.unsqueeze(-1) * c.unsqueeze(-2)
+            _fill_states(states, decays, x, delta, a_DN, b, h_BDN[rows])
+            dc_BTN[rows] = _vectors_times(dy, states).transpose(0, 1)
+            torch.mul(dy.unsqueeze(-1), c.unsqueeze(-2), out=dstates)
             dstates[-1] += dh_BDN[rows]
             steps = list(zip(dstates.unbind(), decays.unbind(), strict=True))
             for (before, _), (after, decay) in zip(steps[-2::-1], steps[:0:-1], strict=True):
                 before.addcmul_(decay, after)
-            db_BTN[rows] = torch.matmul((delta * x).unsqueeze(-2), dstates).squeeze(-2).transpose(0, 1)
-            dinput = torch.matmul(dstates, b.unsqueeze(-1)).squeeze(-1)
+            db_BTN[rows] = _vectors_times(delta * x, dstates).transpose(0, 1)
+            dinput = _vectors_times(b, dstates.mT)
             dx_BTD[rows] = (dinput * delta).transpose(0, 1)
             # from here on `dstates` is the gradient of delta A
             dstates.mul_(decays)
             dh_first_BDN[rows] = dstates[0]
             dstates[1:] *= states[:-1]
             dstates[0] *= h_BDN[rows]
-            ddelta_BTD[rows] = torch.einsum("tsdn,dn->tsd", dstates, a_DN).addcmul_(dinput, x).transpose(0, 1)
-            da_DN += torch.einsum("tsdn,tsd->dn", dstates, delta)
+            ddelta_BTD[rows] = torch.mul(dstates, a_DN, out=states).sum(-1).addcmul_(dinput, x).transpose(0, 1)
+            da_DN += dstates.mul_(delta.unsqueeze(-1)).sum((0, 1))  # einsum would copy (T, S, D, N)
         return tuple(results)
 
 
-def _slices(x_BTD: Tensor, a_DN: Tensor) -> list[slice]:
-    """Rows of the batch whose states fill SLICE_BYTES, or one row where that has more."""
-    bytes_per_row = x_BTD.shape[1] * a_DN.numel() * a_DN.element_size()
-    size = max(1, SLICE_BYTES // bytes_per_row)
-    return [slice(start, start + size) for start in range(0, len(x_BTD), size)]
+def _slices(x_BTD: Tensor, a_DN: Tensor, *, num_arrays: int) -> Iterator[tuple[slice, list[Tensor]]]:
+    """Rows of the batch, as many as fill SLICE_BYTES, and work arrays (T, S, D, N) for them, the same memory each time.
+
+    Memory that is asked for anew comes page by page from the system, at the price of the arithmetic.
+    """
+    batch, time, _ = x_BTD.shape
+    size_per_row = time * a_DN.numel()
+    size = min(batch, max(1, SLICE_BYTES // (size_per_row * a_DN.element_size())))
+    arrays = a_DN.new_empty(num_arrays, size * size_per_row).unbind()
+    for start in range(0, batch, size):
+        rows = slice(start, min(start + size, batch))
+        num_rows = rows.stop - start
+        yield rows, [array[: num_rows * size_per_row].view(time, num_rows, *a_DN.shape) for array in arrays]
 
 
 def _time_first(dtype: torch.dtype, *tensors_ST: Tensor) -> list[Tensor]:
     return [tensor.transpose(0, 1).to(dtype).contiguous() for tensor in tensors_ST]
 
 
-def _states(x_TSD: Tensor, delta_TSD: Tensor, a_DN: Tensor, b_TSN: Tensor, h_SDN: Tensor) -> tuple[Tensor, Tensor]:
-    """States after each step and the factors exp(delta A) before it, both (T, S, D, N)."""
-    decays = (delta_TSD.unsqueeze(-1) * a_DN).exp_()
-    states = (delta_TSD * x_TSD).unsqueeze(-1) * b_TSN.unsqueeze(-2)
+def _vectors_times(vectors: Tensor, matrices: Tensor) -> Tensor:
+    """Row vectors (..., I) times matrices (..., I, J); this order is the fast one of torch's batched product."""
+    return torch.matmul(vectors.unsqueeze(-2), matrices).squeeze(-2)
+
+
+def _fill_states(
+    states: Tensor, decays: Tensor, x_TSD: Tensor, delta_TSD: Tensor, a_DN: Tensor, b_TSN: Tensor, h_SDN: Tensor
+) -> None:
+    """Write the states after each step and the factors exp(delta A) before it, both (T, S, D, N)."""
+    torch.mul(delta_TSD.unsqueeze(-1), a_DN, out=decays).exp_()
+    torch.mul((delta_TSD * x_TSD).unsqueeze(-1), b_TSN.unsqueeze(-2), out=states)
     for state, decay in zip(states.unbind(), decays.unbind(), strict=True):
         h_SDN = state.addcmul_(decay, h_SDN)
-    return states, decays
 
 
 def _cuda_scan(

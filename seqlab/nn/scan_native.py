@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -70,7 +70,7 @@ class NativeScan:
         return dx_BTD, ddelta_BTD, da_BDN.sum(0), db_BTN, dc_BTN, dh_first_BDN
 
 
-def _call(function: "ctypes._CFuncPtr", x_BTD: Tensor, a_DN: Tensor, tensors: list[Tensor]) -> None:
+def _call(function: Callable[..., None], x_BTD: Tensor, a_DN: Tensor, tensors: list[Tensor]) -> None:
     batch, time, channels = x_BTD.shape
     assert all(tensor.is_contiguous() and tensor.is_cpu for tensor in tensors)
     assert all(tensor.dtype in (torch.float32, x_BTD.dtype) for tensor in tensors)
