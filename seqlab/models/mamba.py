@@ -61,9 +61,7 @@ class Mixer(nn.Module):
         # the scan's own numbers are exponentiated or summed up: never less than float32
         delta_BTD = softplus(precise(linear(dt, self.dt_proj.weight)) + precise(self.dt_proj.bias))
         a_DN = -torch.exp(precise(self.A_log))
-        y_BTD, h_BDN = selective_scan(  # type: ignore[call-arg]  # torch.compiler.disable hides the signature
-            x_BTD, delta_BTD, a_DN, b_BTN, c_BTN, h_BDN, backend=self.backend
-        )
+        y_BTD, h_BDN = selective_scan(x_BTD, delta_BTD, a_DN, b_BTN, c_BTN, h_BDN, backend=self.backend)
         y_BTD = torch.addcmul(y_BTD, self.D.to(x_BTD.dtype), x_BTD) * silu(gate_BTD)
         return self.out_proj(y_BTD), window[:, x_BTD.shape[1] :].to(conv_BKD.dtype), h_BDN
 

@@ -9,7 +9,7 @@ left out on purpose: on a CPU they lose to the loop, and their full-length logar
 import functools
 import logging
 from collections.abc import Callable, Iterator
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ from seqlab.nn import scan_native
 # B batch, T time, D channels, N states a channel, S some rows of the batch
 
 Backend = Literal["auto", "torch", "native", "cuda"]
+Function = TypeVar("Function", bound=Callable[..., Any])
 INSTALL_CUDA = "pip install --no-build-isolation mamba-ssm"
 SLICE_BYTES = 2**21  # of one (T, S, D, N) work array: three of them stay in a processor's cache
 
@@ -43,7 +44,12 @@ class Kernel(Protocol):
         ...
 
 
-@torch.compiler.disable
+def not_compiled(function: Function) -> Function:
+    """torch.compile would unroll the loop over time, and cannot see into the kernels."""
+    return torch.compiler.disable(function)  # type: ignore[return-value]
+
+
+@not_compiled
 def selective_scan(
     x_BTD: Tensor,
     delta_BTD: Tensor,
