@@ -30,8 +30,8 @@ class Peer(nn.Module):
 
     def __init__(self, ours: Mamba):
         super().__init__()
-        from mambapy.mamba import Mamba as Layers
-        from mambapy.mamba import MambaConfig
+        from mambapy.mamba import Mamba as Layers  # pyright: ignore[reportMissingImports]
+        from mambapy.mamba import MambaConfig  # pyright: ignore[reportMissingImports]
 
         self.layers = Layers(MambaConfig(d_model=64, n_layers=8, d_state=32, d_conv=8))
         self.layers.load_state_dict({f"layers.{k}": v for k, v in ours.backbone.layers.state_dict().items()})
