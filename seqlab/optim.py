@@ -11,12 +11,16 @@ Fraction = Annotated[float, Interval(ge=0, lt=1)]
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
-    """Two groups: matrices (tensors of two or more dimensions) decay; biases of any shape and norm scales do not."""
+    """Two groups: matrices (tensors of two or more dimensions) decay; biases of any shape and norm scales do not.
+
+    Neither does what its model marks with `_no_weight_decay`, as mamba-ssm marks the logarithms of its decay rates.
+    """
     decaying, others = [], []
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             is_matrix = parameter.ndim >= 2 and not name.rpartition(".")[2].startswith("bias")
-            (decaying if is_matrix else others).append(parameter)
+            decays = is_matrix and not getattr(parameter, "_no_weight_decay", False)
+            (decaying if decays else others).append(parameter)
     return [{"params": decaying, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
 
 

@@ -1,0 +1,147 @@
+"""Mamba: a training step against mambapy 1.2.0, decoding against re-running the prefix, and peak memory.
+
+mambapy comes with `pip install '.[reference]'`; without it the first table is left out.
+"""
+
+import importlib.util
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+from _timing import alternate, print_ratios
+from torch import Tensor, nn
+
+from rule_extrapolation.metrics import token_loss
+from seqlab.decode import decode
+from seqlab.models.mamba import Mamba
+from seqlab.nn import scan_native
+from seqlab.spec import Classes, Spec, Tokens
+
+SPEC = Spec(Tokens(7), Classes(7), max_length=257, sos=0, eos=1, pad=2)
+GIBIBYTE = 2**30
+
+
+class Peer(nn.Module):
+    """mambapy's layers (parallel scan), with our weights, between the embedding, norm and head of our model."""
+
+    def __init__(self, ours: Mamba):
+        super().__init__()
+        from mambapy.mamba import Mamba as Layers  # pyright: ignore[reportMissingImports]
+        from mambapy.mamba import MambaConfig  # pyright: ignore[reportMissingImports]
+
+        self.layers = Layers(MambaConfig(d_model=64, n_layers=8, d_state=32, d_conv=8))
+        self.layers.load_state_dict({f"layers.{k}": v for k, v in ours.backbone.layers.state_dict().items()})
+        self.embedding, self.norm, self.head = ours.backbone.embedding, ours.backbone.norm_f, ours.lm_head
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.head(self.norm(self.layers(self.embedding(tokens))))
+
+
+def step(model: nn.Module, tokens: Tensor) -> float:
+    """The seconds of a forward pass, the loss and a backward pass."""
+    started = time.perf_counter()
+    model.zero_grad(set_to_none=True)
+    token_loss(model(tokens[:, :-1]), tokens[:, 1:])[0].backward()
+    return time.perf_counter() - started
+
+
+def backends() -> list[str]:
+    try:
+        scan_native.load()
+    except scan_native.UnavailableError as error:
+        print(f"no native backend: {error}")
+        return ["torch"]
+    return ["torch", "native"]
+
+
+def training(repeats: int = 5) -> None:
+    """Batch 32, length 34, one thread; peer and ours in turns, once each before it counts."""
+    if importlib.util.find_spec("mambapy") is None:
+        print("no mambapy: training steps are not compared")
+        return
+    torch.set_num_threads(1)
+    tokens = torch.randint(3, 7, (32, 35))
+    ours = {backend: Mamba(SPEC, backend=backend) for backend in backends()}  # type: ignore[arg-type]
+    for model in ours.values():
+        model.load_state_dict(ours["torch"].state_dict())
+    peer = Peer(ours["torch"])
+    for model in ours.values():
+        assert torch.allclose(model(tokens), peer(tokens), atol=1e-5)
+    models = {"mambapy": peer, **ours}
+    times = {name: [] for name in models}
+    for repeat in range(-1, repeats):
+        for name, model in models.items():
+            seconds = step(model, tokens)
+            if repeat >= 0:
+                times[name].append(seconds)
+    medians = {name: statistics.median(seconds) for name, seconds in times.items()}
+    aims = {"torch": 2.2, "native": 6.0}
+    rows = [(f"{name}, against mambapy's pscan", medians["mambapy"], medians[name], aims[name]) for name in ours]
+    print_ratios("training step, batch 32 x 34, 1 thread", rows)
+
+
+def never_end(logits: Tensor) -> Tensor:
+    return logits.index_fill(-1, torch.tensor([1, 2]), -torch.inf).argmax(-1)
+
+
+@torch.inference_mode()
+def rerun(model: Mamba, prompts: Tensor, max_length: int) -> Tensor:
+    tokens = prompts
+    while tokens.shape[1] < max_length:
+        tokens = torch.cat([tokens, never_end(model(tokens)[:, -1])[:, None]], 1)
+    return tokens
+
+
+def decoding(max_length: int = 257) -> None:
+    """64 prompts to 256 tokens and SOS with the backend that auto takes: with state, and reading the prefix again."""
+    model = Mamba(SPEC).eval()
+    prompts = torch.randint(3, 7, (64, 9))
+    lengths = torch.full((64,), 9)
+
+    def with_state() -> Tensor:
+        return decode(model, prompts, lengths, max_length=max_length, choose=never_end).tokens
+
+    def without() -> Tensor:
+        return rerun(model, prompts, max_length)
+
+    assert torch.equal(with_state()[:, :24], rerun(model, prompts, 24)), "both ways must write the same tokens"
+    times = alternate(without, with_state, repeats=1, warm_up=False)  # the plain way takes minutes
+    title = f"decoding 64 prompts to length {max_length - 1}, {torch.get_num_threads()} threads"
+    print_ratios(title, [(f"{backends()[-1]}, against the prefix again", *times, 10)])
+
+
+def peak_memory(backend: str) -> None:
+    """Three training steps at batch 128 x 258; prints this process's peak memory in bytes, and what it had before."""
+
+    def peak() -> int:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+    model = Mamba(SPEC, backend=backend)  # type: ignore[arg-type]
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    before = peak()
+    for _ in range(3):
+        step(model, torch.randint(3, 7, (128, 259)))
+        optimizer.step()
+    print(before, peak())
+
+
+def memory() -> None:
+    for backend in backends():
+        done = subprocess.run([sys.executable, __file__, backend], capture_output=True, text=True, check=True)
+        before, peak = (int(word) / GIBIBYTE for word in done.stdout.split())
+        print(f"training at batch 128 x 258, {backend}: peak {peak:.2f} GiB ({before:.2f} before it), aim below 4 GB")
+
+
+def main() -> None:
+    torch.manual_seed(0)
+    jobs: list[Callable[[], None]] = [memory, training, decoding]
+    for job in jobs:
+        job()
+
+
+if __name__ == "__main__":
+    peak_memory(sys.argv[1]) if len(sys.argv) > 1 else main()

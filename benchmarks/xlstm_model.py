@@ -1,0 +1,111 @@
+"""xLSTM: decoding against re-running the prefix, the training step against the package's own loop, and its parts.
+
+(The file cannot be called xlstm.py: it would be found in place of the package.)
+
+The prefix is re-run for every sixteenth token only, which then stands for sixteen. A training step is forward, loss
+and backward at 128 x 33; a part is timed alone, forward and backward, on inputs of the shape that it has there.
+"""
+
+import copy
+import time
+from collections.abc import Callable
+
+import torch
+from _timing import alternate, print_ratios
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+
+from rule_extrapolation.datamodule import GrammarDataModule
+from rule_extrapolation.dyck import Dyck
+from rule_extrapolation.metrics import token_loss
+from seqlab.decode import decode
+from seqlab.models.xlstm import XLSTM
+from seqlab.spec import Classes, Spec, Tokens
+
+NUM_PROMPTS, PROMPT_LENGTH, LENGTH, EVERY = 64, 9, 257, 16
+
+
+def never_end(logits: Tensor) -> Tensor:
+    return logits.index_fill(-1, torch.tensor([1, 2]), -torch.inf).argmax(-1)
+
+
+def decoding() -> tuple[float, float]:
+    """Seconds of re-running the prefix and of our decoding, which must write the same tokens."""
+    # room for whole sequences: the package's parallel form cannot go beyond its context length
+    model = XLSTM(Spec(Tokens(7), Classes(7), max_length=LENGTH, sos=0, eos=1, pad=2)).eval()
+    prompts = torch.randint(3, 7, (NUM_PROMPTS, PROMPT_LENGTH))
+    lengths = torch.full((NUM_PROMPTS,), PROMPT_LENGTH)
+    started = time.perf_counter()
+    tokens = decode(model, prompts, lengths, max_length=LENGTH, choose=never_end).tokens
+    ours = time.perf_counter() - started
+    with torch.inference_mode():
+        started = time.perf_counter()
+        for position in range(PROMPT_LENGTH, LENGTH, EVERY):
+            assert torch.equal(never_end(model(tokens[:, :position])[:, -1]), tokens[:, position])
+        return EVERY * (time.perf_counter() - started), ours
+
+
+def with_the_package_loop(model: XLSTM) -> XLSTM:
+    """The same model, its sLSTM blocks as the package computes them."""
+    model = copy.deepcopy(model)
+    for index in model.slstm_at:
+        layer = model.stack.blocks[index].xlstm
+        layer.slstm_cell = layer.slstm_cell.vanilla[0]
+    return model
+
+
+def step(model: nn.Module, batch: Tensor) -> Callable[[], None]:
+    def run() -> None:
+        model.zero_grad(set_to_none=True)
+        token_loss(model(batch[:, :-1]), batch[:, 1:])[0].backward()
+
+    return run
+
+
+def parts(model: XLSTM, total: Callable[[], None]) -> Table:
+    """Where the time of a training step goes: each part timed in turn with the whole step."""
+    mlstm, slstm = model.stack.blocks[0].xlstm, model.stack.blocks[1].xlstm
+    inner, heads = mlstm.config._inner_embedding_dim, mlstm.config.num_heads
+    in_heads = [(heads, 33, inner // heads)] * 3 + [(heads, 33, 1)] * 2
+    rows: list[tuple[str, int, Callable[..., Tensor], list[tuple[int, ...]]]] = [
+        ("mLSTM: block", 6, model.stack.blocks[0], [(33, 128)]),
+        ("  projections up and down", 6, lambda x: mlstm.proj_down(mlstm.proj_up(x)[..., :inner]), [(33, 128)]),
+        ("  queries, keys, values", 18, mlstm.q_proj, [(33, inner)]),
+        ("  convolution", 6, mlstm.conv1d, [(33, inner)]),
+        ("  cell", 6, mlstm.mlstm_cell, [(33, inner)] * 3),
+        ("    of it the parallel form", 6, lambda *x: mlstm.mlstm_cell.backend_fn(*x), in_heads),
+        ("sLSTM: block", 1, model.stack.blocks[1], [(33, 128)]),
+        ("  recurrence, our loop", 1, lambda x: slstm.slstm_cell(x)[0], [(33, 512)]),
+        ("  recurrence, the package's loop", 1, lambda x: slstm.slstm_cell.vanilla[0](x)[0], [(33, 512)]),
+    ]
+    table = Table("part", "number", title="training step, its parts", title_justify="left")
+    for heading in ("ms each", "% of the step"):
+        table.add_column(heading, justify="right")
+    for name, number, function, shapes in rows:
+        inputs = [torch.randn(128, *shape, requires_grad=True) for shape in shapes]
+        whole, part = alternate(total, lambda f=function, x=inputs: f(*x).sum().backward(), repeats=5)
+        table.add_row(name, str(number), f"{1000 * part:.1f}", f"{100 * number * part / whole:.0f}")
+    return table
+
+
+def main() -> None:
+    torch.manual_seed(0)
+    batch = GrammarDataModule(grammar=Dyck()).train_batch(0)
+    model = XLSTM(Spec(Tokens(7), Classes(7), max_length=batch.shape[1] - 1))
+    package = with_the_package_loop(model)
+    assert torch.allclose(model(batch[:, :-1]), package(batch[:, :-1]), atol=1e-5)
+    rows = [
+        (
+            "training step 128 x 33, against the package's loop",
+            *alternate(step(package, batch), step(model, batch)),
+            1.1,
+        )
+    ]
+    rows.append(("decoding 64 prompts to 256, against re-running", *decoding(), 10))
+    print_ratios(f"xlstm, {torch.get_num_threads()} threads", rows)
+    Console(width=120).print(parts(model, step(model, batch)))
+
+
+if __name__ == "__main__":
+    main()

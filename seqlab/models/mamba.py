@@ -1,0 +1,187 @@
+"""Mamba (Gu & Dao 2023), under the parameter names of the mamba-ssm package."""
+
+import dataclasses
+import math
+from typing import Annotated, NamedTuple
+
+import torch
+from annotated_types import Ge
+from torch import Tensor, nn
+from torch.nn.functional import conv2d, linear, silu, softplus
+
+from seqlab.model import SequenceModel, zeros
+from seqlab.nn.embedding import input_layer
+from seqlab.nn.scan import Backend, cuda_kernel, selective_scan
+from seqlab.spec import Classes, Spec, Tokens
+
+# B batch, T time, C channels of the residual stream, D inner channels, N states a channel, K = d_conv - 1, L layers
+
+
+class MambaState(NamedTuple):
+    """The last inputs of every layer's convolution, and the state of its scan: of one size, whatever was read."""
+
+    conv_BLKD: Tensor
+    scan_BLDN: Tensor
+
+
+class Mixer(nn.Module):
+    """Projection, causal convolution, selective scan, gate, projection (figure 3)."""
+
+    def __init__(self, *, d_model: int, d_state: int, d_conv: int, expand: int, num_layers: int, backend: Backend):
+        super().__init__()
+        d_inner, dt_rank = expand * d_model, math.ceil(d_model / 16)
+        self.sizes = [dt_rank, d_state, d_state]
+        self.backend: Backend = backend
+        self.in_proj = nn.Linear(d_model, 2 * d_inner, bias=False)
+        self.conv1d = nn.Conv1d(d_inner, d_inner, d_conv, groups=d_inner)
+        self.x_proj = nn.Linear(d_inner, sum(self.sizes), bias=False)
+        self.dt_proj = nn.Linear(dt_rank, d_inner)
+        self.A_log = nn.Parameter(torch.empty(d_inner, d_state))
+        self.D = nn.Parameter(torch.ones(d_inner))
+        self.out_proj = nn.Linear(d_inner, d_model, bias=False)
+        self.A_log._no_weight_decay = True  # type: ignore[attr-defined]
+        self.reset_parameters(num_layers)
+
+    @torch.no_grad()
+    def reset_parameters(self, num_layers: int, dt_min: float = 1e-3, dt_max: float = 0.1) -> None:
+        """mamba-ssm's initial values: A = -1 .. -N (S4D-real), steps log-uniform, small residual branches."""
+        self.A_log.copy_(torch.arange(1, self.A_log.shape[1] + 1).log())
+        nn.init.uniform_(self.dt_proj.weight, -(self.sizes[0] ** -0.5), self.sizes[0] ** -0.5)
+        log_dt = torch.empty_like(self.dt_proj.bias).uniform_(math.log(dt_min), math.log(dt_max))
+        dt = log_dt.exp().clamp(min=1e-4)
+        self.dt_proj.bias.copy_(dt + torch.log(-torch.expm1(-dt)))  # the inverse of softplus
+        self.out_proj.weight /= math.sqrt(num_layers)
+
+    def forward(self, u_BTC: Tensor, conv_BKD: Tensor, h_BDN: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The output for a chunk, and the last inputs of the convolution and the state of the scan after it."""
+        x_BTD, gate_BTD = self.in_proj(u_BTC).chunk(2, dim=-1)
+        window = torch.cat([conv_BKD.to(x_BTD.dtype), x_BTD], dim=1)
+        x_BTD = silu(causal_convolution(window, self.conv1d))
+        dt, b_BTN, c_BTN = self.x_proj(x_BTD).split(self.sizes, dim=-1)
+        # the scan's own numbers are exponentiated or summed up: never less than float32
+        delta_BTD = softplus(precise(linear(dt, self.dt_proj.weight)) + precise(self.dt_proj.bias))
+        a_DN = -torch.exp(precise(self.A_log))
+        y_BTD, h_BDN = selective_scan(x_BTD, delta_BTD, a_DN, b_BTN, c_BTN, h_BDN, backend=self.backend)
+        y_BTD = torch.addcmul(y_BTD, self.D.to(x_BTD.dtype), x_BTD) * silu(gate_BTD)
+        return self.out_proj(y_BTD), window[:, x_BTD.shape[1] :].to(conv_BKD.dtype), h_BDN
+
+
+class Block(nn.Module):
+    """A residual branch: RMSNorm and mixer."""
+
+    def __init__(self, mixer: Mixer, d_model: int):
+        super().__init__()
+        self.norm = nn.RMSNorm(d_model, eps=1e-5)
+        self.mixer = mixer
+
+
+class Backbone(nn.Module):
+    """The parts under their names in mamba-ssm."""
+
+    def __init__(self, embedding: nn.Module, layers: list[Block], d_model: int):
+        super().__init__()
+        self.embedding = embedding
+        self.layers = nn.ModuleList(layers)
+        self.norm_f = nn.RMSNorm(d_model, eps=1e-5)
+
+
+class Mamba(SequenceModel):
+    """Embedding, Mamba blocks, RMSNorm, a linear head without bias.
+
+    Its state dict is that of mamba_ssm's MambaLMHeadModel, and of transformers' MambaForCausalLM but for one name:
+    backbone.embeddings there is backbone.embedding here.
+
+    Args:
+        spec: what goes in and comes out; its length limits nothing.
+        d_model: width of the residual stream.
+        num_layers: depth.
+        d_state: states a channel.
+        d_conv: width of the causal convolution, in steps.
+        expand: inner channels over d_model.
+        tie_embeddings: the head's matrix is the embedding's.
+        pad_vocab_multiple: rows of embedding and head are filled up to a multiple of this; logits are not.
+        backend: of the scan (seqlab/nn/scan.py): `auto` takes the fastest that is there.
+
+    Raises:
+        ValueError: when tie_embeddings or pad_vocab_multiple meet anything but one vocabulary in and out; for
+            backend=cuda without mamba_ssm.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        *,
+        d_model: Annotated[int, Ge(1)] = 64,
+        num_layers: Annotated[int, Ge(1)] = 8,
+        d_state: Annotated[int, Ge(1)] = 32,
+        d_conv: Annotated[int, Ge(1)] = 8,
+        expand: Annotated[int, Ge(1)] = 2,
+        tie_embeddings: bool = False,
+        pad_vocab_multiple: Annotated[int, Ge(1)] = 1,
+        backend: Backend = "auto",
+    ):
+        super().__init__(spec)
+        one_vocabulary = spec.input == Tokens(spec.output.width) and isinstance(spec.output, Classes)
+        if (tie_embeddings or pad_vocab_multiple > 1) and not one_vocabulary:
+            raise ValueError(
+                f"tie_embeddings={tie_embeddings} and pad_vocab_multiple={pad_vocab_multiple} need the same tokens in "
+                f"and out, not {spec.input} and {spec.output}"
+            )
+        if backend == "cuda":
+            cuda_kernel()
+        width = spec.output.width + -spec.output.width % pad_vocab_multiple
+        padded = dataclasses.replace(spec, input=Tokens(width)) if one_vocabulary else spec
+        layers = [
+            Block(
+                Mixer(
+                    d_model=d_model,
+                    d_state=d_state,
+                    d_conv=d_conv,
+                    expand=expand,
+                    num_layers=num_layers,
+                    backend=backend,
+                ),
+                d_model,
+            )
+            for _ in range(num_layers)
+        ]
+        self.backbone = Backbone(input_layer(padded, d_model), layers, d_model)
+        self.lm_head = nn.Linear(d_model, width, bias=False)
+        if isinstance(self.backbone.embedding, nn.Embedding):
+            nn.init.normal_(self.backbone.embedding.weight, std=0.02)
+            if tie_embeddings:
+                self.lm_head.weight = self.backbone.embedding.weight
+        self.conv_shape = (num_layers, d_conv - 1, expand * d_model)
+        self.scan_shape = (num_layers, expand * d_model, d_state)
+
+    def init_state(self, batch: int, length: int | None = None) -> MambaState:
+        dtype = precise(self.lm_head.weight[:0]).dtype
+        return MambaState(zeros(self, batch, *self.conv_shape), zeros(self, batch, *self.scan_shape, dtype=dtype))
+
+    def prefill(self, inputs: Tensor, state: MambaState) -> tuple[Tensor, MambaState]:
+        # the residual stream keeps the type of the parameters, under autocast too
+        x_BTC = self.backbone.embedding(inputs).to(self.lm_head.weight.dtype)
+        after = []
+        for layer, *before in zip(self.backbone.layers, *(part.unbind(1) for part in state), strict=True):
+            y_BTC, *layer_state = layer.mixer(layer.norm(x_BTC), *before)
+            x_BTC = x_BTC + y_BTC
+            after.append(layer_state)
+        conv_BLKD, scan_BLDN = (torch.stack(parts, 1) for parts in zip(*after, strict=True))
+        logits = self.lm_head(self.backbone.norm_f(x_BTC))
+        return logits[..., : self.spec.output.width], MambaState(conv_BLKD, scan_BLDN)
+
+
+def causal_convolution(window: Tensor, layer: nn.Conv1d) -> Tensor:
+    """A depthwise nn.Conv1d along time: (B, K + T, D) to (B, T, D).
+
+    As a two-dimensional one of height 1, whose channels-last layout is the one that batch, time, channels has: three
+    times as fast on a CPU.
+    """
+    image_BD1T = window.transpose(1, 2).unsqueeze(2)
+    output_BD1T = conv2d(image_BD1T, layer.weight.unsqueeze(2), layer.bias, groups=layer.groups)
+    return output_BD1T.squeeze(2).transpose(1, 2).contiguous()
+
+
+def precise(tensor: Tensor) -> Tensor:
+    """The tensor in float32, or as it is where it has more."""
+    return tensor if tensor.dtype == torch.float64 else tensor.float()

@@ -1,0 +1,248 @@
+"""The selective scan of Mamba (Gu & Dao 2023, section 3.2), by plain torch, a C++ kernel or mamba_ssm's CUDA kernel.
+
+    h_t = exp(delta_t A) h_{t-1} + delta_t B_t x_t        y_t = C_t . h_t
+
+for each channel on its own. tests/reference/scan.py has it as a loop that autograd differentiates. Parallel scans are
+left out on purpose: on a CPU they lose to the loop, and their full-length logarithmic form is numerically wrong.
+"""
+
+import functools
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, Protocol, TypeVar
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from seqlab.nn import scan_native
+
+# B batch, T time, D channels, N states a channel, S some rows of the batch
+
+Backend = Literal["auto", "torch", "native", "cuda"]
+Function = TypeVar("Function", bound=Callable[..., Any])
+INSTALL_CUDA = "pip install --no-build-isolation mamba-ssm"
+SLICE_BYTES = 2**21  # of one (T, S, D, N) work array: three of them stay in a processor's cache
+
+logger = logging.getLogger(__name__)
+
+
+class Kernel(Protocol):
+    """The scan and its gradient on contiguous tensors, outside autograd: TorchScan or scan_native.NativeScan."""
+
+    def forward(
+        self, x_BTD: Tensor, delta_BTD: Tensor, a_DN: Tensor, b_BTN: Tensor, c_BTN: Tensor, h_BDN: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """y (B, T, D) in the type of x, and the last state."""
+        ...
+
+    def backward(
+        self, dy_BTD: Tensor, dh_BDN: Tensor, x_BTD: Tensor, delta_BTD: Tensor, a_DN: Tensor, b_BTN: Tensor,
+        c_BTN: Tensor, h_BDN: Tensor,
+    ) -> tuple[Tensor, ...]:  # fmt: skip
+        """Gradients of x, delta, A, B, C and h, each in the type of its tensor."""
+        ...
+
+
+def not_compiled(function: Function) -> Function:
+    """torch.compile would unroll the loop over time, and cannot see into the kernels."""
+    return torch.compiler.disable(function)  # type: ignore[return-value]
+
+
+@not_compiled
+def selective_scan(
+    x_BTD: Tensor,
+    delta_BTD: Tensor,
+    a_DN: Tensor,
+    b_BTN: Tensor,
+    c_BTN: Tensor,
+    h_BDN: Tensor,
+    *,
+    backend: Backend = "auto",
+) -> tuple[Tensor, Tensor]:
+    """The outputs y (B, T, D) and the last state (B, D, N).
+
+    Args:
+        x_BTD: inputs, of any floating type; B and C are taken in the same.
+        delta_BTD: step sizes, above 0; delta, A and h in float32 (float64 for inputs in float64).
+        a_DN: the diagonal of A, below 0.
+        b_BTN, c_BTN: what each step lets in and reads out.
+        h_BDN: the state before the first step.
+        backend: who computes; see `chosen_backend`. `native` leaves float64 and float16 to `torch`. With `cuda`
+            no gradient flows through the states.
+    """
+    backend = chosen_backend(backend, x_BTD.device.type)
+    b_BTN, c_BTN = b_BTN.to(x_BTD.dtype), c_BTN.to(x_BTD.dtype)
+    with torch.autocast(x_BTD.device.type, enabled=False):
+        if backend == "cuda":
+            return _cuda_scan(x_BTD, delta_BTD, a_DN, b_BTN, c_BTN, h_BDN)
+        use_native = backend == "native" and x_BTD.dtype in (torch.float32, torch.bfloat16)
+        kernel = scan_native.load() if use_native else TorchScan()
+        arguments = [tensor.contiguous() for tensor in (x_BTD, delta_BTD, a_DN, b_BTN, c_BTN, h_BDN)]
+        return SelectiveScan.apply(*arguments, kernel)  # type: ignore[return-value]
+
+
+class SelectiveScan(torch.autograd.Function):
+    """Saves its inputs only. A kernel's backward computes the states, (B, T, D, N) of them, again, a part at a time."""
+
+    @staticmethod
+    def forward(ctx: Any, *arguments: Any) -> tuple[Tensor, Tensor]:
+        *tensors, kernel = arguments
+        ctx.save_for_backward(*tensors)
+        ctx.kernel = kernel
+        return kernel.forward(*tensors)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        dy_BTD, dh_BDN = gradients
+        with torch.autocast(dy_BTD.device.type, enabled=False):
+            return *ctx.kernel.backward(dy_BTD.contiguous(), dh_BDN.contiguous(), *ctx.saved_tensors), None
+
+
+class TorchScan:
+    """The scan in torch on any device: a loop over time, a few rows of the batch at once.
+
+    A time step is one fused multiply-add on a whole (S, D, N) slice of contiguous memory.
+    """
+
+    def forward(
+        self, x_BTD: Tensor, delta_BTD: Tensor, a_DN: Tensor, b_BTN: Tensor, c_BTN: Tensor, h_BDN: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        y_BTD, last_BDN = torch.empty_like(x_BTD), torch.empty_like(h_BDN)
+        for rows, (states, decays) in _slices(x_BTD, a_DN, num_arrays=2):
+            x, delta, b, c = _time_first(a_DN.dtype, x_BTD[rows], delta_BTD[rows], b_BTN[rows], c_BTN[rows])
+            _fill_states(states, decays, x, delta, a_DN, b, h_BDN[rows])
+            y_BTD[rows] = _vectors_times(c, states.mT).transpose(0, 1)
+            last_BDN[rows] = states[-1]
+        return y_BTD, last_BDN
+
+    def backward(
+        self, dy_BTD: Tensor, dh_BDN: Tensor, x_BTD: Tensor, delta_BTD: Tensor, a_DN: Tensor, b_BTN: Tensor,
+        c_BTN: Tensor, h_BDN: Tensor,
+    ) -> tuple[Tensor, ...]:  # fmt: skip
+        results = [torch.empty_like(tensor) for tensor in (x_BTD, delta_BTD, a_DN, b_BTN, c_BTN, h_BDN)]
+        dx_BTD, ddelta_BTD, da_DN, db_BTN, dc_BTN, dh_first_BDN = results
+        da_DN.zero_()
+        for rows, (states, decays, dstates) in _slices(x_BTD, a_DN, num_arrays=3):
+            x, delta, b, c, dy = _time_first(
+                a_DN.dtype, x_BTD[rows], delta_BTD[rows], b_BTN[rows], c_BTN[rows], dy_BTD[rows]
+            )
+            _fill_states(states, decays, x, delta, a_DN, b, h_BDN[rows])
+            dc_BTN[rows] = _vectors_times(dy, states).transpose(0, 1)
+            torch.mul(dy.unsqueeze(-1), c.unsqueeze(-2), out=dstates)
+            dstates[-1] += dh_BDN[rows]
+            steps = list(zip(dstates.unbind(), decays.unbind(), strict=True))
+            for (before, _), (after, decay) in zip(steps[-2::-1], steps[:0:-1], strict=True):
+                before.addcmul_(decay, after)
+            db_BTN[rows] = _vectors_times(delta * x, dstates).transpose(0, 1)
+            dinput = _vectors_times(b, dstates.mT)
+            dx_BTD[rows] = (dinput * delta).transpose(0, 1)
+            # from here on `dstates` is the gradient of delta A
+            dstates.mul_(decays)
+            dh_first_BDN[rows] = dstates[0]
+            dstates[1:] *= states[:-1]
+            dstates[0] *= h_BDN[rows]
+            ddelta_BTD[rows] = torch.mul(dstates, a_DN, out=states).sum(-1).addcmul_(dinput, x).transpose(0, 1)
+            da_DN += dstates.mul_(delta.unsqueeze(-1)).sum((0, 1))  # einsum would copy (T, S, D, N)
+        return tuple(results)
+
+
+def _slices(x_BTD: Tensor, a_DN: Tensor, *, num_arrays: int) -> Iterator[tuple[slice, list[Tensor]]]:
+    """Rows of the batch, as many as fill SLICE_BYTES, and work arrays (T, S, D, N) for them, the same memory each time.
+
+    Memory that is asked for anew comes page by page from the system, at the price of the arithmetic.
+    """
+    batch, time, _ = x_BTD.shape
+    size_per_row = time * a_DN.numel()
+    size = min(batch, max(1, SLICE_BYTES // (size_per_row * a_DN.element_size())))
+    arrays = a_DN.new_empty(num_arrays, size * size_per_row).unbind()
+    for start in range(0, batch, size):
+        rows = slice(start, min(start + size, batch))
+        num_rows = rows.stop - start
+        yield rows, [array[: num_rows * size_per_row].view(time, num_rows, *a_DN.shape) for array in arrays]
+
+
+def _time_first(dtype: torch.dtype, *tensors_ST: Tensor) -> list[Tensor]:
+    return [tensor.transpose(0, 1).to(dtype).contiguous() for tensor in tensors_ST]
+
+
+def _vectors_times(vectors: Tensor, matrices: Tensor) -> Tensor:
+    """Row vectors (..., I) times matrices (..., I, J); this order is the fast one of torch's batched product."""
+    return torch.matmul(vectors.unsqueeze(-2), matrices).squeeze(-2)
+
+
+def _fill_states(
+    states: Tensor, decays: Tensor, x_TSD: Tensor, delta_TSD: Tensor, a_DN: Tensor, b_TSN: Tensor, h_SDN: Tensor
+) -> None:
+    """Write the states after each step and the factors exp(delta A) before it, both (T, S, D, N)."""
+    torch.mul(delta_TSD.unsqueeze(-1), a_DN, out=decays).exp_()
+    torch.mul((delta_TSD * x_TSD).unsqueeze(-1), b_TSN.unsqueeze(-2), out=states)
+    for state, decay in zip(states.unbind(), decays.unbind(), strict=True):
+        h_SDN = state.addcmul_(decay, h_SDN)
+
+
+def _cuda_scan(
+    x_BTD: Tensor, delta_BTD: Tensor, a_DN: Tensor, b_BTN: Tensor, c_BTN: Tensor, h_BDN: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The scan by mamba_ssm's kernel, which starts from a zero state; TorchScan where another is given."""
+    if x_BTD.dtype == torch.float64 or h_BDN.any():
+        kernel = TorchScan()
+        arguments = [tensor.contiguous() for tensor in (x_BTD, delta_BTD, a_DN, b_BTN, c_BTN, h_BDN)]
+        return SelectiveScan.apply(*arguments, kernel)  # type: ignore[return-value]
+    # the kernel wants time last and one type; float32 keeps the precision of delta
+    x, delta, b, c = (tensor.float().transpose(1, 2).contiguous() for tensor in (x_BTD, delta_BTD, b_BTN, c_BTN))
+    y_BDT, last_BDN = cuda_kernel()(x, delta, a_DN.float(), b, c, return_last_state=True)
+    return y_BDT.transpose(1, 2).to(x_BTD.dtype), last_BDN.detach()
+
+
+@functools.cache
+def chosen_backend(backend: Backend, device: str) -> Literal["torch", "native", "cuda"]:
+    """Who computes the scan on a type of device ("cpu", "cuda", ...), settled and logged once a process.
+
+    `auto` takes the CUDA kernel for tensors on a GPU and the native one for tensors on a CPU, where they can be had,
+    else torch. `native` compiles on first use, and gives way to torch, with a warning, where that fails.
+
+    Raises:
+        ValueError: for `cuda` without mamba_ssm or away from a GPU, and for `native` away from a CPU.
+    """
+    if backend == "native" and device != "cpu":
+        raise ValueError(f"backend=native computes on a CPU, and the model is on {device}: use backend=auto")
+    if backend == "cuda" and device != "cuda":
+        raise ValueError(f"backend=cuda computes on a GPU, and the model is on {device}: use backend=auto")
+    chosen, reason = "torch", ""
+    if backend == "cuda" or (backend == "auto" and device == "cuda"):
+        try:
+            cuda_kernel()
+            chosen = "cuda"
+        except ValueError as error:
+            if backend == "cuda":
+                raise
+            reason = f"; {error}"
+    elif backend == "native" or (backend == "auto" and device == "cpu"):
+        try:
+            scan_native.load()
+            chosen = "native"
+        except scan_native.UnavailableError as error:
+            reason = f"; native is not available: {error}"
+    level = logging.WARNING if backend not in ("auto", chosen) else logging.INFO
+    logger.log(level, "selective scan on %s: backend=%s takes %s%s", device, backend, chosen, reason)
+    return chosen
+
+
+@functools.cache
+def cuda_kernel() -> Callable[..., Any]:
+    """selective_scan_fn of mamba_ssm.
+
+    Raises:
+        ValueError: when it cannot be imported, for whatever reason; names the reason and what to install.
+    """
+    try:
+        from mamba_ssm.ops.selective_scan_interface import selective_scan_fn  # type: ignore[import-not-found]
+    except (ImportError, OSError, RuntimeError) as error:  # a compiled part that does not fit torch raises the latter
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ValueError(
+            f"backend=cuda needs mamba_ssm, which cannot be imported ({reason}): on Linux with a GPU, install torch "
+            f"first, then `{INSTALL_CUDA}`; or use backend=auto"
+        ) from error
+    return selective_scan_fn

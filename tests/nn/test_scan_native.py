@@ -1,0 +1,105 @@
+"""Compiling the native scan: once, safely from several processes, and what happens where it cannot be."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from seqlab.nn import scan_native
+
+CODE = """
+import logging, torch
+logging.basicConfig(level=logging.INFO)
+from seqlab.nn.scan import chosen_backend, selective_scan
+one = torch.ones(1, 2, 3)
+y, _ = selective_scan(one, one, -torch.ones(3, 4), torch.ones(1, 2, 4), torch.ones(1, 2, 4), torch.zeros(1, 3, 4))
+assert abs(y[0, 1, 0].item() - 4 * (1 + 2.718281828 ** -1)) < 1e-5
+print(chosen_backend("auto", "cpu"))
+"""
+
+
+def start(environment, **changes):
+    command = [sys.executable, "-c", CODE]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, env=environment | changes, stdout=pipe, stderr=pipe, text=True)
+
+
+def has_native():
+    try:
+        scan_native.load()
+    except scan_native.UnavailableError:
+        return False
+    return True
+
+
+def test_two_processes_compile_at_once_and_a_third_finds_the_result(environment, tmp_path):
+    if not has_native():
+        pytest.skip("no native scan here")
+    first = [start(environment, SEQLAB_CACHE=str(tmp_path / "cache")) for _ in range(2)]
+    for process in first:
+        out, err = process.communicate(timeout=300)
+        assert out == "native\n", err
+        assert err.count("compiling the native selective scan, once, into") == 1
+        assert "selective scan on cpu: backend=auto takes native" in err
+    (library,) = (tmp_path / "cache").iterdir()
+    made = library.stat().st_mtime_ns
+    out, err = start(environment, SEQLAB_CACHE=str(tmp_path / "cache")).communicate(timeout=300)
+    assert out == "native\n" and "compiling" not in err
+    assert library.stat().st_mtime_ns == made
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"PATH": ""}, "no C++ compiler (c++) on PATH"),
+        ({"PATH": "", "CXX": "no-such-compiler"}, "no C++ compiler (no-such-compiler) on PATH"),
+        ({"CXX": "false"}, ""),  # a compiler that fails
+        ({"SEQLAB_CACHE": "/dev/null/folder"}, "Not a directory"),
+    ],
+)
+def test_works_without_a_compiler_and_says_so(environment, tmp_path, changes, reason):
+    changes = {"SEQLAB_CACHE": str(tmp_path), **changes}
+    process = start(environment, **changes)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert out == "torch\n"
+    assert "selective scan on cpu: backend=auto takes torch; native is not available: " in err and reason in err
+    assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_library_that_cannot_be_loaded_gives_its_reason(monkeypatch, tmp_path):
+    monkeypatch.setenv("SEQLAB_CACHE", str(tmp_path))
+    scan_native.library_path().write_bytes(b"no library")
+    scan_native._load.cache_clear()
+    try:
+        with pytest.raises(scan_native.UnavailableError, match=r"scan-.*\.so"):
+            scan_native.load()
+    finally:
+        scan_native._load.cache_clear()
+
+
+def test_the_library_is_named_by_all_that_it_depends_on(monkeypatch, tmp_path):
+    monkeypatch.setenv("SEQLAB_CACHE", str(tmp_path))
+    paths = [scan_native.library_path()]
+    assert paths[0].parent == tmp_path
+    monkeypatch.setattr(torch, "__version__", "0.0")
+    paths.append(scan_native.library_path())
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    paths.append(scan_native.library_path())
+    source = tmp_path / "other.cpp"
+    source.write_text("int other;")
+    monkeypatch.setattr(scan_native, "SOURCE", source)
+    paths.append(scan_native.library_path())
+    assert len(set(paths)) == 4
+
+
+def test_the_cache_folder(monkeypatch):
+    monkeypatch.delenv("SEQLAB_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
+    assert str(scan_native.library_path().parent) == os.path.join("/somewhere", "seqlab")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", "/home/user")
+    assert str(scan_native.library_path().parent) == os.path.join("/home/user", ".cache", "seqlab")
