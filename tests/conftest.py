@@ -105,6 +105,7 @@ def finished_run(python, tmp_path_factory):
     cwd = tmp_path_factory.mktemp("finished")
     words = [
         "trainer=fast",
+        "trainer.max_steps=40",
         "trainer.val_every=5",
         "trainer.accelerator=cpu",
         "optimizer.lr=0.01",

@@ -212,7 +212,14 @@ def test_a_crash_is_told_with_its_traceback(capsys):
 
 def test_a_sweep_outlives_a_failing_job(command, tiny, tmp_path):
     sizes = [word for word in tiny("linear") if word.startswith("data.")]
-    words = ["trainer=fast", "trainer.val_every=2", "trainer.patience=2", "optimizer.weight_decay=0", "logger=csv"]
+    words = [
+        "trainer=fast",
+        "trainer.max_steps=40",
+        "trainer.val_every=2",
+        "trainer.patience=2",
+        "optimizer.weight_decay=0",
+        "logger=csv",
+    ]
     done = command(
         *("-m", "model=linear", "schedule.warmup=1", "optimizer.lr=0,1e-30", f"hydra.sweep.dir={tmp_path / 'sweep'}"),
         *sizes,
