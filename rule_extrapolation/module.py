@@ -1,6 +1,7 @@
 """Training on a formal language, and which of its rules the completions satisfy."""
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import torch
@@ -36,6 +37,17 @@ class RuleExtrapolation(Module):
         ValueError: when a prompt does not fit eval_max_length, or the model cannot read so many steps.
     """
 
+    columns = MappingProxyType(
+        {
+            "loss": "test/loss",
+            "accuracy": "test/accuracy",
+            "ID grammatical": "test/id/grammatical",
+            "OOD rule 1": "test/ood/rule_1",
+            "OOD rule 2 completion": "test/ood/rule_2_completion",
+            "OOD both": "test/ood/rule_1_and_rule_2_completion",
+            "empty prompt grammatical": "test/sos/grammatical",
+        }
+    )
     data: GrammarDataModule
     model: SequenceModel
 

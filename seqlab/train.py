@@ -83,6 +83,7 @@ def opening(run: Run) -> dict[str, Any]:
         "description": run.task.title(),
         "seed": run.config["seed"],
         "num_parameters": num_parameters(run.model),
+        "columns": dict(run.task.columns),
         "steps": 0,
         "seconds": 0.0,
         "best_step": None,
@@ -123,7 +124,7 @@ def finish(run: Run, trainer: Trainer, summary: dict[str, Any], run_dir: Path) -
     write_jsonl(run_dir / "completions.jsonl", run.task.examples())
     plots = run_dir / "plots"
     plots.mkdir(exist_ok=True)
-    figures = {"learning_curves": learning_curves(checks), "rules": result_bars(summary)}
+    figures = {"learning_curves": learning_curves(checks), "results": result_bars(summary), **run.task.figures()}
     for name, figure in figures.items():
         figure.savefig(plots / f"{name}.png", dpi=120)
     for logger in trainer.loggers:

@@ -19,11 +19,14 @@ TINY_MODEL = {"num_layers": 1, "d_model": 16, "num_heads": 2, "ff_dim": 16, "hid
 TINY_DATA = {"max_length": 16, "prompt_length": 4, "batch_size": 8, "num_val": 16, "num_test": 16}
 
 
-def tiny_sizes(model):
-    """Overrides that make a run quick: the sizes that the model's YAML has, and small data."""
-    keys = OmegaConf.load(ROOT / "conf" / "model" / f"{model}.yaml")
-    sizes = [f"model.{key}={size}" for key, size in TINY_MODEL.items() if key in keys]
-    return sizes + [f"data.{key}={size}" for key, size in TINY_DATA.items()]
+def tiny_sizes(model, data="L5"):
+    """Overrides that make a run quick: small sizes for the keys that the YAMLs of the model and of the data have."""
+    model_keys = OmegaConf.load(ROOT / "conf" / "model" / f"{model}.yaml")
+    dataset = OmegaConf.load(ROOT / "conf" / "data" / f"{data}.yaml")
+    (task,) = (node["/task@_global_"] for node in dataset.defaults if "/task@_global_" in node)
+    data_keys = OmegaConf.merge(OmegaConf.load(ROOT / "conf" / "task" / f"{task}.yaml").data, dataset)
+    sizes = [f"model.{key}={size}" for key, size in TINY_MODEL.items() if key in model_keys]
+    return sizes + [f"data.{key}={size}" for key, size in TINY_DATA.items() if key in data_keys]
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +37,7 @@ def root():
 
 @pytest.fixture(scope="session")
 def tiny():
-    """model name -> overrides that make its run quick."""
+    """(model, data="L5") -> overrides that make a run of the two quick."""
     return tiny_sizes
 
 
@@ -49,7 +52,8 @@ def compose():
 
     def compose_once(overrides, full):
         model = next((word[6:] for word in overrides if word.startswith("model=")), "transformer")
-        sizes = [] if full else [*tiny_sizes(model), "trainer.accelerator=cpu"]
+        data = next((word[5:] for word in overrides if word.startswith("data=")), "L5")
+        sizes = [] if full else [*tiny_sizes(model, data), "trainer.accelerator=cpu"]
         config = hydra.compose("config", [*sizes, *overrides], return_hydra_config=True)
         HydraConfig.instance().set_config(config)  # the names of the choices are hydra's
         with open_dict(config):

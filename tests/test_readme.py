@@ -36,9 +36,13 @@ def place(finished_run, tmp_path):
 
 
 def tiny_sizes_for(line, tiny):
-    """The overrides that all models of a command line know."""
-    model = re.search(r"model=(\S+)", line)
-    sizes = [tiny(name) for name in (model[1] if model else "transformer").split(",")]
+    """The overrides that all models and data of a command line know."""
+    model, data = (re.search(rf"{group}=(\S+)", line) for group in ("model", "data"))
+    sizes = [
+        tiny(model_name, data_name)
+        for model_name in (model[1] if model else "transformer").split(",")
+        for data_name in (data[1] if data else "L5").split(",")
+    ]
     return [word for word in sizes[0] if all(word in words for words in sizes)]
 
 
@@ -75,7 +79,7 @@ def test_command(line, python, root, tiny, place):
     runs = [path.parent for path in new if path.name == "summary.json"]
     assert len(runs) == (num_jobs(line) if words[0].endswith("run.py") and "--cfg" not in words else 0)
     for run in runs:
-        assert (run / "plots" / "rules.png").exists()
+        assert (run / "plots" / "results.png").exists()
         assert run.is_relative_to(folder / "outputs")
     if "--cfg" in words:
         assert "max_length: 16" in done.stdout

@@ -175,7 +175,7 @@ def test_completions_are_those_that_the_summary_counts(completions, summary):
 
 def test_plots_are_images(run_dir):
     names = {path.name for path in (run_dir / "plots").iterdir()}
-    assert {"learning_curves.png", "rules.png"} <= names
+    assert {"learning_curves.png", "results.png"} <= names
     for name in names:
         pixels = matplotlib.image.imread(run_dir / "plots" / name)
         assert min(pixels.shape[:2]) > 100
@@ -187,7 +187,7 @@ def test_tensorboard_has_scalars_texts_figures_and_hyperparameters(events, summa
     assert {"train/loss", "val/loss", "val/ood/rule_1", "test/id/grammatical"} <= set(tags["scalars"])
     assert len(events.Scalars("val/loss")) == 8
     assert events.Scalars("test/loss")[-1].value == pytest.approx(summary["metrics"]["test/loss"], rel=1e-6)
-    assert {"learning_curves", "rules"} <= set(tags["images"])
+    assert {"learning_curves", "results"} <= set(tags["images"])
     texts = [tag for tag in tags["tensors"] if "completions" in tag]
     assert texts
     text = events.Tensors(texts[0])[-1].tensor_proto.string_val[0].decode()

@@ -3,11 +3,12 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from lightning import LightningModule
 from lightning.pytorch.loggers import TensorBoardLogger
+from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -31,9 +32,11 @@ class Module(LightningModule, ABC):
         schedule: position -> multiplier of the learning rate.
         seed: randomness of step s (dropout, sampling) is a function of (seed, s).
 
-    After a test, `results` holds every test metric as a Share or a number.
+    After a test, `results` holds every test metric as a Share or a number. `columns` (heading: metric) are those that
+    a table over many runs shows.
     """
 
+    columns: ClassVar[Mapping[str, str]]
     results: dict[str, Share | float]
 
     def __init__(
@@ -59,7 +62,7 @@ class Module(LightningModule, ABC):
             )
 
     @abstractmethod
-    def loss(self, batch: Tensor) -> Tensor:
+    def loss(self, batch: Any) -> Tensor:
         """The mean training loss of a batch, a scalar."""
 
     @abstractmethod
@@ -74,6 +77,10 @@ class Module(LightningModule, ABC):
     def examples(self) -> list[dict[str, Any]]:
         """What the model does with its evaluation inputs, one plain record each (for completions.jsonl)."""
 
+    def figures(self) -> dict[str, Figure]:
+        """Figures of this domain after a test, by name, beside those that every run draws."""
+        return {}
+
     @abstractmethod
     def parse_prompt(self, text: str) -> Any:
         """The model's input from what a user typed. Raises ValueError that names what is wrong."""
@@ -82,13 +89,13 @@ class Module(LightningModule, ABC):
     def describe(self, prompt: Any) -> str:
         """What the model makes of a parsed prompt, for people to read."""
 
-    def on_train_batch_start(self, batch: Tensor, batch_idx: int) -> None:
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         seed = derived_seed(self.seed, "step", self.global_step)
         torch.default_generator.manual_seed(seed)  # torch.manual_seed formats a stack for each absent kind of device
         if self.device.type == "cuda":
             torch.cuda.manual_seed(seed)
 
-    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         loss = self.loss(batch)
         if not torch.isfinite(loss):
             raise NonFiniteError(f"the loss is {loss.item()} at step {self.global_step}")

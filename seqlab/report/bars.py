@@ -10,14 +10,19 @@ MARKERS = "D^vsXP*"
 
 
 def result_bars(summary: dict[str, Any]) -> Figure:
-    """One panel a group (id, ood, sos): the share of each metric at best.ckpt with its 95% interval as an error bar;
-    a dashed line for chance and a marker for each baseline."""
-    groups = {g: names for g, names in groups_of(summary).items() if g and not g.endswith("_finished")}
+    """One panel a group (id, ood, sos; all for metrics without one): each metric that is a share, at best.ckpt with
+    its 95% interval as an error bar; a dashed line for chance and a marker for each baseline."""
+    groups = {
+        group: shares
+        for group, metrics in groups_of(summary).items()
+        if not group.endswith("_finished")
+        and (shares := [metric for metric in metrics if full_name("test", group, metric) in summary["intervals"]])
+    }
     figure = Figure(figsize=(1.2 + 4.3 * len(groups), 4.4), layout="constrained")
-    axes = figure.subplots(1, len(groups), squeeze=False, sharey=True)[0]
-    for axis, (group, metrics) in zip(axes, groups.items(), strict=True):
+    axes = figure.subplots(1, max(1, len(groups)), squeeze=False, sharey=True)[0]
+    for axis, (group, metrics) in zip(axes, groups.items(), strict=False):
         _panel(axis, summary, group, metrics)
-    axes[0].set_ylabel("share of prompts")
+    axes[0].set_ylabel("share")
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize="small")
     figure.suptitle(f"{summary['model']} on {summary['description']}", fontsize="medium")
@@ -49,6 +54,8 @@ def _panel(axis: Any, summary: dict[str, Any], group: str, metrics: list[str]) -
             x, y = zip(*((place + shift, value) for place, value in points), strict=True)
             axis.scatter(x, y, marker=MARKERS[index % len(MARKERS)], s=22, zorder=3, label=baseline)
     counts = [summary["counts"][name] for name in names]
-    axis.set_title(f"{group} (n = {counts[0]})")
-    axis.set_xticks(list(places), [metric.replace("_", " ") for metric in metrics], rotation=30, ha="right")
+    count = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
+    axis.set_title(f"{group.replace('_', ' ') or 'all'} (n = {count})")
+    labels = [metric.replace("_", " ") for metric in metrics]
+    axis.set_xticks(list(places), labels, rotation=30 if len(labels) < 9 else 90, ha="right")
     axis.set_ylim(0, 1.05)

@@ -6,16 +6,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-COLUMNS = (  # heading, metric; a metric that a run does not have is left empty
-    ("loss", "test/loss"),
-    ("accuracy", "test/accuracy"),
-    ("ID grammatical", "test/id/grammatical"),
-    ("OOD rule 1", "test/ood/rule_1"),
-    ("OOD rule 2 completion", "test/ood/rule_2_completion"),
-    ("OOD both", "test/ood/rule_1_and_rule_2_completion"),
-    ("empty prompt grammatical", "test/sos/grammatical"),
-)
-
 
 def summaries(folders: Iterable[Path]) -> list[dict[str, Any]]:
     """Every summary.json below the folders, in the order of their paths, each with its folder under "path"."""
@@ -24,21 +14,42 @@ def summaries(folders: Iterable[Path]) -> list[dict[str, Any]]:
 
 
 def markdown_table(runs: Sequence[dict[str, Any]]) -> str:
-    """Rows data x model; below each dataset the baselines of its first run, through the same metrics."""
-    headings = ["data", "model", "seeds", "steps", "time", *(heading for heading, _ in COLUMNS)]
-    lines = [_line(headings), _line("-" * len(headings))]
-    for data in dict.fromkeys(run["data"] for run in runs):
-        of_data = [run for run in runs if run["data"] == data]
-        for model in dict.fromkeys(run["model"] for run in of_data):
-            group = [run for run in of_data if run["model"] == model]
-            steps = "/".join(str(run["steps"]) for run in group)
-            minutes = statistics.mean(run["seconds"] for run in group) / 60
-            values = [_mean([run["metrics"].get(name) for run in group]) for _, name in COLUMNS]
-            seeds = " ".join(str(run["seed"]) for run in group)
-            lines.append(_line([data, f"**{model}**", seeds, steps, f"{minutes:.1f} min", *values]))
-        for name, rows in of_data[0]["baselines"].items():
-            lines.append(_line([data, name, "", "", "", *(_mean([rows.get(metric)]) for _, metric in COLUMNS)]))
-    return "\n".join(lines) + "\n"
+    """Rows data x model; below each dataset the baselines of its first run, through the same metrics.
+
+    A table for each kind of task: runs whose tasks name the same columns stand together.
+    """
+    tables = []
+    for columns in unique(run["columns"] for run in runs):
+        headings = ["data", "model", "seeds", "steps", "time", *columns]
+        lines = [_line(headings), _line("-" * len(headings))]
+        of_task = [run for run in runs if run["columns"] == columns]
+        for data in unique(run["data"] for run in of_task):
+            lines += _rows(data, [run for run in of_task if run["data"] == data], list(columns.values()))
+        tables.append("\n".join(lines) + "\n")
+    return "\n".join(tables)
+
+
+def _rows(data: str, runs: Sequence[dict[str, Any]], metrics: Sequence[str]) -> list[str]:
+    lines = []
+    for model in unique(run["model"] for run in runs):
+        group = [run for run in runs if run["model"] == model]
+        steps = "/".join(str(run["steps"]) for run in group)
+        minutes = statistics.mean(run["seconds"] for run in group) / 60
+        values = [_mean([run["metrics"].get(name) for run in group]) for name in metrics]
+        seeds = " ".join(str(run["seed"]) for run in group)
+        lines.append(_line([data, f"**{model}**", seeds, steps, f"{minutes:.1f} min", *values]))
+    for name, rows in runs[0]["baselines"].items():
+        lines.append(_line([data, name, "", "", "", *(_mean([rows.get(metric)]) for metric in metrics)]))
+    return lines
+
+
+def unique(values: Iterable[Any]) -> list[Any]:
+    """Each value once, in the order of first appearance."""
+    found: list[Any] = []
+    for value in values:
+        if value not in found:
+            found.append(value)
+    return found
 
 
 def _mean(values: Sequence[float | None]) -> str:

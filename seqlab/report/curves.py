@@ -39,22 +39,26 @@ def spread_of_last_checks(metrics: Checks, last: int) -> dict[str, dict[str, flo
 
 
 def learning_curves(metrics: Checks) -> Figure:
-    """Loss by step, and a panel of validation metrics by step for each group (id, ood ...)."""
-    groups: dict[str, list[str]] = {}
+    """Loss by step; a panel for each other validation metric, and one for each group of them (id, ood ...)."""
+    panels: dict[str, list[str]] = {}
     for name in metrics:
         stage, *group, metric = name.split("/")
-        if stage == "val" and group and not group[0].endswith("_finished") and metric != "finished":
-            groups.setdefault(group[0], []).append(name)
-    figure = Figure(figsize=(4.2 * (1 + len(groups)), 3.6), layout="constrained")
-    axes = figure.subplots(1, 1 + len(groups), squeeze=False)[0]
+        if stage != "val" or metric in ("loss", "finished") or (group and group[0].endswith("_finished")):
+            continue
+        panels.setdefault(group[0] if group else metric, []).append(name)
+    figure = Figure(figsize=(4.2 * (1 + len(panels)), 3.6), layout="constrained")
+    axes = figure.subplots(1, 1 + len(panels), squeeze=False)[0]
     for name, style in (("train/loss", {"alpha": 0.5}), ("val/loss", {"marker": "."})):
         if name in metrics:
             axes[0].plot(*zip(*metrics[name], strict=True), label=name, **style)
-    axes[0].set(title="cross-entropy (nats)", xlabel="step", yscale="log")
+    axes[0].set(title="loss", xlabel="step", yscale="log")
     axes[0].legend()
-    for axis, (group, names) in zip(axes[1:], groups.items(), strict=True):
+    for axis, (title, names) in zip(axes[1:], panels.items(), strict=True):
         for name in names:
-            axis.plot(*zip(*metrics[name], strict=True), marker=".", label=name.rpartition("/")[2])
-        axis.set(title=f"validation: {group}", xlabel="step", ylim=(-0.03, 1.03))
-        axis.legend(fontsize="small")
+            axis.plot(*zip(*metrics[name], strict=True), marker=".", label=name.rpartition("/")[2].replace("_", " "))
+        axis.set(title=f"validation: {title.replace('_', ' ')}", xlabel="step")
+        if all(0 <= value <= 1 for name in names for _, value in metrics[name]):
+            axis.set_ylim(-0.03, 1.03)
+        if len(names) > 1:
+            axis.legend(fontsize="small")
     return figure

@@ -48,6 +48,6 @@ def test_a_signal_leaves_checkpoint_and_summary(started, signum, code):
     assert "Traceback" not in stderr
 
     content = torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)
-    assert content["global_step"] == summary["steps"] >= 20
+    assert content["global_step"] == summary["steps"] > 0
     run = seqlab.load_run(run_dir, "last.ckpt")
     assert all(torch.equal(run.task.state_dict()[name], value) for name, value in content["state_dict"].items())

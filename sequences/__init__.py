@@ -1,0 +1,1 @@
+"""Integer sequences: which recurrences a model learns, beside solvers and real sequences."""
