@@ -29,6 +29,7 @@ PLAIN = [
     "rule_extrapolation.dyck",
     "rule_extrapolation.prompts",
     "rule_extrapolation.baselines",
+    "sequences.solvers",
 ]
 
 
