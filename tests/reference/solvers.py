@@ -37,12 +37,15 @@ def _polynomial(terms):
 
     def value(degree, x):
         """At x, the polynomial through the first degree + 1 points."""
-        points = range(degree + 1)
-        return sum(terms[i] * prod(Fraction(x - j, i - j) for j in points if j != i) for i in points)
+        total = 0
+        for i in range(degree + 1):
+            others = [j for j in range(degree + 1) if j != i]
+            total += terms[i] * (prod(x - j for j in others) // prod(i - j for j in others))  # whole at whole points
+        return total
 
     for degree in range(len(terms) - 1):
         if all(value(degree, x) == term for x, term in enumerate(terms)):
-            return int(value(degree, len(terms)))
+            return value(degree, len(terms))
     return None
 
 

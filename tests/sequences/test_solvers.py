@@ -5,8 +5,6 @@ from functools import cache
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from sequences.solvers import SOLVERS
 from tests.reference import solvers as plain
@@ -75,16 +73,11 @@ def test_equal_to_fractions_on_sequences_made_by_rules(name, k):
 
 
 @pytest.mark.parametrize("name", SOLVERS)
-@given(st.integers(1, 10).flatmap(lambda k: st.lists(st.lists(st.integers(0, 4), min_size=k, max_size=k), min_size=1)))
-def test_equal_to_fractions_on_any_small_terms(name, terms):
-    """Few values: singular equations, short periods and false alarms are common."""
-    assert SOLVERS[name](torch.tensor(terms)).tolist() == [getattr(plain, name)(row) for row in terms]
-
-
-@pytest.mark.parametrize("name", SOLVERS)
-def test_equal_to_fractions_on_random_bytes(name):
+@pytest.mark.parametrize("num_values", [2, 3, 256])
+def test_equal_to_fractions_on_random_terms(name, num_values):
+    """With few values, singular equations, short periods and false alarms are common."""
     for k in LENGTHS:
-        terms = torch.randint(256, (40, k), generator=torch.Generator().manual_seed(k))
+        terms = torch.randint(num_values, (60, k), generator=torch.Generator().manual_seed(k))
         assert SOLVERS[name](terms).tolist() == [getattr(plain, name)(row) for row in terms.tolist()]
 
 
