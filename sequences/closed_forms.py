@@ -1,0 +1,138 @@
+"""How to write a named integer sequence down in one line; `sequences/named_forms.py` has the lines."""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count, islice
+from math import isqrt
+from typing import NamedTuple
+
+from sequences.number_theory import digits, is_prime
+
+
+class Form(NamedTuple):
+    """A sequence: its number and name in the OEIS, the index of its first term, and offset -> all terms, endless."""
+
+    a_number: str
+    name: str
+    offset: int
+    make: Callable[[int], Iterator[int]]
+
+    def terms(self) -> Iterator[int]:
+        """The terms from the first on, without end."""
+        return self.make(self.offset)
+
+
+def at(term: Callable[[int], int]) -> Callable[[int], Iterator[int]]:
+    """The sequence with term(n) at index n."""
+    return lambda offset: map(term, count(offset))
+
+
+def those(has: Callable[[int], bool], start: int = 1) -> Callable[[int], Iterator[int]]:
+    """All integers from start on that have a property, ascending."""
+    return lambda offset: filter(has, count(start))
+
+
+def sums(first: Sequence[int], *lags: int, constant: int = 0) -> Callable[[int], Iterator[int]]:
+    """Some first terms; then each is the sum of those that lie lags back (a lag may be repeated), and a constant."""
+
+    def terms(offset: int) -> Iterator[int]:
+        known = list(first)
+        for n in count():
+            if n == len(known):
+                known.append(sum(known[-lag] for lag in lags) + constant)
+            yield known[n]
+
+    return terms
+
+
+def nested(first: Sequence[int], following: Callable[[list[int], int], int]) -> Callable[[int], Iterator[int]]:
+    """Some first terms, then following(all terms before, how many those are)."""
+
+    def terms(offset: int) -> Iterator[int]:
+        known = list(first)
+        for n in count():
+            if n == len(known):
+                known.append(following(known, n))
+            yield known[n]
+
+    return terms
+
+
+def root_digits(radicand: int) -> Callable[[int], Iterator[int]]:
+    """The decimal digits of a square root."""
+    return lambda offset: iter(digits(isqrt(radicand * 10**200)))
+
+
+def golden_floor(n: int) -> int:
+    """floor(n (1 + sqrt 5) / 2), exactly."""
+    return (n + isqrt(5 * n * n)) // 2
+
+
+# times SCALE, rounded down: far more digits than any term here asks for
+PI = 3141592653589793238462643383279502884197169399375105820974944
+E = 2718281828459045235360287471352662497757247093699959574966967
+SCALE = 10**60
+
+
+def kolakoski(offset: int) -> Iterator[int]:
+    """1, 2, 2 and so on: the sequence is that of its own run lengths."""
+    known = [1, 2, 2]
+    for n in count():
+        if n > 1:
+            known += [3 - known[-1]] * known[n]
+        yield known[n]
+
+
+def lucky(offset: int) -> Iterator[int]:
+    """What a sieve by position leaves of the odd numbers; made to 1000."""
+    left, place = list(range(1, 1000, 2)), 1
+    while place < len(left) and left[place] <= len(left):
+        del left[left[place] - 1 :: left[place]]
+        place += 1
+    return iter(left)
+
+
+def next_ulam(known: list[int], n: int) -> int:
+    """The least number above all known ones that is a sum of two different known ones in one way only."""
+    ways = (
+        (x, sum(x - a in known and x - a > a for a in known)) for x in range(known[-1] + 1, known[-1] + known[-2] + 1)
+    )
+    return next(x for x, number in ways if number == 1)
+
+
+def next_recaman(known: list[int], n: int) -> int:
+    """n back if that is positive and new, else n on."""
+    back = known[-1] - n
+    return back if back > 0 and back not in known else known[-1] + n
+
+
+def prime(n: int) -> int:
+    """The n-th prime, counted from 1."""
+    return next(islice(filter(is_prime, count(2)), n - 1, None))
+
+
+def landau(n: int) -> int:
+    """The largest order of a permutation of n things: the largest product of coprime prime powers with sum <= n."""
+    best = {0: 1}
+    for p in filter(is_prime, range(2, n + 1)):
+        for total, product in list(best.items()):
+            power = p
+            while total + power <= n:
+                best[total + power] = max(best.get(total + power, 1), product * power)
+                power *= p
+    return max(best.values())
+
+
+def all_parts(n: int) -> list[int]:
+    """1..n."""
+    return list(range(1, n + 1))
+
+
+def bits(n: int) -> str:
+    """Binary digits as text."""
+    return f"{n:b}"
+
+
+def triangle_row(n: int) -> tuple[int, int]:
+    """Row and place, from 0, of entry n of a triangle read by rows."""
+    row = (isqrt(8 * n + 1) - 1) // 2
+    return row, n - row * (row + 1) // 2

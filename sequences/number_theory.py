@@ -1,0 +1,109 @@
+"""Plain functions of one integer, from their definitions: divisors, primes, digits, binary digits."""
+
+from math import gcd, isqrt
+
+
+def divisors(n: int) -> list[int]:
+    """The divisors of n >= 1, ascending.
+
+    >>> divisors(12)
+    [1, 2, 3, 4, 6, 12]
+    """
+    return [d for d in range(1, n + 1) if n % d == 0]
+
+
+def factors(n: int) -> list[int]:
+    """The prime factors of n >= 1, ascending, repeated as often as they divide.
+
+    >>> factors(12)
+    [2, 2, 3]
+    """
+    found, p = [], 2
+    while n > 1:
+        while n % p == 0:
+            found.append(p)
+            n //= p
+        p += 1
+    return found
+
+
+def is_prime(n: int) -> bool:
+    """Whether n has exactly two divisors."""
+    return n > 1 and all(n % d for d in range(2, isqrt(n) + 1))
+
+
+def is_squarefree(n: int) -> bool:
+    """Whether no prime divides n >= 1 twice."""
+    return len(set(factors(n))) == len(factors(n))
+
+
+def is_sum_of_two_squares(n: int) -> bool:
+    """Whether n = x^2 + y^2, 0 allowed."""
+    return any(isqrt(n - x * x) ** 2 == n - x * x for x in range(isqrt(n) + 1))
+
+
+def carmichael(n: int) -> int:
+    """The least e >= 1 with x^e = 1 mod n for all x that have no factor in common with n.
+
+    >>> carmichael(8), carmichael(9)
+    (2, 6)
+    """
+    coprime = [x for x in range(1, n + 1) if gcd(x, n) == 1]
+    return next(e for e in range(1, n + 1) if all(pow(x, e, n) == 1 % n for x in coprime))
+
+
+def totient(n: int) -> int:
+    """How many of 1..n have no factor in common with n."""
+    return sum(gcd(i, n) == 1 for i in range(1, n + 1))
+
+
+def digits(n: int) -> list[int]:
+    """Decimal digits, the first one first."""
+    return [int(digit) for digit in str(n)]
+
+
+def ruler(n: int) -> int:
+    """How often 2 divides n >= 1."""
+    return (n & -n).bit_length() - 1
+
+
+def inverse_gray(n: int) -> int:
+    """The number whose Gray code is n."""
+    return n ^ inverse_gray(n >> 1) if n else 0
+
+
+def partitions(n: int, parts: list[int], distinct: bool = False) -> int:
+    """In how many ways n is a sum of some parts, their order aside.
+
+    >>> partitions(5, [1, 2, 3, 4, 5]), partitions(5, [1, 2, 3, 4, 5], distinct=True)
+    (7, 3)
+    """
+    ways = [1] + [0] * n
+    for part in parts:
+        totals = range(part, n + 1)
+        for total in reversed(totals) if distinct else totals:
+            ways[total] += ways[total - part]
+    return ways[n]
+
+
+def collatz_steps(n: int) -> int:
+    """Steps of n/2 or 3n + 1 from n >= 1 until 1."""
+    steps = 0
+    while n != 1:
+        n = 3 * n + 1 if n % 2 else n // 2
+        steps += 1
+    return steps
+
+
+def is_happy(n: int) -> bool:
+    """Whether sums of squared digits lead from n >= 1 to 1; all others come to 4."""
+    while n not in (1, 4):
+        n = sum(digit**2 for digit in digits(n))
+    return n == 1
+
+
+def stern(n: int) -> int:
+    """Stern's diatomic sequence: s(2n) = s(n), s(2n + 1) = s(n) + s(n + 1)."""
+    if n < 2:
+        return n
+    return stern(n // 2) + (stern(n // 2 + 1) if n % 2 else 0)
