@@ -1,22 +1,11 @@
-"""Named integer sequences from their definitions: A-number, name, first index and terms as in the OEIS."""
+"""How to write a named integer sequence down in one line; `sequences/named_forms.py` has the lines."""
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count, islice
-from math import comb, gcd, isqrt
+from math import isqrt
 from typing import NamedTuple
 
-from sequences.number_theory import (
-    collatz_steps,
-    digits,
-    divisors,
-    factors,
-    is_happy,
-    is_prime,
-    partitions,
-    ruler,
-    stern,
-    totient,
-)
+from sequences.number_theory import digits, is_prime
 
 
 class Form(NamedTuple):
@@ -78,7 +67,7 @@ def golden_floor(n: int) -> int:
     return (n + isqrt(5 * n * n)) // 2
 
 
-# 60 decimal places each, far more than any term here asks for
+# times SCALE, rounded down: far more digits than any term here asks for
 PI = 3141592653589793238462643383279502884197169399375105820974944
 E = 2718281828459045235360287471352662497757247093699959574966967
 SCALE = 10**60
@@ -89,7 +78,7 @@ def kolakoski(offset: int) -> Iterator[int]:
     known = [1, 2, 2]
     for n in count():
         if n > 1:
-            known += [3 - known[-1]] * known[n] if n > 2 else [1] * known[2]
+            known += [3 - known[-1]] * known[n]
         yield known[n]
 
 

@@ -32,6 +32,26 @@ def is_prime(n: int) -> bool:
     return n > 1 and all(n % d for d in range(2, isqrt(n) + 1))
 
 
+def is_squarefree(n: int) -> bool:
+    """Whether no prime divides n >= 1 twice."""
+    return len(set(factors(n))) == len(factors(n))
+
+
+def is_sum_of_two_squares(n: int) -> bool:
+    """Whether n = x^2 + y^2, 0 allowed."""
+    return any(isqrt(n - x * x) ** 2 == n - x * x for x in range(isqrt(n) + 1))
+
+
+def carmichael(n: int) -> int:
+    """The least e >= 1 with x^e = 1 mod n for all x that have no factor in common with n.
+
+    >>> carmichael(8), carmichael(9)
+    (2, 6)
+    """
+    coprime = [x for x in range(1, n + 1) if gcd(x, n) == 1]
+    return next(e for e in range(1, n + 1) if all(pow(x, e, n) == 1 % n for x in coprime))
+
+
 def totient(n: int) -> int:
     """How many of 1..n have no factor in common with n."""
     return sum(gcd(i, n) == 1 for i in range(1, n + 1))
@@ -45,6 +65,11 @@ def digits(n: int) -> list[int]:
 def ruler(n: int) -> int:
     """How often 2 divides n >= 1."""
     return (n & -n).bit_length() - 1
+
+
+def inverse_gray(n: int) -> int:
+    """The number whose Gray code is n."""
+    return n ^ inverse_gray(n >> 1) if n else 0
 
 
 def partitions(n: int, parts: list[int], distinct: bool = False) -> int:

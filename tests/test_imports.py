@@ -30,6 +30,7 @@ PLAIN = [
     "rule_extrapolation.prompts",
     "rule_extrapolation.baselines",
     "sequences.solvers",
+    "sequences.named",
 ]
 
 
