@@ -12,7 +12,7 @@ from rule_extrapolation.grammars import Grammar
 from rule_extrapolation.prompts import Prompts, prompts
 from rule_extrapolation.rules import EOS, PAD, SOS
 from seqlab.lit.datamodule import BlockStream, DataModule, EpochStream, in_batches
-from seqlab.randomness import uniforms
+from seqlab.randomness import row_hash, uniforms
 from seqlab.spec import Classes, Spec, Tokens
 
 MAX_ATTEMPTS = 512  # a tenth of the strings is in the smallest split: 0.9^512 = 4e-24 never meets one by chance
@@ -23,18 +23,8 @@ def split_of(strings: Tensor) -> Tensor:
 
     A fixed hash of the symbols, not of the seed or of the padding: a test string is a test string in every run.
     """
-    place = torch.arange(1, strings.shape[1] + 1, device=strings.device)
-    multiplier = _mix(place * -7046029254386353131)  # 2^64 / golden ratio, as a signed word
-    symbols = torch.where(strings == PAD, 0, strings)
-    bucket = _mix((symbols * multiplier).sum(1)) % 10
+    bucket = row_hash(torch.where(strings == PAD, 0, strings)) % 10
     return torch.where(bucket == 0, 2, torch.where(bucket == 1, 1, 0))
-
-
-def _mix(x: Tensor) -> Tensor:
-    """The finaliser of splitmix64 (Steele et al. 2014) on signed 64-bit words, to non-negative ones."""
-    x = (x ^ (x >> 30 & 0x3FFFFFFFF)) * -4658895280553007687
-    x = (x ^ (x >> 27 & 0x1FFFFFFFFF)) * -7723592293110705685
-    return (x ^ (x >> 31 & 0x1FFFFFFFF)) & 0x7FFFFFFFFFFFFFFF
 
 
 class GrammarDataModule(DataModule):

@@ -111,3 +111,36 @@ def decode(model: SequenceModel, prompts: Tensor, lengths: Tensor, *, max_length
     finally:
         model.train(was_training)
     return Decoded(tokens[:, :max_length], finished)
+
+
+@torch.inference_mode()
+def extend(model: SequenceModel, tokens: Tensor, count: int, *, choose: Choose) -> Tensor:
+    """What follows sequences that have no end: `count` more tokens a row, (batch, count).
+
+    Up to the Spec's max_length the state carries on. Beyond it the window slides: the model reads the last max_length
+    tokens anew, from position 0 on, because a cache holds positions that have moved.
+
+    Args:
+        model: any token model; it is put into evaluation mode for the while.
+        tokens: (batch, time) ids, time at least 1, the same for all rows.
+        count: how many tokens to add.
+        choose: picks the next ids from logits.
+    """
+    window = model.spec.max_length
+    was_training = model.training
+    model.eval()
+    try:
+        known = tokens[:, -window:]
+        logits, state = model.prefill(known, model.init_state(len(tokens), window))
+        chosen = [choose(logits[:, -1])]
+        while len(chosen) < count:
+            known = torch.cat([known, chosen[-1].unsqueeze(1)], dim=1)
+            if known.shape[1] <= window:
+                last, state = model.step(known[:, -1], state)
+            else:
+                known = known[:, -window:]
+                last = model(known)[:, -1]
+            chosen.append(choose(last))
+    finally:
+        model.train(was_training)
+    return torch.stack(chosen, dim=1)[:, :count]

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+GOLDEN = -7046029254386353131  # 2^64 / golden ratio, as a signed word
+
 
 def derived_seed(*parts: int | str) -> int:
     """A 63-bit seed from a seed and names or numbers, stable over machines and versions.
@@ -37,6 +39,39 @@ def uniforms(seed: int, stream: str, start: int, count: int, width: int, *, atte
     key = derived_seed(seed, stream, width, attempt)
     generator = np.random.Generator(np.random.Philox(key=key, counter=start * per_row))
     return torch.from_numpy(generator.random((count, per_row * 4))[:, :width])
+
+
+def uniforms_of(seed: int, stream: str, indices: Tensor, width: int) -> Tensor:
+    """As `uniforms`, for any indices in any order: (len(indices), width) numbers in [0, 1), float64.
+
+    SplitMix64 (Steele et al. 2014) is a mixed counter, so that it can begin anywhere: for samples that are drawn
+    again and again until one fits, each from its own numbers.
+
+    Args:
+        seed, stream: name the stream.
+        indices: (n,) int64, from 0.
+        width: how many numbers an index has. Another width is another stream.
+    """
+    key = derived_seed(seed, stream, width, "splitmix")
+    counters = indices.unsqueeze(1) * width + torch.arange(width, device=indices.device)
+    words = mix(counters * GOLDEN + key)
+    return (words >> 10).double() * 2.0**-53  # of 63 bits the upper 53
+
+
+def row_hash(rows: Tensor) -> Tensor:
+    """A fixed hash of each row of integers (n, width), non-negative int64: the same in every run and on every machine.
+
+    Zeros at the end of a row do not change it.
+    """
+    place = torch.arange(1, rows.shape[1] + 1, device=rows.device)
+    return mix((rows * mix(place * GOLDEN)).sum(1))
+
+
+def mix(x: Tensor) -> Tensor:
+    """The finaliser of splitmix64 (Steele et al. 2014) on signed 64-bit words, to non-negative ones."""
+    x = (x ^ (x >> 30 & 0x3FFFFFFFF)) * -4658895280553007687
+    x = (x ^ (x >> 27 & 0x1FFFFFFFFF)) * -7723592293110705685
+    return (x ^ (x >> 31 & 0x1FFFFFFFF)) & 0x7FFFFFFFFFFFFFFF
 
 
 def permutation(seed: int, stream: str, index: int, size: int) -> Tensor:

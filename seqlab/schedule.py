@@ -4,10 +4,11 @@ The position counts optimizer steps from 0, or epochs where `unit: epoch` says s
 runs warmed up over 1,000 EPOCHS without saying it.)
 """
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, Literal, Protocol
 
-from annotated_types import Ge
+from annotated_types import Ge, Interval
 
 
 class Schedule(Protocol):
@@ -49,3 +50,28 @@ class Constant:
 
     def __call__(self, position: int) -> float:
         return min((position + 1) / self.warmup, 1.0) if self.warmup else 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class WarmupCosine:
+    """Linear warm-up to 1, then half a cosine down to `floor` at position `total`, and `floor` from there on.
+
+    (Loshchilov & Hutter 2017, equation 5, one period.) A run shorter than the warm-up never leaves it.
+
+    >>> schedule = WarmupCosine(warmup=2, total=10, floor=0.1)
+    >>> [round(schedule(position), 3) for position in (0, 1, 2, 6, 10, 99)]
+    [0.5, 1.0, 1.0, 0.55, 0.1, 0.1]
+    """
+
+    warmup: Annotated[int, Ge(0)]
+    total: Annotated[int, Ge(1)]
+    floor: Annotated[float, Interval(ge=0, le=1)] = 1e-3
+    unit: Literal["step", "epoch"] = "step"
+
+    def __call__(self, position: int) -> float:
+        if position < self.warmup:
+            return (position + 1) / self.warmup
+        if position >= self.total:
+            return self.floor
+        progress = (position - self.warmup) / (self.total - self.warmup)
+        return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * progress))

@@ -10,9 +10,16 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Tokens:
-    """Inputs are ids 0 .. size-1, shape (batch, time), int64."""
+    """Inputs are ids 0 .. size-1, shape (batch, time), int64.
+
+    Args:
+        size: how many ids there are.
+        embedding: how a model reads an id (seqlab/nn/embedding.py): by a `learned` vector each; as integers by
+            `fourier` features, or as one number (`scalar`); `pair` is the number and its position.
+    """
 
     size: int
+    embedding: Literal["learned", "fourier", "scalar", "pair"] = "learned"
 
 
 @dataclass(frozen=True)

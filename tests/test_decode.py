@@ -8,7 +8,7 @@ import torch
 from rule_extrapolation.baselines import EndAtOnce, NGram, Oracle
 from rule_extrapolation.letters import ANBN
 from rule_extrapolation.prompts import framed, oracle_sequences, prompts
-from seqlab.decode import greedy
+from seqlab.decode import extend, greedy
 from seqlab.spec import Classes, Spec, Tokens
 from tests.reference.decoding import Markov, greedy_by_rereading
 from tests.small_models import MODELS, lively, ragged_prompts, small_model, token_spec
@@ -176,3 +176,18 @@ def test_a_refusal_leaves_the_training_mode_as_it_was():
     with pytest.raises(ValueError, match="linear is built for"):
         greedy(model, torch.tensor([[0]]), torch.tensor([1]), max_length=model.spec.max_length + 5)
     assert model.training
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("length", [1, 5, 9, 12])
+def test_extend_slides_its_window(name, length):
+    """Each new token is what the model says when it reads the last max_length tokens from the start."""
+    spec = Spec(Tokens(7), Classes(7), max_length=9)
+    model = lively(small_model(name, spec)).eval()
+    tokens = torch.randint(7, (4, length), generator=torch.Generator().manual_seed(3))
+    found = extend(model, tokens, 12, choose=lambda logits: logits.argmax(-1))
+    with torch.inference_mode():
+        for _ in range(12):
+            tokens = torch.cat([tokens, model(tokens[:, -9:])[:, -1:].argmax(-1)], 1)
+    assert torch.equal(found, tokens[:, length:])
+    assert len(found.unique()) > 1

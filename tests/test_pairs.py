@@ -8,7 +8,10 @@ import torch
 from seqlab.share import Share
 
 CONF = Path(__file__).parents[1] / "conf"
-PROMPTS = {"rule_extrapolation": ("", "completion")}  # of each domain: something to ask, and a word of the answer
+PROMPTS = {  # of each domain: something to ask, and a word of the answer
+    "rule_extrapolation": ("", "completion"),
+    "sequences": ("1 1 2 3 5 8 13 21", "greedily"),
+}
 DATA, MODELS = (sorted(path.stem for path in (CONF / group).glob("*.yaml")) for group in ("data", "model"))
 
 

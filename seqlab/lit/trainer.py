@@ -33,8 +33,8 @@ class LateEarlyStopping(EarlyStopping):
     even if it improved in between.
     """
 
-    def __init__(self, monitor: str, patience: int, min_steps: int):
-        super().__init__(monitor, patience=patience, mode="min", check_finite=True)
+    def __init__(self, monitor: str, patience: int, min_steps: int, min_delta: float):
+        super().__init__(monitor, min_delta=min_delta, patience=patience, mode="min", check_finite=True)
         self.min_steps = min_steps
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -51,6 +51,7 @@ def build_trainer(
     min_steps: Annotated[int, Ge(0)] = 0,
     val_every: Annotated[int, Ge(1)] = 50,
     patience: Annotated[int, Ge(1)] = 10,
+    min_delta: Annotated[float, Ge(0)] = 0.0,
     monitor: str = "val/loss",
     gradient_clip: Annotated[float, Gt(0)] | None = 1.0,
     precision: Precision = "32-true",
@@ -66,6 +67,7 @@ def build_trainer(
         min_steps: early stopping waits for so many, then goes by what it has seen since the best.
         val_every: steps between two validations.
         patience: validations without a lower monitor before early stopping.
+        min_delta: how much lower the monitor must be to count.
         monitor: the metric that early stopping and best.ckpt go by (lower is better).
         gradient_clip: largest global norm of the gradient; None for no clipping.
         precision: as Lightning names it.
@@ -74,7 +76,7 @@ def build_trainer(
     """
     checkpoints = Checkpoints(run_dir / "checkpoints", monitor)
     callbacks: list[Callback] = [
-        LateEarlyStopping(monitor, patience, min_steps),
+        LateEarlyStopping(monitor, patience, min_steps, min_delta),
         checkpoints,
         Interrupts(checkpoints),
     ]

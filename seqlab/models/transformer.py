@@ -11,8 +11,8 @@ from seqlab.model import SequenceModel, zeros
 from seqlab.nn.attention import CausalSelfAttention
 from seqlab.nn.dropout import Dropout
 from seqlab.nn.embedding import input_layer
-from seqlab.nn.positional import SinusoidalPositions
-from seqlab.spec import Spec
+from seqlab.nn.positional import PairWithPosition, SinusoidalPositions
+from seqlab.spec import Spec, Tokens
 
 # B batch, T time, C channels, L layers, H heads, S cache capacity, D head width
 
@@ -114,8 +114,12 @@ class Transformer(SequenceModel):
             raise ValueError(f"num_heads={num_heads} does not divide d_model={d_model}; allowed: {divisors}")
         if relu_rescale != 1.0 and activation != "relu":
             raise ValueError(f"relu_rescale={relu_rescale} needs activation=relu, not {activation}")
-        self.embedding = input_layer(spec, d_model, scaled=True)
-        self.positions = SinusoidalPositions(d_model, max_positions)
+        if isinstance(spec.input, Tokens) and spec.input.embedding == "pair":
+            self.embedding = nn.Identity()
+            self.positions = PairWithPosition(spec.input.size, d_model, spec.max_length)
+        else:
+            self.embedding = input_layer(spec, d_model, scaled=True)
+            self.positions = SinusoidalPositions(d_model, max_positions)
         self.dropout = Dropout(dropout)
         self.layers = nn.ModuleList(
             TransformerLayer(

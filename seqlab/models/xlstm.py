@@ -123,9 +123,7 @@ class XLSTM(SequenceModel):
         d_model = self.head.in_features
         self.stack.reset_parameters()
         if isinstance(self.embedding, nn.Embedding):
-            small_init_init_(self.embedding.weight, dim=d_model)
-        else:
-            self.embedding.reset_parameters()  # type: ignore[operator]  # nn.Linear
+            small_init_init_(self.embedding.weight, dim=d_model)  # others start as they are made
         small_init_init_(self.head.weight, dim=d_model)
 
     def init_state(self, batch: int, length: int | None = None) -> Any:

@@ -2,6 +2,7 @@
 
 import math
 
+import torch
 from torch import Tensor, nn
 
 from seqlab.spec import Spec, Tokens
@@ -20,12 +21,52 @@ class ScaledEmbedding(nn.Embedding):
         return super().forward(input) * math.sqrt(self.embedding_dim)
 
 
+class FourierFeatures(nn.Module):
+    """Integers 0 .. size-1 as sin and cos of 2 pi k x / size, k = 1 .. num_waves, then a linear map to d_model.
+
+    Sums of integers are sums of angles, so that a rule such as x + d is a rotation, the same for all x.
+    """
+
+    def __init__(self, size: int, d_model: int, num_waves: int = 16):
+        super().__init__()
+        angles = torch.arange(size).unsqueeze(1) * torch.arange(1, num_waves + 1) * (2 * math.pi / size)
+        self.table: Tensor
+        self.register_buffer("table", torch.cat([angles.sin(), angles.cos()], dim=1), persistent=False)
+        self.linear = nn.Linear(2 * num_waves, d_model)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.linear(self.table[ids])
+
+
+class ScalarInput(nn.Module):
+    """Integers 0 .. size-1 as one number x / (size - 1), then a linear map to d_model."""
+
+    def __init__(self, size: int, d_model: int):
+        super().__init__()
+        self.size = size
+        self.linear = nn.Linear(1, d_model)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.linear((ids / (self.size - 1)).unsqueeze(-1).to(self.linear.weight.dtype))
+
+
 def input_layer(spec: Spec, d_model: int, *, scaled: bool = False) -> nn.Module:
-    """The layer from `spec.input` to (batch, time, d_model): an embedding for tokens, a linear map for vectors.
+    """The layer from `spec.input` to (batch, time, d_model): as the tokens say, or a linear map for vectors.
 
     Args:
-        scaled: multiply token embeddings by sqrt(d_model), as a Transformer does.
+        scaled: multiply learned token embeddings by sqrt(d_model), as a Transformer does.
+
+    Raises:
+        ValueError: for the embedding `pair`, which holds a position: only a model with positions can make it.
     """
-    if isinstance(spec.input, Tokens):
-        return (ScaledEmbedding if scaled else nn.Embedding)(spec.input.size, d_model)
-    return nn.Linear(spec.input.width, d_model)
+    if not isinstance(spec.input, Tokens):
+        return nn.Linear(spec.input.width, d_model)
+    if spec.input.embedding == "pair":
+        raise ValueError(
+            "embedding=pair needs a model with positions (the Transformer); others: learned, fourier, scalar"
+        )
+    if spec.input.embedding == "fourier":
+        return FourierFeatures(spec.input.size, d_model)
+    if spec.input.embedding == "scalar":
+        return ScalarInput(spec.input.size, d_model)
+    return (ScaledEmbedding if scaled else nn.Embedding)(spec.input.size, d_model)

@@ -38,3 +38,30 @@ class SinusoidalPositions(nn.Module):
         """Raise ValueError if a sequence of so many steps goes beyond the table."""
         if steps > len(self.table_TC):
             raise ValueError(f"a sequence of {steps} steps: the position table has {len(self.table_TC)}")
+
+
+class PairWithPosition(nn.Module):
+    """Integers 0 .. size-1 as (x / (size - 1), position / (max_length - 1)): two features, no parameters.
+
+    Raises:
+        ValueError: when d_model is not 2, or a sequence goes beyond `max_length`.
+    """
+
+    def __init__(self, size: int, d_model: int, max_length: int):
+        super().__init__()
+        if d_model != 2:
+            raise ValueError(f"embedding=pair has 2 features: model.d_model={d_model} must be 2")
+        self.size = size
+        self.max_length = max_length
+
+    def forward(self, ids: Tensor, start: int = 0) -> Tensor:
+        """(batch, time) ids at the positions start .. start + time - 1 to (batch, time, 2)."""
+        stop = start + ids.shape[1]
+        self.check(stop)
+        position = torch.arange(start, stop, device=ids.device) / (self.max_length - 1)
+        return torch.stack([ids / (self.size - 1), position.expand(ids.shape)], dim=-1)
+
+    def check(self, steps: int) -> None:
+        """Raise ValueError if a sequence of so many steps goes beyond the last position."""
+        if steps > self.max_length:
+            raise ValueError(f"a sequence of {steps} steps: embedding=pair has {self.max_length} positions")

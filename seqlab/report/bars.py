@@ -18,10 +18,14 @@ def result_bars(summary: dict[str, Any]) -> Figure:
         if not group.endswith("_finished")
         and (shares := [metric for metric in metrics if full_name("test", group, metric) in summary["intervals"]])
     }
-    figure = Figure(figsize=(1.2 + 4.3 * len(groups), 4.4), layout="constrained")
-    axes = figure.subplots(1, max(1, len(groups)), squeeze=False, sharey=True)[0]
+    num_columns = max(1, min(3, len(groups)))
+    num_rows = max(1, -(-len(groups) // num_columns))
+    figure = Figure(figsize=(1.2 + 4.3 * num_columns, 4.4 * num_rows), layout="constrained")
+    axes = figure.subplots(num_rows, num_columns, squeeze=False, sharey=True).flatten()
     for axis, (group, metrics) in zip(axes, groups.items(), strict=False):
         _panel(axis, summary, group, metrics)
+    for axis in axes[len(groups) :]:
+        axis.set_axis_off()
     axes[0].set_ylabel("share")
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize="small")

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from seqlab.report.groups import full_name, groups_of
 
-PLAIN_WIDTH = 150  # where there is no terminal: a log file, a pipe
+PLAIN_WIDTH = 200  # where there is no terminal: a log file, a pipe
 
 
 def print_table(summary: dict[str, Any]) -> None:
@@ -33,11 +33,12 @@ def result_table(summary: dict[str, Any]) -> Table:
         caption_justify="left",
         box=box.SIMPLE_HEAD,
     )
-    table.add_column("metric", overflow="fold")
+    table.add_column("metric", no_wrap=True, min_width=24)
     for heading in ("best", "95%", "n", "last", "checks", *summary["baselines"]):
         table.add_column(heading, justify="right", style="bold" if heading == "best" else "", no_wrap=True)
     for group, metrics in groups_of(summary).items():
-        if group.endswith("_finished"):
+        shares = [metric for metric in metrics if full_name("test", group, metric) in summary["intervals"]]
+        if group.endswith("_finished") or (group and not shares):
             continue  # they are in summary.json, with their counts
         for metric in metrics:
             table.add_row(*_row(summary, group, metric))

@@ -1,0 +1,78 @@
+"""The Bayes-optimal predictor of the generator: all rules of all families, weighed by how they explain a prefix."""
+
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from seqlab.randomness import uniforms
+from sequences.curriculum import FAMILIES, FINAL_MIX
+from sequences.family import MASKED, NUM_TERMS, NUM_VALUES, Family
+
+FIRST_LENGTH = 3  # of a prefix: it holds the initial terms of every family, and a term that tests a rule
+PAIRS_AT_ONCE = 2**21  # of a sequence and a rule
+
+
+def bayes_probabilities(terms: Tensor) -> Tensor:
+    """The probability of each next value after each prefix of 3 to 8 terms, (n, 6, 256) float64; rows sum to 1.
+
+    The prior is the final mixture: a phase, a family in it and a rule in that uniformly, initial terms as the
+    family draws them, given that the sequence is kept. It knows rules of all splits; it does not know that a
+    sequence belongs to one. Rows of sequences that have ended, or that no rule explains, are zeros.
+
+    Args:
+        terms: (n, 9), MASKED where a sequence has ended. A prefix of them predicts the term behind it; later ones
+            are not looked at.
+    """
+    weights = torch.zeros(len(terms), NUM_TERMS - FIRST_LENGTH, NUM_VALUES, dtype=torch.float64)
+    for family in FAMILIES:
+        members = sum(other.phase == family.phase for other in FAMILIES)
+        prior = FINAL_MIX[family.phase - 1] / members / (len(family.rules) * acceptance(family))
+        rows_at_once = max(1, PAIRS_AT_ONCE // len(family.rules))
+        for start in range(0, len(terms), rows_at_once):
+            rows = slice(start, start + rows_at_once)
+            weights[rows] += prior * explained(family, terms[rows])
+    total = weights.sum(-1, keepdim=True)
+    return torch.where(total > 0, weights / total, 0)
+
+
+def explained(family: Family, terms: Tensor) -> Tensor:
+    """For each prefix the summed probability of initial terms over the rules that agree with it, at the value that
+    each of them puts next: (n, 6, 256)."""
+    weights = torch.zeros(len(terms), NUM_TERMS - FIRST_LENGTH, NUM_VALUES, dtype=torch.float64)
+    rules = torch.arange(len(family.rules)).repeat(len(terms))
+    rows = torch.arange(len(terms)).repeat_interleave(len(family.rules))
+    initial = terms[:, : family.order]
+    # first what each rule puts directly behind the initial terms, up to the shortest prefix: few survive this
+    known = initial
+    for place in range(family.order, FIRST_LENGTH):
+        agrees = family.next_(family.rules[rules], known[rows]) == terms[rows, place]
+        rules, rows = rules[agrees], rows[agrees]
+        known = terms[:, : place + 1]
+    sequences, kept = family.sequences(family.rules[rules], initial[rows])
+    probability = family.initial_probability(family.rules[rules], initial[rows])
+    alive = kept
+    for index, length in enumerate(range(FIRST_LENGTH, NUM_TERMS)):
+        alive = alive & (sequences[:, :length] == terms[rows, :length]).all(1) & (sequences[:, length] != MASKED)
+        weights[:, index].index_put_((rows[alive], sequences[alive, length]), probability[alive], accumulate=True)
+    return weights
+
+
+def bayes_predictions(terms: Tensor) -> tuple[Tensor, Tensor]:
+    """The most probable next term after each prefix, (n, 8), MASKED before three terms, and the nats of the true
+    one, (n, 8)."""
+    probabilities = bayes_probabilities(terms)
+    predictions = torch.full((len(terms), NUM_TERMS - 1), MASKED)
+    predictions[:, FIRST_LENGTH - 1 :] = probabilities.argmax(-1)
+    nats = torch.zeros(predictions.shape, dtype=torch.float64)
+    true = probabilities.gather(-1, terms[:, FIRST_LENGTH:, None].clamp(min=0)).squeeze(-1)
+    nats[:, FIRST_LENGTH - 1 :] = -true.log()
+    return predictions, nats
+
+
+@cache
+def acceptance(family: Family, count: int = 2**17) -> float:
+    """The share of draws that a family keeps, from `count` fixed draws."""
+    numbers = uniforms(0, f"acceptance {family.name}", 0, count, family.order + 2)
+    rules = family.rules[(numbers[:, 0] * len(family.rules)).long()]
+    return float(family.sequences(rules, family.initial(rules, numbers[:, 1:]))[1].double().mean())

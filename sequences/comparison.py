@@ -1,0 +1,98 @@
+"""The baselines of a run, and real sequences, through the metrics that a model is judged by."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from sequences.bayes import bayes_predictions
+from sequences.curriculum import FAMILIES, Samples
+from sequences.family import MASKED, NUM_TERMS, NUM_VALUES
+from sequences.metrics import NextTermMetrics, Row, exact_match
+from sequences.named import named, solver_accuracy, windows
+from sequences.solvers import SOLVERS
+
+NUM_BAYES = 1000  # test sequences that the Bayes predictor is measured on: about ten seconds
+Predict = Callable[[Tensor], Tensor]  # terms (n, t) -> the next (n,)
+
+
+def compare(samples: Samples) -> dict[str, Row]:
+    """Results under the names that a model's have (test/accuracy ...), for each baseline.
+
+    chance: each value with 1/256, exactly. The solvers look at a prefix alone. bayes: knows the generator, from
+    three terms on, on the first 1,000 sequences.
+    """
+    rows = {"chance": chance(samples)}
+    for name, solver in SOLVERS.items():
+        metrics = NextTermMetrics()
+        predictions = [solver(samples.terms[:, :length].clamp(min=0)) for length in range(1, NUM_TERMS)]
+        # MASKED means no prediction: one outside 0 .. 255 is a wrong one, counted by its distance to the nearer end
+        metrics.update(torch.stack(predictions, 1).clamp(0, NUM_VALUES - 1), samples.terms, samples.family)
+        rows[name] = dict(metrics.compute())
+        whole, truth = true_continuations(samples)
+        rows[name] |= exact_match(continued(solver, whole.terms[:, :-1]), truth, whole.family)
+        rows[name] |= {f"real/{key}": result for key, result in real_results(solver).items()}
+    metrics = NextTermMetrics()
+    some = Samples(*(values[:NUM_BAYES] for values in samples))
+    metrics.update(bayes_predictions(some.terms)[0], some.terms, some.family)
+    rows["bayes"] = metrics.compute()
+    return {name: {f"test/{key}": result for key, result in row.items()} for name, row in rows.items()}
+
+
+def chance(samples: Samples) -> Row:
+    """What drawing every value with 1/256 gives on these sequences: exact expectations.
+
+    (The mean distance is 85.33 where targets are uniform, (256^2 - 1) / (3 x 256); on other targets it is another.)
+    """
+    values = torch.arange(NUM_VALUES)
+    off = (values - values.unsqueeze(1)).abs().double().mean(1)  # of each target
+    metrics = NextTermMetrics()
+    metrics.update(samples.terms[:, 1:], samples.terms, samples.family)
+    row: Row = {"cross_entropy": math.log(NUM_VALUES)}
+    for name in metrics.compute():
+        if name.startswith("accuracy"):
+            row[name] = 1 / NUM_VALUES
+    known = samples.terms[:, 1:] != MASKED
+    row["distance"] = float(off[samples.terms[known[:, -1], -1]].mean())
+    for place in range(NUM_TERMS - 1):
+        row[f"distance_by_length/{place + 1}"] = float(off[samples.terms[known[:, place], place + 1]].mean())
+    row |= dict.fromkeys(exact_match(samples.terms[:, 1:], samples.terms[:, 1:], samples.family), NUM_VALUES ** (-8.0))
+    return row | {f"real/{name}": 1 / NUM_VALUES for name in real_results(lambda terms: terms[:, -1])}
+
+
+def true_continuations(samples: Samples) -> tuple[Samples, Tensor]:
+    """The sequences that have nine terms (m of them), and the eight terms after their first eight, (m, 8)."""
+    whole = Samples(*(values[samples.terms[:, -1] != MASKED] for values in samples))
+    truth = torch.empty(len(whole.terms), NUM_TERMS - 1, dtype=torch.int64)
+    for number, family in enumerate(FAMILIES):
+        rows = (whole.family == number).nonzero().squeeze(1)
+        more = family.continue_(family.rules[whole.rule[rows]], whole.terms[rows], NUM_TERMS - 2)
+        truth[rows] = torch.cat([whole.terms[rows, -1:], more], 1)
+    return whole, truth
+
+
+def continued(solver: Predict, terms: Tensor, count: int = NUM_TERMS - 1) -> Tensor:
+    """The next `count` terms by a solver, each from all terms before it, (n, count)."""
+    start = terms.shape[1]
+    for _ in range(count):
+        terms = torch.cat([terms, solver(terms).clamp(0, NUM_VALUES - 1).unsqueeze(1)], 1)
+    return terms[:, start:]
+
+
+def real_results(predict: Predict) -> Row:
+    """The ninth term of real sequences from the first eight, and every term from the eight before it (`sliding`).
+
+    Both for all sequences and apart for those inside the generator's span (`in_span`) and beyond it.
+    """
+    everything = named()
+    groups = {
+        "": everything,
+        "_in_span": [sequence for sequence in everything if sequence.in_span],
+        "_beyond_span": [sequence for sequence in everything if not sequence.in_span],
+    }
+    results: Row = {}
+    for suffix, members in groups.items():
+        results[f"accuracy{suffix}"] = solver_accuracy(predict, windows(members, NUM_TERMS, first_only=True))
+        results[f"sliding_accuracy{suffix}"] = solver_accuracy(predict, windows(members, NUM_TERMS))
+    return results

@@ -1,0 +1,88 @@
+"""Integer sequences made by rules as training, validation and test data."""
+
+from functools import cached_property
+from typing import Annotated, Literal
+
+import torch
+from annotated_types import Ge
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from seqlab.lit.datamodule import BlockStream, DataModule
+from seqlab.spec import Classes, Spec, Tokens
+from sequences.curriculum import FINAL_MIX, Samples, draw, mixture
+from sequences.family import NUM_TERMS, NUM_VALUES
+
+
+class RecurrenceDataModule(DataModule):
+    """Nine terms a sequence, (batch, 9) int64, MASKED where one has ended: eight to read, the next of each to tell.
+
+    Training follows the curriculum: the mixture of phases that sample i is drawn from is a function of its step,
+    i // batch_size. Validation and test are the final mixture, with rules and sequences that training never draws.
+
+    Args:
+        batch_size: rows in a batch.
+        total_steps: the steps that the curriculum is spread over.
+        num_val, num_test: sequences that validation and test are measured on.
+        embedding: how a model reads an integer (seqlab/nn/embedding.py).
+        seed: of the data.
+    """
+
+    def __init__(
+        self,
+        *,
+        total_steps: Annotated[int, Ge(1)],
+        batch_size: Annotated[int, Ge(1)] = 32,
+        num_val: Annotated[int, Ge(1)] = 2000,
+        num_test: Annotated[int, Ge(1)] = 8000,
+        embedding: Literal["fourier", "learned", "scalar", "pair"] = "fourier",
+        seed: Annotated[int, Ge(0)] = 1,
+    ):
+        super().__init__()
+        self.batch_size = batch_size
+        self.total_steps = total_steps
+        self.num_val, self.num_test = num_val, num_test
+        self.seed = seed
+        self.spec = Spec(Tokens(NUM_VALUES, embedding), Classes(NUM_VALUES), max_length=NUM_TERMS - 1)
+        self.stream = BlockStream(self._train_terms, batch_size)
+
+    @property
+    def steps_per_epoch(self) -> int | None:
+        return None
+
+    def _train_terms(self, start: int, count: int) -> Tensor:
+        def shares(indices: Tensor) -> Tensor:
+            return mixture(torch.div(indices, self.batch_size, rounding_mode="floor").double() / self.total_steps)
+
+        return draw(self.seed, "train", start, count, shares).terms
+
+    def train_batch(self, step: int) -> Tensor:
+        return self.stream.batch(step)
+
+    def held_out(self, split: Literal["val", "test"]) -> Samples:
+        """The sequences of a split, from the final mixture; the first thousand are the same whatever their number."""
+        count = self.num_val if split == "val" else self.num_test
+        final = torch.tensor(FINAL_MIX, dtype=torch.float64)
+        return draw(self.seed, split, 0, count, lambda indices: final.expand(len(indices), -1))
+
+    @cached_property
+    def val_samples(self) -> Samples:
+        """All validation sequences."""
+        return self.held_out("val")
+
+    @cached_property
+    def test_samples(self) -> Samples:
+        """All test sequences."""
+        return self.held_out("test")
+
+    def val_dataloader(self) -> DataLoader:
+        return batches_of(self.val_samples)
+
+    def test_dataloader(self) -> DataLoader:
+        return batches_of(self.test_samples)
+
+
+def batches_of(samples: Samples, batch_size: int = 1024) -> DataLoader:
+    """Samples, batch by batch, for validation and test."""
+    parts = zip(*(values.split(batch_size) for values in samples), strict=True)
+    return DataLoader([Samples(*part) for part in parts], batch_size=None)  # type: ignore[arg-type]

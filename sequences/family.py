@@ -1,0 +1,119 @@
+"""A family of integer sequences: its rules, enumerated; how one begins, goes on, and when a draw is kept."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from functools import cached_property
+from itertools import product
+
+import torch
+from torch import Tensor
+
+from seqlab.randomness import row_hash
+
+# n sequences, t terms, P parameters of a rule, R rules of a family
+
+NUM_VALUES = 256  # terms are 0 .. 255
+NUM_TERMS = 9  # eight to read, one to tell
+MASKED = -1  # in place of a term that a sequence does not have
+MIN_HELD_OUT_RULES = 50  # a family with fewer holds out initial values instead of rules
+SCALES = (4, 8, 16, 32, 64, 128, 256)
+
+
+class Family(ABC):
+    """Sequences of one kind. A rule is a row of integers; a sequence is a rule and its initial terms.
+
+    A subclass names itself and its phase, lists its parameters, and writes `next_`: everything else (drawing, holding
+    out rules, the Bayes predictor) follows from the enumerated rules.
+
+    `order` is how many initial terms there are; `scaled` draws them from 0 .. h-1 with h from SCALES, uniformly, so
+    that rules that grow have room (initial values are uniform over 0 .. 255 where it is False).
+    """
+
+    name: str
+    phase: int  # 1, 2 or 3
+    order: int = 1
+    scaled: bool = False
+
+    def parameters(self) -> Sequence[Sequence[int]]:
+        """The values of each parameter; the rules are all combinations, less those that `is_rule` leaves out."""
+        return ()
+
+    def is_rule(self, *parameters: int) -> bool:
+        """Whether a combination is a rule of this family."""
+        return True
+
+    @abstractmethod
+    def next_(self, rules: Tensor, terms: Tensor) -> Tensor:
+        """The term after terms (n, t), t >= order, under rules (n, P): (n,). It may lie outside 0 .. 255."""
+
+    def limits(self, rules: Tensor) -> Tensor:
+        """Initial terms lie below these numbers, (n,)."""
+        return torch.full((len(rules),), NUM_VALUES)
+
+    def degenerate(self, rules: Tensor, terms: Tensor) -> Tensor:
+        """Which sequences (n, 9) say too little of their rule, (n,) bool: those that end in a constant."""
+        return (terms[:, -3:] == terms[:, -1:]).all(1)
+
+    @cached_property
+    def rules(self) -> Tensor:
+        """All rules, (R, P) int64; (1, 0) for a family without parameters."""
+        rows = [row for row in product(*self.parameters()) if self.is_rule(*row)]
+        return torch.tensor(rows, dtype=torch.int64).view(len(rows), -1)
+
+    @property
+    def holds_out_rules(self) -> bool:
+        """Whether a split has rules of its own. If not, it has sequences of its own."""
+        return len(self.rules) >= MIN_HELD_OUT_RULES
+
+    @cached_property
+    def buckets(self) -> Tensor:
+        """The tenth that each rule belongs to, (R,): 0 is test, 1 validation, 2 to 9 training."""
+        return bucket_of(torch.cat([torch.full((len(self.rules), 1), hash_of_name(self.name)), self.rules], 1))
+
+    def initial(self, rules: Tensor, numbers: Tensor) -> Tensor:
+        """Initial terms (n, order) from numbers (n, order + 1) in [0, 1), the last of which draws the scale."""
+        limits = self.limits(rules)
+        if self.scaled:
+            limits = torch.minimum(limits, torch.tensor(SCALES)[(numbers[:, -1] * len(SCALES)).long()])
+        return (numbers[:, :-1] * limits.unsqueeze(1)).long()
+
+    def initial_probability(self, rules: Tensor, initial: Tensor) -> Tensor:
+        """The probability that `initial` draws these terms, (n,) float64."""
+        limits = self.limits(rules)
+        bounds = torch.tensor(SCALES) if self.scaled else torch.tensor([NUM_VALUES])
+        bounds_n1 = torch.minimum(limits.unsqueeze(1), bounds)
+        inside = (initial.amax(1, keepdim=True) < bounds_n1).double()
+        return (inside * bounds_n1.double() ** -self.order).mean(1)
+
+    def continue_(self, rules: Tensor, terms: Tensor, count: int) -> Tensor:
+        """The `count` terms after terms (n, t), t >= order: (n, count). Beyond the first overflow they mean nothing."""
+        start = terms.shape[1]
+        for _ in range(count):
+            terms = torch.cat([terms, self.next_(rules, terms).unsqueeze(1)], 1)
+        return terms[:, start:]
+
+    def sequences(self, rules: Tensor, initial: Tensor) -> tuple[Tensor, Tensor]:
+        """Nine terms (n, 9) and which rows are kept, (n,) bool: every term in 0 .. 255, and not degenerate."""
+        terms = torch.cat([initial, self.continue_(rules, initial, NUM_TERMS - self.order)], 1)
+        inside = ((terms >= 0) & (terms < NUM_VALUES)).all(1)
+        return terms, inside & ~self.degenerate(rules, terms)
+
+
+def signed(largest: int) -> list[int]:
+    """-largest .. largest without 0."""
+    return [value for value in range(-largest, largest + 1) if value]
+
+
+def last(terms: Tensor) -> Tensor:
+    """The last term of each row."""
+    return terms[:, -1]
+
+
+def bucket_of(rows: Tensor) -> Tensor:
+    """A stable tenth for each row of integers, (n,) 0 .. 9."""
+    return row_hash(rows) % 10
+
+
+def hash_of_name(name: str) -> int:
+    """A number for a name, the same on every machine."""
+    return int.from_bytes(name.encode()[:7], "little")

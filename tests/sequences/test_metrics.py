@@ -1,0 +1,112 @@
+"""Metrics and losses against plain loops."""
+
+import math
+
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from seqlab.share import Share
+from sequences.curriculum import FAMILIES
+from sequences.family import MASKED
+from sequences.loss import expected_distance, weighted_cross_entropy
+from sequences.metrics import NextTermMetrics, exact_match
+
+
+@pytest.fixture
+def some():
+    generator = torch.Generator().manual_seed(0)
+    terms = torch.randint(256, (40, 9), generator=generator)
+    predictions = torch.where(torch.rand(40, 8, generator=generator) < 0.5, terms[:, 1:], 7)
+    family = torch.arange(40) % len(FAMILIES)
+    terms[3, 6:], terms[20, 4:] = MASKED, MASKED
+    predictions[5, :2] = MASKED
+    return predictions, terms, family
+
+
+def plain(predictions, terms, family, wanted):
+    """Hits and distances of the (row, place) that `wanted` takes."""
+    hits, distances = [], []
+    for row in range(len(terms)):
+        places = [p for p in range(8) if terms[row, p + 1] != MASKED]
+        for place in places:
+            if predictions[row, place] != MASKED and wanted(int(family[row]), place, place == places[-1]):
+                hits.append(int(predictions[row, place] == terms[row, place + 1]))
+                distances.append(abs(int(predictions[row, place] - terms[row, place + 1])))
+    return hits, distances
+
+
+@pytest.mark.parametrize("pieces", [1, 3])
+def test_results_are_those_of_a_loop(some, pieces):
+    metrics = NextTermMetrics()
+    for part in zip(*(values.chunk(pieces) for values in some), strict=True):
+        metrics.update(*part)
+    results = metrics.compute()
+    wanted = {"": lambda f, place, final: place == 7}
+    wanted |= {f"_by_length/{n + 1}": lambda f, place, final, n=n: place == n for n in range(8)}
+    wanted |= {
+        f"_by_phase/phase_{p}": lambda f, place, final, p=p: place == 7 and FAMILIES[f].phase == p for p in (1, 2, 3)
+    }
+    wanted |= {f"_by_family/{m.name}": lambda f, place, final, i=i: final and f == i for i, m in enumerate(FAMILIES)}
+    assert len(results) == 2 * len(wanted)
+    for part, condition in wanted.items():
+        hits, distances = plain(*some, condition)
+        assert results[f"accuracy{part}"] == Share(sum(hits), len(hits))
+        assert results[f"distance{part}"] == pytest.approx(sum(distances) / len(distances))
+
+
+def test_nats_are_averaged_over_real_targets(some):
+    predictions, terms, family = some
+    predictions[5, :2] = 0
+    metrics = NextTermMetrics()
+    metrics.update(predictions, terms, family, torch.full(predictions.shape, math.log(256)))
+    assert metrics.compute()["cross_entropy"] == pytest.approx(math.log(256))
+
+
+def test_exact_match_counts_only_what_stays_in_range():
+    truth = torch.tensor([[1, 2, 3, 4, 5, 6, 7, 8], [1, 2, 3, 4, 5, 6, 7, 256], [0] * 8])
+    found = torch.tensor([[1, 2, 3, 4, 5, 6, 7, 8], [1, 2, 3, 4, 5, 6, 7, 255], [0] * 7 + [1]])
+    results = exact_match(found, truth, torch.tensor([1, 1, 4]))
+    assert results["exact_match"] == Share(1, 2)
+    assert results["exact_match_by_family/arithmetic"] == Share(1, 1)
+    assert results["exact_match_by_phase/phase_2"] == Share(0, 1)
+    assert results["exact_match_by_phase/phase_3"] == Share(0, 0)
+
+
+@pytest.mark.parametrize(("weighting", "power"), [("linear", 1), ("sqrt", 0.5), ("quadratic", 2)])
+def test_weighted_cross_entropy(weighting, power):
+    logits = torch.randn(6, 256, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    target = torch.tensor([0, 3, 255, 100, 5, int(logits[5].argmax())])
+    total = 0.0
+    for row, right in zip(logits, target, strict=True):
+        weight = 1 + 0.1 * abs(int(row.argmax()) - int(right)) ** power
+        total += weight * float(cross_entropy(row, right))
+    found = weighted_cross_entropy(logits, target, alpha=0.1, weighting=weighting)
+    assert float(found) == pytest.approx(total / 6)
+
+
+def test_the_argmax_distance_carries_no_gradient():
+    """Its gradient is the weighted gradient of the cross-entropy alone, wherever the target lies."""
+    logits = torch.randn(1, 256, requires_grad=True)
+    target = torch.tensor([17])
+    weight = 1 + 0.1 * abs(int(logits.argmax()) - 17)
+    (found,) = torch.autograd.grad(weighted_cross_entropy(logits, target, alpha=0.1, weighting="linear"), logits)
+    (plain_gradient,) = torch.autograd.grad(cross_entropy(logits, target), logits)
+    assert torch.allclose(found, weight * plain_gradient)
+
+
+def test_expected_distance():
+    logits = torch.randn(3, 256, dtype=torch.float64, requires_grad=True)
+    target = torch.tensor([0, 128, 250])
+    probabilities = logits.detach().exp() / logits.detach().exp().sum(1, keepdim=True)
+    expected = [
+        sum(float(p) * abs(k - int(t)) for k, p in enumerate(row)) for row, t in zip(probabilities, target, strict=True)
+    ]
+    assert float(expected_distance(logits, target).detach()) == pytest.approx(sum(expected) / 3)
+    assert torch.autograd.gradcheck(lambda x: expected_distance(x, target), logits)
+
+
+def test_uniform_logits_lie_85_33_from_uniform_targets():
+    distance = expected_distance(torch.zeros(256, 256, dtype=torch.float64), torch.arange(256))
+    assert float(distance) == pytest.approx((256**2 - 1) / (3 * 256))
+    assert float(distance) == pytest.approx(85.33, abs=0.01)
