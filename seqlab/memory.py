@@ -1,0 +1,125 @@
+"""What training needs in memory: python -m seqlab.memory model=transformer data=L5 [key=value ...] [--measure]
+
+The estimate counts tensors on a CPU in 32 bits: weights, gradients, optimizer state and saved activations. --measure
+trains three steps in a process of its own and shows how far its peak rose. That includes what an estimate leaves out:
+temporary tensors, and a few dozen MB that the libraries set up on first use, which is most of it for a small model.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from seqlab.cli import tell
+
+CONF = Path(__file__).parents[1] / "conf"
+MEBIBYTE = 2**20
+NUM_STEPS = 3
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line, print the table; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m seqlab.memory", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("overrides", nargs="*", help="as run.py takes them: model=lstm data=L5 data.batch_size=64")
+    parser.add_argument("--measure", action="store_true", help=f"train {NUM_STEPS} steps too, and show what they took")
+    options = parser.parse_intermixed_args(arguments)
+    try:
+        config = compose(options.overrides)
+        # first, so that the other process starts from a small one
+        measured = measure(config) if options.measure else None
+        show(config, measured)
+    except Exception as error:
+        return tell(error, CONF)
+    return 0
+
+
+def compose(overrides: Sequence[str]) -> dict[str, Any]:
+    """The resolved configuration of a job, as run.py would compose it; no directory is made.
+
+    Raises:
+        HydraException, InputError: for overrides that do not work.
+    """
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import OmegaConf, open_dict
+
+    from seqlab.errors import InputError
+
+    if not CONF.is_dir():
+        raise InputError(f"{CONF}: no such folder; this command needs a checkout of the project")
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        config = hydra.compose("config", list(overrides), return_hydra_config=True)
+    HydraConfig.instance().set_config(config)  # the names of the choices are Hydra's
+    with open_dict(config):
+        del config["hydra"]
+    return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
+
+
+def measure(config: dict[str, Any]) -> int:
+    """How far the peak of resident memory rises over three training steps, in bytes, in a new process."""
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as executor:
+        return executor.submit(_rise, config).result()
+
+
+def _rise(config: dict[str, Any]) -> int:
+    from seqlab.check import check
+    from seqlab.runs import build, configuration, construct, prepare
+
+    check(config, configuration)
+    datamodule = construct(config["data"])
+    datamodule.train_batch(0)
+    for part in ("model", "task", "optimizer"):
+        prepare(config[part])  # imports what it names
+    before = _peak()
+    run = build(config)
+    optimizer = run.task.make_optimizer(run.model)
+    for step in range(NUM_STEPS):
+        loss = run.task.loss(run.datamodule.train_batch(step))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return _peak() - before
+
+
+def _peak() -> int:
+    """The most resident memory that this process has had, in bytes.
+
+    On Linux from /proc: what getrusage gives there starts at the peak of the process that started this one.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def show(config: dict[str, Any], measured: int | None) -> None:
+    """Print the estimate of a configuration as a table, and what was measured, if it was."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from seqlab.lit.footprint import estimate
+    from seqlab.runs import build
+
+    parts = estimate(build(config).task)
+    table = Table("memory of a training step", title=f"{config['name']['model']} on {config['name']['data']}")
+    table.add_column("MiB", justify="right")
+    for name, size in parts.items():
+        table.add_row(name, f"{size / MEBIBYTE:,.2f}")
+    table.add_section()
+    table.add_row("total (estimate)", f"{sum(parts.values()) / MEBIBYTE:,.2f}")
+    if measured is not None:
+        table.add_row(f"measured over {NUM_STEPS} steps", f"{measured / MEBIBYTE:,.2f}")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

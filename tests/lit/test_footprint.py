@@ -1,0 +1,81 @@
+"""The memory estimate: by hand for one linear layer, and nothing of the task changed."""
+
+import pytest
+import torch
+
+from seqlab.lit.footprint import estimate
+from seqlab.lit.module import Module
+from seqlab.runs import build
+from seqlab.schedule import Constant
+
+
+class Batches:
+    """Every batch is a view of a large block, as a BlockStream's are."""
+
+    steps_per_epoch = None
+
+    def train_batch(self, step):
+        return torch.ones(1000, 7)[:5]
+
+
+class Regression(Module):
+    def __init__(self, optimizer, model):
+        super().__init__(model=model, datamodule=Batches(), optimizer=optimizer, schedule=Constant(), seed=0)
+
+    def loss(self, batch):
+        return self.model(batch).relu().sum()
+
+    def title(self):
+        return "regression"
+
+    def baselines(self):
+        return {}
+
+    def examples(self):
+        return []
+
+    def parse_prompt(self, text):
+        return text
+
+    def describe(self, prompt):
+        return prompt
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "state"),
+    [
+        (lambda model: torch.optim.SGD(model.parameters(), lr=1.0), 0),
+        (lambda model: torch.optim.SGD(model.parameters(), lr=1.0, momentum=0.9), 4 * 24),
+        (lambda model: torch.optim.AdamW(model.parameters(), lr=1.0), 4 * (2 * 24 + 2)),  # and two counts of steps
+    ],
+)
+def test_a_linear_layer_by_hand(optimizer, state):
+    """7 -> 3 with bias: 24 numbers. Saved: the input (5, 7) for the weight's gradient, the output (5, 3) for ReLU's."""
+    assert estimate(Regression(optimizer, torch.nn.Linear(7, 3))) == {
+        "weights": 4 * 24,
+        "gradients": 4 * 24,
+        "optimizer": state,
+        "activations": 4 * (5 * 7 + 5 * 3),
+    }
+
+
+def test_a_frozen_weight_has_no_gradient_and_a_buffer_counts():
+    model = torch.nn.Linear(7, 3)
+    model.weight.requires_grad_(False)
+    model.register_buffer("extra", torch.zeros(10))
+    parts = estimate(Regression(lambda m: torch.optim.SGD([m.bias], lr=1.0), model))
+    assert parts == {"weights": 4 * 34, "gradients": 4 * 3, "optimizer": 0, "activations": 4 * 5 * 3}
+
+
+def test_neither_weights_nor_randomness_nor_mode_change(compose):
+    run = build(compose("model.dropout=0.5"))
+    run.task.eval()
+    weights = {name: value.clone() for name, value in run.task.state_dict().items()}
+    random = torch.get_rng_state()
+    estimate(run.task)
+    assert torch.equal(torch.get_rng_state(), random)
+    assert run.task.model is run.model
+    assert not run.task.training
+    assert all(parameter.grad is None for parameter in run.model.parameters())
+    for name, value in run.task.state_dict().items():
+        assert torch.equal(value, weights[name]), name

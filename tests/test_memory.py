@@ -1,0 +1,37 @@
+"""python -m seqlab.memory: what it prints, how it refuses, and how near the estimate is."""
+
+import re
+
+import pytest
+
+from seqlab.memory import main
+
+
+def number(name, output):
+    """The MiB in a row of the printed table."""
+    return float(re.search(rf"{re.escape(name)}\s*│\s*([\d,.]+)", output)[1].replace(",", ""))
+
+
+def test_the_estimate_is_within_two_times_of_what_three_steps_took(capsys):
+    sizes = ["model.d_model=128", "model.num_layers=2", "model.ff_dim=512", "data.batch_size=128"]
+    assert main(["model=transformer", "data=L5", *sizes, "--measure"]) == 0
+    output = capsys.readouterr().out
+    parts = [number(name, output) for name in ("weights", "gradients", "optimizer", "activations")]
+    total, measured = number("total (estimate)", output), number("measured over 3 steps", output)
+    assert total == pytest.approx(sum(parts), abs=0.03)
+    assert total > 50  # large enough for the libraries not to matter
+    assert total / 2 < measured < total * 2
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model=trasformer", "error: model=trasformer: no such choice; did you mean transformer?"),
+        ("model.num_heads=3", "error: num_heads=3 does not divide d_model=64"),
+        ("model.num_head=2", "error: model.num_head: no such key; did you mean num_heads?"),
+    ],
+)
+def test_bad_input_is_one_line(capsys, override, message):
+    assert main([override]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(message)
