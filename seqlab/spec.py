@@ -16,10 +16,12 @@ class Tokens:
         size: how many ids there are.
         embedding: how a model reads an id (seqlab/nn/embedding.py): by a `learned` vector each; as integers by
             `fourier` features, or as one number (`scalar`); `pair` is the number and its position.
+        num_waves: how many frequencies `fourier` has.
     """
 
     size: int
     embedding: Literal["learned", "fourier", "scalar", "pair"] = "learned"
+    num_waves: int = 16
 
 
 @dataclass(frozen=True)

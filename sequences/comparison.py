@@ -57,8 +57,11 @@ def chance(samples: Samples) -> Row:
     row["distance"] = float(off[samples.terms[known[:, -1], -1]].mean())
     for place in range(NUM_TERMS - 1):
         row[f"distance_by_length/{place + 1}"] = float(off[samples.terms[known[:, place], place + 1]].mean())
-    row |= dict.fromkeys(exact_match(samples.terms[:, 1:], samples.terms[:, 1:], samples.family), NUM_VALUES ** (-8.0))
-    return row | {f"real/{name}": 1 / NUM_VALUES for name in real_results(lambda terms: terms[:, -1])}
+    for name in exact_match(samples.terms[:, 1:], samples.terms[:, 1:], samples.family):
+        row[name] = NUM_VALUES ** (-8.0)
+    for name in real_results(lambda terms: terms[:, -1]):
+        row[f"real/{name}"] = 1 / NUM_VALUES
+    return row
 
 
 def true_continuations(samples: Samples) -> tuple[Samples, Tensor]:

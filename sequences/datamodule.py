@@ -4,7 +4,7 @@ from functools import cached_property
 from typing import Annotated, Literal
 
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, Interval
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -25,6 +25,7 @@ class RecurrenceDataModule(DataModule):
         total_steps: the steps that the curriculum is spread over.
         num_val, num_test: sequences that validation and test are measured on.
         embedding: how a model reads an integer (seqlab/nn/embedding.py).
+        num_waves: frequencies k = 1 .. num_waves of the Fourier embedding.
         seed: of the data.
     """
 
@@ -36,6 +37,7 @@ class RecurrenceDataModule(DataModule):
         num_val: Annotated[int, Ge(1)] = 2000,
         num_test: Annotated[int, Ge(1)] = 8000,
         embedding: Literal["fourier", "learned", "scalar", "pair"] = "fourier",
+        num_waves: Annotated[int, Interval(ge=1, le=128)] = 16,
         seed: Annotated[int, Ge(0)] = 1,
     ):
         super().__init__()
@@ -43,7 +45,7 @@ class RecurrenceDataModule(DataModule):
         self.total_steps = total_steps
         self.num_val, self.num_test = num_val, num_test
         self.seed = seed
-        self.spec = Spec(Tokens(NUM_VALUES, embedding), Classes(NUM_VALUES), max_length=NUM_TERMS - 1)
+        self.spec = Spec(Tokens(NUM_VALUES, embedding, num_waves), Classes(NUM_VALUES), max_length=NUM_TERMS - 1)
         self.stream = BlockStream(self._train_terms, batch_size)
 
     @property

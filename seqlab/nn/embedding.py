@@ -24,15 +24,17 @@ class ScaledEmbedding(nn.Embedding):
 class FourierFeatures(nn.Module):
     """Integers 0 .. size-1 as sin and cos of 2 pi k x / size, k = 1 .. num_waves, then a linear map to d_model.
 
-    Sums of integers are sums of angles, so that a rule such as x + d is a rotation, the same for all x.
+    Sums of integers are sums of angles, so that a rule such as x + d is a rotation, the same for all x. The map starts
+    so that what leaves has unit variance and is not drowned by positions.
     """
 
-    def __init__(self, size: int, d_model: int, num_waves: int = 16):
+    def __init__(self, size: int, d_model: int, num_waves: int):
         super().__init__()
         angles = torch.arange(size).unsqueeze(1) * torch.arange(1, num_waves + 1) * (2 * math.pi / size)
         self.table: Tensor
         self.register_buffer("table", torch.cat([angles.sin(), angles.cos()], dim=1), persistent=False)
         self.linear = nn.Linear(2 * num_waves, d_model)
+        nn.init.normal_(self.linear.weight, std=num_waves**-0.5)
 
     def forward(self, ids: Tensor) -> Tensor:
         return self.linear(self.table[ids])
@@ -66,7 +68,7 @@ def input_layer(spec: Spec, d_model: int, *, scaled: bool = False) -> nn.Module:
             "embedding=pair needs a model with positions (the Transformer); others: learned, fourier, scalar"
         )
     if spec.input.embedding == "fourier":
-        return FourierFeatures(spec.input.size, d_model)
+        return FourierFeatures(spec.input.size, d_model, spec.input.num_waves)
     if spec.input.embedding == "scalar":
         return ScalarInput(spec.input.size, d_model)
     return (ScaledEmbedding if scaled else nn.Embedding)(spec.input.size, d_model)
