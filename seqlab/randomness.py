@@ -53,9 +53,9 @@ def uniforms_of(seed: int, stream: str, indices: Tensor, width: int) -> Tensor:
         width: how many numbers an index has. Another width is another stream.
     """
     key = derived_seed(seed, stream, width, "splitmix")
-    counters = indices.unsqueeze(1) * width + torch.arange(width, device=indices.device)
-    words = mix(counters * GOLDEN + key)
-    return (words >> 10).double() * 2.0**-53  # of 63 bits the upper 53
+    counters = indices * width + torch.arange(width, device=indices.device).unsqueeze(1)
+    words = mix(counters.mul_(GOLDEN).add_(key))
+    return ((words >> 10).double() * 2.0**-53).T  # of 63 bits the upper 53
 
 
 def row_hash(rows: Tensor) -> Tensor:
@@ -69,9 +69,9 @@ def row_hash(rows: Tensor) -> Tensor:
 
 def mix(x: Tensor) -> Tensor:
     """The finaliser of splitmix64 (Steele et al. 2014) on signed 64-bit words, to non-negative ones."""
-    x = (x ^ (x >> 30 & 0x3FFFFFFFF)) * -4658895280553007687
-    x = (x ^ (x >> 27 & 0x1FFFFFFFFF)) * -7723592293110705685
-    return (x ^ (x >> 31 & 0x1FFFFFFFF)) & 0x7FFFFFFFFFFFFFFF
+    x = (x >> 30).bitwise_and_(0x3FFFFFFFF).bitwise_xor_(x).mul_(-4658895280553007687)
+    x = (x >> 27).bitwise_and_(0x1FFFFFFFFF).bitwise_xor_(x).mul_(-7723592293110705685)
+    return (x >> 31).bitwise_and_(0x1FFFFFFFF).bitwise_xor_(x).bitwise_and_(0x7FFFFFFFFFFFFFFF)
 
 
 def permutation(seed: int, stream: str, index: int, size: int) -> Tensor:

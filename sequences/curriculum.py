@@ -90,25 +90,28 @@ def draw_from(family: Family, seed: int, split: Split, indices: Tensor) -> tuple
     own = (split_of_bucket(family.buckets) == SPLITS.index(split)).nonzero().squeeze(1)
     if not family.holds_out_rules:
         own = torch.arange(len(family.rules))
-    terms = torch.full((len(indices), NUM_TERMS), MASKED)
+    columns = torch.full((NUM_TERMS, len(indices)), MASKED)
     rules = torch.zeros(len(indices), dtype=torch.int64)
     missing = torch.arange(len(indices))
     attempt, stream = 0, f"{split} {family.name}"
     while len(missing):
         assert attempt < MAX_ATTEMPTS, f"{family.name} has no sequences for {split}"
-        tries = max(4, min(256, 8192 // len(missing)))
+        tries = max(1, min(256, 4096 // len(missing)))
         counters = indices[missing].unsqueeze(1) * MAX_ATTEMPTS + torch.arange(attempt, attempt + tries)
         numbers = uniforms_of(seed, stream, counters.flatten(), family.order + 2)
         rule = own[(numbers[:, 0] * len(own)).long()]
-        sequence, kept = family.sequences(family.rules[rule], family.initial(family.rules[rule], numbers[:, 1:]))
+        parameters = family.rules.T.index_select(1, rule).T
+        sequence, kept = family.sequences(parameters, family.initial(parameters, numbers[:, 1:]))
         kept &= split_of_bucket(bucket_of(sequence + 1)) == SPLITS.index(split)
         kept = kept.view(len(missing), tries)
-        row = (kept.any(1)).nonzero().squeeze(1)
-        place = row * tries + kept[row].long().argmax(1)
-        terms[missing[row]], rules[missing[row]] = sequence[place], rule[place]
-        missing = missing[~kept.any(1)]
+        found = kept.any(1)
+        row = found.nonzero().squeeze(1)
+        place = row * tries + kept[row].long().argmax(1) if tries > 1 else row
+        columns.index_copy_(1, missing[row], sequence.T.index_select(1, place))
+        rules[missing[row]] = rule[place]
+        missing = missing[~found]
         attempt += tries
-    return terms, rules
+    return columns.T, rules
 
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")

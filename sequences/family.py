@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, reduce
 from itertools import product
 
 import torch
@@ -52,7 +52,7 @@ class Family(ABC):
 
     def degenerate(self, rules: Tensor, terms: Tensor) -> Tensor:
         """Which sequences (n, 9) say too little of their rule, (n,) bool: those that end in a constant."""
-        return (terms[:, -3:] == terms[:, -1:]).all(1)
+        return (terms[:, -3] == terms[:, -1]) & (terms[:, -2] == terms[:, -1])
 
     @cached_property
     def rules(self) -> Tensor:
@@ -75,7 +75,7 @@ class Family(ABC):
         limits = self.limits(rules)
         if self.scaled:
             limits = torch.minimum(limits, torch.tensor(SCALES)[(numbers[:, -1] * len(SCALES)).long()])
-        return (numbers[:, :-1] * limits.unsqueeze(1)).long()
+        return (numbers[:, :-1].T * limits).long().T
 
     def initial_probability(self, rules: Tensor, initial: Tensor) -> Tensor:
         """The probability that `initial` draws these terms, (n,) float64."""
@@ -87,16 +87,21 @@ class Family(ABC):
 
     def continue_(self, rules: Tensor, terms: Tensor, count: int) -> Tensor:
         """The `count` terms after terms (n, t), t >= order: (n, count). Beyond the first overflow they mean nothing."""
-        start = terms.shape[1]
-        for _ in range(count):
-            terms = torch.cat([terms, self.next_(rules, terms).unsqueeze(1)], 1)
-        return terms[:, start:]
+        return self.extended(rules, terms, terms.shape[1] + count)[:, terms.shape[1] :]
+
+    def extended(self, rules: Tensor, terms: Tensor, length: int) -> Tensor:
+        """Terms (n, t) and what follows them, (n, length); a column's terms lie side by side in memory."""
+        columns = terms.new_empty(length, len(terms))
+        columns[: terms.shape[1]] = terms.T
+        for place in range(terms.shape[1], length):
+            columns[place] = self.next_(rules, columns[:place].T)
+        return columns.T
 
     def sequences(self, rules: Tensor, initial: Tensor) -> tuple[Tensor, Tensor]:
         """Nine terms (n, 9) and which rows are kept, (n,) bool: every term in 0 .. 255, and not degenerate."""
-        terms = torch.cat([initial, self.continue_(rules, initial, NUM_TERMS - self.order)], 1)
-        inside = ((terms >= 0) & (terms < NUM_VALUES)).all(1)
-        return terms, inside & ~self.degenerate(rules, terms)
+        terms = self.extended(rules, initial, NUM_TERMS)
+        bits = reduce(torch.bitwise_or, terms.unbind(1))  # a term outside 0 .. 255 has one beyond the lowest eight
+        return terms, (bits & -NUM_VALUES == 0) & ~self.degenerate(rules, terms)
 
 
 def signed(largest: int) -> list[int]:

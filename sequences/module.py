@@ -115,7 +115,11 @@ class Recurrence(Module):
 
     def on_validation_epoch_end(self) -> None:
         results = self._evaluation_results("val")
-        self.log_results({name: result for name, result in results.items() if "by_family" not in name})
+        # by family and by length only at the end: 48 curves are too many to look at
+        shown = {
+            name: result for name, result in results.items() if "_by_family" not in name and "_by_length" not in name
+        }
+        self.log_results(shown)
         terms = self.data.val_samples.terms[: 2 * NUM_SHOWN]
         self.log_text("predictions", markdown(terms, self.model(inputs_of(terms.to(self.device))).argmax(-1).cpu()))
 

@@ -134,7 +134,7 @@ class TrueGrowth(Family):
         return factor * last(terms) + offset
 
     def sequences(self, rules: Tensor, initial: Tensor) -> tuple[Tensor, Tensor]:
-        terms = torch.cat([initial, self.continue_(rules, initial, NUM_TERMS - 1)], 1)
+        terms = self.extended(rules, initial, NUM_TERMS)
         inside = ((terms >= 0) & (terms < NUM_VALUES)).long().cumprod(1).bool()
         grows = terms[:, 1] > terms[:, 0]
         return torch.where(inside, terms, MASKED), grows & (inside.sum(1) >= self.min_terms)

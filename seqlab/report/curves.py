@@ -46,14 +46,18 @@ def learning_curves(metrics: Checks) -> Figure:
         if stage != "val" or metric in ("loss", "finished") or (group and group[0].endswith("_finished")):
             continue
         panels.setdefault(group[0] if group else metric, []).append(name)
-    figure = Figure(figsize=(4.2 * (1 + len(panels)), 3.6), layout="constrained")
-    axes = figure.subplots(1, 1 + len(panels), squeeze=False)[0]
+    num_columns = min(4, 1 + len(panels))
+    num_rows = -(-(1 + len(panels)) // num_columns)
+    figure = Figure(figsize=(4.2 * num_columns, 3.6 * num_rows), layout="constrained")
+    axes = figure.subplots(num_rows, num_columns, squeeze=False).flatten()
+    for axis in axes[1 + len(panels) :]:
+        axis.set_axis_off()
     for name, style in (("train/loss", {"alpha": 0.5}), ("val/loss", {"marker": "."})):
         if name in metrics:
             axes[0].plot(*zip(*metrics[name], strict=True), label=name, **style)
     axes[0].set(title="loss", xlabel="step", yscale="log")
     axes[0].legend()
-    for axis, (title, names) in zip(axes[1:], panels.items(), strict=True):
+    for axis, (title, names) in zip(axes[1:], panels.items(), strict=False):
         for name in names:
             axis.plot(*zip(*metrics[name], strict=True), marker=".", label=name.rpartition("/")[2].replace("_", " "))
         axis.set(title=f"validation: {title.replace('_', ' ')}", xlabel="step")

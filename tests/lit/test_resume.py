@@ -135,3 +135,16 @@ def test_patience_is_carried_over(fit, tmp_path):
     fit("cut", 10, *hopeless)
     resumed, _ = fit("resumed", 40, *hopeless, resumed_from=tmp_path / "cut" / "checkpoints" / "last.ckpt")
     assert whole.global_step == resumed.global_step == 16
+
+
+def test_a_curriculum_goes_on_where_it_was(fit, tmp_path):
+    words = ["data=recurrence", "data.total_steps=12", "schedule.total=12"]
+    _, whole_metrics = fit("whole", STEPS, *words)
+    cut, cut_metrics = fit("cut", 7, *words)
+    checkpoint = tmp_path / "cut" / "checkpoints" / "last.ckpt"
+    resumed, resumed_metrics = fit("resumed", STEPS, *words, resumed_from=checkpoint)
+    assert (cut.global_step, resumed.global_step) == (7, STEPS)
+    assert joined(cut_metrics, resumed_metrics) == whole_metrics
+    a, b = (load_checkpoint(tmp_path / name / "checkpoints" / "last.ckpt") for name in ("whole", "resumed"))
+    for part in ("state_dict", "optimizer_states", "lr_schedulers", "global_step"):
+        assert differences(a[part], b[part]) == []

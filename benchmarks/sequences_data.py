@@ -1,0 +1,121 @@
+"""Integer sequences: the vectorised generator against a Python loop, and a training step against nn.TransformerEncoder.
+
+The loop draws from the same distribution: a rule, initial terms, nine terms, and anew while one leaves 0 .. 255, the
+end is constant, or a hash puts the sequence into another split. Run it with `python benchmarks/sequences_data.py`.
+"""
+
+import random
+import time
+from collections.abc import Callable
+
+import torch
+from _timing import alternate, print_ratios
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from seqlab.models.transformer import Transformer
+from seqlab.optim import adamw
+from sequences.curriculum import FAMILIES, draw, draw_from, mixture
+from sequences.datamodule import RecurrenceDataModule
+from sequences.family import SCALES, Family
+from sequences.module import inputs_of
+
+NUM_PLAIN, NUM_OURS = 2000, 16_384  # ours: a block as training draws them (64 batches), from the caches of the CPU
+NEXT: dict[str, Callable[[list[int], list[int]], int]] = {
+    "constant": lambda rule, x: x[-1],
+    "arithmetic": lambda rule, x: x[-1] + rule[0],
+    "period_two": lambda rule, x: x[-2],
+    "linear_order_two": lambda rule, x: rule[0] * x[-1] + rule[1] * x[-2] + rule[2],
+}
+
+
+def plain(family: Family, rules: list[list[int]], generator: random.Random) -> list[int]:
+    """One sequence of a family of phase 1."""
+    following = NEXT[family.name]
+    while True:
+        rule = generator.choice(rules)
+        limit = generator.choice(SCALES) if family.scaled else 256
+        terms = [generator.randrange(limit) for _ in range(family.order)]
+        while len(terms) < 9:
+            terms.append(following(rule, terms))
+        inside = all(0 <= term <= 255 for term in terms)
+        constant = terms[-1] == terms[-2] == terms[-3] and family.name != "constant"
+        if inside and not constant and hash(tuple(terms)) % 10 >= 2:
+            return terms
+
+
+def generator_speed() -> None:
+    generator = random.Random(0)
+    blocks = torch.arange(20 * NUM_OURS).split(NUM_OURS)
+    rows = []
+    for family in FAMILIES[:4]:
+        own = family.rules[family.buckets >= 2] if family.holds_out_rules else family.rules
+        rules = own.tolist()
+        started = time.perf_counter()
+        for _ in range(NUM_PLAIN):
+            plain(family, rules, generator)
+        peer = (time.perf_counter() - started) / NUM_PLAIN
+        times = []
+        for indices in blocks:
+            started = time.perf_counter()
+            draw_from(family, 1, "train", indices)
+            times.append(time.perf_counter() - started)
+        ours = sorted(times)[len(times) // 2] / NUM_OURS
+        print(f"{family.name}: {1e-6 / ours:.2f} million sequences a second")
+        rows.append((family.name, NUM_OURS * peer, NUM_OURS * ours, 50.0))
+    print_ratios(f"{NUM_OURS} sequences, against a Python loop, 1 thread", rows)
+    final = mixture(torch.ones(1, dtype=torch.float64))
+    started = time.perf_counter()
+    draw(1, "train", 0, 4 * NUM_OURS, lambda rows: final.expand(len(rows), -1))
+    speed = 4e-6 * NUM_OURS / (time.perf_counter() - started)
+    print(f"the final mixture of 17 families: {speed:.2f} million a second")
+
+
+class EncoderPeer(nn.Module):
+    """nn.TransformerEncoder of the same size, with our input layer, positions and head."""
+
+    def __init__(self, ours: Transformer):
+        super().__init__()
+        self.ours = ours
+        layer = nn.TransformerEncoderLayer(64, 4, 128, 0.0, "gelu", 1e-5, batch_first=True, norm_first=True)
+        self.encoder = nn.TransformerEncoder(layer, 3, nn.LayerNorm(64), enable_nested_tensor=False)
+        self.register_buffer("mask", nn.Transformer.generate_square_subsequent_mask(8))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        x = self.ours.positions(self.ours.embedding(tokens))
+        return self.ours.head(self.encoder(x, mask=self.mask, is_causal=True))
+
+
+def step(model: nn.Module, batch: Tensor) -> Callable[[], None]:
+    optimizer = adamw(model, lr=1e-3)
+
+    def run() -> None:
+        optimizer.zero_grad()
+        cross_entropy(model(inputs_of(batch)).flatten(0, 1), batch[:, 1:].clamp(min=0).flatten()).backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+
+    return run
+
+
+def training_speed() -> None:
+    rows = []
+    for batch_size in (32, 128, 512):
+        data = RecurrenceDataModule(total_steps=1, batch_size=batch_size)
+        sizes = {"d_model": 64, "num_layers": 3, "num_heads": 4, "ff_dim": 128, "dropout": 0.0}
+        ours = Transformer(data.spec, **sizes, activation="gelu", layer_norm_eps=1e-5)
+        batch = data.train_batch(0)
+        times = alternate(step(EncoderPeer(Transformer(data.spec, **sizes)), batch), step(ours, batch), repeats=30)
+        rows.append((f"training step, batch {batch_size}, against nn.TransformerEncoder", *times, 1.0))
+    print_ratios("transformer on sequences, 1 thread", rows)
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    generator_speed()
+    training_speed()
+
+
+if __name__ == "__main__":
+    main()
