@@ -70,6 +70,13 @@ def bayes_predictions(terms: Tensor) -> tuple[Tensor, Tensor]:
     return predictions, nats
 
 
+def generated(terms: Tensor) -> Tensor:
+    """Which sequences (n, 9) some rule of the generator makes, (n,) bool."""
+    last = terms[:, -1]
+    rows = torch.arange(len(terms))
+    return sum(explained(family, terms)[rows, -1, last] for family in FAMILIES) > 0  # type: ignore[return-value]
+
+
 @cache
 def acceptance(family: Family, count: int = 2**17) -> float:
     """The share of draws that a family keeps, from `count` fixed draws."""

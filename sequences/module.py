@@ -1,5 +1,6 @@
 """Training on integer sequences, and what a model predicts beside solvers, the Bayes predictor and real sequences."""
 
+import logging
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
@@ -17,6 +18,7 @@ from seqlab.lit.module import Module, Results
 from seqlab.model import SequenceModel
 from seqlab.schedule import Schedule
 from seqlab.share import Share
+from sequences.bayes import acceptance
 from sequences.comparison import compare, real_results, true_continuations
 from sequences.curriculum import FAMILIES, Samples
 from sequences.datamodule import RecurrenceDataModule
@@ -29,6 +31,8 @@ from sequences.plots import by_length
 MIN_PROMPT = 3
 NUM_SHOWN = 5  # values that describe() gives with their probabilities, and sequences that a logger gets as text
 NUM_WRITTEN = 200  # test sequences in completions.jsonl
+
+logger = logging.getLogger(__name__)
 
 
 class Recurrence(Module):
@@ -143,6 +147,8 @@ class Recurrence(Module):
 
     def baselines(self) -> Mapping[str, Results]:
         """Chance, the solvers and the Bayes predictor, through the same metrics on the same sequences."""
+        shares = ", ".join(f"{family.name} {acceptance(family):.3f}" for family in FAMILIES)
+        logger.info("share of draws that stay in 0 .. 255 and are not degenerate: %s", shares)
         self.baseline_results = compare(self.data.test_samples)
         return self.baseline_results
 

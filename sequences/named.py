@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from seqlab.share import Share
+from sequences.bayes import generated
 from sequences.named_forms import FORMS
-from sequences.solvers import is_recurrent
 
 FEWEST_TERMS, MOST_TERMS = 9, 24
 
@@ -26,7 +26,7 @@ class Named(NamedTuple):
     a_number: as in A000045.
     name: short, for tables.
     terms: the leading terms that stay in 0..255, 9 to 24 of them.
-    in_span: whether a linear recurrence of order <= 2 (so a constant, a line, a period of 2) gives all stored terms.
+    in_span: whether some rule of the generator makes the first nine terms.
     """
 
     a_number: str
@@ -52,7 +52,7 @@ def compute() -> list[Named]:
         terms = tuple(takewhile(lambda term: 0 <= term <= 255, islice(form.terms(), MOST_TERMS)))
         if len(terms) < FEWEST_TERMS:
             raise ValueError(f"{form.a_number} has {len(terms)} leading terms in 0..255, needs {FEWEST_TERMS}")
-        found.append(Named(form.a_number, form.name, terms, bool(is_recurrent(torch.tensor([terms])))))
+        found.append(Named(form.a_number, form.name, terms, bool(generated(torch.tensor([terms[:FEWEST_TERMS]])))))
     return found
 
 

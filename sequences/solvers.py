@@ -57,15 +57,6 @@ def recurrence(terms: Tensor) -> Tensor:
     return _first_answer(terms, [_recurrence])
 
 
-def is_recurrent(terms: Tensor) -> Tensor:
-    """Whether all terms obey one recurrence, as `recurrence` seeks it: (n,) bool.
-
-    >>> is_recurrent(torch.tensor([[1, 1, 2, 3, 5, 8], [3, 1, 4, 1, 5, 9]])).tolist()
-    [True, False]
-    """
-    return _recurrence(terms)[1]
-
-
 def cascade(terms: Tensor) -> Tensor:
     """The first that holds of: a period, constant differences, a linear recurrence, periodic differences.
 

@@ -31,6 +31,9 @@ PLAIN = [
     "rule_extrapolation.baselines",
     "sequences.solvers",
     "sequences.named",
+    "sequences.curriculum",
+    "sequences.loss",
+    "sequences.bayes",
 ]
 
 
