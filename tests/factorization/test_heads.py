@@ -48,7 +48,7 @@ def test_classes():
     for row in range(3):  # by adding up the primes that agree in the bit
         for place in range(7):
             bit = int(answer.factors[row]) >> (6 - place) & 1
-            agree = sum(probability[row, i] for i, prime in enumerate(primes.tolist()) if prime >> (6 - place) & 1 == bit)
+            agree = sum(p for p, prime in zip(probability[row], primes, strict=True) if prime >> (6 - place) & 1 == bit)
             assert answer.confidence[row, place] == pytest.approx(float(agree), abs=1e-6)
 
 

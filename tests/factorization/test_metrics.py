@@ -63,6 +63,7 @@ def test_states_are_reduced_over_processes():
     first.update(torch.tensor([1, 2, 3]), torch.tensor([1, 1, 1]))
     second.update(torch.tensor([3, 3, 9]), torch.tensor([1, 1, 1]))
     for name, reduce in first._reductions.items():
+        assert reduce is not None
         setattr(first, name, reduce(torch.stack([getattr(first, name), getattr(second, name)])))
     assert first.compute() == plain_beta([1, 2, 3, 3, 3, 9], [1] * 6, 4)
 
