@@ -1,6 +1,6 @@
 """Optimizers: weight decay on matrices only, fused kernels where torch has them."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from annotated_types import Ge, Gt, Interval
@@ -58,3 +58,40 @@ def rmsprop(
 ) -> Optimizer:
     """RMSprop (Hinton 2012)."""
     return torch.optim.RMSprop(parameter_groups(model, weight_decay), lr=lr, alpha=alpha, eps=eps)
+
+
+def rprop(
+    model: nn.Module,
+    *,
+    lr: Annotated[float, Gt(0)],
+    etas: tuple[Fraction, Annotated[float, Gt(1)]] = (0.5, 1.2),
+    step_sizes: tuple[Annotated[float, Gt(0)], Annotated[float, Gt(0)]] = (1e-6, 50.0),
+    weight_decay: Annotated[float, Ge(0)] = 0.0,
+) -> Optimizer:
+    """Rprop (Riedmiller & Braun 1993): a step size for each weight, of the gradient only its sign. For full batches.
+
+    Args:
+        lr: the first step size.
+        etas: factors of a step size after a change of sign, and after none.
+        step_sizes: the smallest and the largest.
+        weight_decay: added to the gradient, as an L2 penalty: apart from it there is no size to decay by.
+    """
+    groups = parameter_groups(model, weight_decay)
+    return PenalisedRprop(groups, lr=lr, etas=(etas[0], etas[1]), step_sizes=(step_sizes[0], step_sizes[1]))
+
+
+class PenalisedRprop(torch.optim.Rprop):
+    """torch's Rprop with `weight_decay` in its parameter groups."""
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if group["weight_decay"] and parameter.grad is not None:
+                    parameter.grad.add_(parameter, alpha=group["weight_decay"])
+        super().step()
+        return loss

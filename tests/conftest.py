@@ -15,7 +15,16 @@ from omegaconf import OmegaConf, open_dict
 from seqlab.runs import build, construct
 
 ROOT = Path(__file__).parents[1]
-TINY_MODEL = {"num_layers": 1, "d_model": 16, "num_heads": 2, "ff_dim": 16, "hidden_dim": 16, "slstm_at": [0]}
+TINY_MODEL = {
+    "num_layers": 1,
+    "d_model": 16,
+    "num_heads": 2,
+    "ff_dim": 16,
+    "hidden_dim": 16,
+    "slstm_at": [0],
+    "hidden_dims": [8, 8, 16],
+    "head_dims": [16, 8],
+}
 TINY_DATA = {"max_length": 16, "prompt_length": 4, "batch_size": 8, "num_val": 16, "num_test": 16}
 
 

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from itertools import count
+from typing import Any
 
 from lightning import LightningDataModule
 from torch import Tensor
@@ -19,11 +20,11 @@ class StepBatches:
     tensors already: no worker, no per-sample collate.
     """
 
-    def __init__(self, batch: Callable[[int], Tensor], first_step: Callable[[], int]):
+    def __init__(self, batch: Callable[[int], Any], first_step: Callable[[], int]):
         self.batch = batch
         self.first_step = first_step
 
-    def __iter__(self) -> Iterator[Tensor]:
+    def __iter__(self) -> Iterator[Any]:
         return map(self.batch, count(self.first_step()))
 
 
@@ -36,8 +37,9 @@ class DataModule(LightningDataModule, ABC):
     spec: Spec
 
     @abstractmethod
-    def train_batch(self, step: int) -> Tensor:
-        """The training batch of optimizer step `step`: a pure function of the seed and the step."""
+    def train_batch(self, step: int) -> Any:
+        """The training batch of optimizer step `step`, as the domain's loss reads it (a tensor, or a NamedTuple of
+        tensors): a pure function of the seed and the step."""
 
     @property
     @abstractmethod

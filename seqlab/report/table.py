@@ -9,13 +9,17 @@ from rich.table import Table
 
 from seqlab.report.groups import full_name, groups_of
 
-PLAIN_WIDTH = 200  # where there is no terminal: a log file, a pipe
+PLAIN_WIDTH = 150  # where there is no terminal: a log file, a pipe
+WIDEST = 400  # there a table with many baselines may be wider, so that no number is cut off
 
 
 def print_table(summary: dict[str, Any]) -> None:
     """Print the test results of a run's summary to the terminal."""
-    console = Console()
-    (console if console.is_terminal else Console(width=PLAIN_WIDTH)).print(result_table(summary))
+    console, table = Console(), result_table(summary)
+    if not console.is_terminal:
+        roomy = Console(width=WIDEST)
+        console = Console(width=max(PLAIN_WIDTH, roomy.measure(table).maximum))
+    console.print(table)
 
 
 def result_table(summary: dict[str, Any]) -> Table:
@@ -24,7 +28,7 @@ def result_table(summary: dict[str, Any]) -> Table:
     caption = (
         f"seed {summary['seed']}, {summary['steps']} steps in {summary['seconds']:.0f} s, stopped: "
         f"{summary['stopped']}. best and last: at best.ckpt (step {summary['best_step']}, with the 95% Wilson interval "
-        "over n prompts) and last.ckpt; checks: mean [range] of the last five validations; then the baselines."
+        "over n cases) and last.ckpt; checks: mean [range] of the last five validations; then the baselines."
     )
     table = Table(
         title=escape(f"{summary['model']} on {summary['description']}"),

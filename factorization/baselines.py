@@ -1,0 +1,160 @@
+"""What a reader needs to judge a factoring network: constants, rules, and learners that are not deep.
+
+Each takes training semiprimes and names a factor for each test number; the same metrics then judge it.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor
+
+from factorization.bits import from_bits, to_bits
+from factorization.metrics import BetaBitError, Result, detailed_results
+from factorization.semiprimes import Semiprimes, unsigned
+from seqlab.randomness import derived_seed
+
+MAX_FITTED = 10_000  # training numbers that a learner and the nearest neighbour are given
+MAX_CLASSES = 256  # candidate primes up to which a learner chooses among primes; above, it fits each bit
+CHUNK = 1024
+
+
+def mode(factors: Tensor) -> int:
+    """The most frequent factor, the smallest of equals.
+
+    >>> mode(torch.tensor([7, 3, 3, 7, 5]))
+    3
+    """
+    distinct, counts = torch.unique(factors, return_counts=True)
+    return int(distinct[counts.argmax()])
+
+
+def majority(factors: Tensor, num_bits: int) -> int:
+    """The bitwise majority; a bit set in exactly half of the factors is 1. It need not be a prime.
+
+    >>> majority(torch.tensor([0b101, 0b100, 0b011]), 3)
+    5
+    """
+    bits = to_bits(factors, num_bits)
+    return int(from_bits((2 * bits.sum(0) >= len(bits)).long()))
+
+
+def best_constants(factors: Tensor, num_bits: int) -> list[int]:
+    """For each k = 0 .. num_bits the constant with the highest beta_k: in general a different one for each k.
+
+    Among all numbers of num_bits bits up to 10 bits, else among the 1,024 most frequent factors and the majority.
+    """
+    if num_bits <= 10:
+        candidates = torch.arange(1 << num_bits)
+    else:
+        distinct, counts = torch.unique(factors, return_counts=True)
+        frequent = distinct[counts.argsort(descending=True, stable=True)[:1024]]
+        candidates = torch.cat([frequent, torch.tensor([majority(factors, num_bits)])])
+    signs = 2.0 * to_bits(candidates, num_bits) - 1
+    histogram = torch.zeros(len(candidates), num_bits + 1)
+    for chunk in factors.split(4 * CHUNK):
+        wrong = ((num_bits - signs @ (2.0 * to_bits(chunk, num_bits) - 1).T) / 2).long()
+        histogram += torch.nn.functional.one_hot(wrong, num_bits + 1).sum(1)
+    return candidates[histogram.cumsum(1).argmax(0)].tolist()
+
+
+def last_bit_rule(numbers: Tensor) -> Tensor:
+    """2 for an even number, 3 for an odd one: it reads one bit.
+
+    >>> last_bit_rule(torch.tensor([10, 21, 35])).tolist()
+    [2, 3, 3]
+    """
+    return 2 + (numbers & 1)
+
+
+def trial_division(numbers: Tensor, primes: Sequence[int], otherwise: int) -> Tensor:
+    """The smallest of some primes that divides a number; a constant where none does.
+
+    >>> trial_division(torch.tensor([10, 21, 143]), (2, 3, 5, 7), otherwise=11).tolist()
+    [2, 3, 11]
+    """
+    values = unsigned(numbers)
+    predicted = torch.full_like(numbers, otherwise)
+    for prime in sorted(primes, reverse=True):
+        predicted[torch.from_numpy(values % prime == 0)] = prime
+    return predicted
+
+
+def fitted_trial_division(train: Semiprimes, numbers: Tensor, largest: int) -> Tensor:
+    """Trial division by primes up to 7 or 13, and the most frequent training factor among those left."""
+    primes = [prime for prime in (2, 3, 5, 7, 11, 13) if prime <= largest]
+    left = train.factors[train.factors > largest]
+    return trial_division(numbers, primes, mode(left if len(left) else train.factors))
+
+
+def nearest_neighbour(train: Semiprimes, numbers: Tensor, bits: int) -> Tensor:
+    """The factor of the training number that differs in the fewest bits; of equals, the smallest number's."""
+    order = unsigned(train.numbers).argsort(kind="stable")
+    known, factors = train.numbers[order], train.factors[order]
+    signs = 2.0 * to_bits(known, bits) - 1
+    chunks = numbers.split(CHUNK)
+    return torch.cat([factors[((2.0 * to_bits(chunk, bits) - 1) @ signs.T).argmax(1)] for chunk in chunks])
+
+
+def learner(make: Callable[[], Any], train: Semiprimes, numbers: Tensor, *, bits: int, factor_bits: int) -> Tensor:
+    """A scikit-learn classifier from the bits of N to its factor.
+
+    It chooses among the training primes where they are at most MAX_CLASSES; else one is fitted for each bit.
+    """
+    x, seen = to_bits(numbers, bits).numpy(), to_bits(train.numbers, bits).numpy()
+    if len(torch.unique(train.factors)) <= MAX_CLASSES:
+        return torch.from_numpy(make().fit(seen, train.factors.numpy()).predict(x))
+    columns = []
+    for target in to_bits(train.factors, factor_bits).T.numpy():
+        constant = target.min() == target.max()
+        columns.append(torch.full((len(x),), int(target[0])) if constant else make().fit(seen, target).predict(x))
+    return from_bits(torch.stack([torch.as_tensor(column) for column in columns], 1))
+
+
+def compare(
+    train: Semiprimes,
+    test: Semiprimes,
+    *,
+    bits: int,
+    factor_bits: int,
+    slices: dict[str, Tensor],
+    seed: int,
+) -> dict[str, dict[str, Result]]:
+    """Every baseline's test results, under the names that a model's have.
+
+    mode: the most frequent training factor. majority: the bitwise majority. constants: the best constant for each k
+    on the training numbers, in general a different one in each row. last bit: 2 or 3. neighbour: nearest in bits.
+    logistic, forest: scikit-learn. trial 7, trial 13: division by the primes up to there. oracle: the true factor.
+    """
+    few = train.where(torch.arange(min(len(train.numbers), MAX_FITTED)))
+    state = derived_seed(seed, "baselines") % 2**32
+    sizes = {"bits": bits, "factor_bits": factor_bits}
+    ones = torch.ones_like(test.factors)
+    predicted = {
+        "mode": mode(train.factors) * ones,
+        "majority": majority(train.factors, factor_bits) * ones,
+        "last bit": last_bit_rule(test.numbers),
+        "neighbour": nearest_neighbour(few, test.numbers, bits),
+        "logistic": learner(lambda: LogisticRegression(max_iter=300), few, test.numbers, **sizes),
+        "forest": learner(lambda: RandomForestClassifier(random_state=state), few, test.numbers, **sizes),
+        "trial 7": fitted_trial_division(train, test.numbers, 7),
+        "trial 13": fitted_trial_division(train, test.numbers, 13),
+        "oracle": test.factors,
+    }
+    rows = {name: detailed_results(guess, test.factors, factor_bits, slices) for name, guess in predicted.items()}
+    rows["constants"] = constant_results(train.factors, test.factors, factor_bits, slices)
+    return rows
+
+
+def constant_results(train: Tensor, test: Tensor, num_bits: int, slices: dict[str, Tensor]) -> dict[str, Result]:
+    """test/beta_k of the constant that is best for this k on the training factors, on everything and on each slice."""
+    results: dict[str, Result] = {}
+    masks = {"": torch.ones_like(test, dtype=torch.bool)} | slices
+    for k, constant in enumerate(best_constants(train, num_bits)):
+        for name, mask in masks.items():
+            metric = BetaBitError(num_bits=num_bits)
+            metric.update(torch.full_like(test[mask], constant), test[mask])
+            results["/".join(filter(None, ("test", name, f"beta_{k}")))] = metric.compute()[k]
+    return results

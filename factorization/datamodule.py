@@ -1,0 +1,186 @@
+"""Semiprimes as training, validation and test data."""
+
+from functools import cached_property
+from typing import Annotated, Literal, NamedTuple
+
+import torch
+from annotated_types import Ge, Interval
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from factorization.bits import Order, num_digits, residue_angles, to_digits
+from factorization.heads import BitsHead, ClassHead, Head, TokenHead
+from factorization.primes import primes_below
+from factorization.semiprimes import Semiprimes, SetName, drawn_semiprimes, family
+from factorization.splits import TEST, TRAIN, VAL, place_of, ranked, split_of
+from seqlab.lit.datamodule import BlockStream, DataModule, EpochStream
+
+EVALUATED = 20_000  # of a finite set: the most validation and test numbers that are looked at
+DRAWN = 4_000  # of S7: validation and test numbers
+FITTED = 10_000  # of S7: training numbers that baselines are given
+EVALUATION_BATCH = 1_000
+MAX_ATTEMPTS = 512
+SPLITS = {"train": TRAIN, "val": VAL, "test": TEST}
+
+Split = Literal["train", "val", "test"]
+
+
+class Batch(NamedTuple):
+    """What a model reads of some numbers, samples first, and their smaller factors (batch,) int64."""
+
+    inputs: Tensor
+    factors: Tensor
+
+
+class SemiprimesDataModule(DataModule):
+    """Numbers of one set, read as digits or residues, and the smaller prime factor of each.
+
+    No number is in two splits: a hash of N decides (`protocol=number`), or a hash of its smaller factor, which then is
+    in one split only (`protocol=factor`). Each fold has another fifth for test. Of the rest a tenth of all is for
+    validation and 7 tenths for training; of S5 a tenth of all for both.
+
+    Args:
+        set: S1 .. S7, see factorization/semiprimes.py.
+        bits: of the numbers, for S6 (20, 24, 28, 32) and S7 (48, 64); None: the fewest.
+        squares: whether p = q counts.
+        fold: which of five splits.
+        protocol: what the hash is taken of.
+        input: `digits` of N; `residues`: N modulo 2 .. 13, as angles; `oracle`: N modulo every candidate prime, which
+            is trial division handed to the model.
+        base: of the digits; one number a step in base 2, one-hot vectors else.
+        order: most or least significant digit first.
+        head: `bits` or `classes` (an answer at once), or `tokens` (autoregressive bits).
+        batch_size: rows in a batch; None: the whole training set.
+        num_train: the most training numbers, the first by their hash; None: all.
+        seed: of the order of batches, and of S7.
+
+    Raises:
+        ValueError: for options that exclude each other, and for a split without a number.
+    """
+
+    def __init__(
+        self,
+        *,
+        set: SetName = "S3",
+        bits: Literal[20, 24, 28, 32, 48, 64] | None = None,
+        squares: bool = True,
+        fold: Annotated[int, Interval(ge=0, le=4)] = 0,
+        protocol: Literal["number", "factor"] = "number",
+        input: Literal["digits", "residues", "oracle"] = "digits",
+        base: Annotated[int, Interval(ge=2, le=256)] = 2,
+        order: Order = "msb",
+        head: Literal["bits", "classes", "tokens"] = "tokens",
+        batch_size: Annotated[int, Ge(1)] | None = 4,
+        num_train: Annotated[int, Ge(1)] | None = None,
+        seed: Annotated[int, Ge(0)] = 1,
+    ):
+        super().__init__()
+        self.family = family(set, bits=bits, squares=squares)
+        self.fold, self.protocol, self.seed = fold, protocol, seed
+        self.input, self.base = input, base
+        self.order: Order = order
+        self._refuse_pairs(head, batch_size)
+        self.moduli = torch.arange(2, 14) if input == "residues" else primes_below(1 << self.family.factor_bits)
+        self.head = self._head(head)
+        self.spec = self.head.spec
+        if self.family.items is None:
+            assert batch_size is not None
+            self.train = self._drawn("train", 0, FITTED)
+            self.val, self.test = self._drawn("val", 0, DRAWN), self._drawn("test", 0, DRAWN)
+            self.stream = BlockStream(self._training_rows, batch_size)
+        else:
+            self.train = self._part(TRAIN, num_train)
+            self.val, self.test = self._part(VAL, EVALUATED), self._part(TEST, EVALUATED)
+            self.stream = EpochStream(torch.stack(self.train, 1), batch_size or len(self.train.numbers), seed)
+
+    def _refuse_pairs(self, head: str, batch_size: int | None) -> None:
+        name = self.family.name
+        if self.family.items is None and (self.input == "oracle" or head == "classes"):
+            raise ValueError(f"data.set={name} has too many primes for data.input=oracle and for data.head=classes")
+        if self.family.items is None and (self.protocol == "factor" or batch_size is None):
+            raise ValueError(f"data.set={name} is endless: data.protocol=number and a data.batch_size are needed")
+        if head == "tokens" and self.input != "digits":
+            raise ValueError(f"data.head=tokens reads data.input=digits, not {self.input}")
+        if self.input != "digits" and (self.base, self.order) != (2, "msb"):
+            raise ValueError(f"data.base and data.order are of data.input=digits, not of {self.input}")
+
+    def _head(self, head: str) -> Head:
+        bits, factor_bits = self.family.bits, self.family.factor_bits
+        if head == "tokens":
+            return TokenHead(steps=num_digits(bits, self.base), base=self.base, factor_bits=factor_bits)
+        if self.input == "digits":
+            steps, width = num_digits(bits, self.base), 1 if self.base == 2 else self.base
+        else:
+            steps, width = len(self.moduli), 2
+        if head == "bits":
+            return BitsHead(steps=steps, width=width, factor_bits=factor_bits)
+        assert self.family.items is not None
+        primes = torch.unique(self.family.items.factors)
+        return ClassHead(steps=steps, width=width, factor_bits=factor_bits, primes=primes)
+
+    def encode(self, numbers: Tensor) -> Tensor:
+        """What a model reads: ids (batch, time) for data.head=tokens, else vectors (batch, time, width)."""
+        if self.input != "digits":
+            return residue_angles(numbers, self.moduli)
+        digits = to_digits(numbers, bits=self.family.bits, base=self.base, order=self.order)
+        if isinstance(self.head, TokenHead):
+            return digits
+        if self.base == 2:
+            return digits.float().unsqueeze(-1)
+        return torch.nn.functional.one_hot(digits, self.base).float()
+
+    @cached_property
+    def splits(self) -> Tensor:
+        """The split of each number of a finite set, (count,)."""
+        assert self.family.items is not None
+        numbers, factors = self.family.items
+        places = ranked(factors) if self.protocol == "factor" else place_of(numbers)
+        return split_of(places, fold=self.fold, train_share=self.family.train_share)
+
+    def _part(self, split: int, most: int | None) -> Semiprimes:
+        assert self.family.items is not None
+        part = self.family.items.where(self.splits == split)
+        if len(part.numbers) == 0:
+            raise ValueError(f"data.fold={self.fold} of {self.family.name} has no number in one of its splits")
+        if most is None or len(part.numbers) <= most:
+            return part
+        return part.where(place_of(~part.numbers).argsort()[:most])  # ~: of another hash than the split's
+
+    def _drawn(self, split: Split, start: int, count: int) -> Semiprimes:
+        """Samples start .. start + count - 1 of a split of S7: each drawn anew while it belongs elsewhere."""
+        numbers, factors = torch.zeros(count, dtype=torch.int64), torch.zeros(count, dtype=torch.int64)
+        missing = torch.ones(count, dtype=torch.bool)
+        for attempt in range(MAX_ATTEMPTS):
+            drawn, failed = drawn_semiprimes(
+                self.family.bits, seed=self.seed, stream=split, start=start, count=count, attempt=attempt
+            )
+            belongs = split_of(place_of(drawn.numbers), fold=self.fold) == SPLITS[split]
+            taken = missing & belongs & ~failed
+            numbers[taken], factors[taken] = drawn.numbers[taken], drawn.factors[taken]
+            missing &= ~taken
+            if not bool(missing.any()):
+                return Semiprimes(numbers, factors)
+        raise AssertionError("a sample fails with a probability of at most 0.98^512 = 3e-5 of a split of a tenth")
+
+    def _training_rows(self, start: int, count: int) -> Tensor:
+        return torch.stack(self._drawn("train", start, count), 1)
+
+    @property
+    def steps_per_epoch(self) -> int | None:
+        return self.stream.steps_per_epoch if isinstance(self.stream, EpochStream) else None
+
+    def train_batch(self, step: int) -> Batch:
+        rows = self.stream.batch(step)
+        return Batch(self.encode(rows[:, 0]), rows[:, 1].contiguous())
+
+    def _batches(self, part: Semiprimes) -> DataLoader:
+        inputs = self.encode(part.numbers).split(EVALUATION_BATCH)
+        factors = part.factors.split(EVALUATION_BATCH)
+        batches = [Batch(*pair) for pair in zip(inputs, factors, strict=True)]
+        return DataLoader(batches, batch_size=None)  # type: ignore[arg-type]
+
+    def val_dataloader(self) -> DataLoader:
+        return self._batches(self.val)
+
+    def test_dataloader(self) -> DataLoader:
+        return self._batches(self.test)

@@ -1,0 +1,131 @@
+"""How far a predicted factor is from the true one: beta_k, bits, distinct outputs, by factor."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+from factorization.bits import to_bits
+from seqlab.share import Share
+
+Result = Share | float
+LARGER_FACTORS = ((17, 31), (37, 61), (67, 97), (101, 127), (131, 251), (257, 509), (521, 1021), (1031, None))
+
+
+class BetaBitError(Metric):
+    """beta_k: the share of predictions with at most k wrong bits, k = 0 .. num_bits; beta_0 is exact answers.
+
+    By itself: `metric.update(predicted, factors)`, then `metric.compute()` gives [beta_0, beta_1, ...] as Shares. Its
+    state is a count for each number of wrong bits, summed over processes.
+
+    Args:
+        num_bits: that are compared, the lowest ones.
+
+    >>> metric = BetaBitError(num_bits=3)
+    >>> metric.update(torch.tensor([0b101, 0b011]), torch.tensor([0b101, 0b000]))
+    >>> [share.value for share in metric.compute()]
+    [0.5, 0.5, 1.0, 1.0]
+    """
+
+    full_state_update = False
+    wrong: Tensor
+    correct_bits: Tensor
+
+    def __init__(self, *, num_bits: int):
+        super().__init__()
+        self.num_bits = num_bits
+        self.add_state("wrong", torch.zeros(num_bits + 1, dtype=torch.int64), dist_reduce_fx="sum")
+        self.add_state("correct_bits", torch.zeros(num_bits, dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, predicted: Tensor, factors: Tensor) -> None:
+        """Count a batch: predicted and true factors, (batch,) int64."""
+        equal = to_bits(predicted, self.num_bits) == to_bits(factors, self.num_bits)
+        self.wrong += torch.bincount((~equal).sum(1), minlength=self.num_bits + 1)
+        self.correct_bits += equal.sum(0)
+
+    def compute(self) -> list[Share]:
+        """[beta_0, ..., beta_num_bits]."""
+        trials = int(self.wrong.sum())
+        return [Share(int(hits), trials) for hits in self.wrong.cumsum(0)]
+
+    def bit_accuracies(self) -> list[Share]:
+        """The share of predictions in which each bit is right, most significant first."""
+        trials = int(self.wrong.sum())
+        return [Share(int(hits), trials) for hits in self.correct_bits]
+
+
+class DistinctOutputs(Metric):
+    """How many different factors a model has named: 1 is a constant.
+
+    >>> metric = DistinctOutputs()
+    >>> metric.update(torch.tensor([45, 45, 47]))
+    >>> metric.compute()
+    2
+    """
+
+    full_state_update = False
+    seen: list[Tensor]
+
+    def __init__(self):
+        super().__init__()
+        self.add_state("seen", default=[], dist_reduce_fx="cat")
+
+    def update(self, predicted: Tensor) -> None:
+        """Remember a batch of predicted factors, (batch,) int64."""
+        self.seen.append(torch.unique(predicted))
+
+    def compute(self) -> int:
+        """Their number, over all processes."""
+        return len(torch.unique(dim_zero_cat(self.seen))) if len(self.seen) else 0
+
+
+def beta_results(stage: str, predicted: Tensor, factors: Tensor, num_bits: int) -> dict[str, Result]:
+    """{stage/beta_0: Share, ..., stage/distinct_outputs: number}."""
+    beta, outputs = BetaBitError(num_bits=num_bits), DistinctOutputs()
+    beta.update(predicted, factors)
+    outputs.update(predicted)
+    results: dict[str, Result] = {f"{stage}/beta_{k}": share for k, share in enumerate(beta.compute())}
+    return results | {f"{stage}/distinct_outputs": float(outputs.compute())}
+
+
+def detailed_results(
+    predicted: Tensor, factors: Tensor, num_bits: int, slices: Mapping[str, Tensor]
+) -> dict[str, Result]:
+    """Everything that a table shows of the test numbers, under the names that it has there.
+
+    Args:
+        predicted, factors: (count,) int64.
+        num_bits: of a factor.
+        slices: {name: (count,) mask}: parts of the test set that get their own beta_k.
+
+    Returns:
+        test/beta_k and test/distinct_outputs; test/NAME/beta_k for each slice; test/bit/1, 2 ... for each bit, most
+        significant first; test/by_factor/2 or /17_31: exact answers where the smaller factor is that prime or lies
+        there.
+    """
+    results = beta_results("test", predicted, factors, num_bits)
+    for name, mask in slices.items():
+        metric = BetaBitError(num_bits=num_bits)
+        metric.update(predicted[mask], factors[mask])
+        results |= {f"test/{name}/beta_{k}": share for k, share in enumerate(metric.compute())}
+    metric = BetaBitError(num_bits=num_bits)
+    metric.update(predicted, factors)
+    results |= {f"test/bit/{place}": share for place, share in enumerate(metric.bit_accuracies(), start=1)}
+    for name, mask in by_factor(factors).items():
+        results[f"test/by_factor/{name}"] = Share(int((predicted[mask] == factors[mask]).sum()), int(mask.sum()))
+    return results
+
+
+def by_factor(factors: Tensor) -> dict[str, Tensor]:
+    """{"2": mask, "3": mask, ..., "17_31": mask ...}, those that occur: primes up to 13, then octaves.
+
+    >>> {name: mask.tolist() for name, mask in by_factor(torch.tensor([2, 19, 2])).items()}
+    {'2': [True, False, True], '17_31': [False, True, False]}
+    """
+    masks = {str(prime): factors == prime for prime in (2, 3, 5, 7, 11, 13)}
+    for low, high in LARGER_FACTORS:
+        name = f"{low}_{high}" if high else f"{low}_up"
+        masks[name] = (factors >= low) & (factors <= (high or torch.iinfo(torch.int64).max))
+    return {name: mask for name, mask in masks.items() if bool(mask.any())}

@@ -1,0 +1,59 @@
+"""Bidirectional attention over the bits of N, one answer at the end."""
+
+from typing import Annotated
+
+import torch
+from annotated_types import Ge, Interval
+from torch import Tensor, nn
+
+from factorization.models.whole import input_width
+from seqlab.spec import Spec
+
+
+class BitsTransformer(nn.Module):
+    """Steps of vectors (batch, time, width) -> logits (batch, outputs).
+
+    Each step as a linear map of its vector plus a learnt position; pre-norm encoder layers (Vaswani et al. 2017;
+    every step sees every other one); the mean over steps; a linear head.
+
+    Args:
+        spec: what goes in and comes out.
+        d_model: width of the residual stream.
+        num_layers, num_heads, ff_dim: depth, heads (must divide d_model), width of the feed-forward layer.
+        dropout: on attention weights, the feed-forward layer and both residual branches.
+
+    Raises:
+        ValueError: for a Spec that asks for anything but one answer; when num_heads does not divide d_model.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        *,
+        d_model: Annotated[int, Ge(1)] = 64,
+        num_layers: Annotated[int, Ge(1)] = 3,
+        num_heads: Annotated[int, Ge(1)] = 4,
+        ff_dim: Annotated[int, Ge(1)] = 256,
+        dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.1,
+    ):
+        super().__init__()
+        width = input_width("bits_transformer", spec)
+        if d_model % num_heads:
+            divisors = [number for number in range(1, d_model + 1) if d_model % number == 0]
+            raise ValueError(f"num_heads={num_heads} does not divide d_model={d_model}; allowed: {divisors}")
+        self.embedding = nn.Linear(width, d_model)
+        self.positions = nn.Parameter(torch.randn(spec.max_length, d_model))
+        self.layers = nn.ModuleList(
+            nn.TransformerEncoderLayer(
+                d_model, num_heads, ff_dim, dropout, activation="gelu", batch_first=True, norm_first=True
+            )
+            for _ in range(num_layers)
+        )
+        self.norm = nn.LayerNorm(d_model)
+        self.head = nn.Linear(d_model, spec.output.width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.embedding(x) + self.positions
+        for layer in self.layers:
+            hidden = layer(hidden)
+        return self.head(self.norm(hidden.mean(1)))

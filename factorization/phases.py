@@ -1,0 +1,58 @@
+"""Which residues the sine units of a net compute: their weights against the phases 2 pi k 2^j / q."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from seqlab.randomness import derived_seed
+
+PRIMES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47)
+
+
+class Matches(NamedTuple):
+    """The best fit of each unit, (units,): its prime q, its multiple k, and how well they fit, in [-1, 1]."""
+
+    primes: Tensor
+    multiples: Tensor
+    scores: Tensor
+
+
+def residue_phases(bits: int, prime: int) -> Tensor:
+    """(prime // 2, bits): 2 pi k 2^j / q for k = 1 .. q // 2, most significant bit first; -k is k with another sign.
+
+    The sum of these over the bits of N that are set is 2 pi k N / q, up to whole turns.
+
+    >>> (residue_phases(3, 3) / torch.pi * 3).round().tolist()
+    [[2.0, 4.0, 2.0]]
+    """
+    multiples = torch.arange(1, max(prime // 2, 1) + 1)
+    powers = torch.tensor([pow(2, place, prime) for place in range(bits - 1, -1, -1)])
+    return 2 * torch.pi * ((multiples[:, None] * powers) % prime) / prime
+
+
+def match(weights: Tensor, primes: tuple[int, ...] = PRIMES) -> Matches:
+    """The residue that each unit's weights (units, bits), most significant first, are nearest to.
+
+    The score is the mean over bits of cos(w_j - 2 pi k 2^j / q): 1 where all phases agree, about 0 by chance for one q
+    and k; the best of all q and k is higher by chance too, which is what `controls` are for. For q = 2 all bits but
+    the last have phase 0.
+    """
+    candidates = [residue_phases(weights.shape[1], prime) for prime in primes]
+    phases = torch.cat(candidates)
+    labels = torch.tensor(
+        [(prime, k) for prime, rows in zip(primes, candidates, strict=True) for k in range(1, len(rows) + 1)]
+    )
+    # a sine unit and its mirror image compute the same: w and -w
+    score = (weights[:, None, :] - phases).cos().mean(2)
+    mirrored = (weights[:, None, :] + phases).cos().mean(2)
+    best = torch.maximum(score, mirrored).max(1)
+    return Matches(labels[best.indices, 0], labels[best.indices, 1], best.values)
+
+
+def controls(weights: Tensor, *, seed: int, repeats: int = 20) -> Tensor:
+    """Scores of random units: each net's weights with the bits of every unit shuffled, (units x repeats,)."""
+    generator = torch.Generator().manual_seed(derived_seed(seed, "shuffled phases"))
+    rows = weights.repeat(repeats, 1)
+    order = torch.rand(rows.shape, generator=generator).argsort(1)
+    return match(rows.gather(1, order)).scores

@@ -1,0 +1,129 @@
+"""Primes: a sieve, a deterministic Miller-Rabin test for whole arrays, and the factors of one number."""
+
+import math
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+# No composite number below 3,317,044,064,679,887,385,961,981 passes all of them (Sorenson & Webster 2015).
+WITNESSES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41)
+# Nor does one below 4,759,123,141 (Jaeschke 1993) pass these.
+WITNESSES_32_BITS = (2, 7, 61)
+SMALL_PRIMES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61)
+
+
+@lru_cache(maxsize=8)
+def primes_below(limit: int) -> Tensor:
+    """All primes below `limit`, ascending, int64 (Eratosthenes).
+
+    >>> primes_below(20).tolist()
+    [2, 3, 5, 7, 11, 13, 17, 19]
+    """
+    is_prime = torch.ones(max(limit, 2), dtype=torch.bool)
+    is_prime[:2] = False
+    for number in range(2, math.isqrt(max(limit - 1, 0)) + 1):
+        if is_prime[number]:
+            is_prime[number * number :: number] = False
+    return is_prime[:limit].nonzero().flatten()
+
+
+def are_prime(numbers: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Which of some numbers below 2^32 are prime, exactly (Miller 1976, Rabin 1980).
+
+    A product of two residues stays below 2^64: nothing overflows an unsigned word.
+
+    Raises:
+        ValueError: for a number of 2^32 or more.
+
+    >>> are_prime(np.array([1, 2, 61, 2047, 4294967291], dtype=np.uint64)).tolist()
+    [False, True, True, False, True]
+    """
+    if numbers.size and int(numbers.max()) >= 2**32:
+        raise ValueError(f"are_prime takes numbers below 2^32, not {numbers.max()}")
+    result = np.isin(numbers, SMALL_PRIMES)
+    candidates = (numbers > 1) & ~result
+    for prime in SMALL_PRIMES:
+        candidates &= numbers % np.uint64(prime) != 0
+    places = np.flatnonzero(candidates)
+    for witness in WITNESSES_32_BITS:
+        places = places[_passes(numbers[places], np.uint64(witness))]
+    result[places] = True
+    return result
+
+
+def _passes(odd: NDArray[np.uint64], witness: np.uint64) -> NDArray[np.bool_]:
+    """Whether odd numbers above the witness are strong probable primes to it.
+
+    odd - 1 = d 2^s with d odd: witness^d = 1, or witness^(d 2^r) = -1 for some r < s.
+    """
+    one = np.uint64(1)
+    low_bit = (odd - one) & ~(odd - np.uint64(2))  # 2^s
+    exponent = (odd - one) // low_bit
+    power = np.ones_like(odd)
+    for place in range(31, -1, -1):
+        power = power * power % odd
+        is_set = (exponent >> np.uint64(place) & one).astype(bool)
+        power = np.where(is_set, power * witness % odd, power)
+    passed = (power == 1) | (power == odd - one)
+    remaining = low_bit >> one  # 2^(s - 1)
+    while (remaining > 1).any():
+        power = power * power % odd
+        passed |= (power == odd - one) & (remaining > 1)
+        remaining >>= one
+    return passed
+
+
+def is_prime(number: int) -> bool:
+    """Whether one number below 2^81 is prime, exactly.
+
+    >>> [number for number in range(30) if is_prime(number)]
+    [2, 3, 5, 7, 11, 13, 17, 19, 23, 29]
+    """
+    if number < 2:
+        return False
+    for witness in WITNESSES:
+        if number % witness == 0:
+            return number == witness
+    low_bit = (number - 1) & -(number - 1)
+    for witness in WITNESSES:
+        power = pow(witness, (number - 1) // low_bit, number)
+        chain = (pow(power, 1 << place, number) for place in range(low_bit.bit_length() - 1))
+        if power != 1 and number - 1 not in chain:
+            return False
+    return True
+
+
+def smallest_factor(number: int) -> int:
+    """The smallest prime factor of a number from 2 to 2^64 - 1.
+
+    By trial division up to 2^12, then by Pollard's rho (1975).
+
+    >>> smallest_factor(8633), smallest_factor(97), smallest_factor(4294967291 * 4294967279)
+    (89, 97, 4294967279)
+    """
+    for prime in primes_below(1 << 12).tolist():
+        if number % prime == 0:
+            return prime
+    if is_prime(number):
+        return number
+    factor = _any_factor(number)
+    return min(smallest_factor(factor), smallest_factor(number // factor))
+
+
+def _any_factor(composite: int) -> int:
+    """A proper factor of an odd composite number: the cycle of x -> x^2 + c modulo a factor closes early."""
+    offset = 1
+    while True:
+        slow = fast = 2
+        factor = 1
+        while factor == 1:
+            slow = (slow * slow + offset) % composite
+            fast = (fast * fast + offset) % composite
+            fast = (fast * fast + offset) % composite
+            factor = math.gcd(slow - fast, composite)
+        if factor != composite:
+            return factor
+        offset += 1
