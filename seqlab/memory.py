@@ -1,8 +1,9 @@
 """What training needs in memory: python -m seqlab.memory model=transformer data=L5 [key=value ...] [--measure]
 
-The estimate counts tensors on a CPU in 32 bits: weights, gradients, optimizer state and saved activations. --measure
-trains three steps in a process of its own and shows how far its peak rose. That includes what an estimate leaves out:
-temporary tensors, and a few dozen MB that the libraries set up on first use, which is most of it for a small model.
+The estimate counts tensors on a CPU in 32 bits: weights, gradients, optimizer state, saved activations and what else
+forward and backward pass need for a while. --measure trains three steps in a process of its own and shows how far its
+peak rose. That includes what an estimate leaves out: the allocator's slack, and some 30 MB that the libraries set up on
+first use, which is most of it for a small model.
 """
 
 import argparse

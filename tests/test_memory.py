@@ -3,8 +3,19 @@
 import re
 
 import pytest
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 
 from seqlab.memory import main
+
+
+@pytest.fixture(autouse=True)
+def no_hydra():
+    """The command starts Hydra by itself; what other tests have started comes back afterwards."""
+    started, config = GlobalHydra.instance().hydra, HydraConfig.instance().cfg
+    GlobalHydra.instance().hydra = None
+    yield
+    GlobalHydra.instance().hydra, HydraConfig.instance().cfg = started, config
 
 
 def number(name, output):
@@ -16,9 +27,9 @@ def test_the_estimate_is_within_two_times_of_what_three_steps_took(capsys):
     sizes = ["model.d_model=128", "model.num_layers=2", "model.ff_dim=512", "data.batch_size=128"]
     assert main(["model=transformer", "data=L5", *sizes, "--measure"]) == 0
     output = capsys.readouterr().out
-    parts = [number(name, output) for name in ("weights", "gradients", "optimizer", "activations")]
+    parts = [number(name, output) for name in ("weights", "gradients", "optimizer", "activations", "temporaries")]
     total, measured = number("total (estimate)", output), number("measured over 3 steps", output)
-    assert total == pytest.approx(sum(parts), abs=0.03)
+    assert total == pytest.approx(sum(parts), abs=0.04)
     assert total > 50  # large enough for the libraries not to matter
     assert total / 2 < measured < total * 2
 

@@ -1,10 +1,14 @@
 """How much memory a training step needs, counted tensor by tensor."""
 
+import weakref
 from copy import deepcopy
+from typing import Any
 
 import torch
+from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from seqlab.lit.module import Module
 
@@ -13,12 +17,12 @@ def estimate(task: Module) -> dict[str, int]:
     """The bytes that a training step of a task keeps at once, by what they hold.
 
     Counted on the first training batch and on a copy of the model: neither the task's weights nor the state of the
-    random generator change. Not counted is what lives for one operation only, the allocator's slack, and the
-    libraries. Takes about as long as a forward pass and an optimizer step.
+    random generator change. Not counted are the allocator's slack and the libraries. Takes about as long as a step.
 
     Returns:
         weights (buffers included), gradients, optimizer (its state after a step), activations (what the graph of the
-        loss saves for the backward pass: each storage once, without the weights).
+        loss saves for the backward pass: each storage once, without the weights), temporaries (what else is alive
+        when forward and backward pass need most).
     """
     original, training = task.model, task.training
     model = deepcopy(original)
@@ -27,22 +31,26 @@ def estimate(task: Module) -> dict[str, int]:
     try:
         with torch.random.fork_rng(devices):
             task.train()
-            # a clone: a batch may be a view of a large block of batches
-            activations = _saved_bytes(task, task.data.train_batch(0).clone())
+            # clones: a batch may be a view of a large block of batches
+            batch = apply_to_collection(task.data.train_batch(0), Tensor, Tensor.clone)
+            activations, peak = _saved_and_peak_bytes(task, batch)
     finally:
         task.model = original
         task.train(training)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    gradients = sum(parameter.nbytes for parameter in trained)
     return {
         "weights": sum(tensor.nbytes for tensor in [*model.parameters(), *model.buffers()]),
-        "gradients": sum(parameter.nbytes for parameter in trained),
+        "gradients": gradients,
         "optimizer": _optimizer_bytes(task, model),
         "activations": activations,
+        "temporaries": max(0, peak - activations - gradients),
     }
 
 
-def _saved_bytes(task: Module, batch: Tensor) -> int:
-    """The storages that the graph of a batch's loss keeps, without those of the model's own tensors."""
+def _saved_and_peak_bytes(task: Module, batch: Any) -> tuple[int, int]:
+    """The storages that the graph of a batch's loss keeps, without those of the model's own tensors; and the most bytes
+    that live at once while forward and backward pass make tensors."""
     owned = {tensor.untyped_storage().data_ptr() for tensor in [*task.model.parameters(), *task.model.buffers()]}
     sizes: dict[int, int] = {}
 
@@ -52,11 +60,41 @@ def _saved_bytes(task: Module, batch: Tensor) -> int:
             sizes[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    with torch.enable_grad(), saved_tensors_hooks(pack, lambda tensor: tensor):
-        loss = task.loss(batch)
-    total = sum(sizes.values())
-    del loss  # till here the graph lives, so no address was given out twice
-    return total
+    with torch.enable_grad(), LiveBytes() as live:
+        with saved_tensors_hooks(pack, lambda tensor: tensor):
+            loss = task.loss(batch)
+        total = sum(sizes.values())  # while the graph lives, so that no address was given out twice
+        loss.backward()
+    return total, live.peak
+
+
+class LiveBytes(TorchDispatchMode):
+    """Counts the storages of the tensors that operations return, from their making to their end.
+
+    peak: the most bytes at one time.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: dict[int, int] = {}
+        self.now = self.peak = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        apply_to_collection(result, Tensor, self._note)
+        return result
+
+    def _note(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        if key not in self.sizes:
+            self.sizes[key] = storage.nbytes()
+            self.now += storage.nbytes()
+            self.peak = max(self.peak, self.now)
+            weakref.finalize(storage, self._end, key)
+
+    def _end(self, key: int) -> None:
+        self.now -= self.sizes.pop(key)
 
 
 def _optimizer_bytes(task: Module, model: nn.Module) -> int:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from seqlab.lit.footprint import estimate
+from seqlab.lit.footprint import LiveBytes, estimate
 from seqlab.lit.module import Module
 from seqlab.runs import build
 from seqlab.schedule import Constant
@@ -51,7 +51,9 @@ class Regression(Module):
 )
 def test_a_linear_layer_by_hand(optimizer, state):
     """7 -> 3 with bias: 24 numbers. Saved: the input (5, 7) for the weight's gradient, the output (5, 3) for ReLU's."""
-    assert estimate(Regression(optimizer, torch.nn.Linear(7, 3))) == {
+    parts = estimate(Regression(optimizer, torch.nn.Linear(7, 3)))
+    assert parts.pop("temporaries") == 0  # what so small a step makes is less than its input and the gradients
+    assert parts == {
         "weights": 4 * 24,
         "gradients": 4 * 24,
         "optimizer": state,
@@ -64,7 +66,21 @@ def test_a_frozen_weight_has_no_gradient_and_a_buffer_counts():
     model.weight.requires_grad_(False)
     model.register_buffer("extra", torch.zeros(10))
     parts = estimate(Regression(lambda m: torch.optim.SGD([m.bias], lr=1.0), model))
+    assert parts.pop("temporaries") > 0
     assert parts == {"weights": 4 * 34, "gradients": 4 * 3, "optimizer": 0, "activations": 4 * 5 * 3}
+
+
+def test_live_bytes_are_counted_from_making_to_end():
+    with LiveBytes() as live:
+        a = torch.zeros(100)
+        b = a + 1
+        view = b.view(10, 10)
+        del a, b
+        assert live.now == 400
+        c = view.t().contiguous()
+    assert (live.now, live.peak) == (800, 800)
+    del view, c
+    assert (live.now, live.peak) == (0, 800)
 
 
 def test_neither_weights_nor_randomness_nor_mode_change(compose):
