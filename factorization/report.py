@@ -1,4 +1,4 @@
-"""Runs over folds as one table: python -m factorization.report outputs/semiprimes --out docs/results/semiprimes/table.md
+"""Runs over folds as one table: python -m factorization.report outputs/semiprimes --out table.md
 
 Each folder below the given one is one row: its runs differ in data.fold alone. The folds' test sets share no number, so
 their hits are added up, and the interval is that of all test numbers together.

@@ -98,8 +98,8 @@ def test_results_and_baselines_have_the_same_names(prepare):
 
 
 def test_a_class_head_names_no_held_out_factor(prepare):
-    run, trainer = prepare("model=sine_net", "optimizer=rprop", "data=semiprimes", "data.set=S1",
-                           "data.protocol=factor", "trainer.max_steps=60", "trainer.val_every=60", "logger=csv")  # fmt: skip
+    words = ["trainer.max_steps=60", "trainer.val_every=60", "logger=csv", "data.set=S1", "data.protocol=factor"]
+    run, trainer = prepare("model=sine_net", "optimizer=rprop", "data=semiprimes", *words)
     trainer.fit(run.task, datamodule=run.datamodule)
     trainer.test(run.task, datamodule=run.datamodule, verbose=False)
     assert run.task.results["test/beta_0"].hits == 0
@@ -123,8 +123,9 @@ def test_a_sequence_model_answers_at_its_last_step(prepare, head):
 
 def test_a_sine_net_learns_to_divide(prepare):
     """A small one, a hundred steps: above every rule that reads one bit, on numbers that it has not seen."""
-    run, trainer = prepare("experiment=semiprimes_sine", "data=semiprimes", "model=sine_net", "model.hidden_dim=64",
-                           "data.batch_size=null", "trainer.max_steps=150", "trainer.val_every=150", "logger=csv")  # fmt: skip
+    words = ["trainer.max_steps=150", "trainer.val_every=150", "logger=csv", "data.batch_size=null"]
+    names = ["experiment=semiprimes_sine", "data=semiprimes", "model=sine_net", "model.hidden_dim=64"]
+    run, trainer = prepare(*names, *words)
     trainer.fit(run.task, datamodule=run.datamodule)
     trainer.test(run.task, datamodule=run.datamodule, verbose=False)
     results, rule = run.task.results, run.task.baselines()["last bit"]

@@ -33,9 +33,7 @@ def test_balanced_equal_to_brute_force(bits):
         return p.bit_length() == q.bit_length() == bits // 2 and (p * q).bit_length() == bits
 
     assert pairs(balanced_semiprimes(bits)) == brute_force(1 << bits, half)
-    assert pairs(balanced_semiprimes(bits, squares=False)) == brute_force(
-        1 << bits, lambda p, q: p != q and half(p, q)
-    )
+    assert pairs(balanced_semiprimes(bits, squares=False)) == brute_force(1 << bits, lambda p, q: p != q and half(p, q))
 
 
 @pytest.mark.parametrize(
