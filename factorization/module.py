@@ -137,6 +137,8 @@ class Factorization(Module):
     def examples(self) -> list[dict[str, Any]]:
         """Every test number with its factor and the model's."""
         records = []
+        was_training = self.model.training
+        self.model.eval()  # the end of a test leaves the model as it was before: with dropout
         for start in range(0, len(self.data.test.numbers), 1000):
             part = self.data.test.where(slice(start, start + 1000))  # type: ignore[arg-type]
             answer = self.head.answer(self.model, self.data.encode(part.numbers).to(self.device)).factors.cpu()
@@ -144,6 +146,7 @@ class Factorization(Module):
             columns = (unsigned(part.numbers).tolist(), part.factors.tolist(), answer.tolist(), wrong.tolist())
             names = ("number", "factor", "predicted", "wrong_bits")
             records += [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+        self.model.train(was_training)
         return records
 
     def parse_prompt(self, text: str) -> int:

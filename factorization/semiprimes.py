@@ -18,6 +18,8 @@ from seqlab.randomness import uniforms
 SetName = Literal["S1", "S2", "S3", "S4", "S5", "S6", "S7"]
 CANDIDATES = 16  # odd numbers that a draw of one prime looks at; a row without a prime is drawn anew
 
+FEW = 256  # rows
+
 
 class Semiprimes(NamedTuple):
     """Numbers (count,) int64 and the smaller prime factor of each, (count,) int64."""
@@ -84,20 +86,26 @@ def _pairs(primes: Tensor, smaller: Tensor, first: Tensor, stop: Tensor) -> Semi
 
 
 def drawn_semiprimes(
-    bits: int, *, seed: int, stream: str, start: int, count: int, attempt: int = 0
+    bits: int, *, seed: int, stream: str, start: int, count: int, attempt: int = 0, rows: Tensor | None = None
 ) -> tuple[Semiprimes, Tensor]:
     """Semiprimes start .. start + count - 1 of an endless stream, of exactly `bits` bits, balanced.
 
     Each factor is the first prime (Miller-Rabin) among uniformly drawn odd numbers of bits / 2 bits.
 
+    Args:
+        bits, seed, stream, start, count: which.
+        attempt: another one draws them anew.
+        rows: places in 0 .. count - 1: only these are made (None: all).
+
     Returns:
         The semiprimes, and which of them (count,) are none yet: no prime among the candidates, or a product that is
-        one bit short. Another `attempt` draws these anew.
+        one bit short.
     """
     half = bits // 2
-    numbers = uniforms(seed, stream, start, count, 2 * CANDIDATES, attempt=attempt).numpy().reshape(count, 2, -1)
+    numbers = uniforms(seed, stream, start, count, 2 * CANDIDATES, attempt=attempt)
+    numbers = (numbers if rows is None else numbers[rows]).numpy().reshape(-1, CANDIDATES)
     candidates = ((numbers + 1) * (1 << (half - 1))).astype(np.uint64) | np.uint64(1)
-    chosen = _first_primes(candidates.reshape(2 * count, -1)).reshape(count, 2)
+    chosen = _first_primes(candidates).reshape(-1, 2)
     products = chosen[:, 0] * chosen[:, 1]
     missing = products < np.uint64(1 << (bits - 1))  # 0 where a factor is missing
     smaller = torch.from_numpy(chosen.min(1).astype(np.int64))
@@ -105,7 +113,11 @@ def drawn_semiprimes(
 
 
 def _first_primes(candidates: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The first prime of each row, 0 where there is none; looks no further than it must."""
+    """The first prime of each row, 0 where there is none; of many rows it looks no further than it must."""
+    if len(candidates) <= FEW:  # one call for all of them: numpy's own costs count
+        primes = are_prime(candidates.ravel()).reshape(candidates.shape)
+        first = np.take_along_axis(candidates, primes.argmax(1)[:, None], 1)[:, 0]
+        return np.where(primes.any(1), first, np.uint64(0))
     found = np.zeros(len(candidates), dtype=np.uint64)
     for column in range(candidates.shape[1]):
         rows = np.flatnonzero(found == 0)
