@@ -23,7 +23,7 @@ class Plain(nn.LSTM):
         return super().forward(x.unsqueeze(1))[0][:, -1]
 
 
-def layers(kind: type[nn.LSTM]) -> nn.Module:
+def layers(kind: type[nn.LSTM]) -> nn.Sequential:
     return nn.Sequential(kind(128, 256, batch_first=True), kind(256, 512, batch_first=True))
 
 

@@ -39,7 +39,7 @@ def test_held_out_factors():
 
 def test_an_epoch_sees_every_training_number_once():
     data = SemiprimesDataModule(batch_size=16)
-    steps = data.steps_per_epoch
+    steps = data.steps_per_epoch or 0
     orders = []
     for epoch in range(2):
         batches = [data.train_batch(epoch * steps + step) for step in range(steps)]
