@@ -1,7 +1,8 @@
 """Integer sequences: the vectorised generator against a Python loop, and a training step against nn.TransformerEncoder.
 
-The loop draws from the same distribution: a rule, initial terms, nine terms, and anew while one leaves 0 .. 255, the
-end is constant, or a hash puts the sequence into another split. Run it with `python benchmarks/sequences_data.py`.
+The loop makes the same sequences from the same numbers: a rule, initial terms, nine terms, and anew while one leaves
+0 .. 255, the end is constant, or a hash puts the sequence into another split. A second one takes Python's own random
+numbers, which are no function of the sample's index. Run it with `python benchmarks/sequences_data.py`.
 """
 
 import random
@@ -15,12 +16,14 @@ from torch.nn.functional import cross_entropy
 
 from seqlab.models.transformer import Transformer
 from seqlab.optim import adamw
-from sequences.curriculum import FAMILIES, draw, draw_from, mixture
+from seqlab.randomness import GOLDEN, derived_seed
+from sequences.curriculum import FAMILIES, MAX_ATTEMPTS, draw, draw_from, mixture
 from sequences.datamodule import RecurrenceDataModule
 from sequences.family import SCALES, Family
 from sequences.module import inputs_of
 
 NUM_PLAIN, NUM_OURS = 2000, 16_384  # ours: a block as training draws them (64 batches), from the caches of the CPU
+MASK = 2**64 - 1
 NEXT: dict[str, Callable[[list[int], list[int]], int]] = {
     "constant": lambda rule, x: x[-1],
     "arithmetic": lambda rule, x: x[-1] + rule[0],
@@ -29,32 +32,65 @@ NEXT: dict[str, Callable[[list[int], list[int]], int]] = {
 }
 
 
-def plain(family: Family, rules: list[list[int]], generator: random.Random) -> list[int]:
-    """One sequence of a family of phase 1."""
+def mix(word: int) -> int:
+    """seqlab.randomness.mix on one word."""
+    word ^= word >> 30
+    word = word * 0xBF58476D1CE4E5B9 & MASK
+    word ^= word >> 27
+    word = word * 0x94D049BB133111EB & MASK
+    return (word ^ word >> 31) & MASK >> 1
+
+
+FACTORS = [mix(place * GOLDEN & MASK) for place in range(1, 10)]  # of seqlab.randomness.row_hash
+
+
+def plain(family: Family, rules: list[list[int]], draw_numbers: Callable[[int], list[float]]) -> list[int]:
+    """One training sequence of a family of phase 1 from the numbers of each attempt."""
     following = NEXT[family.name]
+    attempt = 0
     while True:
-        rule = generator.choice(rules)
-        limit = generator.choice(SCALES) if family.scaled else 256
-        terms = [generator.randrange(limit) for _ in range(family.order)]
+        numbers = draw_numbers(attempt)
+        rule = rules[int(numbers[0] * len(rules))]
+        limit = SCALES[int(numbers[-1] * len(SCALES))] if family.scaled else 256
+        terms = [int(number * limit) for number in numbers[1:-1]]
         while len(terms) < 9:
             terms.append(following(rule, terms))
         inside = all(0 <= term <= 255 for term in terms)
         constant = terms[-1] == terms[-2] == terms[-3] and family.name != "constant"
-        if inside and not constant and hash(tuple(terms)) % 10 >= 2:
-            return terms
+        if inside and not constant:
+            bucket = mix(sum((term + 1) * factor for term, factor in zip(terms, FACTORS, strict=True)) & MASK) % 10
+            if bucket >= 2:
+                return terms
+        attempt += 1
+
+
+def same_numbers(family: Family, index: int) -> Callable[[int], list[float]]:
+    """attempt -> the numbers that the generator draws for a sample."""
+    width = family.order + 2
+    key = derived_seed(1, f"train {family.name}", width, "splitmix")
+
+    def numbers(attempt: int) -> list[float]:
+        first = (index * MAX_ATTEMPTS + attempt) * width
+        return [(mix((first + place) * GOLDEN + key & MASK) >> 10) * 2.0**-53 for place in range(width)]
+
+    return numbers
 
 
 def generator_speed() -> None:
     generator = random.Random(0)
     blocks = torch.arange(20 * NUM_OURS).split(NUM_OURS)
-    rows = []
+    same, quick = [], []
     for family in FAMILIES[:4]:
         own = family.rules[family.buckets >= 2] if family.holds_out_rules else family.rules
         rules = own.tolist()
         started = time.perf_counter()
-        for _ in range(NUM_PLAIN):
-            plain(family, rules, generator)
+        found = [plain(family, rules, same_numbers(family, index)) for index in range(NUM_PLAIN)]
         peer = (time.perf_counter() - started) / NUM_PLAIN
+        assert found == draw_from(family, 1, "train", torch.arange(NUM_PLAIN))[0].tolist()
+        started = time.perf_counter()
+        for _ in range(NUM_PLAIN):
+            plain(family, rules, lambda _, width=family.order + 2: [generator.random() for _ in range(width)])
+        careless = (time.perf_counter() - started) / NUM_PLAIN
         times = []
         for indices in blocks:
             started = time.perf_counter()
@@ -62,8 +98,10 @@ def generator_speed() -> None:
             times.append(time.perf_counter() - started)
         ours = sorted(times)[len(times) // 2] / NUM_OURS
         print(f"{family.name}: {1e-6 / ours:.2f} million sequences a second")
-        rows.append((family.name, NUM_OURS * peer, NUM_OURS * ours, 50.0))
-    print_ratios(f"{NUM_OURS} sequences, against a Python loop, 1 thread", rows)
+        same.append((family.name, NUM_OURS * peer, NUM_OURS * ours, 50.0))
+        quick.append((family.name, NUM_OURS * careless, NUM_OURS * ours, 50.0))
+    print_ratios(f"{NUM_OURS} sequences, against a Python loop that makes the same ones, 1 thread", same)
+    print_ratios("against the same loop on Python's own random numbers", quick)
     final = mixture(torch.ones(1, dtype=torch.float64))
     started = time.perf_counter()
     draw(1, "train", 0, 4 * NUM_OURS, lambda rows: final.expand(len(rows), -1))

@@ -63,8 +63,11 @@ def row_hash(rows: Tensor) -> Tensor:
 
     Zeros at the end of a row do not change it.
     """
-    place = torch.arange(1, rows.shape[1] + 1, device=rows.device)
-    return mix((rows * mix(place * GOLDEN)).sum(1))
+    factors = mix(torch.arange(1, rows.shape[1] + 1) * GOLDEN).tolist()
+    total = torch.zeros(len(rows), dtype=torch.int64, device=rows.device)
+    for column, factor in zip(rows.unbind(1), factors, strict=True):  # faster than a product with the whole
+        total.add_(column, alpha=factor)
+    return mix(total)
 
 
 def mix(x: Tensor) -> Tensor:

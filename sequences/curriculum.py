@@ -90,8 +90,8 @@ def draw_from(family: Family, seed: int, split: Split, indices: Tensor) -> tuple
     own = (split_of_bucket(family.buckets) == SPLITS.index(split)).nonzero().squeeze(1)
     if not family.holds_out_rules:
         own = torch.arange(len(family.rules))
-    columns = torch.full((NUM_TERMS, len(indices)), MASKED)
-    rules = torch.zeros(len(indices), dtype=torch.int64)
+    columns = torch.empty(NUM_TERMS, len(indices), dtype=torch.int64)
+    rules = torch.empty(len(indices), dtype=torch.int64)
     missing = torch.arange(len(indices))
     attempt, stream = 0, f"{split} {family.name}"
     while len(missing):

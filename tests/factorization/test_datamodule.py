@@ -18,7 +18,10 @@ def test_the_asked_for_data():
     assert [known[number] for number in numbers.tolist()] == batch.factors.tolist()
 
 
-@pytest.mark.parametrize("options", [{}, {"set": "S1"}, {"set": "S5"}, {"set": "S6"}, {"set": "S7", "bits": 64}])
+BIG = pytest.param({"set": "S7", "bits": 64}, marks=pytest.mark.slow)  # primes of 32 bits, one by one
+
+
+@pytest.mark.parametrize("options", [{}, {"set": "S1"}, {"set": "S5"}, {"set": "S6"}, BIG])
 def test_no_number_is_in_two_splits(options):
     data = SemiprimesDataModule(**options)
     parts = [set(part.numbers.tolist()) for part in (data.train, data.val, data.test)]
