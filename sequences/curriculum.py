@@ -1,13 +1,14 @@
 """Sequences of all families: which a sample belongs to (the curriculum), and its draw, held apart by split."""
 
 from collections.abc import Callable
+from functools import cache, reduce
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from seqlab.randomness import uniforms_of
-from sequences.family import MASKED, NUM_TERMS, Family, bucket_of
+from sequences.family import MASKED, NUM_TERMS, NUM_VALUES, Family, bucket_of
 from sequences.phase_one import Arithmetic, Constant, LinearOrderTwo, PeriodTwo
 from sequences.phase_three import (
     AlternatingSigns,
@@ -29,6 +30,7 @@ FAMILIES: tuple[Family, ...] = (
 PHASES = (1, 2, 3)
 FINAL_MIX = (0.2, 0.3, 0.5)
 Split = Literal["train", "val", "test"]
+LARGEST_TABLE = 2**20  # bytes; what is larger takes seconds to fill
 MAX_ATTEMPTS = 2**17  # the rarest family keeps a draw in some hundreds: this is never reached
 
 
@@ -87,11 +89,12 @@ def draw_from(family: Family, seed: int, split: Split, indices: Tensor) -> tuple
     A draw takes a rule of the split and initial terms; it is drawn anew while a term leaves 0 .. 255, the sequence
     is degenerate, or it belongs to another split. Several draws are tried at once, and the first that fits is taken.
     """
-    own = (split_of_bucket(family.buckets) == SPLITS.index(split)).nonzero().squeeze(1)
-    if not family.holds_out_rules:
-        own = torch.arange(len(family.rules))
-    columns = torch.empty(NUM_TERMS, len(indices), dtype=torch.int64)
+    wanted = SPLITS.index(split)
+    own = torch.arange(len(family.rules))
+    if family.holds_out_rules:
+        own = own[split_of_bucket(family.buckets) == wanted]
     rules = torch.empty(len(indices), dtype=torch.int64)
+    initial = torch.empty(family.order, len(indices), dtype=torch.int64)
     missing = torch.arange(len(indices))
     attempt, stream = 0, f"{split} {family.name}"
     while len(missing):
@@ -100,18 +103,44 @@ def draw_from(family: Family, seed: int, split: Split, indices: Tensor) -> tuple
         counters = indices[missing].unsqueeze(1) * MAX_ATTEMPTS + torch.arange(attempt, attempt + tries)
         numbers = uniforms_of(seed, stream, counters.flatten(), family.order + 2)
         rule = own[(numbers[:, 0] * len(own)).long()]
-        parameters = family.rules.T.index_select(1, rule).T
-        sequence, kept = family.sequences(parameters, family.initial(parameters, numbers[:, 1:]))
-        kept &= split_of_bucket(bucket_of(sequence + 1)) == SPLITS.index(split)
-        kept = kept.view(len(missing), tries)
-        found = kept.any(1)
+        first = family.initial(family.rules[rule], numbers[:, 1:])
+        fits = (split_of(family, rule, first) == wanted).view(len(missing), tries)
+        found = fits.any(1)
         row = found.nonzero().squeeze(1)
-        place = row * tries + kept[row].long().argmax(1) if tries > 1 else row
-        columns.index_copy_(1, missing[row], sequence.T.index_select(1, place))
+        place = row * tries + fits[row].long().argmax(1) if tries > 1 else row
         rules[missing[row]] = rule[place]
+        initial[:, missing[row]] = first.T[:, place]
         missing = missing[~found]
         attempt += tries
-    return columns.T, rules
+    return family.sequences(family.rules[rules], initial.T)[0], rules
+
+
+def split_of(family: Family, rule: Tensor, initial: Tensor) -> Tensor:
+    """The index into SPLITS that the sequences of rules (n,) and initial terms (n, order) belong to; -1: not kept."""
+    table = split_table(family)
+    if table is None:
+        return computed_split(family, rule, initial)
+    return table[reduce(lambda place, term: place * NUM_VALUES + term, initial.unbind(1), rule)]
+
+
+@cache
+def split_table(family: Family) -> Tensor | None:
+    """`computed_split` of all rules with all initial terms, for looking up; None for a family that has too many."""
+    size = len(family.rules) * NUM_VALUES**family.order
+    if size > LARGEST_TABLE:
+        return None
+    table = torch.empty(size, dtype=torch.int8)
+    for places in torch.arange(size).split(2**14):
+        initial = [places // NUM_VALUES**power % NUM_VALUES for power in reversed(range(family.order))]
+        rule = places // NUM_VALUES**family.order
+        table[places] = computed_split(family, rule, torch.stack(initial, 1)).to(torch.int8)
+    return table
+
+
+def computed_split(family: Family, rule: Tensor, initial: Tensor) -> Tensor:
+    """As `split_of`, without a table: by making the sequences."""
+    terms, kept = family.sequences(family.rules[rule], initial)
+    return torch.where(kept, split_of_bucket(bucket_of(terms + 1)), -1)
 
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")

@@ -4,7 +4,17 @@ import pytest
 import torch
 
 from seqlab.randomness import uniforms
-from sequences.curriculum import FAMILIES, SPLITS, draw, draw_from, mixture, split_of_bucket
+from sequences.curriculum import (
+    FAMILIES,
+    SPLITS,
+    computed_split,
+    draw,
+    draw_from,
+    mixture,
+    split_of,
+    split_of_bucket,
+    split_table,
+)
 from sequences.family import MASKED
 from tests.reference.recurrences import NEXT
 
@@ -97,6 +107,15 @@ def test_splits_share_no_rule(family):
         assert len(rule.unique()) > 1
     shares = split_of_rule.bincount(minlength=3) / len(split_of_rule)
     assert shares[0] == pytest.approx(0.8, abs=0.12)
+
+
+def test_the_table_says_what_making_the_sequences_says(family):
+    rules = torch.arange(500) % len(family.rules)
+    initial = family.initial(family.rules[rules], uniforms(4, "test", 0, 500, family.order + 1))
+    computed = computed_split(family, rules, initial)
+    assert torch.equal(split_of(family, rules, initial).long(), computed)
+    assert computed.unique().tolist()[-1] >= 0
+    assert (split_table(family) is None) == (len(family.rules) * 256**family.order > 2**20)
 
 
 def test_splits_share_no_sequence():
