@@ -89,6 +89,7 @@ def test_inputs():
     assert SemiprimesDataModule(base=10).spec.input == Tokens(11)
 
 
+@pytest.mark.slow
 def test_64_bit_numbers_reach_the_model_exactly():
     data = SemiprimesDataModule(set="S7", bits=64, head="bits")
     bits = data.encode(data.test.numbers)[:, :, 0].long().tolist()
