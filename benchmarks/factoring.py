@@ -3,9 +3,9 @@
 import time
 
 import torch
+from _timing import alternate, print_ratios
 from torch import Tensor, nn
 
-from benchmarks._timing import alternate, print_ratios
 from factorization.models.binary_lstm import BinaryLSTM, SingleStepLSTM
 from factorization.semiprimes import balanced_semiprimes, drawn_semiprimes, semiprimes_below
 from seqlab.optim import rmsprop
