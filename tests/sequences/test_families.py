@@ -57,8 +57,7 @@ def test_terms_follow_the_rule(family, drawn):
 
 def test_continuation_goes_on_by_the_rule(family, drawn):
     whole = (drawn[0] != MASKED).all(1)
-    if not whole.any():
-        pytest.skip("no sequence has nine terms")
+    assert whole.any()
     rules = torch.tensor(drawn[1]).view(len(whole), -1)[whole]
     more = family.continue_(rules, drawn[0][whole], 5)
     for terms, rule, after in zip(drawn[0][whole].tolist(), rules.tolist(), more.tolist(), strict=True):
