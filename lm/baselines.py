@@ -1,0 +1,113 @@
+"""What a test text costs without a neural network: compressors, and n-grams of characters and of tokens."""
+
+import gzip
+import lzma
+import math
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from lm.corpus import Corpus
+from lm.kneser_ney import CODE_BITS, KneserNey, bits_of
+
+CHARACTER_ORDERS = (5, 6, 7)
+TOKEN_ORDERS = (3, 4, 5)
+MOST_CHARACTERS = 20_000_000  # of training text, so that all baselines together take about a minute
+
+Encode = Callable[[Sequence[str]], np.ndarray]
+
+
+def text_baselines(corpus: Corpus, encode: Encode, vocabulary_size: int) -> dict[str, dict[str, float]]:
+    """Bits per character and per byte of the test part, by name; for n-grams of tokens their perplexity too.
+
+    Counts as lm.metrics: bits are all nats / ln 2, what separates documents included; compressors have no separators.
+    n-grams learn from the training part, and the order is the best one on the validation part. Of training text beyond
+    20 million characters only the last ones are read, which the names then say.
+
+    Args:
+        corpus: the text.
+        encode: documents to ids, with an id before each document.
+        vocabulary_size: of these ids.
+    """
+    train = tail(corpus.train, MOST_CHARACTERS)
+    text, before = "".join(corpus.test).encode(), "".join(train).encode()
+    per_unit = {"test/bits_per_character": sum(map(len, corpus.test)), "test/bits_per_byte": len(text)}
+
+    def result(bits: float) -> dict[str, float]:
+        return {name: bits / number for name, number in per_unit.items()}
+
+    rows = {
+        "gzip": result(8 * len(gzip.compress(text, 9, mtime=0))),
+        "xz": result(8 * len(xz(text))),
+        "xz after the training text": result(8 * (len(xz(before + text)) - len(xz(before)))),
+    }
+    alphabet = sorted(set().union(*corpus.train, *corpus.val, *corpus.test))
+    for unit, to_ids, size, orders in (
+        ("token", encode, vocabulary_size, (1,)),
+        ("token", encode, vocabulary_size, TOKEN_ORDERS),
+        ("character", character_encoder(alphabet), len(alphabet) + 1, CHARACTER_ORDERS),
+    ):
+        parts = (to_ids(train), to_ids(corpus.val), to_ids(corpus.test))
+        order, nats = best_n_gram(*parts, size, orders)
+        name = f"unigram of {unit}s" if order == 1 else f"{order}-gram of {unit}s (Kneser-Ney)"
+        rows[name] = result(nats.sum() / math.log(2))
+        if unit == "token":
+            rows[name] = {"test/perplexity": math.exp(nats.mean()), **rows[name]}
+    if sum(map(len, train)) < sum(map(len, corpus.train)):
+        short = f", {MOST_CHARACTERS / 1e6:.0f} M characters of training text"
+        rows = {name if name in ("gzip", "xz") else name + short: row for name, row in rows.items()}
+    return rows
+
+
+def best_n_gram(
+    train: np.ndarray, val: np.ndarray, test: np.ndarray, vocabulary_size: int, orders: Iterable[int]
+) -> tuple[int, np.ndarray]:
+    """The order with the least nats on val, and its nats of every id of test but the first: (length - 1,).
+
+    Orders whose n-grams do not fit into 63 bits, or into the training text, are left out.
+    """
+    possible = [order for order in orders if order * bits_of(vocabulary_size) <= CODE_BITS and order <= len(train)]
+    best: tuple[float, int, np.ndarray] | None = None
+    for order in possible or [1]:
+        model = KneserNey(train, order, vocabulary_size)
+        cost = float(model.nats(val)[1:].sum())
+        if best is None or cost < best[0]:
+            best = cost, order, model.nats(test)[1:]
+    assert best is not None
+    return best[1], best[2]
+
+
+def character_encoder(alphabet: Sequence[str]) -> Encode:
+    """Documents to an id for each character of the alphabet from 1 on, in its order, and 0 before each document.
+
+    >>> character_encoder("abc")(["ab", "cb"]).tolist()
+    [0, 1, 2, 0, 3, 2]
+    """
+    number = np.zeros(max(map(ord, alphabet)) + 1, dtype=np.int64)
+    number[[ord(character) for character in alphabet]] = np.arange(1, len(alphabet) + 1)
+
+    def encode(documents: Sequence[str]) -> np.ndarray:
+        codes = (np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32) for text in documents)
+        return np.concatenate([piece for code in codes for piece in ([0], number[code])])
+
+    return encode
+
+
+def tail(documents: Sequence[str], most: int) -> list[str]:
+    """The last `most` characters of documents.
+
+    >>> tail(["abc", "de", "fgh"], 4)
+    ['e', 'fgh']
+    """
+    kept: list[str] = []
+    for document in reversed(documents):
+        if most <= 0:
+            break
+        kept.append(document[-most:])
+        most -= len(document)
+    return kept[::-1]
+
+
+def xz(content: bytes) -> bytes:
+    """Compressed as much as xz can; its dictionary of 64 MiB sees all of the training text."""
+    return lzma.compress(content, preset=9 | lzma.PRESET_EXTREME)
