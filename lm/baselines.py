@@ -50,7 +50,7 @@ def text_baselines(corpus: Corpus, encode: Encode, vocabulary_size: int) -> dict
         parts = (to_ids(train), to_ids(corpus.val), to_ids(corpus.test))
         order, nats = best_n_gram(*parts, size, orders)
         name = f"unigram of {unit}s" if order == 1 else f"{order}-gram of {unit}s (Kneser-Ney)"
-        rows[name] = result(nats.sum() / math.log(2))
+        rows[name] = result(float(nats.sum()) / math.log(2))
         if unit == "token":
             rows[name] = {"test/perplexity": math.exp(nats.mean()), **rows[name]}
     if sum(map(len, train)) < sum(map(len, corpus.train)):
