@@ -37,9 +37,9 @@ def test_controls_are_shuffled_units():
     assert not torch.equal(random, controls(exact, seed=2, repeats=10))
 
 
-def test_the_command(python, root, tmp_path, capsys):
+def test_the_command(command, root, tmp_path, capsys):
     words = ["model=sine_net", "data=semiprimes", "trainer=fast", "model.hidden_dim=8", "trainer.accelerator=cpu"]
-    done = python(root / "run.py", *words, "logger=csv", "hydra.run.dir=run", cwd=tmp_path)
+    done = command(root / "run.py", *words, "logger=csv", "hydra.run.dir=run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert main([str(tmp_path / "run")]) == 0
     shown = capsys.readouterr().out
