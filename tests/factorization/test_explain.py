@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from factorization.explain import main
+from factorization.explain import bit_weights, main
 from factorization.phases import PRIMES, controls, match, residue_phases
 
 
@@ -35,6 +35,17 @@ def test_controls_are_shuffled_units():
     assert float(random.mean()) < 0.8 < float(match(exact).scores.min())
     assert torch.equal(random, controls(exact, seed=1, repeats=10))
     assert not torch.equal(random, controls(exact, seed=2, repeats=10))
+
+
+@pytest.mark.parametrize("order", ["msb", "lsb"])
+def test_weights_stand_in_the_order_of_the_phases(compose, order):
+    from seqlab.runs import build
+
+    run = build(compose("model=sine_net", "data=semiprimes", f"data.order={order}"))
+    number = torch.tensor([8633])
+    angle = run.model.sines(run.datamodule.encode(number).flatten(1)) - run.model.sines.bias
+    bits = torch.tensor([float(bit) for bit in f"{8633:014b}"])
+    torch.testing.assert_close(bit_weights(run) @ bits, angle[0].detach())
 
 
 def test_the_command(command, root, tmp_path, capsys):
