@@ -19,12 +19,12 @@ QUICK = ["trainer.max_steps=6", "trainer.min_steps=0", "trainer.val_every=3", "t
 
 
 @pytest.fixture(scope="module")
-def text_runs(python, tmp_path_factory):
+def text_runs(command, tmp_path_factory):
     """Run directories of one real command each, {model: directory}."""
     folder = tmp_path_factory.mktemp("text")
     for model in ("lstm", "transformer"):
         words = [*tiny_sizes(model, "text"), *QUICK, "data=text", f"model={model}", "trainer.accelerator=cpu"]
-        done = python(ROOT / "run.py", *words, f"hydra.run.dir={model}", cwd=folder)
+        done = command(ROOT / "run.py", *words, f"hydra.run.dir={model}", cwd=folder)
         assert done.returncode == 0, done.stderr
     return {model: folder / model for model in ("lstm", "transformer")}
 
