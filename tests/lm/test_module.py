@@ -8,7 +8,7 @@ import torch
 
 from lm.evaluate import evaluate
 from lm.generate import main as generate
-from lm.metrics import token_nats
+from lm.metrics import token_scores
 from lm.text_run import load_text_run
 from seqlab.errors import InputError
 from seqlab.model import num_parameters
@@ -63,7 +63,7 @@ def test_a_run_leaves_its_numbers_samples_and_tokenizer(text_runs, model):
     metrics = summary["metrics"]
     task = load_text_run(run_dir)
     ids = torch.from_numpy(task.data.ids("test").astype("int64"))
-    nats = token_nats(task.model, ids, stride=task.stride).double()
+    nats = token_scores(task.model, ids, stride=task.stride).nats.double()
     characters = sum(map(len, task.data.corpus.test))
     assert metrics["test/perplexity"] == pytest.approx(float(nats.mean().exp()), rel=1e-5)
     assert metrics["test/bits_per_character"] == pytest.approx(float(nats.sum()) / characters / 0.693147, rel=1e-5)
