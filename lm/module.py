@@ -1,5 +1,6 @@
 """Training language models, their perplexity beside n-grams and compressors, and what they write."""
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -25,6 +26,8 @@ from seqlab.lit.module import Module, Results
 from seqlab.model import SequenceModel
 from seqlab.schedule import Schedule
 from seqlab.share import Share
+
+logger = logging.getLogger(__name__)
 
 NUM_TOKENS_SHOWN = 120  # of a sample in logs, in completions.jsonl and in what describe() says
 NUM_NEXT = 5  # most probable next tokens that describe() gives
@@ -114,8 +117,12 @@ class LanguageModel(Module):
         self._measure(batch, "val")
 
     def on_validation_epoch_end(self) -> None:
-        self.log_results(self._results("val"))
-        self.log_text("samples", "\n\n---\n\n".join(f"```\n{sample}\n```" for sample in self.samples().values()))
+        results = self._results("val")
+        self.log_results(results)
+        samples = list(self.samples().values())
+        self.log_text("samples", "\n\n---\n\n".join(f"```\n{sample}\n```" for sample in samples))
+        perplexity = results["val/perplexity"]
+        logger.info("step %d: perplexity %.1f, for example:\n%s", self.global_step, perplexity, samples[-1])
         self.logged = None  # the time of a validation is not the training's
 
     def test_step(self, batch: Tensor, batch_idx: int) -> None:
