@@ -39,7 +39,7 @@ def test_an_epoch_reads_each_place_once(make):
     places = {}
     for start in range(len(ids) - 32):
         places.setdefault(tuple(ids[start : start + 33]), []).append(start)
-    firsts = []
+    firsts, orders = [], []
     for epoch in range(2):
         steps = range(epoch * data.steps_per_epoch, (epoch + 1) * data.steps_per_epoch)
         rows = [tuple(row) for step in steps for row in data.train_batch(step).tolist()]
@@ -49,7 +49,9 @@ def test_an_epoch_reads_each_place_once(make):
         assert len({start % 32 for start in starts}) == 1  # they follow one another
         assert len(rows) > data.windows_per_epoch - 8
         firsts.append(starts[0] % 32)
+        orders.append([places[row][0] // 32 for row in rows])
     assert firsts[0] != firsts[1]
+    assert orders[0] != orders[1]
 
 
 def test_the_parts_are_the_text(make):
