@@ -9,8 +9,8 @@ ones instead of 65, but not the same bytes. Looked up at four places spread over
 -673, -478 and -1,627 characters (0.15%) off its place there. Seen to differ: headers "3 KING HENRY VI" there, misprints
 ("sha$l") here, speakers' names ("Senators, &C"). So compare bits per character with published ones to about a
 hundredth, and only for training up to `test`: `val` is the beginning of the play in which `test` goes on, so a model
-that has not read it does not know the names. A 7-gram of characters has 2.42 bits per character on `test` after `train`,
-2.20 after `train` and `val`.
+that has not read it does not know the names. A 7-gram of characters has 2.42 bits per character on `test` after
+`train`, 2.20 after `train` and `val`.
 """
 
 import hashlib
