@@ -14,7 +14,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from seqlab.errors import InputError, nearest
 
 # A configuration may come from a stranger's checkpoint: it constructs what lives here and nothing else.
-ALLOWED_PACKAGES = ("seqlab", "rule_extrapolation", "factorization", "sequences")
+ALLOWED_PACKAGES = ("seqlab", "rule_extrapolation", "factorization", "lm", "sequences")
 ALLOWED_OBJECTS = ("lightning.pytorch.loggers.CSVLogger", "lightning.pytorch.loggers.TensorBoardLogger")
 
 

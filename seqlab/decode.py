@@ -4,7 +4,8 @@ Prompts may have different lengths: what all rows share is read in one parallel 
 its own prompt is forced to take the prompt's token. So padding never enters a state.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import NamedTuple
 
 import torch
@@ -41,30 +42,50 @@ def sample(
     generator: torch.Generator,
     temperature: float = 1.0,
     top_k: int | None = None,
+    top_p: float | None = None,
 ) -> Decoded:
-    """Complete prompts by drawing from softmax(logits / temperature) over the VOCABULARY. See `decode`.
+    """Complete prompts by drawing each next token. See `decode` and `sampler` for the arguments."""
+    choose = sampler(generator=generator, temperature=temperature, top_k=top_k, top_p=top_p)
+    return decode(model, prompts, lengths, max_length=max_length, choose=choose)
+
+
+def sampler(
+    *, generator: torch.Generator, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
+) -> Choose:
+    """Draws from softmax(logits / temperature) over the VOCABULARY.
 
     Args:
         generator: the source of randomness, on the model's device.
         temperature: above 0; below 1 sharpens.
         top_k: draw among the k most probable tokens only.
+        top_p: draw among the fewest most probable tokens that hold this much of the probability (after temperature
+            and top_k; Holtzman et al. 2020, nucleus sampling).
 
     Raises:
-        ValueError: for a temperature of 0 or less (greedy is a function of its own), or top_k below 1.
+        ValueError: for a temperature of 0 or less (greedy is a function of its own), top_k below 1, or top_p outside
+            (0, 1].
     """
     if temperature <= 0:
         raise ValueError(f"temperature={temperature} must be above 0 (use greedy for the most probable token)")
     if top_k is not None and top_k < 1:
         raise ValueError(f"top_k={top_k} must be at least 1")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise ValueError(f"top_p={top_p} must be above 0 and at most 1")
 
     def choose(logits: Tensor) -> Tensor:
         if top_k is not None:
             best = logits.topk(min(top_k, logits.shape[-1]), dim=-1)  # exactly so many, also where logits are equal
             logits = torch.full_like(logits, -torch.inf).scatter(1, best.indices, best.values)
         probabilities = torch.softmax(logits.float() / temperature, dim=-1)
+        if top_p is not None:
+            ranked = probabilities.sort(dim=-1, descending=True, stable=True)
+            beyond = ranked.values.cumsum(-1) - ranked.values >= top_p  # what stands before is enough already
+            probabilities = torch.zeros_like(probabilities).scatter(
+                1, ranked.indices, ranked.values.masked_fill(beyond, 0.0)
+            )
         return torch.multinomial(probabilities, 1, generator=generator).squeeze(1)
 
-    return decode(model, prompts, lengths, max_length=max_length, choose=choose)
+    return choose
 
 
 @torch.inference_mode()
@@ -113,34 +134,51 @@ def decode(model: SequenceModel, prompts: Tensor, lengths: Tensor, *, max_length
     return Decoded(tokens[:, :max_length], finished)
 
 
-@torch.inference_mode()
 def extend(model: SequenceModel, tokens: Tensor, count: int, *, choose: Choose) -> Tensor:
     """What follows sequences that have no end: `count` more tokens a row, (batch, count).
 
-    Up to the Spec's max_length the state carries on. Beyond it the window slides: the model reads the last max_length
-    tokens anew, from position 0 on, because a cache holds positions that have moved.
-
-    Args:
-        model: any token model; it is put into evaluation mode for the while.
-        tokens: (batch, time) ids, time at least 1, the same for all rows.
-        count: how many tokens to add.
-        choose: picks the next ids from logits.
+    The window of spec.max_length tokens slides by one. See `continuation` for the arguments.
     """
-    window = model.spec.max_length
     was_training = model.training
     model.eval()
     try:
-        known = tokens[:, -window:]
-        logits, state = model.prefill(known, model.init_state(len(tokens), window))
-        chosen = [choose(logits[:, -1])]
-        while len(chosen) < count:
-            known = torch.cat([known, chosen[-1].unsqueeze(1)], dim=1)
-            if known.shape[1] <= window:
-                last, state = model.step(known[:, -1], state)
-            else:
-                known = known[:, -window:]
-                last = model(known)[:, -1]
-            chosen.append(choose(last))
+        return torch.stack(list(islice(continuation(model, tokens, choose=choose), count)), dim=1)
     finally:
         model.train(was_training)
-    return torch.stack(chosen, dim=1)[:, :count]
+
+
+def continuation(model: SequenceModel, tokens: Tensor, *, choose: Choose, hop: int | None = 1) -> Iterator[Tensor]:
+    """The tokens (batch,) that follow sequences without an end, one after the other, for ever.
+
+    Up to the Spec's max_length the state carries on. Beyond it the window slides: the model reads its last tokens anew,
+    from position 0 on, because a cache holds positions that have moved.
+
+    Args:
+        model: any token model, in evaluation mode.
+        tokens: (batch, time) ids, time at least 1, the same for all rows.
+        choose: picks the next ids from logits.
+        hop: by how many tokens a full window moves on: with 1 each token is told from all max_length before it, at
+            the cost of reading them anew each time; with h from at least max_length + 1 - h. None: the state carries on
+            for ever, for models with `endless_state`.
+    """
+    window = model.spec.max_length
+    assert model.endless_state if hop is None else 1 <= hop <= window
+    known = tokens if hop is None else tokens[:, -window:]
+    with torch.inference_mode():
+        logits, state = model.prefill(known, model.init_state(len(tokens), window))
+        last = logits[:, -1]
+    while True:
+        with torch.inference_mode():
+            chosen = choose(last)
+        yield chosen
+        with torch.inference_mode():
+            if hop is None:
+                last, state = model.step(chosen, state)
+                continue
+            known = torch.cat([known, chosen.unsqueeze(1)], dim=1)
+            if known.shape[1] <= window:
+                last, state = model.step(chosen, state)
+            else:
+                known = known[:, -(window + 1 - hop) :]
+                logits, state = model.prefill(known, model.init_state(len(tokens), window))
+                last = logits[:, -1]

@@ -5,7 +5,7 @@ stored on the module. tests/contract holds every model of conf/model to this con
 """
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,9 @@ class SequenceModel(nn.Module, ABC):
     recurrent algorithm differ. Shapes: inputs (batch, time) int64 for `Tokens`, (batch, time, width) for `Vectors`;
     outputs (batch, time, spec.output.width), called logits whatever the task makes of them.
     """
+
+    endless_state: ClassVar[bool] = False
+    """Whether the state keeps its size however much is read, so that reading may go on beyond spec.max_length."""
 
     def __init__(self, spec: Spec):
         super().__init__()

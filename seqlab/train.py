@@ -124,7 +124,9 @@ def finish(run: Run, trainer: Trainer, summary: dict[str, Any], run_dir: Path) -
     write_jsonl(run_dir / "completions.jsonl", run.task.examples())
     plots = run_dir / "plots"
     plots.mkdir(exist_ok=True)
-    figures = {"learning_curves": learning_curves(checks), "results": result_bars(summary), **run.task.figures()}
+    figures = {"learning_curves": learning_curves(checks), **run.task.figures()}
+    if summary["intervals"]:
+        figures["results"] = result_bars(summary)
     for name, figure in figures.items():
         figure.savefig(plots / f"{name}.png", dpi=120)
     for logger in trainer.loggers:

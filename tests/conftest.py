@@ -21,11 +21,21 @@ TINY_MODEL = {
     "num_heads": 2,
     "ff_dim": 16,
     "hidden_dim": 16,
+    "layer_dropout": 0.0,
     "slstm_at": [0],
     "hidden_dims": [8, 8, 16],
     "head_dims": [16, 8],
 }
-TINY_DATA = {"max_length": 16, "prompt_length": 4, "batch_size": 8, "num_val": 16, "num_test": 16}
+TINY_DATA = {
+    "max_length": 16,
+    "prompt_length": 4,
+    "batch_size": 8,
+    "num_val": 16,
+    "num_test": 16,
+    "context_length": 16,
+    "vocabulary_size": 300,
+    "path": ROOT / "tests" / "lm" / "coriolanus.txt",
+}
 
 
 def tiny_sizes(model, data="L5"):

@@ -1,6 +1,7 @@
 """Greedy decoding with state against re-reading the prefix, for every model; where it ends, and what it refuses."""
 
 from dataclasses import replace
+from itertools import islice
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ import torch
 from rule_extrapolation.baselines import EndAtOnce, NGram, Oracle
 from rule_extrapolation.letters import ANBN
 from rule_extrapolation.prompts import framed, oracle_sequences, prompts
-from seqlab.decode import extend, greedy
+from seqlab.decode import continuation, extend, greedy
 from seqlab.spec import Classes, Spec, Tokens
 from tests.reference.decoding import Markov, greedy_by_rereading
 from tests.small_models import MODELS, lively, ragged_prompts, small_model, token_spec
@@ -176,6 +177,38 @@ def test_a_refusal_leaves_the_training_mode_as_it_was():
     with pytest.raises(ValueError, match="linear is built for"):
         greedy(model, torch.tensor([[0]]), torch.tensor([1]), max_length=model.spec.max_length + 5)
     assert model.training
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("hop", [1, 4, 9])
+def test_a_full_window_moves_on_by_its_hop(name, hop):
+    """From a prompt of 6, windows of 9: read from the start until 9 are known, then the last 10 - hop, and so on."""
+    model = lively(small_model(name, Spec(Tokens(7), Classes(7), max_length=9))).eval()
+    tokens = torch.randint(7, (4, 6), generator=torch.Generator().manual_seed(3))
+    found = torch.stack(list(islice(continuation(model, tokens, choose=most_probable, hop=hop), 25)), 1)
+    start = 0
+    for place in range(6, 31):
+        if place - start > 9:
+            start = place - (10 - hop)
+        with torch.inference_mode():
+            tokens = torch.cat([tokens, most_probable(model(tokens[:, start:])[:, -1])[:, None]], 1)
+    assert torch.equal(found, tokens[:, 6:])
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if small_model(name, token_spec()).endless_state])
+def test_an_endless_state_is_carried_on(name):
+    spec = Spec(Tokens(7), Classes(7), max_length=9)
+    model = lively(small_model(name, spec)).eval()
+    tokens = torch.randint(7, (4, 12), generator=torch.Generator().manual_seed(3))  # the prompt too may be longer
+    found = torch.stack(list(islice(continuation(model, tokens, choose=most_probable, hop=None), 30)), 1)
+    with torch.inference_mode():
+        for _ in range(30):
+            tokens = torch.cat([tokens, most_probable(model(tokens)[:, -1])[:, None]], 1)
+    assert torch.equal(found, tokens[:, 12:])
+
+
+def most_probable(logits):
+    return logits.argmax(-1)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -13,6 +13,7 @@ PROMPTS = {  # of each domain: something to ask, and a word of the answer
     "rule_extrapolation": ("", "completion"),
     "sequences": ("1 1 2 3 5 8 13 21", "greedily"),
     "factorization": ("8633", "cofactor"),
+    "lm": ("MENENIUS:\n", "sample"),
 }
 DATA, MODELS = (sorted(path.stem for path in (CONF / group).glob("*.yaml")) for group in ("data", "model"))
 

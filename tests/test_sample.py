@@ -44,6 +44,8 @@ def test_the_uniform_baseline_equals_rereading_the_prefix():
         ({"temperature": 0.0}, r"temperature=0\.0 must be above 0"),
         ({"temperature": -1.0}, r"temperature=-1\.0 must be above 0"),
         ({"top_k": 0}, "top_k=0 must be at least 1"),
+        ({"top_p": 0.0}, r"top_p=0\.0 must be above 0 and at most 1"),
+        ({"top_p": 1.1}, r"top_p=1\.1 must be above 0 and at most 1"),
     ],
 )
 def test_sampling_refuses(options, message):
@@ -105,6 +107,22 @@ def test_top_k_draws_among_the_k_most_probable():
 def test_top_k_of_more_than_the_vocabulary_is_no_limit():
     assert torch.equal(drawn(1000, top_k=5), drawn(1000, top_k=99))
     assert_distributed(drawn(1000, top_k=99), WEIGHTS)
+
+
+def test_top_p_draws_among_the_fewest_that_hold_so_much():
+    """0.6 of (1, 2, 3, 4, 5) / 15 is held by 5 and 4 exactly; of (8, 1, 0, 1, 2) / 12 by the 8."""
+    kept = torch.tensor([[0, 0, 0, 4, 5.0], [5, 4, 0, 0, 0], [0, 0, 0, 0, 0], [8, 0, 0, 0, 0], [0, 0, 0, 0, 30]])
+    counts = drawn(4000, top_p=0.58)
+    told_apart = [0, 1, 3, 4]
+    assert_distributed(counts[told_apart], kept[told_apart].double())
+    assert (counts[2] > 0).sum() == 3  # three of five equal ones hold 0.6
+    assert torch.equal(drawn(1000, top_p=1.0), drawn(1000))
+    assert (drawn(1000, top_p=1e-6) > 0).sum(1).tolist() == [1] * 5  # the most probable one stays
+
+
+def test_top_p_counts_what_top_k_and_temperature_left():
+    counts = drawn(4000, top_k=3, temperature=0.5, top_p=0.8)  # 9, 16, 25 of 50: 25 and 16 hold 0.82
+    assert_distributed(counts[:1], torch.tensor([[0, 0, 0, 16.0, 25]]).double())
 
 
 @pytest.mark.parametrize("name", MODELS)

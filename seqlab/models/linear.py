@@ -10,6 +10,8 @@ from seqlab.model import SequenceModel, zeros
 from seqlab.nn.embedding import input_layer
 from seqlab.spec import Spec
 
+MOST_WEIGHTS = 2**29  # 2 GiB; training needs four times as much
+
 # B batch, S input steps, T output steps, C channels, V output width
 
 
@@ -30,7 +32,10 @@ class Linear(SequenceModel):
             training each output saw its own target, and decoding saw one token only. It is no language model.
 
     The sum is one product with the masked weight matrix (S C, T V), not the three-way einsum of the published code:
-    the same numbers, faster (benchmarks/linear.py).
+    the same numbers, faster (benchmarks/training.py).
+
+    Raises:
+        ValueError: when the matrices would have more than MOST_WEIGHTS entries.
     """
 
     def __init__(
@@ -38,6 +43,11 @@ class Linear(SequenceModel):
     ):
         super().__init__(spec)
         steps, width = spec.max_length, spec.output.width
+        if (weights := (steps * width) * (steps * d_model)) > MOST_WEIGHTS:
+            raise ValueError(
+                f"linear has a matrix for each pair of {steps} steps, {weights:,} weights with d_model={d_model} and "
+                f"{width} outputs: {MOST_WEIGHTS:,} are allowed"
+            )
         self.embedding = input_layer(spec, d_model)
         self.weight_SCTV = nn.Parameter(torch.empty(steps, d_model, steps, width))
         self.bias_TV = nn.Parameter(torch.zeros(steps, width))

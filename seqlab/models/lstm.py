@@ -3,12 +3,12 @@
 from typing import Annotated, NamedTuple
 
 import torch
-from annotated_types import Ge, Interval
+from annotated_types import Ge, Gt, Interval
 from torch import Tensor, nn
 
 from seqlab.model import SequenceModel, zeros
 from seqlab.nn.dropout import Dropout
-from seqlab.nn.embedding import input_layer
+from seqlab.nn.embedding import input_layer, learned_embedding, tie
 from seqlab.spec import Spec
 
 # B batch, T time, C channels, L layers, H hidden
@@ -31,7 +31,15 @@ class LSTM(SequenceModel):
         num_layers: depth.
         dropout: on the output of the last layer.
         layer_dropout: between layers.
+        input_dropout: on the embedded input (Zaremba et al. 2014 drop there too).
+        tied: the head's weights are the embedding's (Press & Wolf 2017), which needs tokens and hidden_dim = d_model.
+        embedding_range: rows of the embedding start uniform in -range .. range; None: as N(0, 1).
+
+    Raises:
+        ValueError: for layer_dropout with one layer; for `tied` or `embedding_range` where there is no such embedding.
     """
+
+    endless_state = True
 
     def __init__(
         self,
@@ -42,14 +50,22 @@ class LSTM(SequenceModel):
         num_layers: Annotated[int, Ge(1)] = 6,
         dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.1,
         layer_dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0,
+        input_dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0,
+        tied: bool = False,
+        embedding_range: Annotated[float, Gt(0)] | None = None,
     ):
         super().__init__(spec)
         if layer_dropout and num_layers == 1:
             raise ValueError(f"layer_dropout={layer_dropout} acts between layers: num_layers must be above 1")
         self.embedding = input_layer(spec, d_model)
+        self.input_dropout = Dropout(input_dropout)
         self.lstm = nn.LSTM(d_model, hidden_dim, num_layers, batch_first=True, dropout=layer_dropout)
         self.dropout = Dropout(dropout)
         self.head = nn.Linear(hidden_dim, spec.output.width)
+        if embedding_range is not None:
+            nn.init.uniform_(learned_embedding(self.embedding).weight, -embedding_range, embedding_range)
+        if tied:
+            tie(self.head, self.embedding)
 
     def init_state(self, batch: int, length: int | None = None) -> LSTMState:
         shape = (batch, self.lstm.num_layers, self.lstm.hidden_size)
@@ -58,7 +74,7 @@ class LSTM(SequenceModel):
     def prefill(self, inputs: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
         # nn.LSTM wants (layers, batch, hidden) and contiguous memory
         before = (state.hidden_BLH.transpose(0, 1).contiguous(), state.cell_BLH.transpose(0, 1).contiguous())
-        x_BTC = self.embedding(inputs)
+        x_BTC = self.input_dropout(self.embedding(inputs))
         if x_BTC.is_cpu and torch.is_autocast_enabled("cpu"):
             # given float32 inputs there, oneDNN fails on processors without bfloat16 (torch 2.13)
             x_BTC = x_BTC.to(torch.get_autocast_dtype("cpu"))

@@ -107,6 +107,8 @@ class Mamba(SequenceModel):
             backend=cuda without mamba_ssm.
     """
 
+    endless_state = True
+
     def __init__(
         self,
         spec: Spec,

@@ -10,7 +10,7 @@ from torch.nn.functional import gelu, relu
 from seqlab.model import SequenceModel, zeros
 from seqlab.nn.attention import CausalSelfAttention
 from seqlab.nn.dropout import Dropout
-from seqlab.nn.embedding import input_layer
+from seqlab.nn.embedding import input_layer, tie
 from seqlab.nn.positional import PairWithPosition, SinusoidalPositions
 from seqlab.spec import Spec, Tokens
 
@@ -88,9 +88,10 @@ class Transformer(SequenceModel):
         relu_rescale: r in relu(r x)/r; the identity change, for reproduction only.
         layer_norm_eps: epsilon of every layer norm.
         max_positions: the longest sequence.
+        tied: the head's weights are the embedding's (Press & Wolf 2017), which needs tokens.
 
     Raises:
-        ValueError: when num_heads does not divide d_model, or relu_rescale meets gelu.
+        ValueError: when num_heads does not divide d_model, relu_rescale meets gelu, or `tied` no learned embedding.
     """
 
     def __init__(
@@ -107,6 +108,7 @@ class Transformer(SequenceModel):
         relu_rescale: Annotated[float, Gt(0)] = 1.0,
         layer_norm_eps: Annotated[float, Gt(0)] = 2e-4,
         max_positions: Annotated[int, Ge(1)] = 5000,
+        tied: bool = False,
     ):
         super().__init__(spec)
         if d_model % num_heads:
@@ -136,6 +138,8 @@ class Transformer(SequenceModel):
         )
         self.norm = nn.LayerNorm(d_model, eps=layer_norm_eps) if norm == "pre" else nn.Identity()
         self.head = nn.Linear(d_model, spec.output.width)
+        if tied:
+            tie(self.head, self.embedding)
         self.cache_shape = (num_layers, num_heads, d_model // num_heads)
 
     def forward(self, inputs: Tensor) -> Tensor:

@@ -70,6 +70,8 @@ class XLSTM(SequenceModel):
         ValueError: when sizes do not divide, or the kernels of backend=cuda cannot be had; the message says why.
     """
 
+    endless_state = True
+
     def __init__(
         self,
         spec: Spec,

@@ -72,3 +72,28 @@ def input_layer(spec: Spec, d_model: int, *, scaled: bool = False) -> nn.Module:
     if spec.input.embedding == "scalar":
         return ScalarInput(spec.input.size, d_model)
     return (ScaledEmbedding if scaled else nn.Embedding)(spec.input.size, d_model)
+
+
+def learned_embedding(layer: nn.Module) -> nn.Embedding:
+    """The layer, if it is a table of learned vectors.
+
+    Raises:
+        ValueError: if it is not.
+    """
+    if not isinstance(layer, nn.Embedding):
+        raise ValueError("tied weights and embedding_range need tokens with learned embeddings (embedding=learned)")
+    return layer
+
+
+def tie(head: nn.Linear, embedding: nn.Module) -> None:
+    """Let a head and an embedding share one matrix; the head keeps a bias of its own.
+
+    Raises:
+        ValueError: when the embedding is none, or of another shape.
+    """
+    weight = learned_embedding(embedding).weight
+    if weight.shape != head.weight.shape:
+        raise ValueError(
+            f"tied weights need one shape: the embedding has {tuple(weight.shape)}, the head {tuple(head.weight.shape)}"
+        )
+    head.weight = weight

@@ -159,6 +159,19 @@ def test_state_is_named_tuples_of_tensors_batch_first(model, inputs):
         assert all(other.dtype == leaf.dtype for other in later)
 
 
+def test_an_endless_state_keeps_its_size_and_goes_on(model, spec):
+    long = random_inputs(spec, 2, 3 * spec.max_length)
+    if model.endless_state:
+        state = model.init_state(2)
+        sizes = [tensor.shape for tensor in leaves(state, 2)]
+        _, state = model.prefill(long, state)
+        assert [tensor.shape for tensor in leaves(state, 2)] == sizes
+        assert [tensor.shape for tensor in leaves(model.init_state(2, 99), 2)] == sizes
+    else:
+        with pytest.raises(ValueError):
+            model.prefill(long, model.init_state(2))
+
+
 def test_gradients_reach_every_parameter(model, spec, inputs):
     model.train()
     weights = torch.randn(3, spec.max_length, spec.output.width, generator=torch.Generator().manual_seed(1))

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from seqlab.models.linear import Linear
+from seqlab.spec import Classes, Spec, Tokens
 from tests.small_models import token_spec, vector_spec
 
 STEPS = 9
@@ -95,6 +96,11 @@ def test_begins_with_xavier_weights_and_no_bias():
     assert 0.98 * bound < model.weight_SCTV.abs().max() <= bound
     assert model.weight_SCTV.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.05)
     assert (model.bias_TV == 0).all()
+
+
+def test_refuses_a_vocabulary_for_which_it_would_not_fit_into_memory():
+    with pytest.raises(ValueError, match="4,194,304,000 weights with d_model=128 and 2000 outputs"):
+        Linear(Spec(Tokens(2000), Classes(2000), max_length=128))
 
 
 def test_refuses_more_steps_than_it_is_built_for():

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from seqlab.model import num_parameters
 from seqlab.models.lstm import LSTM
 from tests.small_models import token_spec, vector_spec
 
@@ -99,12 +100,50 @@ def test_dropout_acts_on_the_output_and_leaves_the_state_alone(tokens):
     torch.testing.assert_close(state, plain_state, rtol=1e-5, atol=1e-6)
 
 
+def test_input_dropout_acts_on_the_embedded_input(tokens):
+    torch.manual_seed(0)
+    model = LSTM(token_spec(), d_model=64, hidden_dim=8, num_layers=1, dropout=0.0, input_dropout=0.5)
+    seen = []
+    model.lstm.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    model(tokens)
+    model.eval()(tokens)
+    dropped, whole = seen
+    kept = dropped != 0
+    assert 0.4 < kept.float().mean() < 0.6
+    assert torch.allclose(dropped[kept], 2 * whole[kept])
+
+
 def test_layer_dropout_acts_between_layers(tokens):
     torch.manual_seed(0)
     model = LSTM(token_spec(), **SIZES, dropout=0.0, layer_dropout=0.5)
     assert not torch.allclose(model(tokens), model(tokens))
     model.eval()
     assert torch.equal(model(tokens), model(tokens))
+
+
+def test_a_tied_head_is_the_embedding():
+    spec = token_spec()
+    model = LSTM(spec, d_model=12, hidden_dim=12, num_layers=1, tied=True, embedding_range=0.1)
+    assert model.head.weight is model.embedding.weight
+    assert model.embedding.weight.abs().max() <= 0.1
+    model(torch.tensor([[3]]))[0, 0, 4].backward()
+    touched = model.embedding.weight.grad.abs().sum(1) > 0
+    assert touched.nonzero().flatten().tolist() == [3, 4]  # as the input, and as the output
+    untied = LSTM(spec, d_model=12, hidden_dim=12, num_layers=1)
+    assert num_parameters(untied) - num_parameters(model) == 7 * 12
+
+
+@pytest.mark.parametrize(
+    ("spec", "options", "message"),
+    [
+        (token_spec(), {"tied": True, "d_model": 8, "hidden_dim": 12}, r"has \(7, 8\), the head \(7, 12\)"),
+        (vector_spec(), {"tied": True}, "need tokens with learned embeddings"),
+        (vector_spec(), {"embedding_range": 0.1}, "need tokens with learned embeddings"),
+    ],
+)
+def test_refuses_to_tie_what_does_not_fit(spec, options, message):
+    with pytest.raises(ValueError, match=message):
+        LSTM(spec, **options)
 
 
 def test_refuses_layer_dropout_with_one_layer():

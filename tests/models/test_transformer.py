@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from seqlab.model import clone
+from seqlab.model import clone, num_parameters
 from seqlab.models.transformer import FeedForward, Transformer, TransformerLayer
 from seqlab.nn.attention import CausalSelfAttention
 from seqlab.nn.positional import SinusoidalPositions
-from tests.small_models import token_spec, vector_spec
+from tests.small_models import small_model, token_spec, vector_spec
 
 SMALL = {"d_model": 16, "num_layers": 2, "num_heads": 4, "ff_dim": 24}
 BATCH, TIME, D_MODEL = 3, 7, 16
@@ -229,6 +229,12 @@ def test_reads_vectors_and_beyond_the_length_of_its_spec():
     logits, _ = model.prefill(inputs, model.init_state(2, 11))
     assert logits.shape == (2, 11, 2)
     torch.testing.assert_close(logits, model(inputs), rtol=1e-5, atol=1e-5)
+
+
+def test_a_tied_head_is_the_embedding():
+    model = small_model("transformer", token_spec(), tied=True)
+    assert model.head.weight is model.embedding.weight
+    assert num_parameters(small_model("transformer", token_spec())) - num_parameters(model) == 7 * 16
 
 
 def test_refuses_heads_that_do_not_divide():

@@ -1,0 +1,67 @@
+"""Measure a trained model on other text: python -m lm.evaluate RUN --text FILE"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from seqlab.cli import tell
+
+SHORTEST_LINE = 20  # characters; shorter lines are the same in many texts
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line and print the three numbers; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m lm.evaluate", description=__doc__)
+    parser.add_argument("run", help="a run directory (or a checkpoint file)")
+    parser.add_argument("--text", required=True, help="a file or folder of .txt, .md, .gz")
+    parser.add_argument("--checkpoint", default="best.ckpt", help="file in RUN/checkpoints (default: best.ckpt)")
+    options = parser.parse_args(arguments)
+    try:
+        print(evaluate(options.run, options.text, options.checkpoint))
+    except Exception as error:
+        return tell(error)
+    return 0
+
+
+def evaluate(path: str, text: str, checkpoint: str = "best.ckpt") -> str:
+    """Perplexity, bits per character and bits per byte of a run on a text, and how much of it the run was trained on.
+
+    Raises:
+        InputError: for a bad run or text.
+    """
+    import torch  # here, so that --help is quick
+
+    from lm.metrics import TextMetrics, token_nats
+    from lm.own_text import own_documents
+    from lm.text_run import load_text_run
+    from seqlab.errors import InputError
+
+    task = load_text_run(path, checkpoint)
+    try:
+        documents = own_documents(text)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    ids = torch.from_numpy(task.data.tokenizer.encode_documents(documents).astype("int64"))
+    metrics = TextMetrics()
+    metrics.update(token_nats(task.model, ids, stride=task.stride), documents)
+    results = metrics.compute()
+    characters = sum(map(len, documents))
+    lines = [f"{text}: {characters:,} characters, {len(ids) - 1:,} tokens"]
+    lines += [f"{name.replace('_', ' '):<20}{value:.3f}" for name, value in results.items()]
+    return "\n".join([*lines, seen_in_training(task.data, documents)])
+
+
+def seen_in_training(data, documents: Sequence[str]) -> str:
+    """How many lines of a text stand in the training part word for word: such a text is no test."""
+    lines = {line for document in documents for line in document.splitlines() if len(line) >= SHORTEST_LINE}
+    try:
+        training = {line for document in data.corpus.train for line in document.splitlines()}
+    except ValueError as error:
+        return f"whether the model was trained on this text is not known: {error}"
+    seen = len(lines & training)
+    share = f"{seen:,} of {len(lines):,} lines of {SHORTEST_LINE} characters and more stand in the training text"
+    return share if seen <= 0.05 * len(lines) else f"NO TEST: {share}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

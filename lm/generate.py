@@ -1,0 +1,67 @@
+"""Write text with a trained model: python -m lm.generate RUN --prompt "ROMEO:" --num-samples 3 --temperature 0.8"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from itertools import islice
+
+from seqlab.cli import tell
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line and write samples to stdout as they are drawn; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m lm.generate", description=__doc__)
+    parser.add_argument("run", help="a run directory (or a checkpoint file)")
+    parser.add_argument("--prompt", default="\n", help="what to continue (default: a line break)")
+    parser.add_argument("--num-samples", type=int, default=1, help="how many texts (default: 1)")
+    parser.add_argument("--max-tokens", type=int, default=200, help="tokens to write after the prompt (default: 200)")
+    parser.add_argument("--temperature", type=float, default=0.8, help="above 0; below 1 sharpens (default: 0.8)")
+    parser.add_argument("--top-k", type=int, help="draw among the k most probable tokens")
+    parser.add_argument("--top-p", type=float, help="draw among the most probable tokens that hold this share")
+    parser.add_argument("--seed", type=int, default=1, help="the same seed, the same texts (default: 1)")
+    parser.add_argument("--checkpoint", default="best.ckpt", help="file in RUN/checkpoints (default: best.ckpt)")
+    options = parser.parse_args(arguments)
+    try:
+        write_samples(options)
+    except Exception as error:
+        return tell(error)
+    return 0
+
+
+def write_samples(options: argparse.Namespace) -> None:
+    """Stream the samples, each under a line with its number.
+
+    Raises:
+        InputError: for a bad run, prompt or setting.
+    """
+    from lm.text_run import load_text_run  # here, so that --help is quick
+    from seqlab.errors import InputError
+    from seqlab.randomness import derived_seed
+
+    for name in ("num_samples", "max_tokens"):
+        if getattr(options, name) < 1:
+            raise InputError(f"--{name.replace('_', '-')} {getattr(options, name)}: at least 1")
+    task = load_text_run(options.run, options.checkpoint)
+    try:
+        prompt = task.parse_prompt(options.prompt)
+        for sample in range(options.num_samples):
+            tokens = task.tokens(
+                prompt,
+                temperature=options.temperature,
+                top_k=options.top_k,
+                top_p=options.top_p,
+                seed=derived_seed(options.seed, "sample", sample),
+            )
+            if options.num_samples > 1:
+                print(f"--- sample {sample + 1}")
+            print(options.prompt, end="", flush=True)
+            stream = task.data.tokenizer.stream()
+            for token in islice(tokens, options.max_tokens):
+                print(stream.step(int(token)), end="", flush=True)
+            print()
+    except ValueError as error:
+        raise InputError(str(error)) from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,19 @@
+"""A run on text, loaded for the commands of this package."""
+
+from pathlib import Path
+
+from lm.module import LanguageModel
+from seqlab.errors import InputError
+from seqlab.runs import load_run
+
+
+def load_text_run(path: str | Path, checkpoint: str = "best.ckpt") -> LanguageModel:
+    """The task of a run on text, in evaluation mode; `.model` and `.data.tokenizer` belong to it.
+
+    Raises:
+        InputError: when path is no run, or one on other data.
+    """
+    task = load_run(path, checkpoint).task
+    if not isinstance(task, LanguageModel):
+        raise InputError(f"{path} is no run on text (data=text)")
+    return task

@@ -1,0 +1,129 @@
+"""Text to ids and back: byte-level BPE, characters or bytes, by the library `tokenizers`.
+
+Encoding and decoding is the identity on every string that has a UTF-8 form. Id 0 is DOCUMENT, which stands before each
+document and is never made from text: a text that holds the words "<|document|>" is encoded as ordinary characters.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from annotated_types import Interval
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+Kind = Literal["bpe", "char", "byte"]
+VocabularySize = Annotated[int, Interval(ge=257, le=2**16)]  # ids are stored as uint16
+
+DOCUMENT = "<|document|>"
+DOCUMENT_ID = 0
+NUM_BYTES = 256
+
+
+class TextTokenizer:
+    """A tokenizer of this project: ids 0 .. vocabulary_size - 1, of which 0 is DOCUMENT.
+
+    Args:
+        json: as `tokenizers` writes it.
+
+    Raises:
+        ValueError: when json is no tokenizer, or one that does not know DOCUMENT.
+    """
+
+    def __init__(self, json: str):
+        try:
+            self.tokenizer = Tokenizer.from_str(json)
+        except Exception as error:  # the library raises Exception itself
+            raise ValueError(f"this is no tokenizer as the library tokenizers writes it: {error}") from error
+        if self.tokenizer.token_to_id(DOCUMENT) != DOCUMENT_ID:
+            raise ValueError(f"this tokenizer is not one of this project: token {DOCUMENT_ID} is not {DOCUMENT}")
+        self.tokenizer.encode_special_tokens = True  # what looks like DOCUMENT in a text is text
+        self.json = json
+
+    @property
+    def vocabulary_size(self) -> int:
+        """How many ids there are."""
+        return self.tokenizer.get_vocab_size()
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text."""
+        return self.tokenizer.encode(text, add_special_tokens=False).ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of ids; DOCUMENT is left out, bytes that are no whole character become U+FFFD."""
+        return self.tokenizer.decode(list(ids), skip_special_tokens=True)
+
+    def encode_documents(self, documents: Iterable[str]) -> np.ndarray:
+        """DOCUMENT and the ids of each document in turn, in one array of uint16."""
+        encodings = self.tokenizer.encode_batch_fast(list(documents), add_special_tokens=False)
+        pieces = [np.array([DOCUMENT_ID, *encoding.ids], dtype=np.uint16) for encoding in encodings]
+        return np.concatenate(pieces)
+
+    def stream(self) -> "Stream":
+        """A decoder for ids that come one by one."""
+        return Stream(self.tokenizer)
+
+
+class Stream:
+    """Text as its ids arrive: a character whose bytes are spread over several ids is held back until it is whole."""
+
+    def __init__(self, tokenizer: Tokenizer):
+        self.tokenizer = tokenizer
+        self.decoder = decoders.DecodeStream(skip_special_tokens=True)
+
+    def step(self, id: int) -> str:
+        """What can be written after one more id; may be empty."""
+        return self.decoder.step(self.tokenizer, id) or ""
+
+
+def train_tokenizer(kind: Kind, documents: Sequence[str], vocabulary_size: int = 2000) -> TextTokenizer:
+    """Make a tokenizer from training text.
+
+    Args:
+        kind: `bpe`: byte-level byte-pair encoding (Sennrich et al. 2016; Radford et al. 2019) of vocabulary_size ids.
+            `char`: the characters of the training text; all others as their bytes. `byte`: bytes.
+        documents: what it may see: the training part and nothing else.
+        vocabulary_size: of bpe, DOCUMENT and the 256 bytes counted.
+
+    Raises:
+        ValueError: when the text has too few different pairs for so many ids.
+    """
+    if kind == "char":
+        tokenizer = _characters(documents)
+    else:
+        tokenizer = Tokenizer(models.BPE())
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=kind == "bpe")
+        tokenizer.decoder = decoders.ByteLevel()
+        alphabet = pre_tokenizers.ByteLevel.alphabet()
+        wanted = vocabulary_size if kind == "bpe" else 1 + NUM_BYTES
+        trainer = trainers.BpeTrainer(
+            vocab_size=wanted, initial_alphabet=alphabet, special_tokens=[DOCUMENT], show_progress=False
+        )
+        tokenizer.train_from_iterator(documents if kind == "bpe" else [], trainer)
+        if (got := tokenizer.get_vocab_size()) != wanted:
+            raise ValueError(f"the training text gives {got} tokens at most: data.vocabulary_size={wanted} is too many")
+    return TextTokenizer(tokenizer.to_str())
+
+
+def _characters(documents: Sequence[str]) -> Tokenizer:
+    """Each character a token; one that the training text does not have becomes the bytes of its UTF-8 form."""
+    names = [DOCUMENT, *(f"<0x{byte:02X}>" for byte in range(NUM_BYTES))]
+    names += sorted(set().union(*map(set, documents)))
+    tokenizer = Tokenizer(models.BPE({name: id for id, name in enumerate(names)}, [], byte_fallback=True))
+    tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()])
+    tokenizer.add_special_tokens([AddedToken(DOCUMENT, special=True)])
+    return tokenizer
+
+
+def read_tokenizer(path: str | Path) -> TextTokenizer:
+    """The tokenizer in a file.
+
+    Raises:
+        ValueError: when there is none.
+    """
+    try:
+        return TextTokenizer(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"data.tokenizer_path={path} cannot be read: {error}") from error
+    except ValueError as error:
+        raise ValueError(f"data.tokenizer_path={path}: {error}") from error

@@ -1,0 +1,102 @@
+"""Windows are a function of the step, cover the text, and are cut from ids that are encoded once."""
+
+import numpy as np
+import pytest
+import torch
+
+from lm.datamodule import TextDataModule, digest
+from lm.tokenizer import DOCUMENT_ID, train_tokenizer
+
+TEXT = "".join(f"Speaker {n}:\n{n * n} words, {7919 * n} more.\n\n" for n in range(400))
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Options -> the data module of a small text in a file."""
+    file = tmp_path / "text.txt"
+    file.write_text(TEXT)
+
+    def made(**options):
+        defaults = {"path": str(file), "cache_dir": str(tmp_path / "cache"), "vocabulary_size": 300, "batch_size": 8}
+        return TextDataModule(**defaults | {"context_length": 32} | options)
+
+    return made
+
+
+def test_a_batch_is_a_function_of_the_step(make):
+    one, other = make(), make()
+    batches = [one.train_batch(step) for step in range(2 * one.steps_per_epoch + 3)]
+    for step in (len(batches) - 1, 0, one.steps_per_epoch, 5):
+        assert torch.equal(other.train_batch(step), batches[step])
+    assert batches[0].shape == (8, 33) and batches[0].dtype == torch.int64
+    assert not torch.equal(make(seed=2).train_batch(0), batches[0])
+
+
+def test_an_epoch_reads_each_place_once(make):
+    """Windows share one id with their neighbour: the last target of one is the first input of the next."""
+    data = make(tokenizer="byte")
+    ids = data.train_ids.tolist()
+    places = {}
+    for start in range(len(ids) - 32):
+        places.setdefault(tuple(ids[start : start + 33]), []).append(start)
+    firsts = []
+    for epoch in range(2):
+        steps = range(epoch * data.steps_per_epoch, (epoch + 1) * data.steps_per_epoch)
+        rows = [tuple(row) for step in steps for row in data.train_batch(step).tolist()]
+        starts = sorted(places[row][0] for row in rows)
+        assert all(len(places[row]) == 1 for row in rows)
+        assert len(rows) == len(set(rows)) == 8 * data.steps_per_epoch
+        assert len({start % 32 for start in starts}) == 1  # they follow one another
+        assert len(rows) > data.windows_per_epoch - 8
+        firsts.append(starts[0] % 32)
+    assert firsts[0] != firsts[1]
+
+
+def test_the_parts_are_the_text(make):
+    data = make()
+    decoded = [data.tokenizer.decode(data.ids(part).tolist()) for part in ("train", "val", "test")]
+    assert "".join(decoded[0]) == TEXT.replace(decoded[1], "").replace(decoded[2], "")
+    assert len(decoded[2]) == pytest.approx(0.1 * len(TEXT), abs=2)
+    assert all(data.ids(part)[0] == DOCUMENT_ID for part in ("train", "val", "test"))
+    (item,) = list(data.test_dataloader())
+    assert item.tolist() == data.ids("test").tolist()
+
+
+def test_the_tokenizer_saw_the_training_part_alone(make):
+    data = make()
+    assert data.tokenizer.json == train_tokenizer("bpe", data.corpus.train, 300).json
+    assert data.tokenizer.json != train_tokenizer("bpe", [TEXT], 300).json
+
+
+def test_ids_are_encoded_once_and_mapped(make, tmp_path):
+    first = make().train_ids
+    files = {file: file.stat().st_mtime_ns for file in (tmp_path / "cache" / "text").iterdir()}
+    again = make().train_ids
+    assert isinstance(again, np.memmap) and again.dtype == np.uint16
+    assert np.array_equal(first, again)
+    assert {file: file.stat().st_mtime_ns for file in files} == files
+    assert not list((tmp_path / "cache" / "text").glob("*.tmp"))
+    other = make(tokenizer="char")
+    assert other.train_ids.shape != first.shape  # keyed by the tokenizer too
+    (tmp_path / "text.txt").write_text(TEXT.replace("Speaker", "Talker"))
+    assert "Talker" in make().tokenizer.decode(make().train_ids.tolist())  # and by the text
+
+
+def test_a_tokenizer_of_ones_own(make, tmp_path):
+    tokenizer = train_tokenizer("bpe", [TEXT], 280)
+    (tmp_path / "mine.json").write_text(tokenizer.json)
+    assert make(tokenizer_path=str(tmp_path / "mine.json")).spec.input.size == 280
+    stored = make(tokenizer_json=tokenizer.json, path=str(tmp_path / "gone.txt"))
+    assert stored.spec.output.width == 280  # a run can be loaded where its text is not
+    with pytest.raises(ValueError, match=r"gone\.txt"):
+        stored.train_batch(0)
+
+
+def test_a_text_that_does_not_fill_a_batch_is_refused(make):
+    with pytest.raises(ValueError, match=r"tokens, and data\.batch_size=512 with data\.context_length=32 needs 16,416"):
+        make(batch_size=512).train_batch(0)
+
+
+def test_digest_tells_where_texts_end():
+    assert digest("ab", "c") != digest("a", "bc") != digest("abc")
+    assert len(digest("x")) == 16
