@@ -7,6 +7,7 @@
 #   TORCH=torch==2.13.0 the torch to install where there is none: an exact version, pip options may follow it.
 #                       To change the torch of .venv, remove .venv first.
 #   ARGS="..."          more arguments for `make run` (Hydra overrides), `make test` and `make test-all` (pytest)
+#   JOBS=2              processes among which the tests are shared out
 #   MODEL= DATA=        what `make run` trains, and on what
 PYTHON ?= python3
 VENV ?= .venv
@@ -14,6 +15,7 @@ TORCH ?= torch==2.13.0
 MODEL = transformer
 DATA = L5
 ARGS =
+JOBS = 2
 
 python = $(VENV)/bin/python
 pip = $(python) -m pip --disable-pip-version-check
@@ -33,12 +35,15 @@ run: $(stamp)-run  ## the main job: make run ARGS="seed=2 trainer.max_steps=200"
 
 # Idle OpenMP threads sleep: many small operations in a few processes run faster on few cores.
 test test-all bench: export OMP_WAIT_POLICY = PASSIVE
+# The tests are many small computations: processes share the cores, not the threads of one.
+test test-all: export OMP_NUM_THREADS = 1
+share_out = --numprocesses $(JOBS) --dist worksteal
 
 test: $(stamp)-test  ## the tests, slow ones left out
-	$(python) -m pytest $(ARGS)
+	$(python) -m pytest $(share_out) $(ARGS)
 
 test-all: $(stamp)-test  ## every test
-	$(python) -m pytest -m "" $(ARGS)
+	$(python) -m pytest $(share_out) -m "" $(ARGS)
 
 check: $(stamp)-dev  ## lint, format, types, who imports whom
 	$(python) -m ruff check

@@ -79,7 +79,9 @@ class SemiprimesDataModule(DataModule):
         self.input, self.base = input, base
         self.order: Order = order
         self._refuse_pairs(head, batch_size)
-        self.moduli = torch.arange(2, 14) if input == "residues" else primes_below(1 << self.family.factor_bits)
+        self.moduli = torch.empty(0, dtype=torch.int64)  # of digits none: primes of 32 bits would take minutes
+        if input != "digits":
+            self.moduli = torch.arange(2, 14) if input == "residues" else primes_below(1 << self.family.factor_bits)
         self.head = self._head(head)
         self.spec = self.head.spec
         if self.family.items is None:
@@ -150,9 +152,9 @@ class SemiprimesDataModule(DataModule):
         numbers, factors = torch.zeros(count, dtype=torch.int64), torch.zeros(count, dtype=torch.int64)
         missing = torch.arange(count)
         attempt = 0
-        while len(missing):  # about one draw in 25 is a number of the smallest split
+        while len(missing):  # about one draw in twelve is a number of the smallest split
             drawn, failed = drawn_semiprimes(
-                self.family.bits, seed=self.seed, stream=split, start=start, count=count, attempt=attempt, rows=missing
+                self.family.bits, seed=self.seed, stream=split, indices=start + missing, attempt=attempt
             )
             taken = ~failed & (split_of(place_of(drawn.numbers), fold=self.fold) == SPLITS[split])
             numbers[missing[taken]], factors[missing[taken]] = drawn.where(taken)

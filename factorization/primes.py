@@ -12,6 +12,7 @@ from torch import Tensor
 WITNESSES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41)
 # Nor does one below 4,759,123,141 (Jaeschke 1993) pass these.
 WITNESSES_32_BITS = (2, 7, 61)
+BLOCK = 8192  # numbers that are tested together: they stay in a processor's cache
 SMALL_PRIMES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61)
 
 
@@ -43,37 +44,63 @@ def are_prime(numbers: NDArray[np.uint64]) -> NDArray[np.bool_]:
     """
     if numbers.size and int(numbers.max()) >= 2**32:
         raise ValueError(f"are_prime takes numbers below 2^32, not {numbers.max()}")
-    result = np.isin(numbers, SMALL_PRIMES)
-    candidates = (numbers > 1) & ~result
-    for prime in SMALL_PRIMES:
-        candidates &= numbers % np.uint64(prime) != 0
-    places = np.flatnonzero(candidates)
+    result = np.empty(numbers.shape, dtype=bool)
+    for start in range(0, len(numbers), BLOCK):
+        result[start : start + BLOCK] = _block_is_prime(numbers[start : start + BLOCK])
+    return result
+
+
+def _block_is_prime(numbers: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    result = np.zeros(numbers.shape, dtype=bool)
+    places = np.flatnonzero(numbers > 1)
+    for prime in SMALL_PRIMES:  # few composites get past these, and each costs less than one squaring
+        left = numbers[places]
+        divided = left % np.uint64(prime) == 0
+        result[places[divided & (left == prime)]] = True
+        places = places[~divided]
     for witness in WITNESSES_32_BITS:
-        places = places[_passes(numbers[places], np.uint64(witness))]
+        places = places[_passes(numbers[places], witness)]
     result[places] = True
     return result
 
 
-def _passes(odd: NDArray[np.uint64], witness: np.uint64) -> NDArray[np.bool_]:
-    """Whether odd numbers above the witness are strong probable primes to it.
+def _passes(odd: NDArray[np.uint64], witness: int) -> NDArray[np.bool_]:
+    """Whether odd numbers that the witness does not divide are strong probable primes to it.
 
     odd - 1 = d 2^s with d odd: witness^d = 1, or witness^(d 2^r) = -1 for some r < s.
     """
-    one = np.uint64(1)
-    low_bit = (odd - one) & ~(odd - np.uint64(2))  # 2^s
-    exponent = (odd - one) // low_bit
-    power = np.ones_like(odd)
-    for place in range(31, -1, -1):
-        power = power * power % odd
-        is_set = (exponent >> np.uint64(place) & one).astype(bool)
-        power = np.where(is_set, power * witness % odd, power)
-    passed = (power == 1) | (power == odd - one)
-    remaining = low_bit >> one  # 2^(s - 1)
-    while (remaining > 1).any():
-        power = power * power % odd
-        passed |= (power == odd - one) & (remaining > 1)
-        remaining >>= one
+    minus_one = odd - np.uint64(1)
+    low_bit = minus_one & ~(minus_one - np.uint64(1))  # 2^s
+    power = _powers(witness, minus_one // low_bit, odd)
+    passed = (power == 1) | (power == minus_one)
+    places = np.flatnonzero(~passed)
+    for rounds in range(1, 32):
+        places = places[low_bit[places] >> np.uint64(rounds) > 1]  # r = rounds < s
+        if len(places) == 0:
+            break
+        power[places] = power[places] * power[places] % odd[places]
+        passed[places] = power[places] == minus_one[places]
+        places = places[~passed[places]]
     return passed
+
+
+def _powers(base: int, exponents: NDArray[np.uint64], moduli: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """base^exponent modulo moduli below 2^32, exponents below 2^31.
+
+    From the top of the exponents, as many bits at once as a power of the base below 2^32 can take: of 2 five.
+    """
+    width = max(bits for bits in range(1, 6) if base ** (2**bits - 1) < 2**32)
+    table = np.array([base**exponent for exponent in range(2**width)], dtype=np.uint64)
+    digits = exponents.astype(np.int64)
+    first = 31 // width * width
+    power = table[digits >> first] % moduli
+    for place in range(first - width, -1, -width):
+        for _ in range(width):
+            np.multiply(power, power, out=power)
+            np.remainder(power, moduli, out=power)
+        np.multiply(power, table[digits >> place & (2**width - 1)], out=power)
+        np.remainder(power, moduli, out=power)
+    return power
 
 
 def is_prime(number: int) -> bool:

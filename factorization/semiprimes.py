@@ -5,6 +5,7 @@ Numbers are int64 tensors. One of 64 bits does not fit a signed word: there the 
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -13,12 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from factorization.primes import are_prime, primes_below
-from seqlab.randomness import uniforms
+from seqlab.randomness import uniforms_of
 
 SetName = Literal["S1", "S2", "S3", "S4", "S5", "S6", "S7"]
-CANDIDATES = 16  # odd numbers that a draw of one prime looks at; a row without a prime is drawn anew
-
+MAX_TABLE_BITS = 24  # primes up to here are drawn from a table: half a million of 24 bits, a hundred million of 32
+CANDIDATES = 16  # numbers that a draw of two larger primes looks at; what has not two primes is drawn anew
 FEW = 256  # rows
+WHEEL = 2 * 3 * 5 * 7 * 11 * 13
 
 
 class Semiprimes(NamedTuple):
@@ -86,46 +88,69 @@ def _pairs(primes: Tensor, smaller: Tensor, first: Tensor, stop: Tensor) -> Semi
 
 
 def drawn_semiprimes(
-    bits: int, *, seed: int, stream: str, start: int, count: int, attempt: int = 0, rows: Tensor | None = None
+    bits: int, *, seed: int, stream: str, indices: Tensor, attempt: int = 0
 ) -> tuple[Semiprimes, Tensor]:
-    """Semiprimes start .. start + count - 1 of an endless stream, of exactly `bits` bits, balanced.
+    """Some semiprimes of an endless stream, of exactly `bits` bits, balanced; each is a function of its index alone.
 
-    Each factor is the first prime (Miller-Rabin) among uniformly drawn odd numbers of bits / 2 bits.
+    Both factors are uniform over the primes of bits / 2 bits: up to 24 bits from a table of them, above by drawing
+    numbers until Miller-Rabin lets one pass. Whatever does not fit is drawn anew, never moved to a neighbour.
 
     Args:
-        bits, seed, stream, start, count: which.
+        bits, seed, stream: which stream.
+        indices: (count,) int64, from 0: which of it.
         attempt: another one draws them anew.
-        rows: places in 0 .. count - 1: only these are made (None: all).
 
     Returns:
-        The semiprimes, and which of them (count,) are none yet: no prime among the candidates, or a product that is
-        one bit short.
+        The semiprimes, and which of them (count,) are none yet: no prime was drawn, or products are one bit short.
     """
-    half = bits // 2
-    numbers = uniforms(seed, stream, start, count, 2 * CANDIDATES, attempt=attempt)
-    numbers = (numbers if rows is None else numbers[rows]).numpy().reshape(-1, CANDIDATES)
-    candidates = ((numbers + 1) * (1 << (half - 1))).astype(np.uint64) | np.uint64(1)
-    chosen = _first_primes(candidates).reshape(-1, 2)
-    products = chosen[:, 0] * chosen[:, 1]
+    from_table = bits // 2 <= MAX_TABLE_BITS
+    numbers = uniforms_of(seed, f"{stream}, attempt {attempt}", indices, 4 if from_table else CANDIDATES).numpy()
+    first, second = _pairs_of_table(numbers, bits) if from_table else _pairs_by_rejection(numbers, bits // 2)
+    products = first * second
     missing = products < np.uint64(1 << (bits - 1))  # 0 where a factor is missing
-    smaller = torch.from_numpy(chosen.min(1).astype(np.int64))
-    return Semiprimes(torch.from_numpy(products.view(np.int64)), smaller), torch.from_numpy(missing)
+    smaller = np.minimum(first, second).astype(np.int64)
+    return Semiprimes(torch.from_numpy(products.view(np.int64)), torch.from_numpy(smaller)), torch.from_numpy(missing)
 
 
-def _first_primes(candidates: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The first prime of each row, 0 where there is none; of many rows it looks no further than it must."""
-    if len(candidates) <= FEW:  # one call for all of them: numpy's own costs count
-        primes = are_prime(candidates.ravel()).reshape(candidates.shape)
-        first = np.take_along_axis(candidates, primes.argmax(1)[:, None], 1)[:, 0]
-        return np.where(primes.any(1), first, np.uint64(0))
-    found = np.zeros(len(candidates), dtype=np.uint64)
-    for column in range(candidates.shape[1]):
-        rows = np.flatnonzero(found == 0)
-        if len(rows) == 0:
-            break
-        tested = candidates[rows, column]
-        found[rows] = np.where(are_prime(tested), tested, np.uint64(0))
-    return found
+Primes = NDArray[np.uint64]
+
+
+@lru_cache(maxsize=1)
+def _table(bits: int) -> Primes:
+    """All primes of exactly so many bits."""
+    primes = primes_below(1 << bits)
+    return primes[primes >= 1 << (bits - 1)].numpy().astype(np.uint64)
+
+
+def _pairs_of_table(numbers: NDArray[np.float64], bits: int) -> tuple[Primes, Primes]:
+    """Two primes for each row of four numbers in [0, 1), two others where the product of the first is a bit short."""
+    table = _table(bits // 2)
+    first, second, third, fourth = (table[(column * len(table)).astype(np.int64)] for column in numbers.T)
+    short = first * second < np.uint64(1 << (bits - 1))
+    return np.where(short, third, first), np.where(short, fourth, second)
+
+
+def _pairs_by_rejection(numbers: NDArray[np.float64], bits: int) -> tuple[Primes, Primes]:
+    """The first two primes among the candidates that each row of numbers in [0, 1) stands for; 0 where there is none.
+
+    Candidates are the numbers of so many bits that no prime up to 13 divides, uniform: one in four is a prime.
+    """
+    residues = np.flatnonzero(np.gcd(np.arange(WHEEL), WHEEL) == 1).astype(np.uint64)
+    lowest, end = (1 << (bits - 1)) // WHEEL, (1 << bits) // WHEEL + 1
+    found = np.zeros((2, len(numbers)), dtype=np.uint64)
+    at_once = CANDIDATES if len(numbers) <= FEW else 1  # of few rows numpy's own costs count, of many each test
+    for start in range(0, CANDIDATES, at_once):
+        rows = np.flatnonzero(found[1] == 0)
+        places = (numbers[rows, start : start + at_once] * ((end - lowest) * len(residues))).astype(np.int64)
+        turns, places = np.divmod(places, len(residues))
+        candidates = (turns + lowest).astype(np.uint64) * np.uint64(WHEEL) + residues[places]
+        passed = candidates >> np.uint64(bits - 1) == 1  # the wheel's first and last turn reach beyond
+        passed[passed] = are_prime(candidates[passed])
+        ranks = passed.cumsum(1) + (found[0, rows] > 0)[:, None]
+        for slot in (0, 1):
+            row, column = np.nonzero(passed & (ranks == slot + 1))
+            found[slot, rows[row]] = candidates[row, column]
+    return found[0], found[1]
 
 
 @dataclass(frozen=True)

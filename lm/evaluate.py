@@ -31,10 +31,11 @@ def evaluate(path: str, text: str, checkpoint: str = "best.ckpt") -> str:
     """
     import torch  # here, so that --help is quick
 
-    from lm.metrics import TextMetrics, token_nats
+    from lm.metrics import TextMetrics, token_scores
     from lm.own_text import own_documents
     from lm.text_run import load_text_run
     from seqlab.errors import InputError
+    from seqlab.share import Share
 
     task = load_text_run(path, checkpoint)
     try:
@@ -43,11 +44,12 @@ def evaluate(path: str, text: str, checkpoint: str = "best.ckpt") -> str:
         raise InputError(str(error)) from error
     ids = torch.from_numpy(task.data.tokenizer.encode_documents(documents).astype("int64"))
     metrics = TextMetrics()
-    metrics.update(token_nats(task.model, ids, stride=task.stride), documents)
+    metrics.update(token_scores(task.model, ids, stride=task.stride), documents)
     results = metrics.compute()
     characters = sum(map(len, documents))
     lines = [f"{text}: {characters:,} characters, {len(ids) - 1:,} tokens"]
-    lines += [f"{name.replace('_', ' '):<20}{value:.3f}" for name, value in results.items()]
+    for name, result in results.items():
+        lines.append(f"{name.replace('_', ' '):<20}{result.value if isinstance(result, Share) else result:.3f}")
     return "\n".join([*lines, seen_in_training(task.data, documents)])
 
 

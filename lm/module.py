@@ -1,5 +1,6 @@
 """Training language models, their perplexity beside n-grams and compressors, and what they write."""
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,13 +18,16 @@ from torch.optim import Optimizer
 
 from lm.baselines import text_baselines
 from lm.datamodule import Part, TextDataModule
-from lm.metrics import TextMetrics, token_nats
+from lm.metrics import TextMetrics, token_scores
 from lm.plots import bits_per_character
 from lm.tokenizer import DOCUMENT_ID
 from seqlab.decode import continuation, sampler
 from seqlab.lit.module import Module, Results
 from seqlab.model import SequenceModel
 from seqlab.schedule import Schedule
+from seqlab.share import Share
+
+logger = logging.getLogger(__name__)
 
 NUM_TOKENS_SHOWN = 120  # of a sample in logs, in completions.jsonl and in what describe() says
 NUM_NEXT = 5  # most probable next tokens that describe() gives
@@ -100,30 +104,32 @@ class LanguageModel(Module):
                 self.log("train/tokens_per_second", tokens / (now - then))
             self.logged = (self.global_step, now)
 
-    def _measure(self, ids: Tensor, part: Part) -> float:
-        """Add the nats of a part to the metrics; their mean a token."""
-        nats = token_nats(self.model, ids, stride=self.stride)
-        self.metrics.update(nats, getattr(self.data.corpus, part))
-        return float(nats.double().mean())
+    def _measure(self, ids: Tensor, part: Part) -> None:
+        scores = token_scores(self.model, ids, stride=self.stride)
+        self.metrics.update(scores, getattr(self.data.corpus, part))
 
-    def _results(self, stage: str) -> dict[str, float]:
+    def _results(self, stage: str) -> dict[str, Share | float]:
         results = {f"{stage}/{name}": value for name, value in self.metrics.compute().items()}
         self.metrics.reset()
         return results
 
     def validation_step(self, batch: Tensor, batch_idx: int) -> None:
-        self.log("val/loss", self._measure(batch, "val"))
+        self._measure(batch, "val")
 
     def on_validation_epoch_end(self) -> None:
-        self.log_results(self._results("val"))
-        self.log_text("samples", "\n\n---\n\n".join(f"```\n{sample}\n```" for sample in self.samples().values()))
+        results = self._results("val")
+        self.log_results(results)
+        samples = list(self.samples().values())
+        self.log_text("samples", "\n\n---\n\n".join(f"```\n{sample}\n```" for sample in samples))
+        perplexity = results["val/perplexity"]
+        logger.info("step %d: perplexity %.1f, for example:\n%s", self.global_step, perplexity, samples[-1])
         self.logged = None  # the time of a validation is not the training's
 
     def test_step(self, batch: Tensor, batch_idx: int) -> None:
         self._measure(batch, "test")
 
     def on_test_epoch_end(self) -> None:
-        self.results = {**self._results("test")}
+        self.results = self._results("test")
 
     def baselines(self) -> Mapping[str, Results]:
         """Compressors and n-grams, on the same text."""

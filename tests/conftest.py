@@ -13,6 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf, open_dict
 
 from seqlab.runs import build, construct
+from tests.commands import run_command
 
 ROOT = Path(__file__).parents[1]
 TINY_MODEL = {
@@ -118,6 +119,20 @@ def python(environment, tmp_path_factory):
         cwd = cwd or tmp_path_factory.mktemp("cwd")
         command = [sys.executable, *map(str, arguments)]
         return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
+
+    return ran
+
+
+@pytest.fixture(scope="session")
+def command(environment, tmp_path_factory):
+    """Run `python WORDS`, a command of the project, as `python` does, without the wait for imports."""
+
+    def ran(*words, cwd=None):
+        cwd = cwd or tmp_path_factory.mktemp("cwd")
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            return run_command([str(word) for word in words], cwd, tmp_path_factory.mktemp("output"))
 
     return ran
 

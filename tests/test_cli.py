@@ -150,9 +150,9 @@ def test_a_run_that_blows_up_says_so_in_its_summary(job, tmp_path):
 
 
 @pytest.fixture
-def command(python, root):
+def run_py(command, root):
     """Words after run.py -> the completed process."""
-    return lambda *words, cwd=None: python(root / "run.py", *words, cwd=cwd)
+    return lambda *words, cwd=None: command(root / "run.py", *words, cwd=cwd)
 
 
 def one_line(process):
@@ -163,32 +163,32 @@ def one_line(process):
     return line
 
 
-def test_the_command_refuses_an_unknown_choice(command, tmp_path):
-    line = one_line(command("model=lstmm", "data=L5", cwd=tmp_path))
+def test_the_command_refuses_an_unknown_choice(run_py, tmp_path):
+    line = one_line(run_py("model=lstmm", "data=L5", cwd=tmp_path))
     assert "model=lstmm: no such choice; did you mean lstm?" in line
     assert not list(tmp_path.iterdir())
 
 
-def test_the_command_refuses_a_bad_pair_of_sizes_and_removes_its_directory(command, tmp_path):
-    line = one_line(command("model.num_heads=7", f"hydra.run.dir={tmp_path / 'run'}", cwd=tmp_path))
+def test_the_command_refuses_a_bad_pair_of_sizes_and_removes_its_directory(run_py, tmp_path):
+    line = one_line(run_py("model.num_heads=7", f"hydra.run.dir={tmp_path / 'run'}", cwd=tmp_path))
     assert "num_heads=7 does not divide d_model=64" in line
     assert not list(tmp_path.iterdir())
 
 
-def test_the_command_refuses_several_values_without_m(command, tmp_path):
-    assert "model=lstm,linear" in one_line(command("model=lstm,linear", cwd=tmp_path))
+def test_the_command_refuses_several_values_without_m(run_py, tmp_path):
+    assert "model=lstm,linear" in one_line(run_py("model=lstm,linear", cwd=tmp_path))
     assert not list(tmp_path.iterdir())
 
 
-def test_the_command_refuses_a_directory_that_cannot_be_made(command, tmp_path):
+def test_the_command_refuses_a_directory_that_cannot_be_made(run_py, tmp_path):
     (tmp_path / "file").write_text("")
-    line = one_line(command(f"hydra.run.dir={tmp_path}/file/run", cwd=tmp_path))
+    line = one_line(run_py(f"hydra.run.dir={tmp_path}/file/run", cwd=tmp_path))
     assert f"{tmp_path}/file" in line
     assert "Not a directory" in line
 
 
-def test_a_sweep_with_an_unknown_choice_does_not_start(command, tmp_path):
-    assert "did you mean lstm?" in one_line(command("-m", "model=lstmm,linear", cwd=tmp_path))
+def test_a_sweep_with_an_unknown_choice_does_not_start(run_py, tmp_path):
+    assert "did you mean lstm?" in one_line(run_py("-m", "model=lstmm,linear", cwd=tmp_path))
 
 
 @pytest.mark.parametrize("word", ["debug=true", "seed=2"])
@@ -210,7 +210,7 @@ def test_a_crash_is_told_with_its_traceback(capsys):
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_a_sweep_outlives_a_failing_job(command, tiny, tmp_path):
+def test_a_sweep_outlives_a_failing_job(run_py, tiny, tmp_path):
     sizes = [word for word in tiny("linear") if word.startswith("data.")]
     words = [
         "trainer=fast",
@@ -220,7 +220,7 @@ def test_a_sweep_outlives_a_failing_job(command, tiny, tmp_path):
         "optimizer.weight_decay=0",
         "logger=csv",
     ]
-    done = command(
+    done = run_py(
         *("-m", "model=linear", "schedule.warmup=1", "optimizer.lr=0,1e-30", f"hydra.sweep.dir={tmp_path / 'sweep'}"),
         *sizes,
         *words,
@@ -237,8 +237,8 @@ def test_a_sweep_outlives_a_failing_job(command, tiny, tmp_path):
     assert "optimizer.lr=1e-30" in str(summary.parent.relative_to(tmp_path))
 
 
-def test_help_fits_a_screen(command):
-    done = command("--help")
+def test_help_fits_a_screen(run_py):
+    done = run_py("--help")
     assert done.returncode == 0
     lines = done.stdout.strip().splitlines()
     assert 10 < len(lines) <= 45

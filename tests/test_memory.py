@@ -6,7 +6,8 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 
-from seqlab.memory import main
+from seqlab.memory import compose, main
+from seqlab.runs import build
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +31,10 @@ def test_the_estimate_is_within_two_times_of_what_three_steps_took(capsys):
     parts = [number(name, output) for name in ("weights", "gradients", "optimizer", "activations", "temporaries")]
     total, measured = number("total (estimate)", output), number("measured over 3 steps", output)
     assert total == pytest.approx(sum(parts), abs=0.04)
+    GlobalHydra.instance().clear()
+    model = build(compose(["model=transformer", "data=L5", *sizes])).model
+    weights = sum(tensor.nbytes for tensor in [*model.parameters(), *model.buffers()])
+    assert parts[0] == pytest.approx(weights / 2**20, abs=0.006)
     assert total > 50  # large enough for the libraries not to matter
     assert total / 2 < measured < total * 2
 

@@ -62,7 +62,7 @@ def test_jobs_are_counted():
 
 
 @pytest.mark.parametrize("line", marked([*LINES, *MORE, *SLOW]))
-def test_command(line, python, root, tiny, place):
+def test_command(line, command, root, tiny, place):
     folder, run_dir = place
     before = set(folder.rglob("*"))
     words = [str(run_dir) if word == "RUN" else word for word in shlex.split(line, comments=True)[1:]]
@@ -71,7 +71,7 @@ def test_command(line, python, root, tiny, place):
         place_of_last = max(place for place, word in enumerate(words) if "=" in word)  # argparse wants them together
         more = [*tiny_sizes_for(line, tiny), "trainer=fast", "trainer.max_steps=4", "trainer.val_every=2"]
         words[place_of_last + 1 : place_of_last + 1] = [word for word in more if not named(word, words)]
-    done = python(*words, cwd=folder)
+    done = command(*words, cwd=folder)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout.strip()

@@ -4,6 +4,7 @@ import torch
 from factorization.bits import from_bits
 from factorization.datamodule import SemiprimesDataModule
 from factorization.semiprimes import unsigned
+from factorization.splits import TEST, TRAIN, VAL, place_of, split_of
 from seqlab.spec import Bits, Classes, Spec, Tokens, Vectors
 
 
@@ -18,14 +19,20 @@ def test_the_asked_for_data():
     assert [known[number] for number in numbers.tolist()] == batch.factors.tolist()
 
 
-BIG = pytest.param({"set": "S7", "bits": 64}, marks=pytest.mark.slow)  # primes of 32 bits, one by one
-
-
-@pytest.mark.parametrize("options", [{}, {"set": "S1"}, {"set": "S5"}, {"set": "S6"}, BIG])
+@pytest.mark.parametrize(
+    "options", [{}, {"set": "S1"}, {"set": "S5"}, {"set": "S6"}, {"set": "S7"}, {"set": "S7", "bits": 64}]
+)
 def test_no_number_is_in_two_splits(options):
     data = SemiprimesDataModule(**options)
     parts = [set(part.numbers.tolist()) for part in (data.train, data.val, data.test)]
     assert sum(map(len, parts)) == len(set.union(*parts))
+
+
+@pytest.mark.parametrize("fold", [0, 3])
+def test_drawn_numbers_are_in_the_split_that_their_hash_says(fold):
+    data = SemiprimesDataModule(set="S7", fold=fold)
+    for part, split in ((data.train, TRAIN), (data.val, VAL), (data.test, TEST)):
+        assert (split_of(place_of(part.numbers), fold=fold) == split).all()
 
 
 def test_folds_share_no_test_number_and_cover_everything():
@@ -89,7 +96,6 @@ def test_inputs():
     assert SemiprimesDataModule(base=10).spec.input == Tokens(11)
 
 
-@pytest.mark.slow
 def test_64_bit_numbers_reach_the_model_exactly():
     data = SemiprimesDataModule(set="S7", bits=64, head="bits")
     bits = data.encode(data.test.numbers)[:, :, 0].long().tolist()

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from factorization.explain import main
+from factorization.explain import bit_weights, main
 from factorization.phases import PRIMES, controls, match, residue_phases
 
 
@@ -37,9 +37,20 @@ def test_controls_are_shuffled_units():
     assert not torch.equal(random, controls(exact, seed=2, repeats=10))
 
 
-def test_the_command(python, root, tmp_path, capsys):
+@pytest.mark.parametrize("order", ["msb", "lsb"])
+def test_weights_stand_in_the_order_of_the_phases(compose, order):
+    from seqlab.runs import build
+
+    run = build(compose("model=sine_net", "data=semiprimes", f"data.order={order}"))
+    number = torch.tensor([8633])
+    angle = run.model.sines(run.datamodule.encode(number).flatten(1)) - run.model.sines.bias
+    bits = torch.tensor([float(bit) for bit in f"{8633:014b}"])
+    torch.testing.assert_close(bit_weights(run) @ bits, angle[0].detach())
+
+
+def test_the_command(command, root, tmp_path, capsys):
     words = ["model=sine_net", "data=semiprimes", "trainer=fast", "model.hidden_dim=8", "trainer.accelerator=cpu"]
-    done = python(root / "run.py", *words, "logger=csv", "hydra.run.dir=run", cwd=tmp_path)
+    done = command(root / "run.py", *words, "logger=csv", "hydra.run.dir=run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert main([str(tmp_path / "run")]) == 0
     shown = capsys.readouterr().out

@@ -71,8 +71,9 @@ def test_states_are_reduced_over_processes():
 def test_distinct_outputs():
     metric = DistinctOutputs()
     metric.update(torch.tensor([45, 45]))
+    metric.update(torch.tensor([47, 3]))
     metric.update(torch.tensor([45, 3]))
-    assert metric.compute() == 2
+    assert metric.compute() == 3
 
 
 def test_names():

@@ -1,8 +1,17 @@
+import numpy as np
 import pytest
 import torch
 
-from factorization.primes import is_prime
-from factorization.semiprimes import balanced_semiprimes, drawn_semiprimes, family, semiprimes_below, unsigned
+from factorization.primes import is_prime, primes_below
+from factorization.semiprimes import (
+    _pairs_by_rejection,
+    balanced_semiprimes,
+    drawn_semiprimes,
+    family,
+    semiprimes_below,
+    unsigned,
+)
+from seqlab.randomness import uniforms
 
 
 def brute_force(limit, keep=lambda p, q: True):
@@ -64,23 +73,55 @@ def test_bits_that_a_set_does_not_have_are_refused():
 
 @pytest.mark.parametrize("bits", [48, 64])
 def test_drawn_semiprimes_are_exact(bits):
-    drawn, missing = drawn_semiprimes(bits, seed=1, stream="train", start=0, count=200)
-    assert 0 < int(missing.sum()) < 200
+    drawn, missing = drawn_semiprimes(bits, seed=1, stream="train", indices=torch.arange(200))
+    assert 0 < int(missing.sum()) < 120
     kept = drawn.where(~missing)
     for number, factor in zip(unsigned(kept.numbers).tolist(), kept.factors.tolist(), strict=True):
         assert number.bit_length() == bits
         assert number % factor == 0
         assert is_prime(factor) and is_prime(number // factor)
         assert factor <= number // factor
-        assert factor.bit_length() == bits // 2
+        assert factor.bit_length() == (number // factor).bit_length() == bits // 2
     assert len(torch.unique(kept.numbers)) == len(kept.numbers)
 
 
-def test_a_drawn_sample_does_not_depend_on_its_block():
-    whole, _ = drawn_semiprimes(48, seed=1, stream="train", start=0, count=40)
-    part, _ = drawn_semiprimes(48, seed=1, stream="train", start=17, count=9)
-    other, _ = drawn_semiprimes(48, seed=1, stream="test", start=0, count=40)
-    again, _ = drawn_semiprimes(48, seed=1, stream="train", start=0, count=40, attempt=1)
-    assert torch.equal(whole.numbers[17:26], part.numbers)
-    assert not torch.equal(whole.numbers, other.numbers)
-    assert not torch.equal(whole.numbers, again.numbers)
+@pytest.mark.parametrize("bits", [48, 64])
+def test_a_drawn_sample_is_a_function_of_its_index(bits):
+    def drawn(indices, seed=1, stream="train", attempt=0):
+        return drawn_semiprimes(bits, seed=seed, stream=stream, indices=indices, attempt=attempt)[0].numbers
+
+    whole = drawn(torch.arange(40))
+    assert torch.equal(drawn(torch.tensor([25, 3, 17])), whole[[25, 3, 17]])
+    for other in (drawn(torch.arange(40), stream="test"), drawn(torch.arange(40), attempt=1)):
+        assert not torch.isin(other[other != 0], whole).any()
+
+
+def chi_squared(counts, shares):
+    expected = shares / shares.sum() * counts.sum()
+    return float(((counts - expected) ** 2 / expected).sum())
+
+
+def test_draws_from_the_table_are_uniform_over_pairs():
+    every = balanced_semiprimes(12)
+    drawn, missing = drawn_semiprimes(12, seed=1, stream="train", indices=torch.arange(20_000))
+    places = torch.searchsorted(every.numbers.sort().values, drawn.where(~missing).numbers)
+    ways = torch.where(every.numbers == every.factors**2, 1.0, 2.0)[every.numbers.argsort()]  # p q and q p
+    counts = torch.bincount(places, minlength=len(ways))
+    assert len(ways) == 18
+    assert chi_squared(counts, ways) < 40.8  # 17 degrees of freedom, p = 0.001
+
+
+def test_draws_by_rejection_are_uniform_over_primes():
+    """The next prime after a uniform number would be one that follows a long gap."""
+    primes = primes_below(1 << 16)
+    primes = primes[primes >= 1 << 15]
+    numbers = uniforms(1, "test", 0, 8000, 16).numpy()
+    found = torch.from_numpy(np.concatenate(_pairs_by_rejection(numbers, 16)).astype(np.int64))
+    places = torch.searchsorted(primes, found[found > 0])
+    assert torch.equal(primes[places], found[found > 0])
+    by_size = torch.bincount(places * 32 // len(primes), minlength=32)
+    shares = torch.bincount(torch.arange(len(primes)) * 32 // len(primes)).double()
+    assert chi_squared(by_size, shares) < 61.1  # 31 degrees of freedom, p = 0.001
+    gaps = primes.diff(prepend=torch.tensor([32749])) // 8  # 32749 is the last prime of 15 bits
+    by_gap, shares = torch.bincount(gaps[places].clamp(max=4)), torch.bincount(gaps.clamp(max=4)).double()
+    assert chi_squared(by_gap, shares) < 18.5  # 4 degrees of freedom, p = 0.001

@@ -45,6 +45,13 @@ def test_a_number_is_in_the_same_split_of_every_set():
     assert split_of(place_of(small), fold=1).tolist() == [of_large[number] for number in small.tolist()]
 
 
+def test_held_out_factors_are_large_and_small_ones():
+    factors = family("S1", bits=None, squares=True).items.factors
+    split = split_of(ranked(factors), fold=0)
+    held_out, known = factors[split == TEST], factors[split == TRAIN]
+    assert known.min() < held_out.max() and held_out.min() < known.max()
+
+
 @pytest.mark.parametrize("fold", range(5))
 def test_held_out_factors(fold):
     factors = family("S1", bits=None, squares=True).items.factors

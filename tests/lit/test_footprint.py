@@ -61,6 +61,13 @@ def test_a_linear_layer_by_hand(optimizer, state):
     }
 
 
+def test_a_weight_that_the_graph_saves_is_no_activation():
+    """7 -> 3 -> 2: saved are input (5, 7), hidden (5, 3), output (5, 2) and the second weight."""
+    model = torch.nn.Sequential(torch.nn.Linear(7, 3), torch.nn.Linear(3, 2))
+    parts = estimate(Regression(lambda m: torch.optim.SGD(m.parameters(), lr=1.0), model))
+    assert parts["activations"] == 4 * (5 * 7 + 5 * 3 + 5 * 2)
+
+
 def test_a_frozen_weight_has_no_gradient_and_a_buffer_counts():
     model = torch.nn.Linear(7, 3)
     model.weight.requires_grad_(False)

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch.nn.functional import log_softmax
 
-from lm.metrics import CHUNK, TextMetrics, text_results, token_nats
+from lm.metrics import CHUNK, TextMetrics, TokenScores, text_results, token_scores
+from seqlab.share import Share
 from tests.small_models import MODELS, lively, small_model, token_spec
 
 WINDOW = 9
@@ -22,60 +23,70 @@ def random_ids(length):
 
 
 @torch.inference_mode()
-def plain_nats(model, ids, stride):
+def plain_scores(model, ids, stride):
     """Token t from its context alone: all before it, or all since the start of the window that tells it first."""
     length = len(ids) - 1
     starts = [0] if length <= WINDOW else sorted({*range(0, length - WINDOW, stride), length - WINDOW})
-    nats = []
+    nats, best = [], []
     for place in range(1, len(ids)):
         start = next(start for start in starts if place <= start + WINDOW)
         context = ids[:place] if model.endless_state else ids[start:place]
         state = model.init_state(1, max(len(context), WINDOW))
         logits = torch.stack([(out := model.step(token.view(1), state), state := out[1])[0][0] for token in context])
         nats.append(-log_softmax(logits[-1, 0], -1)[ids[place]])
-    return torch.stack(nats)
+        best.append(logits[-1, 0].argmax())
+    return torch.stack(nats), torch.stack(best)
 
 
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize(("length", "stride"), [(2, 4), (10, 4), (11, 4), (40, 4), (40, 9), (25, 1)])
+@pytest.mark.parametrize(("length", "stride"), [(2, 4), (10, 4), (11, 4), (24, 4), (30, 9), (14, 1)])
 def test_each_token_is_told_once_from_its_context(name, length, stride):
     model, ids = model_named(name), random_ids(length)
-    found = token_nats(model, ids, stride=stride)
-    assert found.shape == (length - 1,)
-    assert torch.allclose(found, plain_nats(model, ids, stride), atol=1e-4)
+    found = token_scores(model, ids, stride=stride)
+    nats, best = plain_scores(model, ids, stride)
+    assert found.nats.shape == (length - 1,)
+    assert torch.allclose(found.nats, nats, atol=1e-4)
+    assert torch.equal(found.correct, best == ids[1:])
 
 
 def test_a_carried_state_does_not_notice_the_chunks():
     model, ids = model_named("lstm"), random_ids(2 * CHUNK + 50)
     whole = -log_softmax(model(ids[None, :-1])[0], -1).gather(1, ids[1:, None])[:, 0]
-    assert torch.allclose(token_nats(model, ids, stride=4), whole, atol=1e-4)
+    assert torch.allclose(token_scores(model, ids, stride=4).nats, whole, atol=1e-4)
 
 
 def test_perplexity_and_bits_by_hand():
     assert text_results(nats=10 * math.log(8), tokens=10, characters=15, num_bytes=30) == pytest.approx(
-        {"perplexity": 8.0, "bits_per_character": 2.0, "bits_per_byte": 1.0}
+        {"loss": math.log(8), "perplexity": 8.0, "bits_per_character": 2.0, "bits_per_byte": 1.0}
     )
     # the published pair 48 and 3.2 cannot both be true of a tokenizer with 2.55 characters a token
     assert text_results(math.log(48) * 100, 100, 255, 255)["bits_per_character"] == pytest.approx(2.19, abs=0.005)
-
-
-def test_sums_not_means_over_batches():
-    metrics = TextMetrics()
-    metrics.update(torch.full((90,), 1.0), ["x" * 90])
-    metrics.update(torch.full((10,), 3.0), ["é" * 5])
-    assert metrics.compute() == pytest.approx(text_results(120.0, 100, 95, 100))
     with pytest.raises(ValueError, match="nothing to measure"):
         text_results(0.0, 0, 0, 0)
 
 
+def scores(*nats):
+    """As many tokens, of which the first is right."""
+    return TokenScores(torch.tensor(nats), torch.arange(len(nats)) == 0)
+
+
+def test_sums_not_means_over_batches():
+    metrics = TextMetrics()
+    metrics.update(scores(*[1.0] * 90), ["x" * 90])
+    metrics.update(scores(*[3.0] * 10), ["é" * 5])
+    results = metrics.compute()
+    assert results.pop("accuracy") == Share(2, 100)
+    assert results == pytest.approx(text_results(120.0, 100, 95, 100))
+
+
 def test_partial_sums_of_several_processes_merge():
     parts = [TextMetrics() for _ in range(2)]
-    parts[0].update(torch.tensor([1.0, 2.0]), ["ab"])
-    parts[1].update(torch.tensor([4.0]), ["cdé"])
-    whole = TextMetrics()
-    whole.update(torch.tensor([1.0, 2.0, 4.0]), ["ab", "cdé"])
+    parts[0].update(scores(1.0, 2.0), ["ab"])
+    parts[1].update(scores(4.0), ["cdé"])
     parts[0].merge_state(parts[1])
-    assert parts[0].compute() == pytest.approx(whole.compute())
+    results = parts[0].compute()
+    assert results.pop("accuracy") == Share(2, 3)
+    assert results == pytest.approx(text_results(7.0, 3, 5, 6))
 
 
 def test_a_longer_context_than_the_window_counts_for_a_carried_state():
@@ -83,4 +94,4 @@ def test_a_longer_context_than_the_window_counts_for_a_carried_state():
     longer = small_model("lstm", replace(token_spec(WINDOW), max_length=30)).eval()
     longer.load_state_dict(model.state_dict())
     ids = random_ids(60)
-    assert torch.allclose(token_nats(model, ids, stride=4), token_nats(longer, ids, stride=15), atol=1e-5)
+    assert torch.allclose(token_scores(model, ids, stride=4).nats, token_scores(longer, ids, stride=15).nats, atol=1e-5)

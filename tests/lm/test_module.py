@@ -8,7 +8,7 @@ import torch
 
 from lm.evaluate import evaluate
 from lm.generate import main as generate
-from lm.metrics import token_nats
+from lm.metrics import token_scores
 from lm.text_run import load_text_run
 from seqlab.errors import InputError
 from seqlab.model import num_parameters
@@ -19,12 +19,12 @@ QUICK = ["trainer.max_steps=6", "trainer.min_steps=0", "trainer.val_every=3", "t
 
 
 @pytest.fixture(scope="module")
-def text_runs(python, tmp_path_factory):
+def text_runs(command, tmp_path_factory):
     """Run directories of one real command each, {model: directory}."""
     folder = tmp_path_factory.mktemp("text")
     for model in ("lstm", "transformer"):
         words = [*tiny_sizes(model, "text"), *QUICK, "data=text", f"model={model}", "trainer.accelerator=cpu"]
-        done = python(ROOT / "run.py", *words, f"hydra.run.dir={model}", cwd=folder)
+        done = command(ROOT / "run.py", *words, f"hydra.run.dir={model}", cwd=folder)
         assert done.returncode == 0, done.stderr
     return {model: folder / model for model in ("lstm", "transformer")}
 
@@ -63,7 +63,7 @@ def test_a_run_leaves_its_numbers_samples_and_tokenizer(text_runs, model):
     metrics = summary["metrics"]
     task = load_text_run(run_dir)
     ids = torch.from_numpy(task.data.ids("test").astype("int64"))
-    nats = token_nats(task.model, ids, stride=task.stride).double()
+    nats = token_scores(task.model, ids, stride=task.stride).nats.double()
     characters = sum(map(len, task.data.corpus.test))
     assert metrics["test/perplexity"] == pytest.approx(float(nats.mean().exp()), rel=1e-5)
     assert metrics["test/bits_per_character"] == pytest.approx(float(nats.sum()) / characters / 0.693147, rel=1e-5)
