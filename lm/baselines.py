@@ -12,7 +12,7 @@ from lm.kneser_ney import CODE_BITS, KneserNey, bits_of
 
 CHARACTER_ORDERS = (5, 6, 7)
 TOKEN_ORDERS = (3, 4, 5)
-MOST_CHARACTERS = 20_000_000  # of training text, so that all baselines together take about a minute
+MOST_CHARACTERS = 10_000_000  # of training text, so that all baselines together take about a minute
 
 Encode = Callable[[Sequence[str]], np.ndarray]
 
@@ -22,7 +22,7 @@ def text_baselines(corpus: Corpus, encode: Encode, vocabulary_size: int) -> dict
 
     Counts as lm.metrics: bits are all nats / ln 2, what separates documents included; compressors have no separators.
     n-grams learn from the training part, and the order is the best one on the validation part. Of training text beyond
-    20 million characters only the last ones are read, which the names then say.
+    10 million characters only the last ones are read, which the names then say.
 
     Args:
         corpus: the text.
@@ -52,7 +52,7 @@ def text_baselines(corpus: Corpus, encode: Encode, vocabulary_size: int) -> dict
         name = f"unigram of {unit}s" if order == 1 else f"{order}-gram of {unit}s (Kneser-Ney)"
         rows[name] = result(float(nats.sum()) / math.log(2))
         if unit == "token":
-            rows[name] = {"test/perplexity": math.exp(nats.mean()), **rows[name]}
+            rows[name] = {"test/perplexity": math.exp(float(nats.mean())), **rows[name]}
     if sum(map(len, train)) < sum(map(len, corpus.train)):
         short = f", {MOST_CHARACTERS / 1e6:.0f} M characters of training text"
         rows = {name if name in ("gzip", "xz") else name + short: row for name, row in rows.items()}

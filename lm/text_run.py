@@ -4,7 +4,7 @@ from pathlib import Path
 
 from lm.module import LanguageModel
 from seqlab.errors import InputError
-from seqlab.runs import load_run
+from seqlab.runs import build, load_run
 
 
 def load_text_run(path: str | Path, checkpoint: str = "best.ckpt") -> LanguageModel:
@@ -17,3 +17,10 @@ def load_text_run(path: str | Path, checkpoint: str = "best.ckpt") -> LanguageMo
     if not isinstance(task, LanguageModel):
         raise InputError(f"{path} is no run on text (data=text)")
     return task
+
+
+def untrained(task: LanguageModel) -> LanguageModel:
+    """The same run before its first step: the control for whatever its training taught it."""
+    fresh = build(task.config).task
+    assert isinstance(fresh, LanguageModel)
+    return fresh.eval()

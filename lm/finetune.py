@@ -1,0 +1,130 @@
+"""Tune a language model for retrieval: python -m lm.finetune RUN
+
+Contrastive: of a batch of pairs, each query is to find its own document among all documents of the batch (InfoNCE,
+van den Oord et al. 2018), and each document its query. Pairs are those that `lm.known_items` keeps apart from the
+queries: halves of speeches from other plays, or summaries of the training part. Writes
+RUN/checkpoints/retrieval.ckpt, which `lm.retrieval` then ranks with too.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, normalize
+
+from lm.embed import Piece, head_inputs, pooled
+from lm.known_items import Pair
+from lm.vectors import Encode, inverse_document_frequency
+from seqlab.model import SequenceModel
+from seqlab.randomness import derived_seed, permutation
+
+CHECKPOINT = "retrieval.ckpt"
+BATCH_SIZE = 64
+TEMPERATURE = 0.05
+LEARNING_RATE = 5e-4
+EPOCHS = 8
+MOST_TOKENS = 128  # of a text; the rest of longer ones is left out in tuning
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line, tune and save; returns the exit code."""
+    from seqlab.cli import tell
+
+    parser = argparse.ArgumentParser(prog="python -m lm.finetune", description=__doc__)
+    parser.add_argument("run", help="the run directory of a language model")
+    options = parser.parse_args(arguments)
+    try:
+        print(finetune_run(options.run))
+    except Exception as error:
+        return tell(error)
+    return 0
+
+
+def tune(
+    model: SequenceModel, encode: Encode, pairs: Sequence[Pair], *, epochs: int = EPOCHS, seed: int = 1
+) -> list[float]:
+    """Tune a model in place; the mean loss of each epoch, in nats.
+
+    Args:
+        model: a token model; left in evaluation mode.
+        encode: text to ids.
+        pairs: at least two.
+        epochs: how often each pair is seen.
+        seed: of their order, and of dropout.
+
+    Raises:
+        ValueError: there are fewer than two pairs.
+    """
+    if len(pairs) < 2:
+        raise ValueError(f"{len(pairs)} pairs: a query needs other documents than its own")
+    most = MOST_TOKENS if model.endless_state else min(MOST_TOKENS, model.spec.max_length)
+    rows = [(encode(pair.query)[:most], encode(pair.document)[:most]) for pair in pairs]
+    weights = inverse_document_frequency([ids for row in rows for ids in row], model.spec.output.width)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.01)
+    batches_per_epoch = max(1, len(rows) // BATCH_SIZE)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=epochs * batches_per_epoch)
+    losses = []
+    torch.manual_seed(derived_seed(seed, "tuning"))  # of dropout
+    model.train()
+    for epoch in range(epochs):
+        order = permutation(seed, "tuning", epoch, len(rows)).tolist()
+        total = 0.0
+        for batch in range(batches_per_epoch):
+            chosen = [rows[place] for place in order[batch * BATCH_SIZE : (batch + 1) * BATCH_SIZE]]
+            loss = contrastive_loss(*(directions(model, side, weights) for side in zip(*chosen, strict=True)))
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            total += loss.item()
+        losses.append(total / batches_per_epoch)
+    model.eval()
+    return losses
+
+
+def directions(model: SequenceModel, rows: Sequence[Sequence[int]], weights: Tensor) -> Tensor:
+    """The pooled states of texts, of length 1, with their gradients: (texts, width)."""
+    pieces = [Piece(row, ids, len(ids), True) for row, ids in enumerate(rows)]
+    with head_inputs(model) as captured:
+        sums = pooled(model, captured, pieces, "mean", weights)
+    return normalize(sums[:, :-1], dim=1)  # a sum points where its mean does
+
+
+def contrastive_loss(queries: Tensor, documents: Tensor) -> Tensor:
+    """The mean cross-entropy of finding the right one both ways, in nats; both (n, width), of length 1."""
+    scores = queries @ documents.T / TEMPERATURE
+    right = torch.arange(len(scores), device=scores.device)
+    return (cross_entropy(scores, right) + cross_entropy(scores.T, right)) / 2
+
+
+def finetune_run(path: str) -> str:
+    """Tune the best checkpoint of a run and save it beside that one; what was done, in words.
+
+    Raises:
+        InputError: for a bad run, or one whose corpus has no retrieval task.
+    """
+    from pathlib import Path
+
+    from lm.retrieval import items_of
+    from lm.text_run import load_text_run
+    from seqlab.errors import InputError
+    from seqlab.lit.checkpoints import AtomicCheckpointIO, load_checkpoint
+
+    if not Path(path).is_dir():
+        raise InputError(f"{path} is no run directory")
+    task = load_text_run(path)
+    items = items_of(task.data.corpus)
+    losses = tune(task.model, task.data.tokenizer.encode, items.tuning)
+    content = load_checkpoint(Path(path) / "checkpoints" / "best.ckpt")
+    target = Path(path) / "checkpoints" / CHECKPOINT
+    AtomicCheckpointIO().save_checkpoint(
+        {"config": content["config"], "state_dict": task.state_dict(), "tuning": {"losses": losses}}, target
+    )
+    return f"{len(items.tuning):,} pairs, loss {losses[0]:.3f} -> {losses[-1]:.3f} nats; wrote {target}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

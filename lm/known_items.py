@@ -1,0 +1,133 @@
+"""Known-item retrieval: each query has one document that it belongs to, among thousands.
+
+`speeches`: the first half of a speech in one of the 38 plays, and its second half. `summaries`: the last sentence of a
+summary, and all before it. What a model was tuned on never holds a query: they come from whole plays (or from another
+part of the corpus) that it has not read.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from lm.corpus import plays, speeches
+from lm.derive_plays import NINE
+from seqlab.randomness import permutation
+
+FEWEST_WORDS = 60  # of a speech
+MOST_QUERIES = 1000
+QUERY_PLAYS = 12  # the last in alphabetical order of those that tiny-shakespeare does not hold
+LONG_LINE = 20  # characters; shorter lines are the same in many plays
+SEED = 1
+
+
+class Pair(NamedTuple):
+    """Two pieces of one text."""
+
+    query: str
+    document: str
+
+
+class KnownItems(NamedTuple):
+    """A task.
+
+    description: one line, for titles.
+    documents: all that are ranked.
+    queries: what is looked for.
+    relevant: for each query, the place of its document.
+    tuning: pairs from elsewhere, to learn from; their documents are among those that are ranked.
+    """
+
+    description: str
+    documents: list[str]
+    queries: list[str]
+    relevant: list[int]
+    tuning: list[Pair]
+
+
+def halves(speech: str) -> Pair | None:
+    """A speech, cut after half of its words; None for one of fewer than 60.
+
+    >>> halves("word " * 60).query.count("word")
+    30
+    """
+    words = speech.split()
+    if len(words) < FEWEST_WORDS:
+        return None
+    middle = len(words) // 2
+    return Pair(" ".join(words[:middle]), " ".join(words[middle:]))
+
+
+def speech_items(training_text: Sequence[str]) -> KnownItems:
+    """Halves of the speeches of the 38 plays, for a model that was trained on these documents.
+
+    Queries come from 12 plays that tiny-shakespeare does not hold, less those in the training text.
+
+    Raises:
+        ValueError: when the model has read all of these plays.
+    """
+    lines = {line for text in training_text for line in text.split("\n") if len(line) >= LONG_LINE}
+    texts = plays()
+    query_plays = [name for name in texts if name not in NINE][-QUERY_PLAYS:]
+    unseen = [name for name in query_plays if not was_read(texts[name], lines)]
+    if not unseen:
+        raise ValueError("the model was trained on all plays that queries come from")
+    pairs = {name: [pair for _, said in speeches(text) if (pair := halves(said))] for name, text in texts.items()}
+    documents = [pair.document for name in texts for pair in pairs[name]]
+    of_play = [name for name in texts for _ in pairs[name]]
+    flat = [pair for name in texts for pair in pairs[name]]
+    candidates = [place for place, name in enumerate(of_play) if name in unseen]
+    places = chosen(candidates)
+    return KnownItems(
+        f"first half of a speech -> second half ({len(places):,} queries from {len(unseen)} plays that the model was "
+        f"not trained on, {len(documents):,} documents)",
+        documents,
+        [flat[place].query for place in places],
+        places,
+        [pair for name in texts if name not in query_plays for pair in pairs[name]],
+    )
+
+
+def was_read(text: str, training_lines: set[str]) -> bool:
+    """Whether more than one in twenty of a text's long lines stand in the training text."""
+    lines = [line for line in text.split("\n") if len(line) >= LONG_LINE]
+    return sum(line in training_lines for line in lines) > 0.05 * len(lines)
+
+
+def chosen(candidates: Sequence[int]) -> list[int]:
+    """At most MOST_QUERIES of them, in order; always the same."""
+    order = permutation(SEED, "queries", 0, len(candidates)).tolist()
+    return sorted(candidates[place] for place in order[:MOST_QUERIES])
+
+
+def last_sentence(summary: str) -> Pair | None:
+    """The last sentence, and what stands before it; None for a summary of one sentence.
+
+    >>> last_sentence("Bees fly. They sting. They hum.")
+    Pair(query='They hum.', document='Bees fly. They sting.')
+    """
+    sentences = re.split(r"""(?<=[.!?])\s+(?=[A-Z"'(])""", " ".join(summary.split()))
+    if len(sentences) < 2:
+        return None
+    return Pair(sentences[-1], " ".join(sentences[:-1]))
+
+
+def summary_items(train: Sequence[str], held_out: Sequence[str]) -> KnownItems:
+    """Last sentences of summaries as `lm.packaged_text` has them; queries are from those that are held out.
+
+    Raises:
+        ValueError: when none of these has two sentences.
+    """
+    tuning = [pair for text in train if (pair := last_sentence(text.partition("\n\n")[2]))]
+    pairs = [pair for text in held_out if (pair := last_sentence(text.partition("\n\n")[2]))]
+    if not pairs:
+        raise ValueError("no summary that the model was not trained on has two sentences")
+    documents = [pair.document for pair in [*tuning, *pairs]]
+    places = chosen(range(len(tuning), len(documents)))
+    return KnownItems(
+        f"last sentence of a summary -> the rest ({len(places):,} queries of summaries that the model was not trained "
+        f"on, {len(documents):,} documents)",
+        documents,
+        [pairs[place - len(tuning)].query for place in places],
+        places,
+        tuning,
+    )

@@ -1,0 +1,102 @@
+"""Rank known items with a trained language model: python -m lm.retrieval RUN
+
+Beside it the same model untrained, TF-IDF, LSA and BM25; and the tuned model where `python -m lm.finetune RUN` made
+one. With --index DIR --query "..." the passages of the run's own text are ranked instead, by an index kept in DIR.
+"""
+
+import argparse
+import sys
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from lm import rankers
+from lm.corpus import Corpus, load_corpus
+from lm.finetune import CHECKPOINT as TUNED
+from lm.index import build_index, load_index, passages, save_index, search
+from lm.known_items import KnownItems, speech_items, summary_items
+from lm.module import LanguageModel
+from lm.ranking import evaluate, table
+from lm.text_run import load_text_run, untrained
+from lm.vectors import fit, vectors
+from seqlab.cli import tell
+from seqlab.errors import InputError
+
+Task = Literal["speeches", "summaries"]
+NUM_PASSAGES = 5  # that a query prints
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line and print the table, or the passages; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m lm.retrieval", description=__doc__)
+    parser.add_argument("run", type=Path, help="the run directory of a language model")
+    parser.add_argument("--task", choices=["speeches", "summaries"], help="default: summaries for corpus=wiki")
+    parser.add_argument("--checkpoint", default="best.ckpt", help="file in RUN/checkpoints (default: best.ckpt)")
+    parser.add_argument("--index", type=Path, help="a folder: loaded where it exists, built and saved where not")
+    parser.add_argument("--query", help="what to look for with --index")
+    options = parser.parse_args(arguments)
+    try:
+        if (options.index is None) != (options.query is None):
+            raise InputError("--index and --query go together")
+        if options.index is not None:
+            print(ask(options.run, options.checkpoint, options.index, options.query))
+        else:
+            print(compare(options.run, options.checkpoint, options.task))
+    except Exception as error:
+        return tell(InputError(str(error)) if type(error) is ValueError else error)
+    return 0
+
+
+def items_of(corpus: Corpus, task: Task | None = None) -> KnownItems:
+    """The task for a model that was trained on the training part of a corpus."""
+    if task == "summaries" or (task is None and corpus.name == "wiki"):
+        articles = corpus if corpus.name == "wiki" else load_corpus("wiki")
+        return summary_items(articles.train, [*articles.val, *articles.test])
+    return speech_items(corpus.train)
+
+
+def compare(path: Path, checkpoint: str, task: Task | None) -> str:
+    """The table of a run."""
+    trained = load_text_run(path, checkpoint)
+    items = items_of(trained.data.corpus, task)
+    scores = {
+        "BM25": torch.from_numpy(rankers.bm25(items.queries, items.documents)),
+        "TF-IDF": torch.from_numpy(rankers.tf_idf(items.queries, items.documents)),
+        "LSA": torch.from_numpy(rankers.lsa(items.queries, items.documents)),
+        f"{path}, untrained": model_scores(untrained(trained), items),
+        f"{path}": model_scores(trained, items),
+    }
+    if (path / "checkpoints" / TUNED).is_file():
+        scores[f"{path}, tuned on {len(items.tuning):,} other pairs"] = model_scores(load_text_run(path, TUNED), items)
+    if (by_minilm := rankers.minilm(items.queries, items.documents)) is not None:
+        scores["all-MiniLM-L6-v2"] = torch.from_numpy(by_minilm)
+    return table(items.description, {name: evaluate(rows, items.relevant) for name, rows in scores.items()})
+
+
+def model_scores(task: LanguageModel, items: KnownItems) -> torch.Tensor:
+    """Cosines (queries, documents) of a language model's vectors."""
+    encode = task.data.tokenizer.encode
+    fitted, of_documents = fit(task.model, encode, items.documents)
+    return vectors(task.model, encode, items.queries, fitted) @ of_documents.T
+
+
+def ask(path: Path, checkpoint: str, folder: Path, query: str) -> str:
+    """The passages of a run's text that are nearest to a query."""
+    task = load_text_run(path, checkpoint)
+    file = path / "checkpoints" / checkpoint if path.is_dir() else path
+    encode = task.data.tokenizer.encode
+    if folder.exists():
+        index = load_index(folder, file)
+    else:
+        corpus = task.data.corpus
+        index = build_index(task.model, encode, passages([*corpus.train, *corpus.val, *corpus.test]))
+        save_index(index, folder, file)
+    found = search(index, task.model, encode, query, NUM_PASSAGES)
+    return "\n\n".join(f"{score:.3f}\n{textwrap.indent(passage, '  ')}" for score, passage in found)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
