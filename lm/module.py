@@ -1,11 +1,9 @@
 """Training language models, their perplexity beside n-grams and compressors, and what they write."""
 
 import logging
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
-from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any
 
@@ -82,13 +80,8 @@ class LanguageModel(Module):
         """Cross-entropy in nats a token."""
         return cross_entropy(self.model(batch[:, :-1]).flatten(0, 1), batch[:, 1:].flatten())
 
-    def on_fit_start(self) -> None:
-        # the run directory tells by itself what its ids mean
-        file = Path(self.trainer.default_root_dir) / "tokenizer.json"
-        temporary = file.with_name(f".{file.name}.tmp")
-        temporary.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(self.data.tokenizer.json, encoding="utf-8")
-        os.replace(temporary, file)
+    def files(self) -> dict[str, str]:
+        return {"tokenizer.json": self.data.tokenizer.json}  # what the ids mean
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         # with its tokenizer, so that a checkpoint can be used where its training text is not

@@ -129,7 +129,7 @@ def load_run(path: str | Path, checkpoint: str = "best.ckpt") -> Run:
 def write_text(path: Path, text: str) -> None:
     """Write a whole file or none: to a temporary name, then rename."""
     temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text)
+    temporary.write_text(text, encoding="utf-8")
     os.replace(temporary, path)
 
 

@@ -33,3 +33,8 @@ class Share(NamedTuple):
         low, high = ((centre + sign * spread) / (1 + z * z / n) for sign in (-1, 1))
         # at 0 and at 1 one bound is exact, but for rounding
         return (0.0 if self.hits == 0 else low), (1.0 if self.hits == n else high)
+
+
+def value_of(result: Share | float) -> float | None:
+    """A result as a plain number; None for a share of nothing."""
+    return result.value if isinstance(result, Share) else float(result)

@@ -22,8 +22,8 @@ from seqlab.model import num_parameters
 from seqlab.report.bars import result_bars
 from seqlab.report.curves import learning_curves, read_metrics, spread_of_last_checks
 from seqlab.report.table import print_table
-from seqlab.runs import Run, build, construct, write_json, write_jsonl
-from seqlab.share import Share
+from seqlab.runs import Run, build, construct, write_json, write_jsonl, write_text
+from seqlab.share import Share, value_of
 
 
 def train(config: DictConfig) -> dict[str, Any]:
@@ -37,6 +37,7 @@ def train(config: DictConfig) -> dict[str, Any]:
     try:
         refuse_used(run_dir)
         run = build(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
+        run.task.before_training()
         loggers = [construct(node, save_dir=run_dir) for node in run.config["logger"].values()]
         trainer: Trainer = construct(run.config["trainer"], run_dir=run_dir, loggers=loggers)
     except BaseException:
@@ -44,6 +45,8 @@ def train(config: DictConfig) -> dict[str, Any]:
         raise
     if run.config["compile"]:
         run.model.compile()
+    for name, text in run.task.files().items():
+        write_text(run_dir / name, text)
     summary = opening(run)
     print(f"{run.task.title()} | {summary['model']}, {summary['num_parameters']:,} parameters | {run_dir}")
     started = time.monotonic()
@@ -150,8 +153,3 @@ def evaluate(run: Run, checkpoint: Path) -> Results:
     run.task.load_state_dict(load_checkpoint(checkpoint)["state_dict"])
     evaluator.test(run.task, datamodule=run.datamodule, verbose=False)
     return run.task.results
-
-
-def value_of(result: Share | float) -> float | None:
-    """A result as a plain number; None for a share of nothing."""
-    return result.value if isinstance(result, Share) else float(result)

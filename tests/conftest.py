@@ -152,3 +152,15 @@ def finished_run(python, tmp_path_factory):
     done = python(ROOT / "run.py", *tiny_sizes("transformer"), *words, "hydra.run.dir=runs/one", cwd=cwd)
     assert done.returncode == 0, done.stderr
     return cwd / "runs" / "one", cwd, done
+
+
+@pytest.fixture(scope="session")
+def text_runs(command, tmp_path_factory):
+    """Run directories on text of one real command each, {model: directory}."""
+    folder = tmp_path_factory.mktemp("text")
+    quick = ["trainer.max_steps=6", "trainer.min_steps=0", "trainer.val_every=3", "trainer.log_every=2"]
+    for model in ("lstm", "transformer"):
+        words = [*tiny_sizes(model, "text"), *quick, "data=text", f"model={model}", "trainer.accelerator=cpu"]
+        done = command(ROOT / "run.py", *words, f"hydra.run.dir={model}", cwd=folder)
+        assert done.returncode == 0, done.stderr
+    return {model: folder / model for model in ("lstm", "transformer")}

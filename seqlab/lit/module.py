@@ -81,6 +81,13 @@ class Module(LightningModule, ABC):
         """Figures of this domain after a test, by name, beside those that every run draws."""
         return {}
 
+    def before_training(self) -> None:
+        """Get what training needs and a finished run does not. Raises InputError when it is not there."""
+
+    def files(self) -> dict[str, str]:
+        """Further text files that a run directory and an export need beside the weights, by name."""
+        return {}
+
     @abstractmethod
     def parse_prompt(self, text: str) -> Any:
         """The model's input from what a user typed. Raises ValueError that names what is wrong."""

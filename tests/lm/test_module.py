@@ -13,20 +13,7 @@ from lm.text_run import load_text_run
 from seqlab.errors import InputError
 from seqlab.model import num_parameters
 from seqlab.runs import build
-from tests.conftest import ROOT, tiny_sizes
-
-QUICK = ["trainer.max_steps=6", "trainer.min_steps=0", "trainer.val_every=3", "trainer.log_every=2"]
-
-
-@pytest.fixture(scope="module")
-def text_runs(command, tmp_path_factory):
-    """Run directories of one real command each, {model: directory}."""
-    folder = tmp_path_factory.mktemp("text")
-    for model in ("lstm", "transformer"):
-        words = [*tiny_sizes(model, "text"), *QUICK, "data=text", f"model={model}", "trainer.accelerator=cpu"]
-        done = command(ROOT / "run.py", *words, f"hydra.run.dir={model}", cwd=folder)
-        assert done.returncode == 0, done.stderr
-    return {model: folder / model for model in ("lstm", "transformer")}
+from tests.conftest import ROOT
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,7 @@ import torch
 from rule_extrapolation.baselines import EndAtOnce, Uniform
 from rule_extrapolation.metrics import NAMES, token_loss
 from seqlab.runs import build
-from seqlab.share import Share
-from seqlab.train import value_of
+from seqlab.share import Share, value_of
 
 RULES = {f"{group}{end}/{name}" for group in ("id", "ood", "sos") for end in ("", "_finished") for name in NAMES}
 

@@ -1,0 +1,83 @@
+"""Distillation: a student learns from the text and from what a trained teacher expects at every token."""
+
+from functools import cached_property
+from typing import Annotated
+
+import torch
+from annotated_types import Gt, Interval
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, kl_div, log_softmax
+
+from lm.module import LanguageModel
+from lm.text_run import load_text_run
+from seqlab.errors import InputError
+
+
+def soft_loss(student_NV: Tensor, teacher_NV: Tensor, temperature: float) -> Tensor:
+    """T^2 KL(teacher || student) in nats a token, both softmax(logits / T) (Hinton et al. 2015, section 2).
+
+    The factor keeps the gradient's size: that of the KL shrinks as 1 / T^2.
+    """
+    student, teacher = (log_softmax(logits.float() / temperature, dim=-1) for logits in (student_NV, teacher_NV))
+    return temperature**2 * kl_div(student, teacher, reduction="batchmean", log_target=True)
+
+
+class Distillation(LanguageModel):
+    """A language model whose loss is (1 - weight) cross-entropy + weight soft_loss; it is measured as any other.
+
+    The teacher is read when training starts. It is no part of this module, so that checkpoints and parameter counts
+    are the student's, and a finished run does not need it.
+
+    Args:
+        teacher: the run directory of a language model with the same tokenizer.
+        temperature: T, above 1 to tell more of what the teacher thinks improbable.
+        weight: of the teacher: 0 .. 1.
+        others: as in lm.module.LanguageModel.
+
+    Raises:
+        ValueError: without a teacher.
+    """
+
+    def __init__(
+        self,
+        *,
+        teacher: str | None = None,
+        temperature: Annotated[float, Gt(0)] = 2.0,
+        weight: Annotated[float, Interval(ge=0, le=1)] = 0.5,
+        stride: Annotated[int, Interval(ge=1)] | None = None,
+        prompts: tuple[str, ...] = ("\n",),
+        **others,
+    ):
+        super().__init__(stride=stride, prompts=prompts, **others)
+        if teacher is None:
+            raise ValueError("task.teacher is missing: give the run directory of a language model, task.teacher=RUN")
+        self.teacher_path, self.temperature, self.weight = teacher, temperature, weight
+
+    def before_training(self) -> None:
+        _ = self.teacher
+
+    @cached_property  # which stores it past nn.Module, so that it is not registered
+    def teacher(self) -> nn.Module:
+        """The teacher's network, in evaluation mode.
+
+        Raises:
+            InputError: when it is missing, or reads other tokens.
+        """
+        teacher = load_text_run(self.teacher_path)
+        if teacher.data.tokenizer.json != self.data.tokenizer.json:
+            raise InputError(
+                f"task.teacher={self.teacher_path} has another tokenizer than the student "
+                f"(data.tokenizer_path={self.teacher_path}/tokenizer.json gives the student the same)"
+            )
+        return teacher.model.requires_grad_(False)
+
+    def loss(self, batch: Tensor) -> Tensor:
+        """Nats a token."""
+        inputs = batch[:, :-1]
+        logits = self.model(inputs).flatten(0, 1)
+        plain = cross_entropy(logits, batch[:, 1:].flatten())
+        if self.weight == 0:
+            return plain
+        with torch.no_grad():
+            expected = self.teacher.to(batch.device)(inputs).flatten(0, 1)
+        return (1 - self.weight) * plain + self.weight * soft_loss(logits, expected, self.temperature)
