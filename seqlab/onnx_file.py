@@ -43,9 +43,9 @@ def write_onnx(model: nn.Module, spec: Spec, file: Path) -> None:
     assert program is not None
     graph = program.model_proto
     del graph.graph.value_info[:]  # what the exporter says of an LSTM's steps are those of the example
-    for output in graph.graph.output:
+    for end in (*graph.graph.input, *graph.graph.output):
         for axis, name in zip(dynamic, ("batch", "time"), strict=False):
-            output.type.tensor_type.shape.dim[axis].dim_param = name
+            end.type.tensor_type.shape.dim[axis].dim_param = name
     file.write_bytes(graph.SerializeToString())
 
 
