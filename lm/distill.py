@@ -1,5 +1,6 @@
 """Distillation: a student learns from the text and from what a trained teacher expects at every token."""
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Annotated
 
@@ -7,10 +8,13 @@ import torch
 from annotated_types import Gt, Interval
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, kl_div, log_softmax
+from torch.optim import Optimizer
 
+from lm.datamodule import TextDataModule
 from lm.module import LanguageModel
 from lm.text_run import load_text_run
 from seqlab.errors import InputError
+from seqlab.schedule import Schedule
 
 
 def soft_loss(student_NV: Tensor, teacher_NV: Tensor, temperature: float) -> Tensor:
@@ -29,10 +33,10 @@ class Distillation(LanguageModel):
     are the student's, and a finished run does not need it.
 
     Args:
+        model, datamodule, optimizer, schedule, seed, stride, prompts: as in lm.module.LanguageModel.
         teacher: the run directory of a language model with the same tokenizer.
         temperature: T, above 1 to tell more of what the teacher thinks improbable.
         weight: of the teacher: 0 .. 1.
-        others: as in lm.module.LanguageModel.
 
     Raises:
         ValueError: without a teacher.
@@ -41,20 +45,32 @@ class Distillation(LanguageModel):
     def __init__(
         self,
         *,
+        model: nn.Module,
+        datamodule: TextDataModule,
+        optimizer: Callable[[nn.Module], Optimizer],
+        schedule: Schedule,
+        seed: int,
         teacher: str | None = None,
         temperature: Annotated[float, Gt(0)] = 2.0,
         weight: Annotated[float, Interval(ge=0, le=1)] = 0.5,
         stride: Annotated[int, Interval(ge=1)] | None = None,
         prompts: tuple[str, ...] = ("\n",),
-        **others,
     ):
-        super().__init__(stride=stride, prompts=prompts, **others)
+        super().__init__(
+            model=model,
+            datamodule=datamodule,
+            optimizer=optimizer,
+            schedule=schedule,
+            seed=seed,
+            stride=stride,
+            prompts=prompts,
+        )
         if teacher is None:
             raise ValueError("task.teacher is missing: give the run directory of a language model, task.teacher=RUN")
         self.teacher_path, self.temperature, self.weight = teacher, temperature, weight
 
     def before_training(self) -> None:
-        _ = self.teacher
+        _ = self.teacher  # read now: a bad one is refused before a step is done
 
     @cached_property  # which stores it past nn.Module, so that it is not registered
     def teacher(self) -> nn.Module:
