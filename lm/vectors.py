@@ -33,9 +33,8 @@ def fit(
     """What vectors of texts need from documents, and the documents' own vectors (documents, width).
 
     States of a language model vary most in what every text shares. Taking out the mean and scaling directions down (Su
-    et al. 2021, "Whitening sentence representations") helps, halfway: dividing by the root of each standard deviation,
-    an LSTM came to 0.031 (MRR@10 on halves of speeches; untrained 0.045), without their first direction (Arora et al.
-    2017, from whom weighing by rarity is) to 0.024 (0.019).
+    et al. 2021, "Whitening sentence representations") is done halfway: dividing by the root of each standard deviation.
+    Weighing by rarity is from Arora et al. (2017). docs/results/text says how it ranks.
 
     Raises:
         ValueError: a document has no tokens.
