@@ -141,7 +141,7 @@ def test_files_of_a_folder_are_read_in_order_of_their_paths(tmp_path):
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "1.txt").write_bytes(("\ufeff" + LINES.replace("\n", "\r\n")).encode())
     (tmp_path / "a.md").write_text("A" + LINES)
-    (tmp_path / "c.gz").write_bytes(gzip.compress(("C" + LINES).encode()))
+    (tmp_path / "c.gz").write_bytes(gzip.compress(("C" + LINES).encode(), mtime=0))
     (tmp_path / "picture.png").write_bytes(b"\xff\xfe")
     corpus = load_corpus("files", path=str(tmp_path))
     assert in_order(corpus[2:], ["A" + LINES, LINES, "C" + LINES])
@@ -160,9 +160,9 @@ def test_a_single_file_may_have_any_name(tmp_path):
         ("a.txt", b"", "a.txt holds no text"),
         ("a.md", b" \n\n", "a.md holds no text"),
         ("a.txt", b"abc\xff", "a.txt is not UTF-8: byte 3$"),
-        ("a.gz", gzip.compress(b"ab\xe9"), r"a.gz is not UTF-8: byte 2 \(unpacked\)"),
+        ("a.gz", gzip.compress(b"ab\xe9", mtime=0), r"a.gz is not UTF-8: byte 2 \(unpacked\)"),
         ("a.gz", b"plain text", "a.gz cannot be read: Not a gzipped file"),
-        ("a.gz", gzip.compress(LINES.encode())[:-9], "a.gz cannot be read"),
+        ("a.gz", gzip.compress(LINES.encode(), mtime=0)[:-9], "a.gz cannot be read"),
         ("a.png", b"x", "no .txt, .md, .gz file in this folder"),
     ],
 )
