@@ -20,7 +20,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from seqlab.cli import tell
-from seqlab.errors import Interrupted
+from seqlab.errors import InputError, Interrupted
+from seqlab.job import register_resolvers, with_resume
 
 CONF = Path(__file__).parent / "conf"
 
@@ -41,6 +42,11 @@ def job(config: DictConfig) -> None:
 
 def main() -> int:
     """Run the command line; returns the exit code."""
+    register_resolvers()
+    try:
+        sys.argv[1:] = with_resume(sys.argv[1:])
+    except InputError as error:
+        return tell(error)
     try:
         job()
     except (Interrupted, KeyboardInterrupt) as error:

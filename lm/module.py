@@ -88,14 +88,16 @@ class LanguageModel(Module):
         data = {**self.config["data"], "tokenizer_json": self.data.tokenizer.json}
         checkpoint["config"] = {**self.config, "data": data}
 
-    def on_train_batch_end(self, outputs: Any, batch: Tensor, batch_idx: int) -> None:
-        if self.global_step % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        loss = super().training_step(batch, batch_idx)
+        if self.logs_this_step():
             now = time.monotonic()
             if self.logged is not None:
                 step, then = self.logged
                 tokens = (self.global_step - step) * batch.shape[0] * self.data.context_length
-                self.log("train/tokens_per_second", tokens / (now - then))
+                self.row["train/tokens_per_second"] = tokens / (now - then)
             self.logged = (self.global_step, now)
+        return loss
 
     def _measure(self, ids: Tensor, part: Part) -> None:
         scores = token_scores(self.model, ids, stride=self.stride)

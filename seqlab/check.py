@@ -28,9 +28,9 @@ def check(config: dict[str, Any], root: Callable[..., Any]) -> None:
     Raises:
         InputError: names the key, its value and what is allowed.
     """
-    for parameter in inspect.signature(root).parameters:
-        if parameter not in config:
-            raise InputError(f"{parameter}: missing")
+    for name, parameter in inspect.signature(root).parameters.items():
+        if name not in config and parameter.default is parameter.empty:
+            raise InputError(f"{name}: missing")
     _check_arguments(root, config, path="")
 
 

@@ -36,8 +36,8 @@ def ending(error: BaseException, conf: Path | None = None) -> Ending | None:
         return Ending(f"stopped: {error}; the last good checkpoint is kept", 1)
     if isinstance(error, InputError):
         return Ending(f"error: {_one_line(error)}", 2)
-    if isinstance(error, OSError) and error.filename is not None:
-        return Ending(f"error: {error.filename}: {error.strerror}", 2)
+    if isinstance(error, OSError) and error.strerror is not None:  # a full disk comes without a file's name
+        return Ending(f"error: {error.filename}: {error.strerror}" if error.filename else f"error: {error.strerror}", 2)
     if isinstance(error, MissingConfigException) and error.options is not None:
         group, _, choice = (error.missing_cfg_file or "").rpartition("/")
         return Ending(f"error: {group}={choice}: no such choice; {nearest(choice, error.options)}", 2)

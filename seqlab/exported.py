@@ -19,9 +19,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from seqlab.errors import InputError
+from seqlab.files import write_json, write_text
 from seqlab.onnx_file import write_onnx
 from seqlab.quantize import quantize
-from seqlab.runs import Run, build, write_json, write_text
+from seqlab.runs import Run, build
 
 Format = Literal["safetensors", "bf16", "int8", "onnx"]
 FORMATS: tuple[Format, ...] = get_args(Format)

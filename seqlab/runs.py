@@ -1,8 +1,6 @@
 """A run directory: its files, building what a configuration describes, saving and loading."""
 
-import json
-import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -57,6 +55,7 @@ def configuration(
     schedule: Schedule,
     trainer: Trainer,
     logger: Mapping[str, Logger],
+    resume: Literal["auto"] | None = None,
 ) -> None:
     """The top-level keys of a configuration, as `check` holds them against what a user set."""
 
@@ -124,25 +123,3 @@ def load_run(path: str | Path, checkpoint: str = "best.ckpt") -> Run:
         raise InputError(f"{file} does not fit its configuration: {error}") from error
     run.task.eval()
     return run
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a whole file or none: to a temporary name, then rename."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Plain JSON, and no NaN in it."""
-    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
-
-
-def write_jsonl(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
-    """One JSON object a line."""
-    write_text(path, "".join(json.dumps(record, allow_nan=False) + "\n" for record in records))
-
-
-def read_summary(path: Path) -> dict[str, Any]:
-    """summary.json of a run directory."""
-    return json.loads((path / "summary.json").read_text())

@@ -1,5 +1,6 @@
 """One run from a configuration to a complete run directory: train, evaluate, compare, report."""
 
+import contextlib
 import platform
 import shutil
 import sys
@@ -12,9 +13,11 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from lightning import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from seqlab.errors import InputError, Interrupted, NonFiniteError
+from seqlab.files import write_json, write_jsonl, write_text
+from seqlab.job import claimed, configuration_hash, note_growth, read_summary, save_configuration, write_status
 from seqlab.lit.checkpoints import load_checkpoint
 from seqlab.lit.module import Results
 from seqlab.lit.trainer import build_evaluator
@@ -22,8 +25,11 @@ from seqlab.model import num_parameters
 from seqlab.report.bars import result_bars
 from seqlab.report.curves import learning_curves, read_metrics, spread_of_last_checks
 from seqlab.report.table import print_table
-from seqlab.runs import Run, build, construct, write_json, write_jsonl, write_text
+from seqlab.resume import Start, new_start, start_of
+from seqlab.runs import Run, build, construct
 from seqlab.share import Share, value_of
+
+STOPPED = {Interrupted: "interrupted", NonFiniteError: "not_finite"}  # in summary.json, by what ended training
 
 
 def train(config: DictConfig) -> dict[str, Any]:
@@ -35,48 +41,91 @@ def train(config: DictConfig) -> dict[str, Any]:
     """
     run_dir = Path(HydraConfig.get().runtime.output_dir)
     try:
-        refuse_used(run_dir)
-        run = build(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
-        run.task.before_training()
-        loggers = [construct(node, save_dir=run_dir) for node in run.config["logger"].values()]
-        trainer: Trainer = construct(run.config["trainer"], run_dir=run_dir, loggers=loggers)
-    except BaseException:
-        remove_if_new(run_dir)
+        with claimed(run_dir):
+            return train_in(run_dir, config)
+    finally:
+        remove_if_empty(run_dir)
+
+
+def train_in(run_dir: Path, config: DictConfig) -> dict[str, Any]:
+    """The same in a directory that no other process works in."""
+    start = new_start(config)
+    if used(run_dir):
+        if config.resume is None:
+            raise InputError(
+                f"{run_dir} already holds a run: go on with it by resume=auto, give another hydra.run.dir, or remove it"
+            )
+        resumed = start_of(config, run_dir)
+        if resumed is None:
+            summary = read_summary(run_dir)
+            print(f"{run_dir} is finished ({summary['stopped']}, {summary['steps']} steps): nothing to resume")
+            return summary
+        start = resumed
+    run = build(start.config)
+    run.task.before_training()
+    loggers = [construct(node, save_dir=run_dir, first_step=start.step) for node in run.config["logger"].values()]
+    trainer: Trainer = construct(run.config["trainer"], run_dir=run_dir, loggers=loggers)
+    if start.checkpoint is None:
+        save_configuration(run_dir, config, HydraConfig.get())
+    else:
+        note_growth(run_dir, start.config["trainer"]["max_steps"])
+    digest = configuration_hash(config)
+    write_status(run_dir, "running", "", digest)
+    try:
+        summary = fit(run, trainer, run_dir, start)
+    except BaseException as error:
+        status = "interrupted" if isinstance(error, Interrupted | KeyboardInterrupt) else "failed"
+        with contextlib.suppress(OSError):  # on a full disk it is `error` that the user has to hear of
+            write_status(run_dir, status, " ".join(str(error).split()) or type(error).__name__, digest)
         raise
+    write_status(run_dir, "done", summary["stopped"], digest)
+    return summary
+
+
+def fit(run: Run, trainer: Trainer, run_dir: Path, start: Start) -> dict[str, Any]:
+    """Train from `start` on, evaluate, and write everything; returns the summary."""
     if run.config["compile"]:
         run.model.compile()
     for name, text in run.task.files().items():
         write_text(run_dir / name, text)
     summary = opening(run)
     print(f"{run.task.title()} | {summary['model']}, {summary['num_parameters']:,} parameters | {run_dir}")
-    started = time.monotonic()
+    if start.checkpoint is not None:
+        print(f"resumed from {start.checkpoint.name} at step {start.step}")
+    started = time.monotonic() - start.seconds
     try:
-        trainer.fit(run.task, datamodule=run.datamodule)
-        summary["stopped"] = "max_steps" if trainer.global_step >= trainer.max_steps else "early"
-    except Interrupted:
-        summary["stopped"] = "interrupted"
+        trainer.fit(run.task, datamodule=run.datamodule, ckpt_path=start.checkpoint, weights_only=True)
+    except BaseException as error:
+        summary["stopped"] = STOPPED.get(type(error), "failed")
+        with contextlib.suppress(OSError):
+            write_json(run_dir / "summary.json", summary | reached(trainer, started))
         raise
-    except NonFiniteError:
-        summary["stopped"] = "not_finite"
-        raise
-    finally:
-        summary |= {"steps": trainer.global_step, "seconds": round(time.monotonic() - started, 1)}
-        write_json(run_dir / "summary.json", summary)
-    finish(run, trainer, summary, run_dir)
-    return summary
+    summary["stopped"] = "max_steps" if trainer.global_step >= trainer.max_steps else "early"
+    write_json(run_dir / "summary.json", summary | reached(trainer, started))
+    finish(run, trainer, summary | reached(trainer, started), run_dir)
+    return read_summary(run_dir)
 
 
-def refuse_used(run_dir: Path) -> None:
-    """Raise InputError where another run has its files."""
-    used = [name for name in ("summary.json", "checkpoints", "metrics.csv") if (run_dir / name).exists()]
-    if used:
-        raise InputError(f"{run_dir} already holds a run ({used[0]}): give another hydra.run.dir, or remove it")
+def reached(trainer: Trainer, started: float) -> dict[str, Any]:
+    """How far training came, and in what time since `started`."""
+    return {"steps": trainer.global_step, "seconds": round(time.monotonic() - started, 1)}
 
 
-def remove_if_new(run_dir: Path) -> None:
-    """Remove a run directory that holds no more than what Hydra puts there before a job starts."""
-    if {path.name for path in run_dir.iterdir()} <= {".hydra", "run.log"}:
-        shutil.rmtree(run_dir)
+def used(run_dir: Path) -> bool:
+    """Whether a run has its files there."""
+    return any((run_dir / name).exists() for name in ("status.json", "summary.json", "checkpoints", "metrics.csv"))
+
+
+def remove_if_empty(run_dir: Path) -> None:
+    """Remove the directory of a refused job, and the folders that were made for it: those below the working directory
+    that hold nothing else."""
+    if not run_dir.is_dir() or not {path.name for path in run_dir.iterdir()} <= {"run.log", ".lock"}:
+        return
+    shutil.rmtree(run_dir)
+    for folder in run_dir.parents:
+        if Path.cwd() not in folder.parents or any(folder.iterdir()):
+            break
+        folder.rmdir()
 
 
 def opening(run: Run) -> dict[str, Any]:

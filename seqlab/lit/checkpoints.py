@@ -1,5 +1,6 @@
 """Checkpoints that are whole or absent: best.ckpt, last.ckpt and the one before, last-1.ckpt."""
 
+import io
 import math
 import os
 import time
@@ -12,6 +13,7 @@ from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch.trainer.states import TrainerFn
 
 from seqlab.errors import InputError, NonFiniteError
+from seqlab.files import temporary_name, unwritable
 
 
 class AtomicCheckpointIO(CheckpointIO):
@@ -19,24 +21,31 @@ class AtomicCheckpointIO(CheckpointIO):
 
     A reader sees the old file or the new one, never half a file. Writing last.ckpt keeps its predecessor as
     last-1.ckpt.
+
+    Raises:
+        OSError: that names the file, where the disk is full or the folder read-only; what was there stays.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.tmp")
-        with open(temporary, "wb") as file:
-            torch.save(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())
-        if path.name == "last.ckpt" and path.exists():
-            os.replace(path, path.with_name("last-1.ckpt"))
-        os.replace(temporary, path)
-        folder = os.open(path.parent, os.O_RDONLY)
+        content = io.BytesIO()  # torch tells a full disk from other troubles only in words
+        torch.save(checkpoint, content)
         try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(temporary_name(path), "wb") as file:
+                file.write(content.getbuffer())
+                file.flush()
+                os.fsync(file.fileno())
+            if path.name == "last.ckpt" and path.exists():
+                os.replace(path, path.with_name("last-1.ckpt"))
+            os.replace(temporary_name(path), path)
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        except OSError as error:
+            raise unwritable(path, error) from error
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
         return load_checkpoint(path, map_location)
@@ -60,6 +69,15 @@ def load_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, An
         raise InputError(f"cannot read the checkpoint {path}: {reason}") from error
 
 
+def environment() -> dict[str, Any]:
+    """What decides the last bits of a run beside its configuration: threads and kernels each order sums their way."""
+    return {
+        "threads": torch.get_num_threads(),
+        "torch": str(torch.__version__),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+    }
+
+
 def validation_is_due(trainer: Trainer) -> bool:
     """Whether a validation follows the step that ends. A run resumed from a checkpoint made before it would skip it."""
     assert trainer.val_check_batch is not None  # it is None only where validation goes by time
@@ -76,6 +94,8 @@ class Checkpoints(Callback):
     """
 
     def __init__(self, folder: Path, monitor: str = "val/loss", seconds: float = 60.0):
+        self.seconds_before = 0.0
+        self.started_at = time.monotonic()
         self.folder = folder
         self.monitor = monitor
         self.seconds = seconds
@@ -86,11 +106,23 @@ class Checkpoints(Callback):
 
     def save_last(self, trainer: Trainer) -> None:
         """Write last.ckpt as things stand."""
-        trainer.save_checkpoint(self.folder / "last.ckpt", weights_only=False)
+        self._save(trainer, "last.ckpt")
         self.saved_at, self.saved_step = time.monotonic(), trainer.global_step
 
+    def _save(self, trainer: Trainer, name: str) -> None:
+        for logger in trainer.loggers:  # their rows first: what a checkpoint has behind it, a kill does not take away
+            logger.save()
+        trainer.save_checkpoint(self.folder / name, weights_only=False)
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.saved_at = time.monotonic()
+        self.saved_at = self.started_at = time.monotonic()
+
+    def training_seconds(self) -> float:
+        """How long the run has trained, over all of its parts."""
+        return self.seconds_before + time.monotonic() - self.started_at
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        checkpoint["environment"] = {**environment(), "seconds": self.training_seconds()}
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -106,7 +138,7 @@ class Checkpoints(Callback):
             raise NonFiniteError(f"{self.monitor} is {value} at step {trainer.global_step}")
         if self.best is None or value < self.best:
             self.best, self.best_step = value, trainer.global_step
-            trainer.save_checkpoint(self.folder / "best.ckpt", weights_only=False)
+            self._save(trainer, "best.ckpt")
         self.save_last(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

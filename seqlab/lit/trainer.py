@@ -12,7 +12,7 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import Logger
 
-from seqlab.lit.checkpoints import AtomicCheckpointIO, Checkpoints
+from seqlab.lit.checkpoints import AtomicCheckpointIO, Checkpoints, validation_is_due
 from seqlab.lit.interrupts import Interrupts
 from seqlab.lit.progress import StepProgressBar
 
@@ -36,6 +36,12 @@ class LateEarlyStopping(EarlyStopping):
     def __init__(self, monitor: str, patience: int, min_steps: int, min_delta: float):
         super().__init__(monitor, min_delta=min_delta, patience=patience, mode="min", check_finite=True)
         self.min_steps = min_steps
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """A run that was killed between its last validation and its end stays stopped when it is resumed."""
+        at_validation = trainer.global_step > 0 and validation_is_due(trainer)
+        if at_validation and self.wait_count >= self.patience and trainer.global_step >= self.min_steps:
+            trainer.should_stop = True
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_validation_end(trainer, pl_module)

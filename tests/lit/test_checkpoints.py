@@ -1,5 +1,9 @@
 """Checkpoint files: whole or absent, the one before kept, plain types only, damage told in one line."""
 
+import resource
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -115,3 +119,73 @@ def test_reading_runs_no_code(tmp_path):
     with pytest.raises(InputError, match="cannot read the checkpoint"):
         AtomicCheckpointIO().load_checkpoint(tmp_path / "evil.ckpt", weights_only=False)
     assert not (tmp_path / "made").exists()
+
+
+def test_an_environment_in_which_files_cannot_grow(save):
+    """A limit of the system on the size of files stands for a full disk."""
+    file = save("last.ckpt", {"step": 1})
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limit[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as caught:
+            save("last.ckpt", {"big": torch.zeros(10_000), "step": 2})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert caught.value.filename == str(file)
+    assert [path.name for path in file.parent.iterdir()] == ["last.ckpt"]
+    assert load_checkpoint(file) == {"step": 1}
+
+
+IN_A_SMALL_DISK = """
+import sys, torch
+from pathlib import Path
+from seqlab.lit.checkpoints import AtomicCheckpointIO, load_checkpoint
+import subprocess
+
+def save(content):
+    try:
+        AtomicCheckpointIO().save_checkpoint(content, folder / "last.ckpt")
+    except OSError as error:
+        print(error.strerror, error.filename)
+    print(sorted(path.name for path in folder.iterdir()), load_checkpoint(folder / "last.ckpt")["step"])
+
+folder = Path(sys.argv[1]) / "checkpoints"
+save({"step": 1})
+save({"step": 2, "big": torch.zeros(100_000)})
+subprocess.run(["mount", "-o", "remount,ro", sys.argv[1]], check=True)
+save({"step": 3})
+"""
+
+
+def test_a_full_and_a_read_only_disk(tmp_path, environment):
+    mount = f"mount -t tmpfs -o size=100k tmpfs {tmp_path}"
+    if subprocess.run(["unshare", "-rm", "sh", "-c", mount], capture_output=True).returncode != 0:
+        pytest.skip("file systems cannot be mounted here; the limit on the size of files is tested above")
+    command = f'{mount} && exec "$0" -c "$1" {tmp_path}'
+    words = ["unshare", "-rm", "sh", "-c", command, sys.executable, IN_A_SMALL_DISK]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=120)
+    last = tmp_path / "checkpoints" / "last.ckpt"
+    assert done.stdout.splitlines() == [
+        "['last.ckpt'] 1",
+        f"No space left on device {last}",
+        "['last.ckpt'] 1",
+        f"Read-only file system {last}",
+        "['last.ckpt'] 1",
+    ], done.stderr
+
+
+def test_a_disk_that_fills_up_ends_a_run_in_one_line(root, tiny, tmp_path, environment):
+    mount = f"mount -t tmpfs -o size=220k tmpfs {tmp_path}"
+    if subprocess.run(["unshare", "-rm", "sh", "-c", mount], capture_output=True).returncode != 0:
+        pytest.skip("file systems cannot be mounted here; the limit on the size of files is tested above")
+    run_dir = tmp_path / "run"
+    look = "from seqlab import load_run; import sys; print(load_run(sys.argv[1], 'last.ckpt').config['seed'])"
+    command = f'{mount} && "$0" "$@" hydra.run.dir={run_dir}; echo $?; "$0" -c "{look}" {run_dir}'
+    words = [*tiny("transformer"), "trainer=fast", "trainer.val_every=5", "trainer.accelerator=cpu", "logger=csv"]
+    shell = ["unshare", "-rm", "sh", "-c", command, sys.executable, str(root / "run.py"), *words]
+    done = subprocess.run(shell, env=environment, capture_output=True, text=True, timeout=120)
+    *_, code, seed = done.stdout.splitlines()
+    assert (code, seed) == ("2", "1"), done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert line.endswith("No space left on device")

@@ -1,0 +1,207 @@
+"""Where a job runs, and whether it goes on with one that was cut off. Nothing here imports torch.
+
+A run directory says what became of it in status.json: running, done, interrupted or failed, with the reason and the
+hash of its configuration. Whoever works in it holds its .lock, which the system gives back when the process ends in
+whatever way: a run that is `running` and not locked was killed.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+from filelock import FileLock, Timeout
+from hydra.conf import HydraConf
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from seqlab.errors import InputError
+from seqlab.files import write_json
+
+OVERRIDES = ".hydra/overrides.yaml"
+CONFIG = ".hydra/config.yaml"
+# What may change between a run and its continuation: none of it decides what a step computes.
+FREE_KEYS = ("resume", "debug", "logger")
+
+
+def with_resume(words: Sequence[str]) -> list[str]:
+    """Command-line words, with resume=RUN written out: the words that began RUN, then these, in RUN's directory.
+
+    A key that is said anew replaces the old word. resume=auto and resume=null stay as they are.
+
+    Raises:
+        InputError: when RUN is no run directory, or where one directory cannot be meant.
+    """
+    runs = [word.partition("=")[2] for word in words if word.startswith("resume=")]
+    if not runs or runs[-1] in ("auto", "null", ""):
+        return list(words)
+    run = Path(runs[-1])
+    if {"-m", "--multirun"} & set(words):
+        raise InputError(f"resume={run} is one run; a sweep takes resume=auto with its hydra.sweep.dir")
+    own = [word for word in words if not word.startswith("resume=")]
+    if any(_key(word) == "hydra.run.dir" for word in own):
+        raise InputError(f"resume={run} goes on in that directory: leave hydra.run.dir out")
+    if not (run / OVERRIDES).is_file():
+        reason = "holds no run" if run.is_dir() else "no such directory"
+        raise InputError(f"resume={run}: {reason}; allowed: auto, or the directory of a run")
+    said = {_key(word) for word in own}
+    old = [word for word in _words(run) if _key(word) not in said | {"resume"}]
+    directory = str(run.resolve()).replace("\\", "\\\\").replace("'", "\\'")
+    return [*old, *own, "resume=auto", f"hydra.run.dir='{directory}'"]
+
+
+def _key(word: str) -> str:
+    """The key or group that an override sets."""
+    return word.lstrip("+~").partition("=")[0]
+
+
+def register_resolvers() -> None:
+    """Make ${run_dir:FOLDER,NAME} known, which conf/config.yaml names run directories by."""
+    OmegaConf.register_new_resolver("run_dir", _run_dir, replace=True)
+
+
+def _run_dir(folder: str, name: str, *, _root_: DictConfig) -> str:
+    """FOLDER/NAME-HASH; under resume=auto the newest unfinished run of this configuration in FOLDER, if there is."""
+    digest = configuration_hash(_root_)
+    if OmegaConf.select(_root_, "resume") == "auto":
+        for status in sorted(Path(folder).glob("*/status.json"), reverse=True):
+            run = status.parent
+            content = read_status(run)
+            if content.get("hash") == digest and content["status"] != "done" and not in_use(run):
+                return str(run)
+    return f"{folder}/{name}-{digest}"
+
+
+def configuration_hash(config: DictConfig) -> str:
+    """Eight hexadecimal digits of what decides a run: all but FREE_KEYS and trainer.max_steps, which may grow."""
+    content = json.dumps(deciding(config, max_steps=1), sort_keys=True, default=str)
+    return hashlib.sha256(content.encode()).hexdigest()[:8]
+
+
+def deciding(config: DictConfig, max_steps: int) -> dict[str, Any]:
+    """The configuration, resolved as if trainer.max_steps were `max_steps`, without it and without FREE_KEYS.
+
+    What follows trainer.max_steps (the end of a cosine, the length of a curriculum) does not differ, then.
+    """
+    plain = resolved(config, max_steps)
+    plain["trainer"].pop("max_steps", None)
+    return {key: value for key, value in plain.items() if key not in FREE_KEYS}
+
+
+def resolved(config: DictConfig, max_steps: int | None = None) -> dict[str, Any]:
+    """The configuration as plain types without Hydra's own node; `max_steps` replaces trainer.max_steps first."""
+    own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    if max_steps is not None and OmegaConf.select(own, "trainer.max_steps") is not None:
+        OmegaConf.update(own, "trainer.max_steps", max_steps)
+    plain = OmegaConf.to_container(own, resolve=True)
+    assert isinstance(plain, dict)
+    return plain  # type: ignore[return-value]
+
+
+def differences(before: dict[str, Any], now: dict[str, Any], path: str = "") -> list[str]:
+    """The keys in which two resolved configurations differ, each with both values.
+
+    >>> differences({"seed": 1, "model": {"d_model": 8}}, {"seed": 1, "model": {"d_model": 16}})
+    ['model.d_model is 8 there and 16 here']
+    """
+    found = []
+    for key in sorted(before.keys() | now.keys()):
+        old, new = before.get(key), now.get(key)
+        name = f"{path}.{key}".lstrip(".")
+        if isinstance(old, dict) and isinstance(new, dict):
+            found += differences(old, new, name)
+        elif old != new:
+            found.append(f"{name} is {old} there and {new} here")
+    return found
+
+
+@contextmanager
+def claimed(run_dir: Path) -> Iterator[None]:
+    """Hold a run directory for this process.
+
+    Raises:
+        InputError: when another process works in it.
+    """
+    lock = FileLock(run_dir / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise InputError(f"{run_dir}: another process is training there") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def in_use(run_dir: Path) -> bool:
+    """Whether a process works in a run directory."""
+    try:
+        with claimed(run_dir):
+            return False
+    except InputError:
+        return True
+
+
+def read_status(run_dir: Path) -> dict[str, Any]:
+    """status.json of a run directory; its status is `unknown` where there is none that can be read."""
+    try:
+        content = json.loads((run_dir / "status.json").read_text())
+    except (OSError, ValueError):
+        content = {}
+    return {"status": "unknown", **content} if isinstance(content, dict) else {"status": "unknown"}
+
+
+def read_summary(run_dir: Path) -> dict[str, Any]:
+    """summary.json of a run directory."""
+    return json.loads((run_dir / "summary.json").read_text())
+
+
+def write_status(run_dir: Path, status: str, reason: str, digest: str) -> None:
+    """Say what became of a run.
+
+    Args:
+        run_dir: its directory.
+        status: running, done, interrupted or failed.
+        reason: why it ended, in one line; empty while it runs.
+        digest: its configuration_hash.
+    """
+    write_json(run_dir / "status.json", {"status": status, "reason": reason, "hash": digest})
+
+
+def save_configuration(run_dir: Path, config: DictConfig, hydra: HydraConf) -> None:
+    """Write .hydra/, as Hydra would: but once a run has been accepted, so that a refused one overwrites nothing."""
+    folder = run_dir / ".hydra"
+    folder.mkdir(exist_ok=True)
+    OmegaConf.save(config, folder / "config.yaml")
+    OmegaConf.save(OmegaConf.create({"hydra": hydra}), folder / "hydra.yaml")
+    OmegaConf.save(hydra.overrides.task, folder / "overrides.yaml")
+
+
+def note_growth(run_dir: Path, max_steps: int) -> None:
+    """Add a grown trainer.max_steps to the words that resume=RUN repeats; .hydra/config.yaml stays as the run began."""
+    words = _words(run_dir)
+    kept = [word for word in words if _key(word) != "trainer.max_steps"]
+    OmegaConf.save(OmegaConf.create([*kept, f"trainer.max_steps={max_steps}"]), run_dir / OVERRIDES)
+
+
+def _words(run_dir: Path) -> list[str]:
+    """The command-line words that began a run."""
+    return [str(word) for word in OmegaConf.load(run_dir / OVERRIDES)]
+
+
+def load_configuration(run_dir: Path) -> DictConfig:
+    """The configuration that a run began with, as it was composed.
+
+    Raises:
+        InputError: when the directory has none that can be read.
+    """
+    try:
+        config = OmegaConf.load(run_dir / CONFIG)
+    except (OSError, OmegaConfBaseException, ValueError, yaml.YAMLError) as error:
+        raise InputError(f"{run_dir} cannot be resumed: no {CONFIG} there ({error})") from error
+    if not isinstance(config, DictConfig):
+        raise InputError(f"{run_dir} cannot be resumed: {CONFIG} is no configuration")
+    return config
