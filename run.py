@@ -21,7 +21,7 @@ from omegaconf import DictConfig
 
 from seqlab.cli import tell
 from seqlab.errors import InputError, Interrupted
-from seqlab.job import register_resolvers, with_resume
+from seqlab.job import refuse_empty_sweep, register_resolvers, with_resume
 
 CONF = Path(__file__).parent / "conf"
 
@@ -45,6 +45,7 @@ def main() -> int:
     register_resolvers()
     try:
         sys.argv[1:] = with_resume(sys.argv[1:])
+        refuse_empty_sweep(sys.argv[1:], CONF)
     except InputError as error:
         return tell(error)
     try:

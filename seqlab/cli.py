@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
 from seqlab.errors import InputError, Interrupted, NonFiniteError, nearest
 
@@ -68,7 +68,7 @@ def _composition(error: BaseException, conf: Path | None) -> str:
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
     parent = getattr(cause, "parent_node", None)
     key = getattr(cause, "key", None)
-    if parent is not None and key is not None:
+    if parent is not None and key is not None and not isinstance(cause, InterpolationResolutionError):
         keys = [name for name in map(str, parent) if not name.startswith("_")]
         return f"{getattr(cause, 'full_key', None) or key}: no such key; {nearest(str(key), keys)}"
     text = _one_line(error)

@@ -15,6 +15,8 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 from hydra.conf import HydraConf
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -51,6 +53,25 @@ def with_resume(words: Sequence[str]) -> list[str]:
     old = [word for word in _words(run) if _key(word) not in said | {"resume"}]
     directory = str(run.resolve()).replace("\\", "\\\\").replace("'", "\\'")
     return [*old, *own, "resume=auto", f"hydra.run.dir='{directory}'"]
+
+
+def refuse_empty_sweep(words: Sequence[str], conf: Path) -> None:
+    """Raise InputError where a word sweeps over nothing: Hydra would launch no job and report success.
+
+    Args:
+        words: of the command line.
+        conf: the folder of the configuration groups.
+    """
+    for word in words:
+        if "=range(" in word or "=glob(" in word:
+            override = OverridesParser.create().parse_override(word)
+            value = override.value()
+            if isinstance(value, Glob):
+                empty = not value.filter([path.stem for path in (conf / override.key_or_group).glob("*.yaml")])
+            else:
+                empty = not list(override.sweep_iterator())
+            if empty:
+                raise InputError(f"{word} is an empty sweep")
 
 
 def _key(word: str) -> str:

@@ -1,6 +1,7 @@
 """A run directory: its files, building what a configuration describes, saving and loading."""
 
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -8,7 +9,7 @@ from typing import Annotated, Any, Literal
 import torch
 from annotated_types import Interval
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
+from hydra.utils import get_object, instantiate
 from lightning import Trainer
 from lightning.pytorch.loggers import Logger
 from torch import nn
@@ -85,13 +86,22 @@ def build(config: dict[str, Any]) -> Run:
 def construct(node: dict[str, Any], **arguments: Any) -> Any:
     """Call what a configuration node names, with its keys and further arguments; what it refuses is bad input."""
     try:
-        return prepare(node)(**arguments)
+        return prepare(node, arguments)(**arguments)
     except ValueError as error:
         raise InputError(str(error)) from error
 
 
-def prepare(node: dict[str, Any]) -> Callable[..., Any]:
-    """What a configuration node names, with its keys bound: to be called with the rest."""
+def prepare(node: dict[str, Any], later: Collection[str] = ()) -> Callable[..., Any]:
+    """What a configuration node names, with its keys bound: to be called with the rest, of which `later` are keywords.
+
+    Raises:
+        InputError: when a required key is absent (`~optimizer.lr` takes one away), or a node inside refuses its values.
+    """
+    parameters = inspect.signature(get_object(node["_target_"])).parameters.values()
+    required = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
+    absent = [name for name in required if name not in node and name not in later]
+    if absent:
+        raise InputError(f"{node['_target_']} needs {', '.join(absent)}")
     try:
         return instantiate({**node, "_partial_": True, "_convert_": "all"})
     except InstantiationException as error:  # from a node inside this one

@@ -40,6 +40,7 @@ def refused(compose, root):
         ),
         (["data=L7"], ["data=L7: no such choice; allowed: L1, L2,", "aNbNaN"]),
         (["optimizer=adam"], ["optimizer=adam: no such choice; did you mean adamw?"]),
+        (["experiment=lm_lstmm"], ["experiment=lm_lstmm: no such choice; did you mean lm_lstm?"]),
         (["modle=lstm"], ["modle: no such key; did you mean model?"]),
         (["model.num_layer=2"], ["model.num_layer: no such key; did you mean num_layers?"]),
         (["sede=2"], ["sede: no such key; did you mean seed?"]),
@@ -81,6 +82,7 @@ def test_unknown_words(refused, overrides, parts):
         (["schedule.unit=epoch"], ["schedule.unit=epoch needs a finite training set: set data.num_train"]),
         (["schedule.unit=batch"], ["schedule.unit=batch: input should be 'step' or 'epoch'"]),
         (["trainer.precision=16"], ["trainer.precision=16: input should be '32-true'"]),
+        (["~optimizer.lr"], ["seqlab.optim.adamw needs lr"]),
         (["seed=-1"], ["seed=-1: input should be greater than or equal to 0"]),
         (["seed=x"], ["seed=x: input should be a valid integer"]),
         (["logger.csv._target_=os.system"], ["logger.csv._target_=os.system is not allowed"]),
@@ -185,6 +187,16 @@ def test_the_command_refuses_a_directory_that_cannot_be_made(run_py, tmp_path):
     line = one_line(run_py(f"hydra.run.dir={tmp_path}/file/run", cwd=tmp_path))
     assert f"{tmp_path}/file" in line
     assert "Not a directory" in line
+
+
+@pytest.mark.parametrize("word", ["seed=range(3,3)", "model=glob(x*y)", "seed=range(1, 1)"])
+def test_an_empty_sweep_is_refused(run_py, tmp_path, word):
+    assert f"{word} is an empty sweep" in one_line(run_py("-m", word, cwd=tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_key_that_an_interpolation_misses_is_named(run_py, tmp_path):
+    assert "Interpolation key 'nope' not found" in one_line(run_py("seed=${nope}", cwd=tmp_path))
 
 
 def test_a_sweep_with_an_unknown_choice_does_not_start(run_py, tmp_path):
