@@ -65,9 +65,11 @@ def test_jobs_are_counted():
 def test_command(line, command, root, tiny, place):
     folder, run_dir = place
     before = set(folder.rglob("*"))
-    words = [str(run_dir) if word == "RUN" else word for word in shlex.split(line, comments=True)[1:]]
+    words = [word.replace("RUN", str(run_dir)) for word in shlex.split(line, comments=True)[1:]]
+    resumes = any(word.startswith("resume=") for word in words)
     if words[0] == "run.py":
         words[0] = str(root / "run.py")
+    if words[0].endswith("run.py") and not resumes:
         place_of_last = max(place for place, word in enumerate(words) if "=" in word)  # argparse wants them together
         more = [*tiny_sizes_for(line, tiny), "trainer=fast", "trainer.max_steps=4", "trainer.val_every=2"]
         words[place_of_last + 1 : place_of_last + 1] = [word for word in more if not named(word, words)]
@@ -77,7 +79,8 @@ def test_command(line, command, root, tiny, place):
     assert done.stdout.strip()
     new = set(folder.rglob("*")) - before
     runs = [path.parent for path in new if path.name == "summary.json"]
-    assert len(runs) == (num_jobs(line) if words[0].endswith("run.py") and "--cfg" not in words else 0)
+    trains = words[0].endswith("run.py") and "--cfg" not in words and not resumes
+    assert len(runs) == (num_jobs(line) if trains else 0)
     for run in runs:
         assert (run / "plots" / "results.png").exists()
         assert run.is_relative_to(folder / "outputs")

@@ -47,7 +47,8 @@ def fit(prepare, tmp_path):
             with pytest.raises(Interrupted):
                 trainer.fit(run.task, datamodule=run.datamodule)
             trainer.logger.save()
-        return trainer, read_metrics(tmp_path / folder / "metrics.csv")
+        metrics = tmp_path / folder / "metrics.csv"
+        return trainer, read_metrics(metrics) if metrics.exists() else {}
 
     return trained
 
@@ -121,6 +122,8 @@ def test_patience_is_carried_over(fit, tmp_path):
     fit("cut", 10, *hopeless)
     resumed, _ = fit("resumed", 40, *hopeless, resumed_from=tmp_path / "cut" / "checkpoints" / "last.ckpt")
     assert whole.global_step == resumed.global_step == 16
+    again, _ = fit("again", 40, *hopeless, resumed_from=tmp_path / "whole" / "checkpoints" / "last.ckpt")
+    assert again.global_step == 16  # killed behind its last validation, it does not take another step
 
 
 def test_a_curriculum_goes_on_where_it_was(fit, tmp_path):
