@@ -15,13 +15,14 @@ os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to main(), which says them i
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from seqlab.cli import tell
 from seqlab.errors import InputError, Interrupted
-from seqlab.job import refuse_empty_sweep, register_resolvers, with_resume
+from seqlab.job import register_resolvers
+from seqlab.sweep import SweepFolder, conclude
+from seqlab.words import prepared
 
 CONF = Path(__file__).parent / "conf"
 
@@ -31,33 +32,27 @@ def job(config: DictConfig) -> None:
     """One run. Hydra has made its directory."""
     from seqlab.train import train  # torch and lightning load here, not for --help
 
+    in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
     try:
-        train(config)
+        train(config, in_sweep)
     except Exception as error:
         code = tell(error, CONF)
-        if HydraConfig.get().mode == RunMode.MULTIRUN:
-            raise  # Hydra goes on with the next job, and raises this again at the end
-        sys.exit(code)
+        if not in_sweep:  # a sweep goes on with its next job; seqlab/sweep.py counts at the end
+            sys.exit(code)
 
 
 def main() -> int:
     """Run the command line; returns the exit code."""
     register_resolvers()
     try:
-        sys.argv[1:] = with_resume(sys.argv[1:])
-        refuse_empty_sweep(sys.argv[1:], CONF)
+        sys.argv[1:] = prepared(sys.argv[1:], CONF)
     except InputError as error:
         return tell(error)
     try:
         job()
-    except (Interrupted, KeyboardInterrupt) as error:
-        return tell(error)
-    except Exception as error:
-        if isinstance(error, HydraException | OSError) or not {"-m", "--multirun"} & set(sys.argv):
-            return tell(error, CONF)
-        print("sweep: some jobs failed, see above", file=sys.stderr)
-        return 3
-    return 0
+    except (Exception, Interrupted, KeyboardInterrupt) as error:
+        return tell(error, CONF)
+    return 0 if SweepFolder.path is None else conclude(SweepFolder.path)
 
 
 if __name__ == "__main__":

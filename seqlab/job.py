@@ -7,7 +7,8 @@ whatever way: a run that is `running` and not locked was killed.
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,6 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 from hydra.conf import HydraConf
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -27,61 +26,13 @@ OVERRIDES = ".hydra/overrides.yaml"
 CONFIG = ".hydra/config.yaml"
 # What may change between a run and its continuation: none of it decides what a step computes.
 FREE_KEYS = ("resume", "debug", "logger")
-
-
-def with_resume(words: Sequence[str]) -> list[str]:
-    """Command-line words, with resume=RUN written out: the words that began RUN, then these, in RUN's directory.
-
-    A key that is said anew replaces the old word. resume=auto and resume=null stay as they are.
-
-    Raises:
-        InputError: when RUN is no run directory, or where one directory cannot be meant.
-    """
-    runs = [word.partition("=")[2] for word in words if word.startswith("resume=")]
-    if not runs or runs[-1] in ("auto", "null", ""):
-        return list(words)
-    run = Path(runs[-1])
-    if {"-m", "--multirun"} & set(words):
-        raise InputError(f"resume={run} is one run; a sweep takes resume=auto with its hydra.sweep.dir")
-    own = [word for word in words if not word.startswith("resume=")]
-    if any(_key(word) == "hydra.run.dir" for word in own):
-        raise InputError(f"resume={run} goes on in that directory: leave hydra.run.dir out")
-    if not (run / OVERRIDES).is_file():
-        reason = "holds no run" if run.is_dir() else "no such directory"
-        raise InputError(f"resume={run}: {reason}; allowed: auto, or the directory of a run")
-    said = {_key(word) for word in own}
-    old = [word for word in _words(run) if _key(word) not in said | {"resume"}]
-    directory = str(run.resolve()).replace("\\", "\\\\").replace("'", "\\'")
-    return [*old, *own, "resume=auto", f"hydra.run.dir='{directory}'"]
-
-
-def refuse_empty_sweep(words: Sequence[str], conf: Path) -> None:
-    """Raise InputError where a word sweeps over nothing: Hydra would launch no job and report success.
-
-    Args:
-        words: of the command line.
-        conf: the folder of the configuration groups.
-    """
-    for word in words:
-        if "=range(" in word or "=glob(" in word:
-            override = OverridesParser.create().parse_override(word)
-            value = override.value()
-            if isinstance(value, Glob):
-                empty = not value.filter([path.stem for path in (conf / override.key_or_group).glob("*.yaml")])
-            else:
-                empty = not list(override.sweep_iterator())
-            if empty:
-                raise InputError(f"{word} is an empty sweep")
-
-
-def _key(word: str) -> str:
-    """The key or group that an override sets."""
-    return word.lstrip("+~").partition("=")[0]
+LONGEST_NAME = 80  # characters of a folder's name before its hash; file systems take 255 bytes
 
 
 def register_resolvers() -> None:
-    """Make ${run_dir:FOLDER,NAME} known, which conf/config.yaml names run directories by."""
+    """Make ${run_dir:FOLDER,NAME} and ${job_dir:WORDS} known, which conf/config.yaml names run directories by."""
     OmegaConf.register_new_resolver("run_dir", _run_dir, replace=True)
+    OmegaConf.register_new_resolver("job_dir", _job_dir, replace=True)
 
 
 def _run_dir(folder: str, name: str, *, _root_: DictConfig) -> str:
@@ -94,6 +45,21 @@ def _run_dir(folder: str, name: str, *, _root_: DictConfig) -> str:
             if content.get("hash") == digest and content["status"] != "done" and not in_use(run):
                 return str(run)
     return f"{folder}/{name}-{digest}"
+
+
+def _job_dir(words: str, *, _root_: DictConfig) -> str:
+    """WORDS-HASH: the directory of a job of a sweep, the same whenever the sweep is run again."""
+    return folder_name(words, configuration_hash(_root_))
+
+
+def folder_name(words: str, digest: str) -> str:
+    """Words that a file system takes as one name, cut short, and a hash that tells apart what was cut.
+
+    >>> folder_name("data.path=../plays/a.txt,seed=1", "1a2b3c4d")
+    'data.path=_plays_a.txt,seed=1-1a2b3c4d'
+    """
+    readable = re.sub(r"[^\w.,=+-]+", "_", words.replace("..", ""))[:LONGEST_NAME].strip("._-")
+    return f"{readable}-{digest}" if readable else digest
 
 
 def configuration_hash(config: DictConfig) -> str:
@@ -203,14 +169,22 @@ def save_configuration(run_dir: Path, config: DictConfig, hydra: HydraConf) -> N
 
 def note_growth(run_dir: Path, max_steps: int) -> None:
     """Add a grown trainer.max_steps to the words that resume=RUN repeats; .hydra/config.yaml stays as the run began."""
-    words = _words(run_dir)
-    kept = [word for word in words if _key(word) != "trainer.max_steps"]
+    kept = [word for word in began_with(run_dir) if key_of(word) != "trainer.max_steps"]
     OmegaConf.save(OmegaConf.create([*kept, f"trainer.max_steps={max_steps}"]), run_dir / OVERRIDES)
 
 
-def _words(run_dir: Path) -> list[str]:
+def began_with(run_dir: Path) -> list[str]:
     """The command-line words that began a run."""
     return [str(word) for word in OmegaConf.load(run_dir / OVERRIDES)]
+
+
+def key_of(word: str) -> str:
+    """The key or group that an override sets.
+
+    >>> key_of("+model.dropout=0.1")
+    'model.dropout'
+    """
+    return word.lstrip("+~").partition("=")[0]
 
 
 def load_configuration(run_dir: Path) -> DictConfig:

@@ -5,6 +5,7 @@ import platform
 import shutil
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,15 @@ from omegaconf import DictConfig
 
 from seqlab.errors import InputError, Interrupted, NonFiniteError
 from seqlab.files import write_json, write_jsonl, write_text
-from seqlab.job import claimed, configuration_hash, note_growth, read_summary, save_configuration, write_status
+from seqlab.job import (
+    CONFIG,
+    claimed,
+    configuration_hash,
+    note_growth,
+    read_summary,
+    save_configuration,
+    write_status,
+)
 from seqlab.lit.checkpoints import load_checkpoint
 from seqlab.lit.module import Results
 from seqlab.lit.trainer import build_evaluator
@@ -32,35 +41,52 @@ from seqlab.share import Share, value_of
 STOPPED = {Interrupted: "interrupted", NonFiniteError: "not_finite"}  # in summary.json, by what ended training
 
 
-def train(config: DictConfig) -> dict[str, Any]:
+def train(config: DictConfig, in_sweep: bool = False) -> dict[str, Any]:
     """Run a resolved job in Hydra's output directory; returns the summary that it also writes.
 
+    A job of a sweep goes on with the run that is in its directory, if there is one, and leaves status.json even when it
+    is refused; the directory of another refused job is removed again.
+
     Raises:
-        InputError: for a configuration that cannot work, before anything runs; the new directory is removed again.
+        InputError: for a configuration that cannot work, before anything runs.
         Interrupted, NonFiniteError: when training ends that way, with checkpoints and summary written.
     """
     run_dir = Path(HydraConfig.get().runtime.output_dir)
-    try:
-        with claimed(run_dir):
-            return train_in(run_dir, config)
-    finally:
-        remove_if_empty(run_dir)
-
-
-def train_in(run_dir: Path, config: DictConfig) -> dict[str, Any]:
-    """The same in a directory that no other process works in."""
-    start = new_start(config)
-    if used(run_dir):
-        if config.resume is None:
-            raise InputError(
-                f"{run_dir} already holds a run: go on with it by resume=auto, give another hydra.run.dir, or remove it"
-            )
-        resumed = start_of(config, run_dir)
-        if resumed is None:
+    digest = configuration_hash(config)
+    with claimed(run_dir):
+        try:
+            job = accepted(run_dir, config, in_sweep)
+        except Exception as error:
+            if not in_sweep:
+                remove_if_empty(run_dir)
+            elif not used(run_dir):
+                note_failure(run_dir, error, digest)
+            raise
+        if job is None:
             summary = read_summary(run_dir)
             print(f"{run_dir} is finished ({summary['stopped']}, {summary['steps']} steps): nothing to resume")
             return summary
-        start = resumed
+        write_status(run_dir, "running", "", digest)
+        try:
+            summary = fit(*job, run_dir)
+        except BaseException as error:
+            note_failure(run_dir, error, digest)
+            raise
+        write_status(run_dir, "done", summary["stopped"], digest)
+    return summary
+
+
+def accepted(run_dir: Path, config: DictConfig, in_sweep: bool) -> tuple[Run, Trainer, Start] | None:
+    """What a job trains, with what, and from where; None when the run in its directory is finished."""
+    start: Start | None = new_start(config)
+    if used(run_dir):
+        if config.resume is None and not in_sweep:
+            raise InputError(
+                f"{run_dir} already holds a run: go on with it by resume=auto, give another hydra.run.dir, or remove it"
+            )
+        start = start_of(config, run_dir)
+    if start is None:
+        return None
     run = build(start.config)
     run.task.before_training()
     loggers = [construct(node, save_dir=run_dir, first_step=start.step) for node in run.config["logger"].values()]
@@ -69,20 +95,36 @@ def train_in(run_dir: Path, config: DictConfig) -> dict[str, Any]:
         save_configuration(run_dir, config, HydraConfig.get())
     else:
         note_growth(run_dir, start.config["trainer"]["max_steps"])
-    digest = configuration_hash(config)
-    write_status(run_dir, "running", "", digest)
-    try:
-        summary = fit(run, trainer, run_dir, start)
-    except BaseException as error:
-        status = "interrupted" if isinstance(error, Interrupted | KeyboardInterrupt) else "failed"
-        with contextlib.suppress(OSError):  # on a full disk it is `error` that the user has to hear of
-            write_status(run_dir, status, " ".join(str(error).split()) or type(error).__name__, digest)
-        raise
-    write_status(run_dir, "done", summary["stopped"], digest)
-    return summary
+    return run, trainer, start
 
 
-def fit(run: Run, trainer: Trainer, run_dir: Path, start: Start) -> dict[str, Any]:
+def used(run_dir: Path) -> bool:
+    """Whether a run has its files there. (A refused job of a sweep has left its status only.)"""
+    return any((run_dir / name).exists() for name in (CONFIG, "summary.json", "checkpoints", "metrics.csv"))
+
+
+def note_failure(run_dir: Path, error: BaseException, digest: str) -> None:
+    """Leave the reason in status.json and the whole error in run.log."""
+    status = "interrupted" if isinstance(error, Interrupted | KeyboardInterrupt) else "failed"
+    with contextlib.suppress(OSError):  # on a full disk it is `error` that the user has to hear of
+        write_status(run_dir, status, " ".join(str(error).split()) or type(error).__name__, digest)
+        with open(run_dir / "run.log", "a") as log:
+            traceback.print_exception(error, file=log)
+
+
+def remove_if_empty(run_dir: Path) -> None:
+    """Remove the directory of a refused job, and the folders that were made for it: those below the working directory
+    that hold nothing else."""
+    if not {path.name for path in run_dir.iterdir()} <= {"run.log", ".lock"}:
+        return
+    shutil.rmtree(run_dir)
+    for folder in run_dir.parents:
+        if Path.cwd() not in folder.parents or any(folder.iterdir()):
+            break
+        folder.rmdir()
+
+
+def fit(run: Run, trainer: Trainer, start: Start, run_dir: Path) -> dict[str, Any]:
     """Train from `start` on, evaluate, and write everything; returns the summary."""
     if run.config["compile"]:
         run.model.compile()
@@ -109,23 +151,6 @@ def fit(run: Run, trainer: Trainer, run_dir: Path, start: Start) -> dict[str, An
 def reached(trainer: Trainer, started: float) -> dict[str, Any]:
     """How far training came, and in what time since `started`."""
     return {"steps": trainer.global_step, "seconds": round(time.monotonic() - started, 1)}
-
-
-def used(run_dir: Path) -> bool:
-    """Whether a run has its files there."""
-    return any((run_dir / name).exists() for name in ("status.json", "summary.json", "checkpoints", "metrics.csv"))
-
-
-def remove_if_empty(run_dir: Path) -> None:
-    """Remove the directory of a refused job, and the folders that were made for it: those below the working directory
-    that hold nothing else."""
-    if not run_dir.is_dir() or not {path.name for path in run_dir.iterdir()} <= {"run.log", ".lock"}:
-        return
-    shutil.rmtree(run_dir)
-    for folder in run_dir.parents:
-        if Path.cwd() not in folder.parents or any(folder.iterdir()):
-            break
-        folder.rmdir()
 
 
 def opening(run: Run) -> dict[str, Any]:

@@ -241,7 +241,7 @@ def test_a_sweep_outlives_a_failing_job(run_py, tiny, tmp_path):
     assert done.returncode == 3, done.stderr
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert errors == ["error: optimizer.lr=0: input should be greater than 0"]
-    assert done.stderr.splitlines()[-1] == "sweep: some jobs failed, see above"
+    assert done.stderr.splitlines()[-1] == "sweep: 1 of 2 jobs did not finish; the same command runs these again"
     assert "Traceback" not in done.stderr
     (summary,) = (tmp_path / "sweep").rglob("summary.json")
     content = json.loads(summary.read_text())

@@ -141,7 +141,8 @@ def test_resume_of_a_directory_needs_no_other_words(command, root, cut, whole):
 @pytest.mark.parametrize("damage", ["cut short", "empty", "missing"])
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(run_py, cut, whole, damage):
     last = cut / "checkpoints" / "last.ckpt"
-    (cut / "checkpoints" / ".last.ckpt.tmp").write_bytes(b"half")
+    for folder in (cut, cut / "checkpoints"):
+        (folder / ".killed.tmp").write_bytes(b"half")
     if damage == "missing":
         last.unlink()
     else:

@@ -1,0 +1,42 @@
+"""How a sweep ends: with the table of its runs, and with those that are missing from it."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+from seqlab.job import in_use, read_status
+
+
+class SweepFolder(Callback):
+    """Notes where the sweep of this process writes: Hydra tells nobody else once it is over."""
+
+    path: Path | None = None
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        SweepFolder.path = Path(config.hydra.sweep.dir)
+
+
+def conclude(folder: Path) -> int:
+    """Print the table of the finished runs below a folder, and the others with their reasons; returns the exit code."""
+    from seqlab.report.collect import markdown_table, summaries  # matplotlib loads here, not for --help
+
+    statuses = {path.parent: read_status(path.parent) for path in sorted(folder.rglob("status.json"))}
+    finished = [run for run in summaries([folder]) if statuses.get(run["path"], {}).get("status") == "done"]
+    if finished:
+        print(markdown_table(finished), end="")
+    print(f"sweep directory: {folder.resolve()}")
+    others = {run: content for run, content in statuses.items() if content["status"] != "done"}
+    for run, content in others.items():
+        status = content["status"]
+        if status == "running":
+            status = "running elsewhere" if in_use(run) else "killed"
+        print(f"{status}: {run}: {content.get('reason', '')}".rstrip(": "), file=sys.stderr)
+    if others:
+        print(
+            f"sweep: {len(others)} of {len(statuses)} jobs did not finish; the same command runs these again",
+            file=sys.stderr,
+        )
+    return 3 if others else 0
