@@ -8,7 +8,7 @@ import torch
 from lightning import Callback
 
 from seqlab.errors import Interrupted
-from seqlab.lit.checkpoints import load_checkpoint
+from seqlab.lit.checkpoints import Checkpoints, load_checkpoint
 from seqlab.report.curves import read_metrics
 from tests.comparison import differences
 
@@ -106,6 +106,29 @@ def test_resumed_is_uninterrupted(fit, tmp_path, model, num_train, cut_off):
     best, best_resumed = (load_checkpoint(tmp_path / name / "checkpoints/best.ckpt") for name in ("whole", "resumed"))
     assert best["global_step"] == best_resumed["global_step"]
     assert differences(best["state_dict"], best_resumed["state_dict"]) == []
+
+
+class Look(Callback):
+    """What lies on the disk after each step: the step of last.ckpt, and the rows of metrics.csv."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.seen = []
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        step = load_checkpoint(self.folder / "checkpoints" / "last.ckpt")["global_step"]
+        self.seen.append((step, len(read_metrics(self.folder / "metrics.csv")["train/loss"])))
+
+
+def test_rows_are_on_the_disk_before_a_checkpoint_that_has_them_behind_it(prepare, tmp_path):
+    steps = ["trainer.max_steps=3", "trainer.val_every=50", "trainer.log_every=1"]
+    run, trainer = prepare("logger=csv", *steps)
+    (checkpoints,) = (callback for callback in trainer.callbacks if isinstance(callback, Checkpoints))
+    checkpoints.seconds = 0
+    look = Look(tmp_path / "run")
+    trainer.callbacks.append(look)
+    trainer.fit(run.task, datamodule=run.datamodule)
+    assert look.seen == [(1, 1), (2, 2), (3, 3)]
 
 
 def test_the_comparison_sees_a_difference():
