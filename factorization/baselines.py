@@ -124,7 +124,7 @@ def compare(
 ) -> dict[str, dict[str, Result]]:
     """Every baseline's test results, under the names that a model's have.
 
-    mode: the most frequent training factor. majority: the bitwise majority. constants: the best constant for each k
+    mode: the most frequent training factor. majority: the bitwise majority. constant for each k: the best one for it
     on the training numbers, in general a different one in each row. last bit: 2 or 3. neighbour: nearest in bits.
     logistic, forest: scikit-learn. trial 7, trial 13: division by the primes up to there. oracle: the true factor.
     """
@@ -144,7 +144,7 @@ def compare(
         "oracle": test.factors,
     }
     rows = {name: detailed_results(guess, test.factors, factor_bits, slices) for name, guess in predicted.items()}
-    rows["constants"] = constant_results(train.factors, test.factors, factor_bits, slices)
+    rows["constant for each k"] = constant_results(train.factors, test.factors, factor_bits, slices)
     return rows
 
 

@@ -7,7 +7,7 @@ their hits are added up, and the interval is that of all test numbers together.
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,29 +41,64 @@ def finished_runs(folder: Path) -> list[dict[str, Any]]:
 
 
 def markdown(rows: dict[str, list[dict[str, Any]]]) -> str:
-    """A block for each folder: the model at best.ckpt (stopping chosen on validation), at last.ckpt, the baselines."""
-    lines = [f"| runs | who | folds | validation beta_0 | {' | '.join(METRICS)} |", "|" + "---|" * (4 + len(METRICS))]
+    """Two tables: beta_k and distinct outputs; and exact answers by smaller factor.
+
+    Both with a block for each folder: the model at best.ckpt (stopping chosen on validation) and at last.ckpt, the
+    baselines.
+    """
+    headings = ("runs", "who", "folds", "validation beta_0", *METRICS, "distinct outputs")
+    lines = [_line(headings), _line("---" for _ in headings)]
+    factors = by_factor_names(rows)
+    ranges = (name.replace("_up", " and up").replace("_", " to ") for name in factors)
+    headings = ("exact answers by smaller factor", "who", *ranges)
+    by_factor = [_line(headings), _line("---" for _ in headings)]
     for name, runs in rows.items():
         checks = [run["last_five_checks"]["val/beta_0"]["mean"] for run in runs]
-        validation = f"{sum(checks) / len(checks):.3f}"
-        for stage, who in (("test", f"**{runs[0]['model']}**"), ("test_last", "at last.ckpt")):
-            cells = [pooled([run["metrics"] for run in runs], runs, stage, metric, spread=True) for metric in METRICS]
-            lines.append(f"| {name} | {who} | {len(runs)} | {validation} | {' | '.join(cells)} |")
-        for baseline in runs[0]["baselines"]:
-            results = [run["baselines"][baseline] for run in runs]
-            cells = [pooled(results, runs, "test", metric, spread=False) for metric in METRICS]
-            lines.append(f"| {name} | {baseline} | {len(runs)} | | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        for who, stage, results in _blocks(runs):
+            ours = who not in runs[0]["baselines"]
+            cells = [pooled(results, runs, stage, metric, spread=ours) for metric in METRICS]
+            validation = f"{sum(checks) / len(checks):.3f}" if ours else ""
+            lines.append(_line([name, who, str(len(runs)), validation, *cells, distinct_outputs(results, stage)]))
+            cells = [pooled(results, runs, stage, f"by_factor/{factor}", spread=False) for factor in factors]
+            by_factor.append(_line([name, who, *cells]))
+    return "\n".join([*lines, "", *by_factor]) + "\n"
+
+
+def _blocks(runs: list[dict[str, Any]]) -> list[tuple[str, str, list[dict[str, Any]]]]:
+    """(who, stage, the results of each run): the model twice, then each baseline."""
+    results = [run["metrics"] for run in runs]
+    model = [(f"**{runs[0]['model']}**", "test", results), ("at last.ckpt", "test_last", results)]
+    return [*model, *((name, "test", [run["baselines"][name] for run in runs]) for name in runs[0]["baselines"])]
+
+
+def _line(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def by_factor_names(rows: dict[str, list[dict[str, Any]]]) -> list[str]:
+    """Those of all runs ("2", "17_31", "1031_up"), ascending."""
+    prefix = "test/by_factor/"
+    metrics = {name for runs in rows.values() for run in runs for name in run["metrics"] if name.startswith(prefix)}
+    return sorted((name.removeprefix(prefix) for name in metrics), key=lambda name: int(name.partition("_")[0]))
+
+
+def distinct_outputs(results: list[dict[str, Any]], stage: str) -> str:
+    """How many different factors were named in a fold, from the fewest to the most."""
+    values = [int(value) for result in results if (value := result.get(f"{stage}/distinct_outputs")) is not None]
+    return " to ".join(str(value) for value in sorted({min(values), max(values)})) if values else ""
 
 
 def pooled(results: list[dict[str, Any]], runs: list[dict[str, Any]], stage: str, metric: str, *, spread: bool) -> str:
-    """The share of all folds' test numbers together, with its 95% Wilson interval for a model."""
+    """The share of all folds' test numbers together, with its 95% Wilson interval for a model.
+
+    Folds in which no number belongs to a slice, or no factor lies there, add nothing.
+    """
     name = f"{stage}/{metric}"
-    values, counts = [result.get(name) for result in results], [run["counts"].get(name) for run in runs]
-    if None in values or None in counts:
+    found = [(result.get(name), run["counts"].get(name)) for result, run in zip(results, runs, strict=True)]
+    shares = [(value, count) for value, count in found if value is not None and count is not None]
+    if not shares:
         return ""
-    hits = sum(round(value * count) for value, count in zip(values, counts, strict=True))
-    share = Share(hits, sum(counts))
+    share = Share(sum(round(value * count) for value, count in shares), sum(count for _, count in shares))
     if not share.interval or not spread:
         return f"{share.value:.3f}"
     return f"{share.value:.3f} ({share.interval[0]:.3f} to {share.interval[1]:.3f}, n = {share.trials})"

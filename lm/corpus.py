@@ -24,6 +24,7 @@ from typing import Literal, NamedTuple
 from lm.own_text import own_documents
 from lm.packaged_text import article_summaries, hub_documents
 
+CorpusName = Literal["shakespeare", "plays", "files", "wiki", "hf"]
 ARCHIVE = "plays.tar.xz"
 PINNED = {  # SHA-256 of tiny-shakespeare, and of the 38 plays one after the other
     "shakespeare": "e37c2b92ea35c137f3153d1b383fce4ae50f1d9d17238301bf0877119a4af3a5",
@@ -48,9 +49,7 @@ class Corpus(NamedTuple):
     test: tuple[str, ...]
 
 
-def load_corpus(
-    corpus: Literal["shakespeare", "plays", "files", "wiki", "hf"], *, path: str | None = None, name: str | None = None
-) -> Corpus:
+def load_corpus(corpus: CorpusName, *, path: str | None = None, name: str | None = None) -> Corpus:
     """A corpus by its name.
 
     Args:
@@ -63,10 +62,7 @@ def load_corpus(
     Raises:
         ValueError: what is asked for is not there, is not text, or is too short to split.
     """
-    needs = {"files": ("path", path), "hf": ("name", name)}
-    for owner, (key, value) in needs.items():
-        if (corpus == owner) != (value is not None):
-            raise ValueError(f"corpus={corpus}, data.{key}={value}: files has a path, hf a name, others neither")
+    check_source(corpus, path, name)
     match corpus:
         case "shakespeare":
             documents = [_plays("shakespeare")["tinyshakespeare"]]
@@ -87,6 +83,13 @@ def load_corpus(
         case _:
             raise ValueError(f"corpus={corpus!r} must be shakespeare, plays, files, wiki or hf")
     return Corpus(corpus, description, *split_by_position(documents))
+
+
+def check_source(corpus: str, path: str | None, name: str | None) -> None:
+    """Raises ValueError unless `files` has a path, `hf` a name, and others neither."""
+    for owner, key, value in (("files", "path", path), ("hf", "name", name)):
+        if (corpus == owner) != (value is not None):
+            raise ValueError(f"data.corpus={corpus}, data.{key}={value}: files has a path, hf a name, others neither")
 
 
 def plays() -> dict[str, str]:

@@ -12,7 +12,7 @@ from annotated_types import Ge
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lm.corpus import Corpus, load_corpus
+from lm.corpus import Corpus, CorpusName, check_source, load_corpus
 from lm.tokenizer import Kind, TextTokenizer, VocabularySize, read_tokenizer, train_tokenizer
 from seqlab.lit.datamodule import DataModule
 from seqlab.randomness import permutation, uniforms
@@ -28,8 +28,8 @@ class TextDataModule(DataModule):
     to one batch of windows is left out. Validation and test are one item each: all ids of the part.
 
     Args:
-        corpus: which text (lm/corpus.py).
-        path: a file or folder of one's own; alone it implies corpus=files.
+        corpus: which text (lm/corpus.py); None: files where a path is given, hf where a name is, else shakespeare.
+        path: a file or folder of one's own.
         name: of a data set for corpus=hf.
         tokenizer, vocabulary_size: as in lm.tokenizer.train_tokenizer; made from the training part.
         tokenizer_path: a tokenizer that exists, instead.
@@ -40,13 +40,14 @@ class TextDataModule(DataModule):
         seed: of the order of windows.
 
     Raises:
-        ValueError: for a text that is missing, empty, not UTF-8 or too short, or a tokenizer that cannot be read.
+        ValueError: for a path or name that the corpus does not take, a text that is missing, empty, not UTF-8 or too
+            short, or a tokenizer that cannot be read.
     """
 
     def __init__(
         self,
         *,
-        corpus: Literal["shakespeare", "plays", "files", "wiki", "hf"] = "shakespeare",
+        corpus: CorpusName | None = None,
         path: str | None = None,
         name: str | None = None,
         tokenizer: Kind = "bpe",
@@ -59,7 +60,9 @@ class TextDataModule(DataModule):
         seed: Annotated[int, Ge(0)] = 1,
     ):
         super().__init__()
-        self.source = ("files" if path is not None and corpus == "shakespeare" else corpus, path, name)
+        implied = "files" if path is not None else "hf" if name is not None else "shakespeare"
+        self.source: tuple[CorpusName, str | None, str | None] = (corpus or implied, path, name)
+        check_source(*self.source)
         self.context_length, self.batch_size = context_length, batch_size
         self.cache_dir = Path(cache_dir) / "text"
         self.seed = seed

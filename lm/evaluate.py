@@ -48,8 +48,12 @@ def evaluate(path: str, text: str, checkpoint: str = "best.ckpt") -> str:
     results = metrics.compute()
     characters = sum(map(len, documents))
     lines = [f"{text}: {characters:,} characters, {len(ids) - 1:,} tokens"]
+    interval = metrics.perplexity_interval()
     for name, result in results.items():
-        lines.append(f"{name.replace('_', ' '):<20}{result.value if isinstance(result, Share) else result:.3f}")
+        shown = f"{result.value if isinstance(result, Share) else result:.3f}"
+        if name == "perplexity" and interval:
+            shown += f" (95%: {interval[0]:.3f} to {interval[1]:.3f})"
+        lines.append(f"{name.replace('_', ' '):<20}{shown}")
     return "\n".join([*lines, seen_in_training(task.data, documents)])
 
 

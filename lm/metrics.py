@@ -12,6 +12,8 @@ from torchmetrics import Metric
 from seqlab.model import SequenceModel
 from seqlab.share import Share
 
+BLOCK = 500  # tokens; what an interval takes as one independent piece of text
+Z = 1.959963984540054  # 95% of a normal distribution lie within so many standard deviations
 CHUNK = 512  # tokens that a model with an endless state reads at once
 WINDOWS_AT_ONCE = 16
 
@@ -89,6 +91,8 @@ class TextMetrics(Metric):
     full_state_update = False
 
     nats: Tensor
+    moments: Tensor
+    blocks: Tensor
     correct: Tensor
     tokens: Tensor
     characters: Tensor
@@ -97,12 +101,19 @@ class TextMetrics(Metric):
     def __init__(self):
         super().__init__()
         self.add_state("nats", torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
-        for name in ("correct", "tokens", "characters", "bytes"):
+        # over blocks: sums of nats^2, nats x tokens and tokens^2
+        self.add_state("moments", torch.zeros(3, dtype=torch.float64), dist_reduce_fx="sum")
+        for name in ("blocks", "correct", "tokens", "characters", "bytes"):
             self.add_state(name, torch.tensor(0), dist_reduce_fx="sum")
 
     def update(self, scores: TokenScores, texts: Iterable[str]) -> None:
         """Count tokens and the texts that they stand for."""
         self.nats += scores.nats.double().sum().to(self.nats.device)
+        pieces = scores.nats.double().split(BLOCK)
+        nats = torch.stack([piece.sum() for piece in pieces])
+        tokens = torch.tensor([float(len(piece)) for piece in pieces], dtype=torch.float64, device=nats.device)
+        self.moments += torch.stack([nats @ nats, nats @ tokens, tokens @ tokens]).to(self.moments.device)
+        self.blocks += len(pieces)
         self.correct += scores.correct.sum().to(self.correct.device)
         self.tokens += scores.nats.numel()
         for text in texts:
@@ -114,6 +125,21 @@ class TextMetrics(Metric):
         sums = int(self.tokens), int(self.characters), int(self.bytes)
         accuracy = Share(int(self.correct), int(self.tokens))
         return {**text_results(float(self.nats), *sums), "accuracy": accuracy}
+
+    def perplexity_interval(self) -> tuple[float, float] | None:
+        """95% of a normal distribution around the loss, with the standard error of a ratio of sums over blocks of 500
+        tokens (Cochran 1977, section 6.4), as perplexities; None for fewer than two blocks.
+
+        It says how much other passages of such a text would differ, and nothing of another seed.
+        """
+        blocks, tokens = int(self.blocks), int(self.tokens)
+        if blocks < 2:
+            return None
+        loss = float(self.nats) / tokens
+        squares, products, sizes = self.moments.tolist()
+        variance = max(squares - 2 * loss * products + loss**2 * sizes, 0.0) * blocks / (blocks - 1) / tokens**2
+        low, high = (math.exp(min(loss + sign * Z * math.sqrt(variance), 700.0)) for sign in (-1, 1))
+        return low, high
 
 
 def text_results(nats: float, tokens: int, characters: int, num_bytes: int) -> dict[str, float]:

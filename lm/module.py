@@ -124,7 +124,9 @@ class LanguageModel(Module):
         self._measure(batch, "test")
 
     def on_test_epoch_end(self) -> None:
-        self.results = self._results("test")
+        interval = self.metrics.perplexity_interval() or ()
+        bounds = zip(("test/perplexity_low", "test/perplexity_high"), interval, strict=False)  # 95%
+        self.results = self._results("test") | dict(bounds)
 
     def baselines(self) -> Mapping[str, Results]:
         """Compressors and n-grams, on the same text."""

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,9 @@ def hub_documents(name: str) -> list[str]:
         import datasets
     except ImportError as error:
         raise ValueError("corpus=hf needs the package datasets: pip install 'seqlab[hf]'") from error
+    hub = logging.getLogger("huggingface_hub")
+    level = hub.getEffectiveLevel()
+    hub.setLevel(logging.ERROR)  # offline it would tell of each of its attempts
     try:
         if Path(name).is_dir() and any((Path(name) / file).exists() for file in ("state.json", "dataset_dict.json")):
             loaded: Any = datasets.load_from_disk(name)
@@ -52,6 +56,8 @@ def hub_documents(name: str) -> list[str]:
     except Exception as error:  # of many types: no network, no such name, no such configuration, damaged files ...
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise ValueError(f"data.name={name}: datasets cannot load it: {reason}") from error
+    finally:
+        hub.setLevel(level)
     parts = dict(loaded) if isinstance(loaded, dict) else {"train": loaded}
     order = sorted(parts, key=lambda split: SPLITS.index(split) if split in SPLITS else len(SPLITS))
     documents = [text for split in order for text in parts[split][_text_column(name, parts[split])] if text]

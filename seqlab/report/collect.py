@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from seqlab.report.curves import read_metrics
+
 
 def summaries(folders: Iterable[Path]) -> list[dict[str, Any]]:
     """Every summary.json below the folders, in the order of their paths, each with its folder under "path"."""
@@ -16,11 +18,12 @@ def summaries(folders: Iterable[Path]) -> list[dict[str, Any]]:
 def markdown_table(runs: Sequence[dict[str, Any]]) -> str:
     """Rows data x model; below each dataset the baselines of its first run, through the same metrics.
 
-    A table for each kind of task: runs whose tasks name the same columns stand together.
+    A table for each kind of task: runs whose tasks name the same columns stand together. `val loss`, the lowest
+    validation loss of each run, is what to choose by among settings; all that follows it is measured on test data.
     """
     tables = []
     for columns in unique(run["columns"] for run in runs):
-        headings = ["data", "model", "seeds", "steps", "time", *columns]
+        headings = ["data", "model", "seeds", "steps", "time", "val loss", *columns]
         lines = [_line(headings), _line("-" * len(headings))]
         of_task = [run for run in runs if run["columns"] == columns]
         for data in unique(run["data"] for run in of_task):
@@ -35,12 +38,20 @@ def _rows(data: str, runs: Sequence[dict[str, Any]], metrics: Sequence[str]) -> 
         group = [run for run in runs if run["model"] == model]
         steps = "/".join(str(run["steps"]) for run in group)
         minutes = statistics.mean(run["seconds"] for run in group) / 60
-        values = [_mean([run["metrics"].get(name) for run in group]) for name in metrics]
+        values = [_mean([best_validation(run["path"]) for run in group])]
+        values += [_mean([run["metrics"].get(name) for run in group]) for name in metrics]
         seeds = " ".join(str(run["seed"]) for run in group)
         lines.append(_line([data, f"**{model}**", seeds, steps, f"{minutes:.1f} min", *values]))
     for name, rows in runs[0]["baselines"].items():
-        lines.append(_line([data, name, "", "", "", *(_mean([rows.get(metric)]) for metric in metrics)]))
+        lines.append(_line([data, name, "", "", "", "", *(_mean([rows.get(metric)]) for metric in metrics)]))
     return lines
+
+
+def best_validation(folder: Path) -> float | None:
+    """The lowest validation loss in a run's metrics.csv; None where none was logged."""
+    file = folder / "metrics.csv"
+    checks = read_metrics(file).get("val/loss", []) if file.exists() else []
+    return min((value for _, value in checks), default=None)
 
 
 def unique(values: Iterable[Any]) -> list[Any]:

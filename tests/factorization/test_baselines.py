@@ -93,7 +93,8 @@ def test_compare():
     train, test = items.where(split == TRAIN), items.where(split == TEST)
     rows = compare(train, test, bits=14, factor_bits=7, slices={}, seed=1)
     assert set(rows) == {
-        "mode", "majority", "constants", "last bit", "neighbour", "logistic", "forest", "trial 7", "trial 13", "oracle",
+        "mode", "majority", "constant for each k", "last bit", "neighbour", "logistic", "forest", "trial 7", "trial 13",
+        "oracle",
     }  # fmt: skip
     assert rows["oracle"]["test/beta_0"].value == 1
     assert rows["majority"]["test/distinct_outputs"] == 1

@@ -121,6 +121,17 @@ def test_a_sequence_model_answers_at_its_last_step(prepare, head):
     assert torch.isfinite(trainer.callback_metrics["val/loss"])
 
 
+def test_a_sine_net_gets_weight_decay_without_a_preset_too(compose):
+    """It is what makes the net generalise: 3,000 steps on S3 without it, beta_0 0.05; with it 0.28."""
+
+    def decay(*words):
+        return compose("model=sine_net", "data=semiprimes", *words)["optimizer"]["weight_decay"]
+
+    assert decay() == decay("optimizer=rprop") == decay("experiment=semiprimes_sine") == 6e-3
+    assert decay("optimizer.weight_decay=0.0") == 0
+    assert compose("model=binary_lstm", "data=semiprimes")["optimizer"]["weight_decay"] == 0
+
+
 def test_a_sine_net_learns_to_divide(prepare):
     """A small one, a hundred steps: above every rule that reads one bit, on numbers that it has not seen."""
     words = ["trainer.max_steps=150", "trainer.val_every=150", "logger=csv", "data.batch_size=null"]

@@ -5,11 +5,14 @@ import json
 from factorization.report import main
 
 
-def leave(folder, hits, trials, metrics=True):
+def leave(folder, hits, trials, metrics=True, factor=None):
     """The summary of a run with so many exact answers, beside a baseline with one more."""
     folder.mkdir(parents=True)
     names = [f"{stage}/beta_{k}" for stage in ("test", "test_last") for k in range(4)]
-    values = dict.fromkeys(names, hits / trials)
+    values = dict.fromkeys(names, hits / trials) | {"test/distinct_outputs": float(hits)}
+    if factor:
+        names.append(f"test/by_factor/{factor}")
+        values[names[-1]] = hits / trials
     summary = {
         "model": "sine_net",
         "metrics": values if metrics else {},
@@ -27,13 +30,24 @@ def test_hits_of_all_folds_are_added_up(tmp_path, capsys):
     assert main([str(tmp_path / "runs"), "--out", str(tmp_path / "table.md")]) == 0
     table = capsys.readouterr().out
     assert (tmp_path / "table.md").read_text() == table
-    _, _, ours, last, rule = table.splitlines()
+    _, _, ours, last, rule = table.partition("\n\n")[0].splitlines()
     cells = [cell.strip() for cell in ours.strip("|").split("|")]
     # 4 of 100 by Wilson's formula; the mean of the folds' shares would be 0.067
     assert cells[:5] == ["S3", "**sine_net**", "2", "0.200", "0.040 (0.016 to 0.098, n = 100)"]
-    assert cells[-2:] == ["", ""]  # no slice of S3
+    assert cells[-3:] == ["", "", "1 to 3"]  # no slice of S3; distinct outputs
     assert last.startswith("| S3 | at last.ckpt | 2 | 0.200 | 0.040 (")
-    assert rule.startswith("| S3 | last bit | 2 | | 0.060 | ")
+    assert rule.startswith("| S3 | last bit | 2 |  | 0.060 | ")
+
+
+def test_exact_answers_by_factor_are_those_of_the_folds_that_have_it(tmp_path, capsys):
+    for fold, factor in enumerate(("1031_up", "17_31", "2", "17_31")):
+        leave(tmp_path / "S3" / f"fold_{fold}", hits=fold, trials=10, factor=factor)
+    assert main([str(tmp_path)]) == 0
+    heading, _, ours, last, rule = capsys.readouterr().out.partition("\n\n")[2].splitlines()
+    assert heading == "| exact answers by smaller factor | who | 2 | 17 to 31 | 1031 and up |"
+    assert ours == "| S3 | **sine_net** | 0.200 | 0.200 | 0.000 |"  # 2 of 10, 1 + 3 of 20, 0 of 10
+    assert last == "| S3 | at last.ckpt |  |  |  |"
+    assert rule == "| S3 | last bit | 0.300 | 0.300 | 0.100 |"
 
 
 def test_a_folder_without_a_finished_run_is_refused(tmp_path, capsys):

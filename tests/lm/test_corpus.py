@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import logging
 from importlib.metadata import PackageNotFoundError
 
 import datasets
@@ -241,3 +242,19 @@ def test_data_set_that_cannot_be_loaded_is_one_line(monkeypatch):
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     with pytest.raises(ValueError, match=r"^data.name=nobody/nothing: datasets cannot load it: .+$"):
         load_corpus("hf", name="nobody/nothing")
+
+
+def test_attempts_to_reach_the_hub_are_not_told_one_by_one(monkeypatch):
+    hub = logging.getLogger("huggingface_hub.utils._http")
+    told = []
+
+    def offline(*_):
+        told.append(hub.isEnabledFor(logging.WARNING))
+        raise ConnectionError("no network")
+
+    before = hub.getEffectiveLevel()
+    monkeypatch.setattr(datasets, "load_dataset", offline)
+    with pytest.raises(ValueError, match="datasets cannot load it: no network"):
+        load_corpus("hf", name="nobody/nothing")
+    assert told == [False]
+    assert hub.getEffectiveLevel() == before

@@ -94,6 +94,31 @@ def test_a_tokenizer_of_ones_own(make, tmp_path):
         stored.train_batch(0)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"corpus": "shakespeare"},
+            r"data\.corpus=shakespeare, data\.path=\S+: files has a path, hf a name, others neither",
+        ),
+        ({"corpus": "wiki"}, r"data\.corpus=wiki, data\.path="),
+        ({"name": "x"}, r"data\.corpus=files, data\.name=x"),
+        ({"corpus": "hf", "path": None}, r"data\.corpus=hf, data\.name=None"),
+    ],
+)
+def test_a_path_and_a_corpus_that_exclude_each_other_are_refused_at_once(make, tmp_path, options, message):
+    tokenizer = train_tokenizer("bpe", [TEXT], 280)  # the text itself would not be read before training
+    with pytest.raises(ValueError, match=message):
+        make(tokenizer_json=tokenizer.json, **options)
+
+
+def test_a_path_or_a_name_implies_its_corpus(make):
+    json = train_tokenizer("bpe", [TEXT], 280).json
+    assert make().source[0] == make(corpus="files").source[0] == "files"
+    assert make(path=None, name="somewhere", tokenizer_json=json).source[0] == "hf"
+    assert make(path=None, tokenizer_json=json).source[0] == "shakespeare"
+
+
 def test_a_text_that_does_not_fill_a_batch_is_refused(make):
     with pytest.raises(ValueError, match=r"tokens, and data\.batch_size=512 with data\.context_length=32 needs 16,416"):
         make(batch_size=512).train_batch(0)

@@ -1,13 +1,14 @@
 """Nats token by token against plain loops; perplexity and bits from sums."""
 
 import math
+import statistics
 from dataclasses import replace
 
 import pytest
 import torch
 from torch.nn.functional import log_softmax
 
-from lm.metrics import CHUNK, TextMetrics, TokenScores, text_results, token_scores
+from lm.metrics import BLOCK, CHUNK, TextMetrics, TokenScores, text_results, token_scores
 from seqlab.share import Share
 from tests.small_models import MODELS, lively, small_model, token_spec
 
@@ -77,6 +78,40 @@ def test_sums_not_means_over_batches():
     results = metrics.compute()
     assert results.pop("accuracy") == Share(2, 100)
     assert results == pytest.approx(text_results(120.0, 100, 95, 100))
+
+
+def test_the_interval_of_perplexity_is_that_of_a_mean_over_blocks():
+    """Of blocks of one size it is exp(mean +- 1.96 s / sqrt(n)); here from their means, by the standard library."""
+    nats = torch.rand(30 * BLOCK, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    nats += torch.linspace(0, 2, 30).repeat_interleave(BLOCK).double()
+    metrics = TextMetrics()
+    metrics.update(TokenScores(nats, nats > 1), ["x"])
+    means = nats.view(30, BLOCK).mean(1).tolist()
+    centre, spread = statistics.mean(means), 1.959964 * statistics.stdev(means) / math.sqrt(30)
+    assert metrics.perplexity_interval() == pytest.approx((math.exp(centre - spread), math.exp(centre + spread)))
+    parts = [TextMetrics() for _ in range(2)]
+    for part, some in zip(parts, (nats[: 10 * BLOCK], nats[10 * BLOCK :]), strict=True):
+        part.update(TokenScores(some, some > 1), ["x"])
+    parts[0].merge_state(parts[1])
+    assert parts[0].perplexity_interval() == pytest.approx(metrics.perplexity_interval())
+
+
+def test_the_interval_of_perplexity_holds_the_true_one():
+    """In 95 of 100 texts of blocks that differ; a last short block counts for what it holds."""
+    generator, held = torch.Generator().manual_seed(1), 0
+    for _ in range(200):
+        levels = torch.randn(41, generator=generator).mul(0.3).add(4).repeat_interleave(BLOCK)[: 40 * BLOCK + 120]
+        metrics = TextMetrics()
+        metrics.update(TokenScores(levels, levels > 9), ["x"])
+        low, high = metrics.perplexity_interval() or (0.0, 0.0)
+        held += low <= math.exp(4) <= high
+    assert 180 <= held <= 198
+
+
+def test_one_block_has_no_interval():
+    metrics = TextMetrics()
+    metrics.update(scores(1.0, 2.0), ["ab"])
+    assert metrics.perplexity_interval() is None
 
 
 def test_partial_sums_of_several_processes_merge():

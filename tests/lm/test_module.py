@@ -8,11 +8,12 @@ import torch
 
 from lm.evaluate import evaluate
 from lm.generate import main as generate
-from lm.metrics import token_scores
+from lm.metrics import BLOCK, TokenScores, token_scores
 from lm.text_run import load_text_run
 from seqlab.errors import InputError
 from seqlab.model import num_parameters
 from seqlab.runs import build
+from seqlab.share import value_of
 from tests.conftest import ROOT
 
 
@@ -60,6 +61,16 @@ def test_a_run_leaves_its_numbers_samples_and_tokenizer(text_runs, model):
     records = [json.loads(line) for line in (run_dir / "completions.jsonl").read_text().splitlines()]
     assert records and all(record["completion"].startswith(record["prompt"]) for record in records)
     assert (run_dir / "plots" / "bits_per_character.png").is_file()
+
+
+def test_a_test_gives_perplexity_its_interval(text_runs):
+    task = load_text_run(text_runs["lstm"])
+    nats = torch.linspace(1, 5, 3 * BLOCK)
+    task.metrics.update(TokenScores(nats, nats > 1), ["x"])
+    task.on_test_epoch_end()
+    names = [f"test/perplexity{bound}" for bound in ("_low", "", "_high")]
+    low, perplexity, high = (value_of(task.results[name]) or 0.0 for name in names)
+    assert low < perplexity < high
 
 
 def test_a_checkpoint_holds_its_tokenizer(text_runs, tmp_path):
@@ -123,6 +134,7 @@ def test_a_run_on_other_data_is_refused(finished_run):
 def test_evaluation_on_other_text(text_runs, tmp_path):
     trained = evaluate(str(text_runs["lstm"]), str(ROOT / "tests" / "lm" / "coriolanus.txt"))
     assert "NO TEST" in trained and "bits per byte" in trained
+    assert re.search(r"^perplexity +[\d.]+ \(95%: [\d.]+ to [\d.]+\)$", trained, re.MULTILINE)
     (tmp_path / "new.txt").write_text("Here is a line which no play of his has ever had in it.\n" * 3)
     other = evaluate(str(text_runs["lstm"]), str(tmp_path / "new.txt"))
     assert "NO TEST" not in other and "0 of 1 lines" in other
