@@ -77,7 +77,7 @@ TASKS = {
     ),
     "adding_1": Task(
         "adding, 100 steps, 1 layer, 1,200 training steps",
-        {"data": "adding", "data.num_val": "200", "data.num_test": "1000", "model.num_layers": "1"},
+        {"data": "adding", "model.num_layers": "1"},
         "test/mse",
         "always 1",
         deep=False,
