@@ -204,10 +204,10 @@ def _task_table(task: Task, found: Mapping[str, Mapping[int, dict[str, Any]]]) -
         return f"{statistics.mean(measured):.3g}{spread} ({len(measured)})"
 
     first = next(iter(found["full"].values()))
-    baselines = ", ".join(f"{name} {row[task.metric]:.3g}" for name, row in first["baselines"].items())
+    baseline = f"{task.baseline} {first['baselines'][task.baseline][task.metric]:.3g}"
     lines = [
         f"**{task.title}**: {task.metric}, mean ± standard deviation (seeds). Full {shown('full')}, plain "
-        f"{shown('plain')}; {baselines}.",
+        f"{shown('plain')}; {baseline}.",
         "",
         "| technique | full without it | effect of having it | plain with it | effect of having it |",
         "|---|---|---|---|---|",

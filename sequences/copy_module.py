@@ -97,7 +97,11 @@ class Copying(Module):
     @torch.inference_mode()
     def written(self, inputs: Tensor) -> Tensor:
         """The ids that the model writes in the last ten steps of inputs (n, length + 20): (n, 10)."""
-        return self.model(inputs.to(self.device))[:, -NUM_COPIED:].argmax(-1).cpu()
+        was_training = self.model.training
+        self.model.eval()  # the end of a test leaves the model as it was before: with dropout
+        logits = self.model(inputs.to(self.device))[:, -NUM_COPIED:]
+        self.model.train(was_training)
+        return logits.argmax(-1).cpu()
 
     def parse_prompt(self, text: str) -> Tensor:
         """Ten symbols 1 .. 8 with blanks between, as the sequence that asks for them, (1, length + 20).

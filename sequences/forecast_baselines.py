@@ -17,6 +17,7 @@ from sequences.windows import main_season, origins
 PENALTIES = tuple(10.0**power for power in range(-4, 5))  # of ridge, in units of the training part's variance
 ORDERS = ((1, 0), (2, 0), (3, 0), (0, 1), (1, 1), (2, 1))  # of ARMA, the one with the least AIC is taken
 HAR_DAYS = (1, 5, 22)
+LONG_SEASON = 60  # steps above which the first seasonal states of ETS are averages: hundreds cannot be fitted in a run
 
 
 def forecasts(
@@ -64,8 +65,12 @@ def ridge(values: np.ndarray, parts: Mapping[str, range], starts: np.ndarray, wi
     val_lags, val_steps = lags_and_steps(origins(parts["val"], horizon))
     variance = values[: parts["train"].stop].var()
     models = [Ridge(alpha=penalty * variance).fit(lags, steps) for penalty in PENALTIES]
-    best = min(models, key=lambda model: float(np.square(model.predict(val_lags) - val_steps).mean()))
-    return best.predict(lags_and_steps(starts)[0]) + values[starts - 1, None]
+
+    def predict(model: Ridge, lags: np.ndarray) -> np.ndarray:
+        return model.predict(lags).reshape(-1, horizon)  # of one target scikit-learn gives (n,)
+
+    best = min(models, key=lambda model: float(np.square(predict(model, val_lags) - val_steps).mean()))
+    return predict(best, lags_and_steps(starts)[0]) + values[starts - 1, None]
 
 
 def exponential_smoothing(
@@ -87,8 +92,8 @@ def exponential_smoothing(
             damped_trend=True,
             seasonal="add" if seasonal else None,
             seasonal_periods=season if seasonal else None,
-            initialization_method="heuristic",
-        ).fit(disp=False, maxiter=50)
+            initialization_method="estimated" if season <= LONG_SEASON else "heuristic",
+        ).fit(disp=False, maxiter=200)
     names = dict(zip(fitted.model.param_names, fitted.params, strict=True))
     alpha, beta, damping = (names[name] for name in ("smoothing_level", "smoothing_trend", "damping_trend"))
     gamma = names.get("smoothing_seasonal", 0.0)

@@ -13,7 +13,7 @@ from seqlab.lit.datamodule import BlockStream, DataModule, EpochStream
 from seqlab.spec import Spec, Values, Vectors
 from sequences.forecast_baselines import arima, exponential_smoothing, forecasts, har, ridge
 from sequences.long_memory import adding
-from sequences.series import NAMED, Prices, Series, from_csv, prices_from_csv, sp500
+from sequences.series import NAMED, Series, from_csv, prices_from_csv, sp500
 from sequences.windows import Windows, fit_scale, main_season, origins, seasonal_error, single, split, windows
 
 EVALUATION_BATCH = 256
@@ -157,7 +157,7 @@ class ReturnsDataModule(ForecastDataModule):
         seed: Annotated[int, Ge(0)] = 1,
     ):
         super().__init__()
-        prices: Prices = sp500() if csv is None else prices_from_csv(csv)
+        self.prices = prices = sp500() if csv is None else prices_from_csv(csv)
         self.window = window
         self.ranges, self.returns = prices.log_ranges(), prices.returns()
         self.parts = split(len(self.ranges), window, 1)

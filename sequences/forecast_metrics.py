@@ -34,6 +34,7 @@ class ForecastMetrics(Metric):
 
     def update(self, forecasts: Tensor, truth: Tensor) -> None:
         """Count forecasts and what came, (n, horizon) each, in the unit of the series."""
+        assert forecasts.shape == truth.shape  # or they would be broadcast
         errors = forecasts.double() - truth.double()
         self.absolute += errors.abs().sum(0)
         self.squared += errors.square().sum(0)

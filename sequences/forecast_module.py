@@ -145,7 +145,11 @@ class Forecast(Module, Generic[Data]):
     @torch.inference_mode()
     def output_of(self, windows: Windows) -> Tensor:
         """What the model says of some windows, (n, width), scaled."""
-        return self.model(windows.inputs.to(self.device))[:, -1].float().cpu()
+        was_training = self.model.training
+        self.model.eval()
+        output = self.model(windows.inputs.to(self.device))[:, -1].float().cpu()
+        self.model.train(was_training)
+        return output
 
 
 class SeriesForecast(Forecast[SeriesDataModule]):
