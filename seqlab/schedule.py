@@ -75,3 +75,33 @@ class WarmupCosine:
             return self.floor
         progress = (position - self.warmup) / (self.total - self.warmup)
         return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+@dataclass(frozen=True, kw_only=True)
+class WarmRestarts:
+    """Linear warm-up to 1, then cosines from 1 down to `floor`, each `factor` times as long as the one before.
+
+    (Loshchilov & Hutter 2017, SGDR.) The last of `cycles` ends at position `total`; from there on it is `floor`.
+
+    >>> schedule = WarmRestarts(total=14, cycles=3, factor=2.0, floor=0.0)  # cycles of 2, 4 and 8 positions
+    >>> [round(schedule(position), 3) for position in (0, 1, 2, 4, 6, 10, 14)]
+    [1.0, 0.5, 1.0, 0.5, 1.0, 0.5, 0.0]
+    """
+
+    total: Annotated[int, Ge(1)]
+    cycles: Annotated[int, Ge(1)] = 3
+    factor: Annotated[float, Ge(1)] = 2.0
+    warmup: Annotated[int, Ge(0)] = 0
+    floor: Annotated[float, Interval(ge=0, le=1)] = 1e-3
+    unit: Literal["step", "epoch"] = "step"
+
+    def __call__(self, position: int) -> float:
+        if position < self.warmup:
+            return (position + 1) / self.warmup
+        lengths = [self.factor**cycle for cycle in range(self.cycles)]
+        place = (position - self.warmup) / max(1, self.total - self.warmup) * sum(lengths)
+        for length in lengths:
+            if place < length:
+                return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * place / length))
+            place -= length
+        return self.floor

@@ -15,7 +15,15 @@ from subprocess import CompletedProcess
 SECONDS = 300  # no command of a test takes so long
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
-    ["pytest", "seqlab.train", "rule_extrapolation.module", "sequences.module", "factorization.module", "lm.module"]
+    [
+        "pytest",
+        "seqlab.train",
+        "rule_extrapolation.module",
+        "sequences.module",
+        "sequences.forecast_module",
+        "factorization.module",
+        "lm.module",
+    ]
 )
 
 

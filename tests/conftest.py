@@ -35,6 +35,9 @@ TINY_DATA = {
     "num_test": 16,
     "context_length": 16,
     "vocabulary_size": 300,
+    "window": 22,
+    "horizon": 3,
+    "length": 12,
     "path": ROOT / "tests" / "lm" / "coriolanus.txt",
 }
 

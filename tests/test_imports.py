@@ -34,6 +34,10 @@ PLAIN = [
     "sequences.curriculum",
     "sequences.loss",
     "sequences.bayes",
+    "sequences.series",
+    "sequences.windows",
+    "sequences.long_memory",
+    "sequences.forecast_baselines",
 ]
 
 

@@ -15,7 +15,7 @@ from tests.test_pairs import CONF, MODELS, NEEDS
 
 STEPS = 12
 SIZES = ["trainer.val_every=5", "trainer.log_every=1", "trainer.min_steps=0", "trainer.accelerator=cpu", "logger=csv"]
-TASKS = ["L5", "semiprimes", "text", "recurrence"]
+TASKS = ["L5", "semiprimes", "text", "recurrence", "series", "returns", "adding", "copy"]
 # Every kind of data with some model, and every model with some data.
 FAMILIES = sorted({(data, "lstm") for data in TASKS} | {(min(NEEDS.get(model, {"L5"})), model) for model in MODELS})
 KILLS = [("L5", "transformer"), ("text", "lstm"), ("semiprimes", "binary_lstm"), ("recurrence", "transformer")]

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqlab.schedule import Constant, InverseSqrt
+from seqlab.schedule import Constant, InverseSqrt, WarmRestarts
 
 # schedule -> {position: multiplier}; the n-th position is n - 1
 TABLES = [
@@ -17,6 +17,9 @@ TABLES = [
     (Constant(), {0: 1.0, 1: 1.0, 10**6: 1.0}),
     (Constant(warmup=0), {0: 1.0}),
     (Constant(warmup=1), {0: 1.0, 1: 1.0}),
+    (WarmRestarts(total=7, floor=0.0), {0: 1.0, 1: 1.0, 2: 0.5, 3: 1.0, 5: 0.5, 7: 0.0, 99: 0.0}),
+    (WarmRestarts(total=8, cycles=2, factor=1.0, floor=0.2), {0: 1.0, 2: 0.6, 4: 1.0, 6: 0.6, 8: 0.2, 99: 0.2}),
+    (WarmRestarts(total=6, cycles=1, warmup=2, floor=0.0), {0: 0.5, 1: 1.0, 2: 1.0, 4: 0.5, 6: 0.0}),
     (Constant(warmup=4), {0: 1 / 4, 1: 1 / 2, 2: 3 / 4, 3: 1.0, 4: 1.0, 99: 1.0}),
 ]
 

@@ -13,6 +13,7 @@ from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import Logger
 
 from seqlab.lit.checkpoints import AtomicCheckpointIO, Checkpoints, validation_is_due
+from seqlab.lit.clipping import AdaptiveClipping
 from seqlab.lit.interrupts import Interrupts
 from seqlab.lit.progress import StepProgressBar
 
@@ -60,6 +61,7 @@ def build_trainer(
     min_delta: Annotated[float, Ge(0)] = 0.0,
     monitor: str = "val/loss",
     gradient_clip: Annotated[float, Gt(0)] | None = 1.0,
+    clipping: AdaptiveClipping | None = None,
     precision: Precision = "32-true",
     accelerator: Literal["auto", "cpu", "gpu"] = "auto",
     log_every: Annotated[int, Ge(1)] = 10,
@@ -76,16 +78,26 @@ def build_trainer(
         min_delta: how much lower the monitor must be to count.
         monitor: the metric that early stopping and best.ckpt go by (lower is better).
         gradient_clip: largest global norm of the gradient; None for no clipping.
+        clipping: a threshold that follows the norm, in place of gradient_clip.
         precision: as Lightning names it.
         accelerator: auto takes a GPU where there is one.
         log_every: steps between two rows of the training loss.
+
+    Raises:
+        ValueError: for two thresholds at once.
     """
+    if clipping is not None and gradient_clip is not None:
+        raise ValueError(
+            f"trainer.gradient_clip={gradient_clip} with clipping=adaptive: one of them, the other is null"
+        )
     checkpoints = Checkpoints(run_dir / "checkpoints", monitor)
     callbacks: list[Callback] = [
         LateEarlyStopping(monitor, patience, min_steps, min_delta),
         checkpoints,
         Interrupts(checkpoints),
     ]
+    if clipping is not None:
+        callbacks.append(clipping)
     if sys.stderr.isatty():
         callbacks.append(StepProgressBar())
     return Trainer(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from seqlab.report.curves import read_metrics
+from seqlab.report.table import number
 
 
 def summaries(folders: Iterable[Path]) -> list[dict[str, Any]]:
@@ -67,8 +68,8 @@ def _mean(values: Sequence[float | None]) -> str:
     known = [value for value in values if value is not None]
     if not known:
         return "-"
-    spread = f" ± {statistics.stdev(known):.3f}" if len(known) > 1 else ""
-    return f"{statistics.mean(known):.3f}{spread}"
+    spread = f" ± {number(statistics.stdev(known))}" if len(known) > 1 else ""
+    return f"{number(statistics.mean(known))}{spread}"
 
 
 def _line(cells: Iterable[str]) -> str:

@@ -67,5 +67,11 @@ def _row(summary: dict[str, Any], group: str, metric: str) -> list[str]:
 
 
 def number(value: float | None) -> str:
-    """Three decimals, or a dash where there is no value."""
-    return "-" if value is None else f"{value:.3f}"
+    """Three decimals, below 0.01 two digits, or a dash where there is no value.
+
+    >>> number(0.25), number(0.000123), number(0.0), number(None)
+    ('0.250', '0.00012', '0.000', '-')
+    """
+    if value is None:
+        return "-"
+    return f"{value:.2g}" if 0 < abs(value) < 0.01 else f"{value:.3f}"

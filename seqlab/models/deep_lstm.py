@@ -1,0 +1,129 @@
+"""A deep LSTM for long memory: residual, normalised, with gates that start open, each technique an option."""
+
+from typing import Annotated, Literal
+
+import torch
+from annotated_types import Ge, Interval
+from torch import Tensor, nn
+
+from seqlab.model import SequenceModel, zeros
+from seqlab.models.lstm import LSTMState
+from seqlab.nn.dropout import Dropout
+from seqlab.nn.embedding import input_layer
+from seqlab.nn.peephole import PeepholeLSTM
+from seqlab.spec import Spec
+
+# B batch, T time, C channels, L layers, H hidden (here H = C)
+
+BiasInit = Literal["forget", "chrono", "torch"]
+WeightInit = Literal["orthogonal", "torch"]
+
+
+class DeepLSTM(SequenceModel):
+    """An input layer, LSTM layers of one width, a linear head.
+
+    Each layer is a one-layer nn.LSTM, so that torch's fused kernels compute it. Layer l reads x and gives
+    y = dropout(LSTM(x)); after every `skip_every` layers y becomes (y + what the first of them read) / sqrt(2); between
+    two layers stands LayerNorm. Dropout never touches the recurrence (Zaremba et al. 2014).
+
+    Args:
+        spec: what goes in and comes out; chrono initialisation takes its longest memory from spec.max_length.
+        d_model: width of every layer.
+        num_layers: depth.
+        dropout: on each layer's output.
+        bias_init: `forget`: the forget gate's bias is 1, all others 0 (Jozefowicz et al. 2015). `chrono`: log u with
+            u uniform in 1 .. max_length - 1, and its negative for the input gate (Tallec & Ollivier 2018, equation
+            16). `torch`: all uniform in plus and minus 1 / sqrt(d_model), as nn.LSTM starts.
+        weight_init: `orthogonal`: recurrent weights orthogonal (Saxe et al. 2014), input weights uniform after Glorot &
+            Bengio (2010), gate by gate. `torch`: all uniform, as nn.LSTM starts.
+        skip_every: layers that one skip connection spans; 0: none.
+        layer_norm: nn.LayerNorm between layers (Ba et al. 2016), eps 1e-5: it needs no running statistics.
+        peepholes: gates that see the cell (seqlab/nn/peephole.py), a loop over steps in Python.
+
+    Raises:
+        ValueError: for chrono with a longest sequence of fewer than 3 steps.
+    """
+
+    endless_state = True
+
+    def __init__(
+        self,
+        spec: Spec,
+        *,
+        d_model: Annotated[int, Ge(1)] = 64,
+        num_layers: Annotated[int, Ge(1)] = 5,
+        dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.2,
+        bias_init: BiasInit = "forget",
+        weight_init: WeightInit = "orthogonal",
+        skip_every: Annotated[int, Ge(0)] = 2,
+        layer_norm: bool = True,
+        peepholes: bool = False,
+    ):
+        super().__init__(spec)
+        if bias_init == "chrono" and spec.max_length < 3:
+            raise ValueError(f"bias_init=chrono needs sequences of 3 steps or more, not {spec.max_length}")
+        self.skip_every = skip_every
+        self.d_model = d_model
+        self.embedding = input_layer(spec, d_model)
+        self.layers = nn.ModuleList(
+            PeepholeLSTM(d_model, d_model) if peepholes else nn.LSTM(d_model, d_model, batch_first=True)
+            for _ in range(num_layers)
+        )
+        self.norms = nn.ModuleList(nn.LayerNorm(d_model, eps=1e-5) for _ in range(num_layers - 1) if layer_norm)
+        self.dropout = Dropout(dropout)
+        self.head = nn.Linear(d_model, spec.output.width)
+        for layer in self.layers:
+            start_weights(layer, weight_init)
+            start_biases(layer, bias_init, spec.max_length)
+
+    def init_state(self, batch: int, length: int | None = None) -> LSTMState:
+        shape = (batch, len(self.layers), self.d_model)
+        return LSTMState(zeros(self, *shape), zeros(self, *shape))
+
+    def prefill(self, inputs: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+        x_BTC = skipped_BTC = self.embedding(inputs)
+        hidden, cell = [], []
+        for index, layer in enumerate(self.layers):
+            if x_BTC.is_cpu and torch.is_autocast_enabled("cpu"):
+                # given float32 inputs there, oneDNN fails on processors without bfloat16 (torch 2.13)
+                x_BTC = x_BTC.to(torch.get_autocast_dtype("cpu"))
+            # nn.LSTM wants (layers, batch, hidden) and contiguous memory
+            before = tuple(part[:, index].unsqueeze(0).contiguous() for part in state)
+            x_BTC, (hidden_1BH, cell_1BH) = layer(x_BTC, before)
+            hidden.append(hidden_1BH[0])
+            cell.append(cell_1BH[0])
+            x_BTC = self.dropout(x_BTC)
+            ends_block = self.skip_every and (index + 1) % self.skip_every == 0
+            if ends_block:
+                x_BTC = (x_BTC + skipped_BTC) * 0.5**0.5
+            if index < len(self.norms):
+                x_BTC = self.norms[index](x_BTC)
+            if ends_block:
+                skipped_BTC = x_BTC
+        return self.head(x_BTC), LSTMState(torch.stack(hidden, 1), torch.stack(cell, 1))
+
+
+@torch.no_grad()
+def start_weights(layer: nn.Module, how: WeightInit) -> None:
+    """Give a one-layer LSTM its first weights, each gate's matrix by itself."""
+    if how == "torch":
+        return
+    for gate in layer.get_parameter("weight_hh_l0").chunk(4):
+        nn.init.orthogonal_(gate)
+    for gate in layer.get_parameter("weight_ih_l0").chunk(4):
+        nn.init.xavier_uniform_(gate)
+
+
+@torch.no_grad()
+def start_biases(layer: nn.Module, how: BiasInit, max_length: int) -> None:
+    """Give a one-layer LSTM its first biases. torch adds two vectors of gates i, f, g, o: one is set, one is zero."""
+    if how == "torch":
+        return
+    biases = layer.get_parameter("bias_ih_l0").zero_()
+    layer.get_parameter("bias_hh_l0").zero_()
+    input_gate, forget_gate, _, _ = biases.chunk(4)  # views
+    if how == "forget":
+        forget_gate.fill_(1.0)
+    else:
+        forget_gate.uniform_(1, max_length - 1).log_()
+        input_gate.copy_(-forget_gate)

