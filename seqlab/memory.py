@@ -79,6 +79,7 @@ def _rise(config: dict[str, Any]) -> int:
         prepare(config[part])  # imports what it names
     before = _peak()
     run = build(config)
+    run.task.before_training()
     optimizer = run.task.make_optimizer(run.model)
     for step in range(NUM_STEPS):
         loss = run.task.loss(run.datamodule.train_batch(step))

@@ -51,3 +51,10 @@ def test_bad_input_is_one_line(capsys, override, message):
     assert main([override]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(message)
+
+
+def test_what_training_needs_is_got_before_the_steps_are_measured(capsys):
+    """A teacher that no loss asks for (weight 0) is looked for all the same, as run.py does."""
+    words = ["experiment=lm_distill", "task.teacher=gone", "task.weight=0", "data.tokenizer=byte", "data.batch_size=2"]
+    assert main([*words, "--measure"]) == 2
+    assert "error: gone: no such run directory" in capsys.readouterr().err
