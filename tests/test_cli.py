@@ -276,6 +276,18 @@ print("loaded:", sorted({{"torch", "lightning", "matplotlib"}} & set(sys.modules
     assert done.stdout.splitlines()[-1] == "loaded: []", done.stderr
 
 
+def test_the_shell_completes_choices_and_keys(root, environment):
+    for typed, expected in (("model=trans", "model=transformer"), ("trainer.max_", "trainer.max_steps=")):
+        done = subprocess.run(
+            [sys.executable, str(root / "run.py"), "-sc", "query=bash"],
+            env=environment | {"COMP_LINE": f"run.py {typed}"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.stdout.split() == [expected], done.stderr
+
+
 def test_the_command_sets_its_threads_to_sleep_unless_told_otherwise(root, environment):
     code = f"import sys, os; sys.path.insert(0, {str(root)!r}); import run; print(os.environ['OMP_WAIT_POLICY'])"
     clean = {name: value for name, value in environment.items() if name != "OMP_WAIT_POLICY"}
