@@ -115,7 +115,7 @@ def roofline(points: dict[str, tuple[float, float]], peak: float, bytes_a_second
     """Achieved rates over arithmetic intensity, below the lower of bandwidth and peak of fp32."""
     figure = Figure(figsize=(6.5, 4.2), layout="constrained")
     axis = figure.subplots()
-    places = [2.0**power for power in range(-2, 11)]
+    places = [0.25, peak / bytes_a_second, 1024.0]
     axis.plot(places, [min(peak, bytes_a_second * place) / 1e9 for place in places], color="black", label="fp32 roof")
     for name, (intensity, rate) in points.items():
         axis.plot(intensity, rate / 1e9, marker="o", linestyle="", label=name)

@@ -157,6 +157,7 @@ def opening(run: Run) -> dict[str, Any]:
     """The part of a summary that is known before training."""
     return {
         **run.config["name"],
+        **run.task.names(),
         "description": run.task.title(),
         "seed": run.config["seed"],
         "num_parameters": num_parameters(run.model),

@@ -225,7 +225,8 @@ def _task_table(task: Task, found: Mapping[str, Mapping[int, dict[str, Any]]]) -
                 if end == "full" and not technique.startswith(("depth", "chrono"))
                 else effect(*pair[::-1])
             )
-            cells += [shown(variant), f"{change.mean:+.3g} ({change.low:+.3g} to {change.high:+.3g})"]
+            interval = f"{change.low:+.3g} to {change.high:+.3g}" if len(seeds) > 1 else "one seed"
+            cells += [shown(variant), f"{change.mean:+.3g} ({interval})"]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 

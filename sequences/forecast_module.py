@@ -37,9 +37,6 @@ class Forecast(Module, Generic[Data]):
         model: any sequence model that reads vectors.
         datamodule: the series.
         optimizer, schedule, seed: as in seqlab.lit.module.Module.
-
-    Raises:
-        ValueError: for a model that writes no values.
     """
 
     columns = MappingProxyType(
@@ -154,6 +151,9 @@ class Forecast(Module, Generic[Data]):
 
 class SeriesForecast(Forecast[SeriesDataModule]):
     """A forecast of one real series."""
+
+    def names(self) -> dict[str, str]:
+        return {"data": f"series_{self.data.series.name}"}
 
     def parse_prompt(self, text: str) -> np.ndarray:
         """The last values of a series in its unit; of no text, those that end the run's own series.

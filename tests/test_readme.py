@@ -82,7 +82,8 @@ def test_command(line, command, root, tiny, place):
     trains = words[0].endswith("run.py") and "--cfg" not in words and not resumes
     assert len(runs) == (num_jobs(line) if trains else 0)
     for run in runs:
-        assert (run / "plots" / "results.png").exists()
+        plot = "forecast.png" if "data=series" in line else "results.png"
+        assert (run / "plots" / plot).exists()
         assert run.is_relative_to(folder / "outputs")
     if "--cfg" in words:
         assert "max_length: 16" in done.stdout

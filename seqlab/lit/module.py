@@ -85,6 +85,10 @@ class Module(LightningModule, ABC):
     def before_training(self) -> None:
         """Get what training needs and a finished run does not. Raises InputError when it is not there."""
 
+    def names(self) -> dict[str, str]:
+        """What tables call the data or the model, where that is in the data and not in the configuration."""
+        return {}
+
     def files(self) -> dict[str, str]:
         """Further text files that a run directory and an export need beside the weights, by name."""
         return {}

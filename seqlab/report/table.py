@@ -54,7 +54,7 @@ def _row(summary: dict[str, Any], group: str, metric: str) -> list[str]:
     name = full_name("test", group, metric)
     interval = summary["intervals"].get(name)
     check = summary["last_five_checks"].get(full_name("val", group, metric))
-    spread = f"{check['mean']:.2f} [{check['min']:.2f}-{check['max']:.2f}]" if check else ""
+    spread = "{} [{}-{}]".format(*(_short(check[part]) for part in ("mean", "min", "max"))) if check else ""
     return [
         full_name("", group, metric),
         number(summary["metrics"][name]),
@@ -64,6 +64,10 @@ def _row(summary: dict[str, Any], group: str, metric: str) -> list[str]:
         escape(spread),
         *(number(rows.get(name)) for rows in summary["baselines"].values()),
     ]
+
+
+def _short(value: float) -> str:
+    return f"{value:.2f}" if abs(value) >= 0.01 else number(value)
 
 
 def number(value: float | None) -> str:

@@ -66,6 +66,12 @@ def test_a_forecast_of_given_values(prepare, tmp_path):
     assert [float(word) for word in words[1:]] == pytest.approx(expected, rel=1e-3)
 
 
+def test_tables_call_a_series_of_the_users_own_by_its_file(prepare, tmp_path):
+    (tmp_path / "mine.csv").write_text("x\n" + "\n".join(str(step % 7) for step in range(300)))
+    run, _ = prepare("data=series", "model=deep_lstm", f"data.csv={tmp_path}/mine.csv", "data.column=x")
+    assert run.task.names() == {"data": "series_mine"}
+
+
 @pytest.mark.parametrize(
     ("text", "message"), [("1 2 three", "'three' is no number"), ("1 2 3", "3 values are too few: .* data.window=22")]
 )
