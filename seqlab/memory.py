@@ -69,14 +69,16 @@ def measure(config: dict[str, Any]) -> int:
 
 
 def _rise(config: dict[str, Any]) -> int:
+    from hydra.utils import get_object
+
     from seqlab.check import check
-    from seqlab.runs import build, configuration, construct, prepare
+    from seqlab.runs import build, configuration, construct
 
     check(config, configuration)
     datamodule = construct(config["data"])
     datamodule.train_batch(0)
     for part in ("model", "task", "optimizer"):
-        prepare(config[part])  # imports what it names
+        get_object(config[part]["_target_"])  # imports what it names
     before = _peak()
     run = build(config)
     run.task.before_training()

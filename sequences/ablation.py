@@ -176,7 +176,7 @@ def effect(after: Sequence[float], before: Sequence[float]) -> Effect:
     mean = statistics.mean(differences)
     if len(differences) < 2:
         return Effect(mean, float("nan"), float("nan"))
-    half = student.ppf(0.975, len(differences) - 1) * statistics.stdev(differences) / len(differences) ** 0.5
+    half = float(student.ppf(0.975, len(differences) - 1)) * statistics.stdev(differences) / len(differences) ** 0.5
     return Effect(mean, mean - half, mean + half)
 
 

@@ -11,24 +11,31 @@ from pathlib import Path
 
 from lightning import Callback, Trainer
 
-signum, step = signal.Signals[sys.argv[1]], int(sys.argv[2])
-sys.argv = sys.argv[3:]
-sys.path.insert(0, str(Path(sys.argv[0]).parent))
-
 
 class Stop(Callback):
     """Sends the signal."""
 
+    def __init__(self, signum, step):
+        self.signum, self.step = signum, step
+
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
-        if trainer.global_step == step:
-            os.kill(os.getpid(), signum)
+        if trainer.global_step == self.step:
+            os.kill(os.getpid(), self.signum)
 
 
-def with_stop(self, *arguments, made=Trainer.__init__, **options):
-    """A Trainer as ever, and Stop among its callbacks."""
-    made(self, *arguments, **options)
-    self.callbacks.append(Stop())
+def main(signum, step, script, *words):
+    """Run the script with Stop among the callbacks of every Trainer that it makes."""
+    made = Trainer.__init__
+
+    def with_stop(self, *arguments, **options):
+        made(self, *arguments, **options)
+        self.callbacks.append(Stop(signal.Signals[signum], int(step)))
+
+    Trainer.__init__ = with_stop
+    sys.argv = [script, *words]
+    sys.path.insert(0, str(Path(script).parent))
+    runpy.run_path(script, run_name="__main__")
 
 
-Trainer.__init__ = with_stop
-runpy.run_path(sys.argv[0], run_name="__main__")
+if __name__ == "__main__":
+    main(*sys.argv[1:])
