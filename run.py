@@ -19,7 +19,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from seqlab.cli import tell
-from seqlab.errors import InputError, Interrupted
+from seqlab.errors import Interrupted
 from seqlab.job import register_resolvers
 from seqlab.sweep import SweepFolder, conclude
 from seqlab.words import prepared
@@ -46,9 +46,6 @@ def main() -> int:
     register_resolvers()
     try:
         sys.argv[1:] = prepared(sys.argv[1:], CONF)
-    except InputError as error:
-        return tell(error)
-    try:
         job()
     except (Exception, Interrupted, KeyboardInterrupt) as error:
         return tell(error, CONF)

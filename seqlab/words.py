@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob
+from hydra.core.override_parser.types import Glob, Override
+from hydra.errors import HydraException
 
 from seqlab.errors import InputError
 from seqlab.job import OVERRIDES, began_with, folder_name, key_of
@@ -59,7 +60,7 @@ def refuse_empty_sweep(words: Sequence[str], conf: Path) -> None:
     """
     for word in words:
         if "=range(" in word or "=glob(" in word:
-            override = OverridesParser.create().parse_override(word)
+            override = parsed(word)
             value = override.value()
             if isinstance(value, Glob):
                 empty = not value.filter([path.stem for path in (conf / override.key_or_group).glob("*.yaml")])
@@ -67,6 +68,14 @@ def refuse_empty_sweep(words: Sequence[str], conf: Path) -> None:
                 empty = not list(override.sweep_iterator())
             if empty:
                 raise InputError(f"{word} is an empty sweep")
+
+
+def parsed(word: str) -> Override:
+    """A word as Hydra reads it. Raises InputError where it cannot."""
+    try:
+        return OverridesParser.create().parse_override(word)
+    except HydraException as error:
+        raise InputError(f"{word}: {error}") from error
 
 
 def with_sweep_names(words: Sequence[str]) -> list[str]:
@@ -78,8 +87,7 @@ def with_sweep_names(words: Sequence[str]) -> list[str]:
     if not SWEEP & set(words):
         return list(words)
     own = [word for word in words if "=" in word and not word.startswith(("hydra", "-"))]
-    parser = OverridesParser.create()
-    constant = [key_of(word) for word in own if not parser.parse_override(word).is_sweep_override()]
+    constant = [key_of(word) for word in own if not parsed(word).is_sweep_override()]
     names = [f"hydra.job.config.override_dirname.exclude_keys=[{','.join({'model', 'data', 'resume', *constant})}]"]
     if not any(key_of(word) == "hydra.sweep.dir" for word in words):
         digest = hashlib.sha256("\n".join(sorted(own)).encode()).hexdigest()[:8]

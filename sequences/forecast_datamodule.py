@@ -48,7 +48,25 @@ class ForecastDataModule(DataModule):
         return in_batches(self.test)
 
 
-class SeriesDataModule(ForecastDataModule):
+class RecordedDataModule(ForecastDataModule):
+    """Data that were measured: the training windows are all there, and permuted anew each epoch.
+
+    A class with `train`, the windows, and `stream`, which chooses among them.
+    """
+
+    train: Windows
+    stream: EpochStream
+
+    @property
+    def steps_per_epoch(self) -> int | None:
+        return self.stream.steps_per_epoch
+
+    def train_batch(self, step: int) -> Windows:
+        chosen = self.stream.batch(step)
+        return Windows(*(part[chosen] for part in self.train))
+
+
+class SeriesDataModule(RecordedDataModule):
     """One real series, split by time: windows of `window` steps and the `horizon` steps after each.
 
     Args:
@@ -102,14 +120,6 @@ class SeriesDataModule(ForecastDataModule):
         """The windows whose first forecast steps are given, (n,)."""
         return windows(self.series.values, starts, self.window, self.horizon, self.scale, self.center)
 
-    @property
-    def steps_per_epoch(self) -> int | None:
-        return self.stream.steps_per_epoch
-
-    def train_batch(self, step: int) -> Windows:
-        chosen = self.stream.batch(step)
-        return Windows(*(part[chosen] for part in self.train))
-
     def baselines(self) -> dict[str, np.ndarray]:
         """See sequences.forecast_baselines.forecasts."""
         series = self.series
@@ -133,7 +143,7 @@ def choose(name: str, csv: str | None, column: str | None, seasons: tuple[int, .
     return NAMED[name]()
 
 
-class ReturnsDataModule(ForecastDataModule):
+class ReturnsDataModule(RecordedDataModule):
     """Daily prices of one asset: the next day's log range from the log ranges and returns of `window` days.
 
     A second output is the next day's return, of which only the sign is looked at: a control.
@@ -187,14 +197,6 @@ class ReturnsDataModule(ForecastDataModule):
     def levels(self, count: int) -> Tensor:
         """The mean log range of the training part, for each window, (count, 1)."""
         return torch.full((count, 1), self.level, dtype=torch.float64)
-
-    @property
-    def steps_per_epoch(self) -> int | None:
-        return self.stream.steps_per_epoch
-
-    def train_batch(self, step: int) -> Windows:
-        chosen = self.stream.batch(step)
-        return Windows(*(part[chosen] for part in self.train))
 
     def baselines(self) -> dict[str, np.ndarray]:
         """Last value, ridge on the lags of the log range, ETS, ARIMA and HAR, as for any series."""

@@ -195,6 +195,12 @@ def test_an_empty_sweep_is_refused(run_py, tmp_path, word):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("word", ["seed=range(1", "seed=[1", "model=glob(a"])
+def test_a_sweep_that_cannot_be_read_is_refused(run_py, tmp_path, word):
+    assert word in one_line(run_py("-m", word, cwd=tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_key_that_an_interpolation_misses_is_named(run_py, tmp_path):
     assert "Interpolation key 'nope' not found" in one_line(run_py("seed=${nope}", cwd=tmp_path))
 
