@@ -8,11 +8,6 @@ import os
 import sys
 from pathlib import Path
 
-# Threads that spin beside a busy core can cost many times the step; this must be set before torch loads.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-os.environ.setdefault("GOMP_SPINCOUNT", "0")
-os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to main(), which says them in one line
-
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -20,31 +15,35 @@ from omegaconf import DictConfig
 
 from seqlab.cli import tell
 from seqlab.errors import Interrupted
-from seqlab.job import register_resolvers
+from seqlab.processes import leave_cluster, quiet_threads, run_apart, thread_settings
 from seqlab.sweep import SweepFolder, conclude
 from seqlab.words import prepared
 
-CONF = Path(__file__).parent / "conf"
+SCRIPT = Path(__file__).resolve()
+CONF = SCRIPT.parent / "conf"
+os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to main(), which says them in one line
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def job(config: DictConfig) -> None:
     """One run. Hydra has made its directory."""
-    from seqlab.train import train  # torch and lightning load here, not for --help
-
-    in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
+    quiet_threads()
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        run_apart(SCRIPT, config)
+        return
+    os.environ |= thread_settings(config)
     try:
-        train(config, in_sweep)
+        from seqlab.train import train  # torch and lightning load here, not for --help, nor for a sweep
+
+        train(config)
     except Exception as error:
-        code = tell(error, CONF)
-        if not in_sweep:  # a sweep goes on with its next job; seqlab/sweep.py counts at the end
-            sys.exit(code)
+        sys.exit(tell(error, CONF))
 
 
 def main() -> int:
     """Run the command line; returns the exit code."""
-    register_resolvers()
     try:
+        leave_cluster()
         sys.argv[1:] = prepared(sys.argv[1:], CONF)
         job()
     except (Exception, Interrupted, KeyboardInterrupt) as error:

@@ -14,7 +14,7 @@ from rule_extrapolation.comparison import compare
 from rule_extrapolation.datamodule import GrammarDataModule
 from rule_extrapolation.metrics import NAMES, judge, rule_results, token_loss
 from rule_extrapolation.prompts import framed
-from rule_extrapolation.rules import EOS
+from rule_extrapolation.rules import EOS, PAD
 from seqlab.decode import Decoded, greedy
 from seqlab.lit.module import Module, Results
 from seqlab.model import SequenceModel
@@ -84,6 +84,9 @@ class RuleExtrapolation(Module):
     def loss(self, batch: Tensor) -> Tensor:
         """Cross-entropy over real targets: EOS counts, PAD does not."""
         return token_loss(self.model(batch[:, :-1]), batch[:, 1:])[0]
+
+    def num_targets(self, batch: Tensor) -> int:
+        return int((batch[:, 1:] != PAD).sum())
 
     def _evaluation_step(self, batch: Tensor) -> None:
         loss, accuracy, count = token_loss(self.model(batch[:, :-1]), batch[:, 1:])

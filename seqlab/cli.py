@@ -40,7 +40,8 @@ def ending(error: BaseException, conf: Path | None = None) -> Ending | None:
         return Ending(f"error: {error.filename}: {error.strerror}" if error.filename else f"error: {error.strerror}", 2)
     if isinstance(error, MissingConfigException) and error.options is not None:
         group, _, choice = (error.missing_cfg_file or "").rpartition("/")
-        return Ending(f"error: {group}={choice}: no such choice; {nearest(choice, error.options)}", 2)
+        more = "; more launchers: pip install 'seqlab[cluster]', 'seqlab[ray]'" if group == "hydra/launcher" else ""
+        return Ending(f"error: {group}={choice}: no such choice; {nearest(choice, error.options)}{more}", 2)
     if isinstance(error, ConfigCompositionException | HydraException | OmegaConfBaseException):
         return Ending(f"error: {_composition(error, conf)}", 2)
     return None

@@ -14,10 +14,11 @@ class NonFiniteError(RuntimeError):
 
 
 class Interrupted(BaseException):
-    """A signal ended the training, with last.ckpt written. Like KeyboardInterrupt, it also ends a sweep."""
+    """A signal ended the training, with last.ckpt written at `step`, or a sweep between two of its jobs."""
 
-    def __init__(self, signum: int, step: int):
-        super().__init__(f"{signal.Signals(signum).name} at step {step}; last.ckpt is saved")
+    def __init__(self, signum: int, step: int | None = None):
+        name = signal.Signals(signum).name
+        super().__init__(name if step is None else f"{name} at step {step}; last.ckpt is saved")
         self.signum = signum
 
 

@@ -29,12 +29,6 @@ FREE_KEYS = ("resume", "debug", "logger")
 LONGEST_NAME = 80  # characters of a folder's name before its hash; file systems take 255 bytes
 
 
-def register_resolvers() -> None:
-    """Make ${run_dir:FOLDER,NAME} and ${job_dir:WORDS} known, which conf/config.yaml names run directories by."""
-    OmegaConf.register_new_resolver("run_dir", _run_dir, replace=True)
-    OmegaConf.register_new_resolver("job_dir", _job_dir, replace=True)
-
-
 def _run_dir(folder: str, name: str, *, _root_: DictConfig) -> str:
     """FOLDER/NAME-HASH; under resume=auto the newest unfinished run of this configuration in FOLDER, if there is."""
     digest = configuration_hash(_root_)
@@ -50,6 +44,11 @@ def _run_dir(folder: str, name: str, *, _root_: DictConfig) -> str:
 def _job_dir(words: str, *, _root_: DictConfig) -> str:
     """WORDS-HASH: the directory of a job of a sweep, the same whenever the sweep is run again."""
     return folder_name(words, configuration_hash(_root_))
+
+
+# conf/config.yaml names run directories by these. A worker of a launcher that imports this module has them too.
+OmegaConf.register_new_resolver("run_dir", _run_dir, replace=True)
+OmegaConf.register_new_resolver("job_dir", _job_dir, replace=True)
 
 
 def folder_name(words: str, digest: str) -> str:

@@ -14,7 +14,8 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from lightning import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
-from omegaconf import DictConfig
+from lightning.pytorch.utilities import rank_zero_only
+from omegaconf import DictConfig, OmegaConf
 
 from seqlab.errors import InputError, Interrupted, NonFiniteError
 from seqlab.files import write_json, write_jsonl, write_text
@@ -41,17 +42,22 @@ from seqlab.share import Share, value_of
 STOPPED = {Interrupted: "interrupted", NonFiniteError: "not_finite"}  # in summary.json, by what ended training
 
 
-def train(config: DictConfig, in_sweep: bool = False) -> dict[str, Any]:
+def train(config: DictConfig) -> dict[str, Any]:
     """Run a resolved job in Hydra's output directory; returns the summary that it also writes.
 
-    A job of a sweep goes on with the run that is in its directory, if there is one, and leaves status.json even when it
-    is refused; the directory of another refused job is removed again.
+    A job of a sweep (hydra.sweep.dir is set) goes on with the run that is in its directory, if there is one, and leaves
+    status.json even when it is refused; the directory of another refused job is removed again. In a run of several
+    processes Lightning starts all but the first, by the same command: these train along, write nothing, and return {}.
 
     Raises:
         InputError: for a configuration that cannot work, before anything runs.
         Interrupted, NonFiniteError: when training ends that way, with checkpoints and summary written.
     """
     run_dir = Path(HydraConfig.get().runtime.output_dir)
+    if rank_zero_only.rank:  # type: ignore[attr-defined]
+        train_along(config, run_dir)
+        return {}
+    in_sweep = not OmegaConf.is_missing(HydraConfig.get().sweep, "dir")
     digest = configuration_hash(config)
     with claimed(run_dir):
         try:
@@ -98,6 +104,19 @@ def accepted(run_dir: Path, config: DictConfig, in_sweep: bool) -> tuple[Run, Tr
     return run, trainer, start
 
 
+def train_along(config: DictConfig, run_dir: Path) -> None:
+    """Train as a further process of the run in `run_dir`, which the first process has accepted."""
+    start = start_of(config, run_dir)
+    assert start is not None, "the first process has found something to do"
+    run = build(start.config)
+    run.task.before_training()
+    if run.config["compile"]:
+        run.model.compile()
+    trainer: Trainer = construct(run.config["trainer"], run_dir=run_dir, loggers=[])
+    with contextlib.suppress(Interrupted, NonFiniteError):  # the first process meets the same, and says it
+        trainer.fit(run.task, datamodule=run.datamodule, ckpt_path=start.checkpoint, weights_only=True)
+
+
 def used(run_dir: Path) -> bool:
     """Whether a run has its files there. (A refused job of a sweep has left its status only.)"""
     return any((run_dir / name).exists() for name in (CONFIG, "summary.json", "checkpoints", "metrics.csv"))
@@ -142,6 +161,8 @@ def fit(run: Run, trainer: Trainer, start: Start, run_dir: Path) -> dict[str, An
         with contextlib.suppress(OSError):
             write_json(run_dir / "summary.json", summary | reached(trainer, started))
         raise
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()  # what follows is done by one process
     summary["stopped"] = "max_steps" if trainer.global_step >= trainer.max_steps else "early"
     write_json(run_dir / "summary.json", summary | reached(trainer, started))
     finish(run, trainer, summary | reached(trainer, started), run_dir)

@@ -21,6 +21,8 @@ def prepared(words: Sequence[str], conf: Path) -> list[str]:
         words: of the command line, without the script.
         conf: the folder of the configuration groups.
     """
+    if SWEEP & set(words) and {"--cfg", "-c", "--info", "-i"} & set(words):
+        raise InputError("-m runs a sweep, --cfg and --info show the configuration of one run: leave one of them out")
     refuse_empty_sweep(words, conf)
     return with_sweep_names(with_resume(words))
 
@@ -87,9 +89,13 @@ def with_sweep_names(words: Sequence[str]) -> list[str]:
     if not SWEEP & set(words):
         return list(words)
     own = [word for word in words if "=" in word and not word.startswith(("hydra", "-"))]
-    constant = [key_of(word) for word in own if not parsed(word).is_sweep_override()]
-    names = [f"hydra.job.config.override_dirname.exclude_keys=[{','.join({'model', 'data', 'resume', *constant})}]"]
+    swept = {key_of(word) for word in own if parsed(word).is_sweep_override()}
+    constant = {key_of(word) for word in own} - swept
+    hidden = sorted({"model", "data", "resume", *constant})
+    names = [f"hydra.job.config.override_dirname.exclude_keys=[{','.join(hidden)}]"]
     if not any(key_of(word) == "hydra.sweep.dir" for word in words):
         digest = hashlib.sha256("\n".join(sorted(own)).encode()).hexdigest()[:8]
         names.append(f"hydra.sweep.dir='outputs/multirun/{folder_name(','.join(own), digest)}'")
-    return [*words, *names]
+    options = [place for place, word in enumerate(words) if "=" in word and not word.startswith("-")]
+    behind = options[-1] + 1 if options else len(words)
+    return [*words[:behind], *names, *words[behind:]]  # argparse wants them together

@@ -93,6 +93,9 @@ class Recurrence(Module):
         """The objective over all prefixes; terms that a sequence does not have are left out."""
         return self._objective(self.model(inputs_of(batch)), batch)
 
+    def num_targets(self, batch: Tensor) -> int:
+        return int((batch[:, 1:] != MASKED).sum())
+
     def _objective(self, logits: Tensor, terms: Tensor) -> Tensor:
         known = terms[:, 1:] != MASKED
         scores, targets = logits[known], terms[:, 1:][known]

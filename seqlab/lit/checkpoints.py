@@ -84,6 +84,11 @@ def validation_is_due(trainer: Trainer) -> bool:
     return trainer.global_step % trainer.val_check_batch == 0
 
 
+def agreed(trainer: Trainer, wish: bool) -> bool:
+    """Whether any process of the run wishes so: what all of them do together, none may decide alone."""
+    return trainer.strategy.reduce_boolean_decision(wish, all=False)
+
+
 class Checkpoints(Callback):
     """Saves last.ckpt at each validation and at least once a minute, and best.ckpt when the monitor improves.
 
@@ -127,13 +132,14 @@ class Checkpoints(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if time.monotonic() - self.saved_at > self.seconds and not validation_is_due(trainer):
+        late = time.monotonic() - self.saved_at > self.seconds
+        if agreed(trainer, late) and not validation_is_due(trainer):
             self.save_last(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.state.fn != TrainerFn.FITTING:
             return
-        value = float(trainer.callback_metrics[self.monitor])
+        value = trainer.strategy.broadcast(float(trainer.callback_metrics[self.monitor]))
         if not math.isfinite(value):
             raise NonFiniteError(f"{self.monitor} is {value} at step {trainer.global_step}")
         if self.best is None or value < self.best:

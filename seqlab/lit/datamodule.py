@@ -6,6 +6,7 @@ from itertools import count
 from typing import Any
 
 from lightning import LightningDataModule
+from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -50,6 +51,24 @@ class DataModule(LightningDataModule, ABC):
         assert self.trainer is not None
         trainer = self.trainer
         return StepBatches(self.train_batch, lambda: trainer.global_step)
+
+
+def num_rows(batch: Any) -> int:
+    """The rows of a batch: a tensor, or a NamedTuple of tensors, with rows first."""
+    return len(batch) if isinstance(batch, Tensor) else len(batch[0])
+
+
+def part_of(batch: Any, index: int, num_parts: int) -> Any:
+    """The rows of part `index` of `num_parts`, as even as can be; None where it has none.
+
+    >>> from torch import arange
+    >>> [part_of(arange(5), index, 2).tolist() for index in (0, 1)]
+    [[0, 1], [2, 3, 4]]
+    """
+    bounds = [num_rows(batch) * i // num_parts for i in (index, index + 1)]
+    if bounds[0] == bounds[1]:
+        return None
+    return apply_to_collection(batch, Tensor, lambda tensor: tensor[slice(*bounds)])
 
 
 class BlockStream:

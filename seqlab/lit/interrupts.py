@@ -8,7 +8,7 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
 from seqlab.errors import Interrupted
-from seqlab.lit.checkpoints import Checkpoints, validation_is_due
+from seqlab.lit.checkpoints import Checkpoints, agreed, validation_is_due
 
 
 class Interrupts(Callback):
@@ -40,13 +40,15 @@ class Interrupts(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if self.received is not None and not validation_is_due(trainer):
+        if not validation_is_due(trainer) and agreed(trainer, self.received is not None):
             self.checkpoints.save_last(trainer)
-            raise Interrupted(self.received, trainer.global_step)
+            raise Interrupted(self.received or signal.SIGTERM, trainer.global_step)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self.received is not None and trainer.state.fn == TrainerFn.FITTING:
-            raise Interrupted(self.received, trainer.global_step)  # the checkpoints of a validation are written
+        if trainer.state.fn == TrainerFn.FITTING and agreed(trainer, self.received is not None):
+            raise Interrupted(
+                self.received or signal.SIGTERM, trainer.global_step
+            )  # the checkpoints of a validation are written
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._restore()

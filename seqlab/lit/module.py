@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from seqlab.errors import NonFiniteError
-from seqlab.lit.datamodule import DataModule
+from seqlab.lit.datamodule import DataModule, num_rows, part_of
 from seqlab.randomness import derived_seed
 from seqlab.schedule import Schedule
 from seqlab.share import Share
@@ -102,19 +102,39 @@ class Module(LightningModule, ABC):
         """What the model makes of a parsed prompt, for people to read."""
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        seed = derived_seed(self.seed, "step", self.global_step)
+        seed = derived_seed(self.seed, "step", self.global_step, *[self.global_rank][: self.global_rank])
         torch.default_generator.manual_seed(seed)  # torch.manual_seed formats a stack for each absent kind of device
         if self.device.type == "cuda":
             torch.cuda.manual_seed(seed)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        loss = self.loss(batch)
-        if not torch.isfinite(loss):
-            raise NonFiniteError(f"the loss is {loss.item()} at step {self.global_step}")
+        loss, whole = self._losses(batch)
+        if not torch.isfinite(whole):
+            raise NonFiniteError(f"the loss is {whole.item()} at step {self.global_step}")
         if self.logs_this_step():
-            self.log("train/loss", loss.detach(), prog_bar=True, logger=False)
-            self.row = {"train/loss": loss.item()}
+            self.log("train/loss", whole, prog_bar=True, logger=False)
+            self.row = {"train/loss": whole.item()}
         return loss
+
+    def _losses(self, batch: Any) -> tuple[Tensor, Tensor]:
+        """The loss to be differentiated, and that of the whole batch.
+
+        Where several processes share a batch, each weighs its loss so that the mean over them is that of the whole.
+        """
+        num_processes = self.trainer.world_size
+        if num_processes == 1:
+            loss = self.loss(batch)
+            return loss, loss.detach()
+        part = part_of(batch, self.global_rank, num_processes)
+        weight = 0 if part is None else self.num_targets(part) / self.num_targets(batch) * num_processes
+        loss = self.loss(part_of(batch, 0, num_rows(batch)) if part is None else part) * weight
+        whole = self.trainer.strategy.reduce(loss.detach().clone(), reduce_op="mean")
+        assert isinstance(whole, Tensor)
+        return loss, whole
+
+    def num_targets(self, batch: Any) -> int:
+        """Over how many targets the loss of a batch is the mean. To be written where rows have not equally many."""
+        return num_rows(batch)
 
     def logs_this_step(self) -> bool:
         """Whether the step in hand gets a row of training metrics, `row`, to which a domain may add."""

@@ -11,6 +11,8 @@ from annotated_types import Ge, Gt
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from seqlab.lit.checkpoints import AtomicCheckpointIO, Checkpoints, validation_is_due
 from seqlab.lit.clipping import AdaptiveClipping
@@ -18,9 +20,12 @@ from seqlab.lit.interrupts import Interrupts
 from seqlab.lit.progress import StepProgressBar
 
 # Notices that a user of this project cannot act on: devices that are absent, advertisements of other products.
-logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+for name in ("lightning.pytorch", "lightning.fabric"):
+    logging.getLogger(name).setLevel(logging.WARNING)
 # Lightning's own use of a torch function that torch has renamed.
 warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
+# Every process of a run evaluates the whole set: there is nothing to add up over them.
+warnings.filterwarnings("ignore", message="It is recommended to use .*sync_dist=True")
 # A run directory is made by Hydra, and so not empty, before the logger sees it.
 warnings.filterwarnings("ignore", message="Experiment logs directory .* exists and is not empty")
 
@@ -64,6 +69,7 @@ def build_trainer(
     clipping: AdaptiveClipping | None = None,
     precision: Precision = "32-true",
     accelerator: Literal["auto", "cpu", "gpu"] = "auto",
+    devices: Annotated[int, Ge(1)] = 1,
     log_every: Annotated[int, Ge(1)] = 10,
 ) -> Trainer:
     """A Trainer that validates, checkpoints and stops by steps.
@@ -81,10 +87,11 @@ def build_trainer(
         clipping: a threshold that follows the norm, in place of gradient_clip.
         precision: as Lightning names it.
         accelerator: auto takes a GPU where there is one.
+        devices: processes that share each batch (DistributedDataParallel: nccl on GPUs, gloo on a CPU).
         log_every: steps between two rows of the training loss.
 
     Raises:
-        ValueError: for two thresholds at once.
+        ValueError: for two thresholds at once, and for devices that the machine does not have.
     """
     if clipping is not None and gradient_clip is not None:
         raise ValueError(
@@ -100,26 +107,31 @@ def build_trainer(
         callbacks.append(clipping)
     if sys.stderr.isatty():
         callbacks.append(StepProgressBar())
-    return Trainer(
-        accelerator=accelerator,
-        devices=1,
-        precision=precision,
-        max_steps=max_steps,
-        max_epochs=-1,
-        val_check_interval=val_every,
-        check_val_every_n_epoch=None,
-        gradient_clip_val=gradient_clip,
-        log_every_n_steps=log_every,
-        num_sanity_val_steps=0,
-        enable_progress_bar=sys.stderr.isatty(),
-        enable_model_summary=False,
-        enable_checkpointing=False,
-        use_distributed_sampler=False,
-        callbacks=callbacks,
-        logger=list(loggers),
-        plugins=[AtomicCheckpointIO()],
-        default_root_dir=run_dir,
-    )
+    try:
+        return Trainer(
+            accelerator=accelerator,
+            devices=devices,
+            # a parameter may be in no step's loss, but which ones are is the same in each
+            strategy="auto" if devices == 1 else DDPStrategy(static_graph=True),
+            precision=precision,
+            max_steps=max_steps,
+            max_epochs=-1,
+            val_check_interval=val_every,
+            check_val_every_n_epoch=None,
+            gradient_clip_val=gradient_clip,
+            log_every_n_steps=log_every,
+            num_sanity_val_steps=0,
+            enable_progress_bar=sys.stderr.isatty(),
+            enable_model_summary=False,
+            enable_checkpointing=False,
+            use_distributed_sampler=False,
+            callbacks=callbacks,
+            logger=list(loggers),
+            plugins=[AtomicCheckpointIO()],
+            default_root_dir=run_dir,
+        )
+    except MisconfigurationException as error:
+        raise ValueError(f"trainer.devices={devices}, trainer.accelerator={accelerator}: {error}") from error
 
 
 def build_evaluator(*, run_dir: Path, precision: Precision, accelerator: str) -> Trainer:
