@@ -21,13 +21,13 @@ from seqlab.words import prepared
 
 SCRIPT = Path(__file__).resolve()
 CONF = SCRIPT.parent / "conf"
+quiet_threads()
 os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to main(), which says them in one line
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def job(config: DictConfig) -> None:
     """One run. Hydra has made its directory."""
-    quiet_threads()
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         run_apart(SCRIPT, config)
         return

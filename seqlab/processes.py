@@ -95,8 +95,8 @@ def run_apart(script: Path, config: DictConfig) -> None:
         print(f"{run_dir} is finished: nothing to resume", flush=True)
         return
     words = [word for word in hydra.overrides.task if key_of(word) != "resume"]
-    folders = [f"hydra.run.dir={quoted(run_dir)}", f"hydra.sweep.dir={quoted(hydra.sweep.dir)}"]
-    command = [sys.executable, str(script), *words, *folders]
+    place = [f"hydra.run.dir={quoted(run_dir)}", f"hydra.job.id={quoted(run_dir.name)}"]
+    command = [sys.executable, str(script), *words, *place]
     sys.stdout.flush()
     code, received = waited_for(command, Path(hydra.runtime.cwd), os.environ | thread_settings(config))
     if code < 0:

@@ -45,7 +45,7 @@ STOPPED = {Interrupted: "interrupted", NonFiniteError: "not_finite"}  # in summa
 def train(config: DictConfig) -> dict[str, Any]:
     """Run a resolved job in Hydra's output directory; returns the summary that it also writes.
 
-    A job of a sweep (hydra.sweep.dir is set) goes on with the run that is in its directory, if there is one, and leaves
+    A job of a sweep (it has a hydra.job.id) goes on with the run that is in its directory, if there is one, and leaves
     status.json even when it is refused; the directory of another refused job is removed again. In a run of several
     processes Lightning starts all but the first, by the same command: these train along, write nothing, and return {}.
 
@@ -57,7 +57,7 @@ def train(config: DictConfig) -> dict[str, Any]:
     if rank_zero_only.rank:  # type: ignore[attr-defined]
         train_along(config, run_dir)
         return {}
-    in_sweep = not OmegaConf.is_missing(HydraConfig.get().sweep, "dir")
+    in_sweep = not OmegaConf.is_missing(HydraConfig.get().job, "id")
     digest = configuration_hash(config)
     with claimed(run_dir):
         try:
