@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter
 
 from seqlab.report.bars import MARKERS
 from seqlab.report.groups import full_name, groups_of
@@ -17,7 +16,7 @@ from seqlab.report.rows import VALIDATION, Block, Cell, Row, cell, checked, uniq
 MOST_ROWS = 8  # models in a figure: those with the lowest validation loss
 MOST_CURVES = 4  # panels of learning curves
 MANY = 7  # names below an axis stand upright
-SPAN = 20  # a curve whose largest value is so many times its median is drawn on a logarithmic axis
+SPAN = 20  # values that differ by such a factor are drawn on a logarithmic axis
 PANEL = (3.1, 2.5)  # inches
 GAP = 0.55  # beside a panel, for the labels of its y axis
 TITLE = 0.35
@@ -49,10 +48,10 @@ def learning(block: Block, columns: Mapping[str, str]) -> Figure | None:
         for index, (row, points) in enumerate(zip(rows, found[metric], strict=True)):
             line(axis, points, row.label, index)
         axis.set(title=headings[metric], xlabel="step")
-        if metric == VALIDATION and all(mean > 0 for points in found[metric] for _, mean, _ in points):
+        means = [mean for points in found[metric] for _, mean, _ in points]
+        if metric == VALIDATION and 0 < SPAN * min(means) < max(means):
             axis.set_yscale("log")
-            axis.yaxis.set_major_formatter(LogFormatter())
-            axis.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.4)))
+            axis.yaxis.set_major_formatter("{x:g}")
 
     return grid(block, panels, draw)
 
@@ -193,7 +192,7 @@ def grid(block: Block, panels: Sequence[Any], draw: Callable[[Any, Any], None], 
     """
     num_columns = min(4, len(panels))
     num_rows = -(-len(panels) // num_columns)
-    width = GAP + num_columns * (PANEL[0] + GAP)
+    width = GAP + max(2, num_columns) * (PANEL[0] + GAP)  # two for one: the legend needs room
     figure = Figure()
     axes = [figure.add_axes((0, 0, 1, 1), label=str(index)) for index in range(len(panels))]
     for axis, panel in zip(axes, panels, strict=True):
@@ -209,7 +208,7 @@ def grid(block: Block, panels: Sequence[Any], draw: Callable[[Any, Any], None], 
         left = GAP + index % num_columns * (PANEL[0] + GAP)
         bottom = height - (index // num_columns + 1) * (PANEL[1] + TITLE + below) + below
         axis.set_position((left / width, bottom / height, PANEL[0] / width, PANEL[1] / height))
-        axis.title.set_fontsize("medium")
+        axis.set_title(axis.get_title(), fontsize="medium", y=1.0)  # a y of its own: nothing is measured for it
         axis.tick_params(which="both", labelsize="small")
     figure.legend(
         list(named.values()), list(named), loc="lower center", fontsize="small", ncols=per_line, frameon=False
