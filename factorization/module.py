@@ -44,6 +44,8 @@ class Factorization(Module):
             "distinct outputs": "test/distinct_outputs",
         }
     )
+    # more distinct outputs are not better: their number says whether a model answers the same whatever it reads
+    better = MappingProxyType({"test/loss": "low"} | {f"test/beta_{k}": "high" for k in range(4)})
     data: SemiprimesDataModule
 
     def __init__(

@@ -50,6 +50,7 @@ class LanguageModel(Module):
             "bits per byte": "test/bits_per_byte",
         }
     )
+    better = MappingProxyType(dict.fromkeys(columns.values(), "low"))
     data: TextDataModule
     model: SequenceModel
 

@@ -48,6 +48,7 @@ class RuleExtrapolation(Module):
             "empty prompt grammatical": "test/sos/grammatical",
         }
     )
+    better = MappingProxyType(dict.fromkeys(columns.values(), "high") | {"test/loss": "low"})
     data: GrammarDataModule
     model: SequenceModel
 

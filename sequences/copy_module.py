@@ -31,6 +31,7 @@ class Copying(Module):
     columns = MappingProxyType(
         {"cross-entropy": "test/loss", "symbols right": "test/symbols", "all ten right": "test/copied"}
     )
+    better = MappingProxyType({"test/loss": "low", "test/symbols": "high", "test/copied": "high"})
     data: CopyDataModule
 
     def __init__(

@@ -42,6 +42,7 @@ class Forecast(Module, Generic[Data]):
     columns = MappingProxyType(
         {"MAE": "test/mae", "RMSE": "test/rmse", "MASE": "test/mase", "loss (scaled)": "test/loss"}
     )
+    better = MappingProxyType(dict.fromkeys(columns.values(), "low"))
     data: Data
 
     def __init__(
@@ -225,6 +226,7 @@ class AddingForecast(Forecast[AddingDataModule]):
     """The sum of the two marked numbers; always saying 1 has the squared error 1/6."""
 
     columns = MappingProxyType({"squared error": "test/mse", "MAE": "test/mae"})
+    better = MappingProxyType(dict.fromkeys(columns.values(), "low"))
 
     def parse_prompt(self, text: str) -> Windows:
         """Numbers with blanks between, the marked ones with a star: 0.3 0.9* 0.1 0.5*; of no text, a test sequence.

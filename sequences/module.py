@@ -61,6 +61,9 @@ class Recurrence(Module):
             "real, windows": "test/real/sliding_accuracy",
         }
     )
+    better = MappingProxyType(
+        dict.fromkeys(columns.values(), "high") | {"test/distance": "low", "test/cross_entropy": "low"}
+    )
     data: RecurrenceDataModule
     model: SequenceModel
 

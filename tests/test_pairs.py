@@ -59,5 +59,7 @@ def test_pair(prepare, data, model):
     )
     assert 0 < results["test/loss"] < 100
     assert set(run.task.columns.values()) <= set(results)
+    assert set(run.task.better) <= set(run.task.columns.values())
+    assert set(run.task.better.values()) <= {"low", "high"}
     prompt, answer = PROMPTS[type(run.task).__module__]
     assert answer in run.task.describe(run.task.parse_prompt(prompt))

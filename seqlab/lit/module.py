@@ -33,10 +33,11 @@ class Module(LightningModule, ABC):
         seed: randomness of step s (dropout, sampling) is a function of (seed, s).
 
     After a test, `results` holds every test metric as a Share or a number. `columns` (heading: metric) are those that
-    a table over many runs shows.
+    a table over many runs shows, and `better` (metric: low or high) says where there is a best.
     """
 
     columns: ClassVar[Mapping[str, str]]
+    better: ClassVar[Mapping[str, str]]
     results: dict[str, Share | float]
 
     def __init__(

@@ -1,37 +1,132 @@
-"""Collect runs into a Markdown table: python -m seqlab.report outputs/L5 --out docs/results/formal_languages"""
+"""Collect runs into one table: python -m seqlab.report outputs/L5 --format html --out report.html
+
+A row for each data x model, and for each setting where its runs differ in more than the seed; mean and standard
+deviation over seeds, baselines and chance beside them, the best in bold; unfinished and failed runs are listed apart.
+"""
 
 import argparse
+import hashlib
+import io
 import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
-from seqlab.report.collect import markdown_table, summaries
+from seqlab.errors import InputError, nearest
+from seqlab.files import write_text
+from seqlab.job import folder_name
+from seqlab.report.collect import Collection, collect
+from seqlab.report.formats import comma_separated, latex, markdown, terminal
+from seqlab.report.rows import tables_of
+from seqlab.report.table import print_wide
+
+SUFFIXES = {"terminal": ".txt", "markdown": ".md", "csv": ".csv", "latex": ".tex", "html": ".html"}
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the table of the finished runs below some folders, and keep it with their plots; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m seqlab.report", description=__doc__)
-    parser.add_argument("folders", nargs="+", type=Path, help="run directories, or folders of them at any depth")
-    parser.add_argument("--out", type=Path, help="a folder that gets table.md and every run's plots")
+    """Print or write the report on all runs below some folders; returns the exit code."""
+    parser = Parser(prog="python -m seqlab.report", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="run directories, or folders of them")
+    parser.add_argument("--format", help=f"{', '.join(SUFFIXES)}; default: what --out ends in, or else\n"
+                        "terminal, and markdown where the output is no terminal")  # fmt: skip
+    parser.add_argument("--out", type=Path, help="a file; or a folder, which gets table.md (.csv ...) and, with\n"
+                        "markdown, every run's plots")  # fmt: skip
     options = parser.parse_args(arguments)
-    found = summaries(options.folders)
-    runs = [run for run in found if run["metrics"]]
-    if not runs:
-        print(f"error: no finished run below {', '.join(map(str, options.folders))}", file=sys.stderr)
+    try:
+        report(options.folders, options.format, options.out)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
         return 2
-    table = markdown_table(runs)
-    print(table, end="")
-    for run in found:
-        if not run["metrics"]:
-            print(f"left out: {run['path']} ({run['stopped']})", file=sys.stderr)
-    if options.out:
-        options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "table.md").write_text(table)
-        for run in runs:
-            for plot in sorted((run["path"] / "plots").glob("*.png")):
-                shutil.copyfile(plot, options.out / f"{run['data']}_{run['model']}_seed{run['seed']}_{plot.name}")
+    except OSError as error:
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
     return 0
+
+
+def report(folders: Sequence[Path], format: str | None, out: Path | None) -> None:
+    """Print the report, or write it to a file or into a folder.
+
+    Raises:
+        InputError: for a format that there is not, or folders without a run.
+        OSError: that names the file, where it cannot be written.
+    """
+    format = chosen_format(format, out)
+    for folder in folders:
+        if not folder.is_dir():
+            raise InputError(f"{folder}: no such folder; give run directories, or folders of them")
+    collection = collect(folders)
+    if not collection.runs and not collection.apart:
+        raise InputError(
+            f"no run below {', '.join(map(str, folders))}: a run directory has .hydra, status.json or summary.json"
+        )
+    if out is None and format == "terminal":
+        for table in terminal(tables_of(collection.runs), collection.apart):
+            print_wide(table)
+        return
+    file = None if out is None else out if out.suffix and not out.is_dir() else out / f"table{SUFFIXES[format]}"
+    text = as_text(collection, format, Path.cwd() if file is None else file.parent)
+    if file is None:
+        print(text, end="")
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_text(file, text)
+    if out is not None and format == "markdown" and file.parent == out:
+        copy_plots(collection, out)
+    print(file)
+
+
+def chosen_format(format: str | None, out: Path | None) -> str:
+    """The format that is asked for, or that suits where the report goes.
+
+    Raises:
+        InputError: for a format that there is not, or a file whose name says another one.
+    """
+    suffix = "" if out is None or out.is_dir() else out.suffix
+    by_suffix = {value: name for name, value in SUFFIXES.items()}
+    if format is not None and format not in SUFFIXES:
+        raise InputError(f"--format {format}: no such format; {nearest(format, SUFFIXES)}")
+    if suffix and suffix not in by_suffix:
+        raise InputError(f"--out {out}: the name of a file ends in one of {', '.join(by_suffix)}")
+    if format is not None and suffix and SUFFIXES[format] != suffix:
+        raise InputError(f"--out {out}: a file in --format {format} ends in {SUFFIXES[format]}")
+    if format is not None:
+        return format
+    if out is not None:
+        return by_suffix.get(suffix, "markdown")
+    return "terminal" if sys.stdout.isatty() else "markdown"
+
+
+def as_text(collection: Collection, format: str, place: Path) -> str:
+    """The report as the content of a file in the folder `place`."""
+    tables = tables_of(collection.runs)
+    if format == "html":
+        from seqlab.report.page import page  # matplotlib draws here alone
+
+        return page(tables, collection.apart, place)
+    if format == "terminal":
+        written = io.StringIO()
+        for table in terminal(tables, collection.apart):
+            print_wide(table, written)
+        return written.getvalue()
+    return {"markdown": markdown, "csv": comma_separated, "latex": latex}[format](tables, collection.apart)
+
+
+def copy_plots(collection: Collection, folder: Path) -> None:
+    """Put every run's plots beside a table."""
+    for row in (row for table in tables_of(collection.runs) for row in table.rows):
+        digest = hashlib.sha256(row.label.encode()).hexdigest()[:8]
+        name = folder_name(row.label, digest) if row.setting else row.model
+        for run in row.runs:
+            for plot in sorted((run["path"] / "plots").glob("*.png")):
+                shutil.copyfile(plot, folder / f"{row.data}_{name}_seed{run['seed']}_{plot.name}")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from seqlab.report.groups import full_name, groups_of
 
-MARKERS = "D^vsXP*"
+MARKERS = "D^vsXP*<>pH8"
 
 
 def result_bars(summary: dict[str, Any]) -> Figure:

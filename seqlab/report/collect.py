@@ -1,76 +1,162 @@
-"""Runs at any depth below some folders -> one table, a row for each dataset and model, mean and spread over seeds."""
+"""Runs at any depth below some folders: what each left behind, and which of them have no results to average."""
 
+import csv
 import json
-import statistics
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import yaml
+
+from seqlab.job import CONFIG, OVERRIDES, in_use, key_of, read_status
 from seqlab.report.curves import read_metrics
-from seqlab.report.table import number
+from seqlab.report.formats import markdown
+from seqlab.report.rows import VALIDATION, Apart, checked, tables_of
+from seqlab.report.settings import deciding
+
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+INSIDE = {".hydra", "checkpoints", "plots", "tensorboard", "export"}  # folders of a run, which hold no other run
+NEEDED = {"model": str, "data": str, "seed": int, "steps": int, "metrics": dict, "baselines": dict}
+
+
+class Collection(NamedTuple):
+    """The finished runs, each a summary with "path", "config" (see `read_config`) and "checks"; and the others."""
+
+    runs: list[dict[str, Any]]
+    apart: list[Apart]
+
+
+def collect(folders: Iterable[Path]) -> Collection:
+    """Read every run below the folders. Of runs that agree in configuration and seed, the newest one counts."""
+    runs, apart = [], []
+    for path in run_folders(folders):
+        status = read_status(path)
+        run = None
+        if status["status"] in ("done", "unknown"):
+            try:
+                run = read_run(path)
+            except (OSError, ValueError, TypeError, KeyError, csv.Error, yaml.YAMLError) as error:
+                apart.append(Apart(path, "unreadable", " ".join(str(error).split())))
+                continue
+        if run is not None and run["metrics"]:
+            runs.append(run)
+        else:
+            apart.append(Apart(path, *_unfinished(path, status, run)))
+    newest = {_identity(run): run for run in sorted(runs, key=_age)}
+    for run in runs:
+        counted = newest[_identity(run)]
+        if counted is not run:
+            apart.append(Apart(run["path"], "repeated", f"{counted['path']} has the same configuration and seed"))
+    return Collection([run for run in runs if newest[_identity(run)] is run], apart)
 
 
 def summaries(folders: Iterable[Path]) -> list[dict[str, Any]]:
-    """Every summary.json below the folders, in the order of their paths, each with its folder under "path"."""
-    paths = sorted({path for folder in folders for path in folder.rglob("summary.json")})
-    return [json.loads(path.read_text()) | {"path": path.parent} for path in paths]
+    """The finished runs below the folders, in the order of their paths, each with its folder under "path"."""
+    return collect(folders).runs
 
 
 def markdown_table(runs: Sequence[dict[str, Any]]) -> str:
-    """Rows data x model; below each dataset the baselines of its first run, through the same metrics.
+    """The table of some finished runs in Markdown."""
+    return markdown(tables_of(runs), [])
 
-    A table for each kind of task: runs whose tasks name the same columns stand together. `val loss`, the lowest
-    validation loss of each run, is what to choose by among settings; all that follows it is measured on test data.
+
+def run_folders(folders: Iterable[Path]) -> list[Path]:
+    """Every folder at or below the given ones that a run works or worked in."""
+    found = []
+    for folder in folders:
+        for place, below, files in os.walk(folder):
+            if "summary.json" in files or "status.json" in files or (Path(place) / CONFIG).is_file():
+                found.append(Path(place))
+                below[:] = set(below) - INSIDE
+    return sorted({path.resolve(): path for path in found}.values())
+
+
+def read_run(path: Path) -> dict[str, Any] | None:
+    """summary.json with its folder, configuration and metrics.csv; None where there is no summary yet.
+
+    Raises:
+        ValueError: for a file that is damaged, by its name.
     """
-    tables = []
-    for columns in unique(run["columns"] for run in runs):
-        headings = ["data", "model", "seeds", "steps", "time", "val loss", *columns]
-        lines = [_line(headings), _line("-" * len(headings))]
-        of_task = [run for run in runs if run["columns"] == columns]
-        for data in unique(run["data"] for run in of_task):
-            lines += _rows(data, [run for run in of_task if run["data"] == data], list(columns.values()))
-        tables.append("\n".join(lines) + "\n")
-    return "\n".join(tables)
+    if not (path / "summary.json").exists():
+        return None
+    summary = _read(path / "summary.json", lambda file: json.loads(file.read_text(encoding="utf-8")))
+    for name, kind in NEEDED.items():
+        if not isinstance(summary, dict) or not isinstance(summary.get(name), kind):
+            raise ValueError(f"summary.json is damaged: it has no {name}")
+    known = {"columns": {}, "intervals": {}, "seconds": 0.0, "description": summary["data"], "stopped": ""}
+    run = {**known, **summary, "path": path, "config": read_config(path), "checks": {}}
+    if (path / "metrics.csv").exists():
+        names = {VALIDATION, *(checked(metric) for metric in run["columns"].values())}
+        run["checks"] = _read(path / "metrics.csv", lambda file: read_metrics(file, names))
+    return run
 
 
-def _rows(data: str, runs: Sequence[dict[str, Any]], metrics: Sequence[str]) -> list[str]:
-    lines = []
-    for model in unique(run["model"] for run in runs):
-        group = [run for run in runs if run["model"] == model]
-        steps = "/".join(str(run["steps"]) for run in group)
-        minutes = statistics.mean(run["seconds"] for run in group) / 60
-        values = [_mean([best_validation(run["path"]) for run in group])]
-        values += [_mean([run["metrics"].get(name) for run in group]) for name in metrics]
-        seeds = " ".join(str(run["seed"]) for run in group)
-        lines.append(_line([data, f"**{model}**", seeds, steps, f"{minutes:.1f} min", *values]))
-    for name, rows in runs[0]["baselines"].items():
-        lines.append(_line([data, name, "", "", "", "", *(_mean([rows.get(metric)]) for metric in metrics)]))
-    return lines
+def read_config(path: Path) -> dict[str, str] | None:
+    """Each key of a run's configuration, dotted, with its value in words; None where none was kept.
+
+    Interpolations stay as they are written. trainer.max_steps is what the run was last continued to.
+    """
+    if not (path / CONFIG).exists():
+        return None
+    config = flat(_read(path / CONFIG, _read_yaml))
+    if (path / OVERRIDES).exists():
+        for word in _read(path / OVERRIDES, _read_yaml) or []:
+            if key_of(str(word)) == "trainer.max_steps":
+                config["trainer.max_steps"] = str(word).partition("=")[2]
+    return config
 
 
-def best_validation(folder: Path) -> float | None:
-    """The lowest validation loss in a run's metrics.csv; None where none was logged."""
-    file = folder / "metrics.csv"
-    checks = read_metrics(file).get("val/loss", []) if file.exists() else []
-    return min((value for _, value in checks), default=None)
+def flat(node: Any, path: str = "") -> dict[str, str]:
+    """The leaves of a nested configuration.
+
+    >>> flat({"seed": 1, "optimizer": {"lr": 0.001, "betas": [0.9, 0.999]}, "data": {"path": None}})
+    {'seed': '1', 'optimizer.lr': '0.001', 'optimizer.betas': '[0.9, 0.999]', 'data.path': 'null'}
+    """
+    if isinstance(node, dict) and (node or not path):
+        return {
+            key: value
+            for name, below in node.items()
+            for key, value in flat(below, f"{path}.{name}".strip(".")).items()
+        }
+    return {path: node if isinstance(node, str) else json.dumps(node, default=str)}
 
 
-def unique(values: Iterable[Any]) -> list[Any]:
-    """Each value once, in the order of first appearance."""
-    found: list[Any] = []
-    for value in values:
-        if value not in found:
-            found.append(value)
-    return found
+def _read(file: Path, reader: Any) -> Any:
+    try:
+        return reader(file)
+    except (ValueError, TypeError, KeyError, csv.Error, yaml.YAMLError) as error:
+        raise ValueError(f"{file.name} is damaged: {error}") from error
 
 
-def _mean(values: Sequence[float | None]) -> str:
-    known = [value for value in values if value is not None]
-    if not known:
-        return "-"
-    spread = f" ± {number(statistics.stdev(known))}" if len(known) > 1 else ""
-    return f"{number(statistics.mean(known))}{spread}"
+def _read_yaml(file: Path) -> Any:
+    return yaml.load(file.read_text(encoding="utf-8"), Loader=LOADER)
 
 
-def _line(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
+def _unfinished(path: Path, status: dict[str, Any], run: dict[str, Any] | None) -> tuple[str, str]:
+    """What became of a run without results, and why."""
+    if status["status"] == "running":
+        return ("running", "") if _works(path) else ("killed", "")
+    if status["status"] == "unknown":
+        return "unfinished", run["stopped"] if run else "no summary.json"
+    return status["status"], str(status.get("reason", ""))
+
+
+def _works(path: Path) -> bool:
+    if not (path / ".lock").exists():
+        return False
+    try:
+        return in_use(path)
+    except OSError:  # a folder that we may only read: nobody can say
+        return True
+
+
+def _identity(run: dict[str, Any]) -> tuple[Any, ...]:
+    """What two runs share that are one run made twice; runs that kept no configuration are never that."""
+    if run["config"] is None:
+        return (run["path"],)
+    return run["data"], run["description"], run["model"], run["seed"], frozenset(deciding(run["config"]).items())
+
+
+def _age(run: dict[str, Any]) -> float:
+    return (run["path"] / "summary.json").stat().st_mtime

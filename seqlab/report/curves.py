@@ -1,6 +1,7 @@
 """metrics.csv of a run: learning curves, and the spread of its last validations."""
 
 import csv
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +10,22 @@ from matplotlib.figure import Figure
 Checks = dict[str, list[tuple[int, float]]]  # metric -> (step, value) in order
 
 
-def read_metrics(path: Path) -> Checks:
-    """Every metric of a metrics.csv with its steps."""
+def read_metrics(path: Path, names: Container[str] | None = None) -> Checks:
+    """Every metric of a metrics.csv, or those of some names, with its steps."""
     metrics: Checks = {}
     with open(path, newline="") as file:
-        for row in csv.DictReader(file):
-            step = int(row.pop("step"))
-            for name, text in row.items():
-                if text and name != "epoch":
-                    metrics.setdefault(name, []).append((step, float(text)))
+        rows = csv.reader(file)
+        header = next(rows, ["step"])
+        at_step = header.index("step")
+        places = [
+            (place, name)
+            for place, name in enumerate(header)
+            if name not in ("step", "epoch") and (names is None or name in names)
+        ]
+        for row in rows:
+            for place, name in places:
+                if place < len(row) and row[place]:
+                    metrics.setdefault(name, []).append((int(row[at_step]), float(row[place])))
     return metrics
 
 

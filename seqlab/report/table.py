@@ -1,6 +1,6 @@
 """The table that a run prints: every number beside its interval, its count and its baselines."""
 
-from typing import Any
+from typing import IO, Any
 
 from rich import box
 from rich.console import Console
@@ -15,10 +15,15 @@ WIDEST = 400  # there a table with many baselines may be wider, so that no numbe
 
 def print_table(summary: dict[str, Any]) -> None:
     """Print the test results of a run's summary to the terminal."""
-    console, table = Console(), result_table(summary)
+    print_wide(result_table(summary))
+
+
+def print_wide(table: Table, file: IO[str] | None = None) -> None:
+    """Print a table to a file (default: stdout); where that is no terminal, as wide as its numbers need."""
+    console = Console(file=file)
     if not console.is_terminal:
         roomy = Console(width=WIDEST)
-        console = Console(width=max(PLAIN_WIDTH, roomy.measure(table).maximum))
+        console = Console(file=file, width=max(PLAIN_WIDTH, roomy.measure(table).maximum))
     console.print(table)
 
 

@@ -1,0 +1,158 @@
+"""The report as text: for a terminal, in Markdown, LaTeX and CSV."""
+
+import csv
+import io
+import re
+import statistics
+from collections.abc import Iterable, Sequence
+
+from rich import box
+from rich.markup import escape
+from rich.table import Table as RichTable
+
+from seqlab.report.rows import Apart, Cell, Row, Table
+from seqlab.report.table import number
+
+FIXED = ("data", "model", "n", "steps", "time")  # the columns before those of metrics
+APART = ("status", "run", "reason")
+LEGEND = "mean ± standard deviation over n seeds; the best of each block in bold; below the models their baselines"
+
+
+def cell_text(cell: Cell, n: int) -> str:
+    """A cell, and the number of its runs where it is not that of the row.
+
+    >>> cell_text(Cell(0.25, 0.1, 3), 3), cell_text(Cell(0.25, None, 1), 3), cell_text(Cell(None, None, 0), 3)
+    ('0.250 ± 0.100', '0.250 (n=1)', '-')
+    """
+    spread = "" if cell.std is None else f" ± {number(cell.std)}"
+    return number(cell.mean) + spread + (f" (n={cell.n})" if 0 < cell.n < n else "")
+
+
+def fixed_texts(row: Row) -> list[str]:
+    """The cells before those of metrics."""
+    if not row.runs:
+        return [row.data, row.label, str(row.n) if row.n > 1 else "", "", ""]
+    steps = sorted(run["steps"] for run in row.runs)
+    minutes = statistics.fmean(run["seconds"] for run in row.runs) / 60
+    several = f"{steps[0]} to {steps[-1]}" if steps[0] != steps[-1] else str(steps[0])
+    return [row.data, row.label, str(row.n), several, f"{minutes:.1f} min"]
+
+
+def markdown(tables: Sequence[Table], apart: Sequence[Apart]) -> str:
+    """Tables in Markdown, and below them the list of the runs that are not in them."""
+    parts = []
+    for table in tables:
+        lines = [_pipes([*FIXED, *table.columns]), _pipes("-" * (len(FIXED) + len(table.columns)))]
+        for row in table.rows:
+            cells = [(metric, cell_text(row.cells[metric], row.n)) for metric in table.columns.values()]
+            bold = [f"**{text}**" if metric in row.best else text for metric, text in cells]
+            lines.append(_pipes([*map(_plain, fixed_texts(row)), *bold]))
+        parts.append("\n".join(lines) + "\n")
+    if apart:
+        lines = [_pipes(_plain(text) for text in (run.status, str(run.path), run.reason)) for run in apart]
+        parts.append("\n".join(["Not in the table:", "", _pipes(APART), _pipes("---"), *lines]) + "\n")
+    return "\n".join(parts)
+
+
+def _pipes(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split()).replace("|", r"\|").replace("<", "&lt;")
+
+
+def terminal(tables: Sequence[Table], apart: Sequence[Apart]) -> list[RichTable]:
+    """Tables for Rich, the last of them the runs that are not in the others."""
+    found = []
+    for table in tables:
+        rich = RichTable(box=box.SIMPLE_HEAD, caption=LEGEND, caption_justify="left")
+        for heading in FIXED:
+            rich.add_column(heading, justify="left" if heading in ("data", "model") else "right", overflow="fold")
+        for heading in table.columns:
+            rich.add_column(escape(heading), justify="right", overflow="fold")
+        for block in table.blocks:
+            for row in block.rows:
+                cells = [(metric, cell_text(row.cells[metric], row.n)) for metric in table.columns.values()]
+                bold = [f"[bold]{text}[/bold]" if metric in row.best else text for metric, text in cells]
+                rich.add_row(*map(escape, fixed_texts(row)), *bold, style="" if row.runs else "dim")
+            rich.add_section()
+        found.append(rich)
+    if apart:
+        rich = RichTable(*APART, box=box.SIMPLE_HEAD, title="not in the table", title_justify="left")
+        for run in apart:
+            rich.add_row(run.status, escape(str(run.path)), escape(run.reason))
+        found.append(rich)
+    return found
+
+
+def latex(tables: Sequence[Table], apart: Sequence[Apart]) -> str:
+    """A tabular for each table, with rules of booktabs, and one for the runs that are not in them."""
+    parts = ["% \\usepackage{booktabs}"]
+    for table in tables:
+        lines = [
+            rf"\begin{{tabular}}{{llrrr{'r' * len(table.columns)}}}",
+            r"\toprule",
+            _ampersands(map(tex, [*FIXED, *table.columns])),
+        ]
+        for block in table.blocks:
+            lines.append(r"\midrule")
+            for row in block.rows:
+                cells = [(metric, tex(cell_text(row.cells[metric], row.n))) for metric in table.columns.values()]
+                bold = [rf"\textbf{{{text}}}" if metric in row.best else text for metric, text in cells]
+                lines.append(_ampersands([*map(tex, fixed_texts(row)), *bold]))
+        parts.append("\n".join([*lines, r"\bottomrule", r"\end{tabular}"]))
+    if apart:
+        rows = [_ampersands(map(tex, (run.status, str(run.path), run.reason))) for run in apart]
+        head = [r"\begin{tabular}{lll}", r"\toprule", _ampersands(APART), r"\midrule"]
+        parts.append("\n".join(["% not in the table", *head, *rows, r"\bottomrule", r"\end{tabular}"]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _ampersands(cells: Iterable[str]) -> str:
+    return " & ".join(cells) + r" \\"
+
+
+TEX = {
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$",
+    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+}  # fmt: skip
+
+
+def tex(text: str) -> str:
+    r"""A text in which LaTeX finds no command.
+
+    >>> print(tex("50% of a_b"))
+    50\% of a\_b
+    """
+    return re.sub("[" + re.escape("".join(TEX)) + "]", lambda sign: TEX[sign.group()], " ".join(text.split()))
+
+
+CSV_COLUMNS: tuple[str, ...] = (
+    *("kind", "data", "description", "model", "setting", "column", "metric"),
+    *("mean", "std", "n", "best", "seeds", "status", "run", "reason"),
+)
+
+
+def comma_separated(tables: Sequence[Table], apart: Sequence[Apart]) -> str:
+    """A line for each number (kind model or baseline), and for each run that is not in the tables (kind apart)."""
+    file = io.StringIO()
+    writer = csv.DictWriter(file, CSV_COLUMNS, restval="", lineterminator="\n")
+    writer.writeheader()
+    for table in tables:
+        for block in table.blocks:
+            for row in block.rows:
+                about = {
+                    "kind": row.kind, "data": row.data, "description": block.description, "model": row.model,
+                    "setting": row.label.removeprefix(row.model).strip(),
+                    "seeds": " ".join(str(run["seed"]) for run in row.runs),
+                }  # fmt: skip
+                for heading, metric in table.columns.items():
+                    mean, std, n = row.cells[metric]
+                    best = "yes" if metric in row.best else ""
+                    values = {"column": heading, "metric": metric, "mean": mean, "std": std, "n": n, "best": best}
+                    writer.writerow({**about, **values})
+    for run in apart:
+        writer.writerow({"kind": "apart", "status": run.status, "run": str(run.path), "reason": run.reason})
+    return file.getvalue()

@@ -1,0 +1,189 @@
+"""Finished runs -> tables: rows data x model (x setting) with mean and spread over seeds, the baselines beside them."""
+
+import json
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from seqlab.report.settings import settings_of, words
+
+VALIDATION = "val/loss"  # the lowest of each run: what to choose by among settings; all else is measured on test data
+ERRORS = ("loss", "mae", "rmse", "mse", "mase", "perplexity", "bits_per_character", "bits_per_byte", "distance",
+          "cross_entropy")  # fmt: skip
+
+
+class Cell(NamedTuple):
+    """Mean and sample standard deviation of the n runs that have a metric; None where there are too few."""
+
+    mean: float | None
+    std: float | None
+    n: int
+
+
+@dataclass
+class Row:
+    """One line of a table: a model in one setting over its seeds, or a baseline over the runs that computed it."""
+
+    kind: str  # model or baseline
+    data: str
+    label: str  # the model, with the keys in which its settings differ; or the baseline
+    model: str
+    setting: dict[str, str]
+    runs: list[dict[str, Any]]  # one a seed; none of a baseline
+    n: int
+    results: Sequence[Mapping[str, float | None]]  # metric -> value, one a run
+    cells: dict[str, Cell]
+    best: set[str] = field(default_factory=set)  # the metrics in which no row of the block is better
+
+
+@dataclass
+class Block:
+    """What was measured on the same test data: the models, then the baselines."""
+
+    data: str
+    description: str
+    better: dict[str, str]  # metric -> low or high; a metric that is not named has no best
+    rows: list[Row]
+
+
+@dataclass
+class Table:
+    """Blocks whose tasks name the same columns (heading: metric)."""
+
+    columns: dict[str, str]
+    blocks: list[Block]
+
+    @property
+    def rows(self) -> list[Row]:
+        return [row for block in self.blocks for row in block.rows]
+
+
+class Apart(NamedTuple):
+    """A run that is not in the table: it is unfinished, failed, unreadable, or the repetition of another."""
+
+    path: Path
+    status: str
+    reason: str
+
+
+def tables_of(runs: Sequence[dict[str, Any]]) -> list[Table]:
+    """A table for each kind of task, in it a block for each data and description."""
+    tables = []
+    labelled = _rows_of_models(runs)
+    for columns in unique(run["columns"] for run in runs):
+        metrics = {"val loss": VALIDATION, **columns}
+        blocks = []
+        places = unique(_place(run) for run in runs if run["columns"] == columns)
+        for data, description, _ in places:
+            place = (data, description, columns)
+            members = [run for run in runs if _place(run) == place]
+            rows = [
+                _row_of_model(label, setting, chosen, metrics)
+                for label, setting, group in labelled
+                if (chosen := [run for run in group if _place(run) == place])
+            ]
+            rows += _rows_of_baselines(members, metrics)
+            block = Block(data, description, {**better_of(members[0]), VALIDATION: "low"}, rows)
+            mark_best(block, list(metrics.values()))
+            blocks.append(block)
+        tables.append(Table(metrics, blocks))
+    return tables
+
+
+def _place(run: Mapping[str, Any]) -> tuple[str, str, dict[str, str]]:
+    """The block that a run stands in: runs measured on the same test data by the same metrics."""
+    return run["data"], run["description"], run["columns"]
+
+
+def _rows_of_models(runs: Sequence[dict[str, Any]]) -> list[tuple[str, dict[str, str], list[dict[str, Any]]]]:
+    """(label, setting, runs) of each data x model x setting."""
+    found = []
+    for data, model in unique((run["data"], run["model"]) for run in runs):
+        settings = settings_of([run for run in runs if (run["data"], run["model"]) == (data, model)])
+        for setting, group in settings:
+            label = f"{model} {words(setting)}".rstrip() if len(settings) > 1 else model
+            found.append((label, setting or {}, sorted(group, key=lambda run: run["seed"])))
+    return found
+
+
+def _row_of_model(label: str, setting: dict[str, str], runs: list[dict[str, Any]], metrics: Mapping[str, str]) -> Row:
+    results = [{**run["metrics"], VALIDATION: best_validation(run)} for run in runs]
+    cells = {metric: cell([result.get(metric) for result in results]) for metric in metrics.values()}
+    return Row("model", runs[0]["data"], label, runs[0]["model"], setting, runs, len(runs), results, cells)
+
+
+def _rows_of_baselines(runs: Sequence[dict[str, Any]], metrics: Mapping[str, str]) -> list[Row]:
+    """A baseline that came out the same in several runs counts once: it is one number, not many seeds."""
+    rows = []
+    for name in unique(name for run in runs for name in run["baselines"]):
+        found = {json.dumps(run["baselines"][name], sort_keys=True): run["baselines"][name] for run in runs
+                 if name in run["baselines"]}  # fmt: skip
+        results = list(found.values())
+        cells = {metric: cell([result.get(metric) for result in results]) for metric in metrics.values()}
+        rows.append(Row("baseline", runs[0]["data"], name, name, {}, [], len(results), results, cells))
+    return rows
+
+
+def cell(values: Iterable[float | None]) -> Cell:
+    """Mean and spread of the values that are there.
+
+    >>> cell([1.0, None, 3.0])
+    Cell(mean=2.0, std=1.4142135623730951, n=2)
+    """
+    known = [value for value in values if value is not None]
+    if not known:
+        return Cell(None, None, 0)
+    return Cell(statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None, len(known))
+
+
+def mark_best(block: Block, metrics: Iterable[str]) -> None:
+    """Note in each row the metrics whose mean is the best of the block; equal means share it."""
+    for metric in metrics:
+        means = [mean for row in block.rows if (mean := row.cells[metric].mean) is not None]
+        if metric in block.better and means:
+            best = min(means) if block.better[metric] == "low" else max(means)
+            for row in block.rows:
+                if row.cells[metric].mean == best:
+                    row.best.add(metric)
+
+
+def better_of(run: Mapping[str, Any]) -> dict[str, str]:
+    """Whether low or high is better, by metric: as the run's task said, or by its name for runs made before it did.
+
+    >>> better_of({"columns": {"a": "test/mae", "b": "test/x", "c": "test/y"}, "intervals": {"test/x": [0, 1]}})
+    {'test/mae': 'low', 'test/x': 'high'}
+    """
+    if "better" in run:
+        return dict(run["better"])
+    found = {}
+    for metric in run["columns"].values():
+        if metric.endswith(ERRORS):
+            found[metric] = "low"
+        elif metric in run["intervals"] or metric.endswith("accuracy"):
+            found[metric] = "high"
+    return found
+
+
+def best_validation(run: Mapping[str, Any]) -> float | None:
+    """The lowest validation loss of a run; None where none was logged."""
+    return min((value for _, value in run["checks"].get(VALIDATION, [])), default=None)
+
+
+def checked(metric: str) -> str:
+    """The name under which a test metric is logged at validations.
+
+    >>> checked("test/ood/rule_1")
+    'val/ood/rule_1'
+    """
+    return f"val/{metric.partition('/')[2]}"
+
+
+def unique(values: Iterable[Any]) -> list[Any]:
+    """Each value once, in the order of first appearance."""
+    found: list[Any] = []
+    for value in values:
+        if value not in found:
+            found.append(value)
+    return found
