@@ -13,7 +13,6 @@ import lightning
 import torch
 from hydra.core.hydra_config import HydraConfig
 from lightning import Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
@@ -29,6 +28,7 @@ from seqlab.job import (
     write_status,
 )
 from seqlab.lit.checkpoints import load_checkpoint
+from seqlab.lit.loggers import RunLogger
 from seqlab.lit.module import Results
 from seqlab.lit.trainer import build_evaluator
 from seqlab.model import num_parameters
@@ -229,12 +229,10 @@ def finish(run: Run, trainer: Trainer, summary: dict[str, Any], run_dir: Path) -
         figures["results"] = result_bars(summary)
     for name, figure in figures.items():
         figure.savefig(plots / f"{name}.png", dpi=120)
+    numbers = {name: value for name, value in summary["metrics"].items() if value is not None}
     for logger in trainer.loggers:
-        if isinstance(logger, TensorBoardLogger):
-            numbers = {name: value for name, value in summary["metrics"].items() if value is not None}
-            logger.log_hyperparams(run.config, numbers, step=trainer.global_step)
-            for name, figure in figures.items():
-                logger.experiment.add_figure(name, figure, trainer.global_step)
+        if isinstance(logger, RunLogger):
+            logger.conclude(run.config, numbers, figures, trainer.global_step)
         logger.finalize("success")
     print_table(summary)
     print(f"run directory: {run_dir}", file=sys.stdout)

@@ -9,11 +9,12 @@ from seqlab.errors import InputError
 from seqlab.runs import build, configuration
 
 CONF = Path(__file__).parents[1] / "conf"
-# The file L5.yaml is the choice data=L5; logger, trainer ... likewise. A task belongs to its data.
+# The file L5.yaml is the choice data=L5; logger, trainer ... likewise. A task belongs to its data;
+# a search is no group (tests/search).
 CHOICES = [
     f"{group.name}={path.stem}"
     for group in sorted(CONF.iterdir())
-    if group.is_dir() and group.name not in ("task", "experiment", "pair")
+    if group.is_dir() and group.name not in ("task", "experiment", "pair", "search")
     for path in sorted(group.glob("*.yaml"))
 ]
 

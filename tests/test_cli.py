@@ -112,7 +112,7 @@ def job(compose, monkeypatch, tmp_path):
         run_dir.mkdir(exist_ok=True)
         config = OmegaConf.create(compose("logger=csv", "trainer=fast", *overrides))
         settings = OmegaConf.create(
-            {"runtime": {"output_dir": str(run_dir)}, "job": {}, "overrides": {"task": list(overrides)}}
+            {"runtime": {"output_dir": str(run_dir)}, "job": {"id": "???"}, "overrides": {"task": list(overrides)}}
         )
         monkeypatch.setattr(HydraConfig, "get", lambda: settings)
         return train(config)

@@ -2,18 +2,34 @@
 
 import csv
 import io
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
+from matplotlib.figure import Figure
 
 from seqlab.files import write_text
 
 Rows = list[dict[str, str]]
+Layout = dict[str, dict[str, list[Any]]]  # category -> chart -> ["Multiline", tags as regular expressions]
 
 
-class MetricsFile(CSVLogger):
+class RunLogger:
+    """What a logger of this project may take beside rows of metrics; one that has no place for it leaves it."""
+
+    def add_text(self, tag: str, markdown: str, step: int) -> None:
+        """A text that the model made when it had `step` steps behind it."""
+
+    def conclude(
+        self, config: Mapping[str, Any], numbers: Mapping[str, float], figures: Mapping[str, Figure], step: int
+    ) -> None:
+        """The configuration of a finished run, its test metrics and its figures."""
+
+
+class MetricsFile(RunLogger, CSVLogger):
     """metrics.csv in the run directory.
 
     Args:
@@ -67,7 +83,7 @@ def _write_rows(file: Path, rows: Rows, names: list[str]) -> None:
     write_text(file, text.getvalue())
 
 
-class TensorBoard(TensorBoardLogger):
+class TensorBoard(RunLogger, TensorBoardLogger):
     """Event files in tensorboard/ of the run directory.
 
     Args:
@@ -78,3 +94,39 @@ class TensorBoard(TensorBoardLogger):
     def __init__(self, *, save_dir: Path, first_step: int = 0):
         super().__init__(save_dir, name="tensorboard", version="", default_hp_metric=False)
         self._kwargs["purge_step"] = first_step or None  # of its SummaryWriter
+        self._laid_out: Layout = {}
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Scalars, and once there are new ones, where the tab of custom scalars shows them."""
+        super().log_metrics(metrics, step)
+        layout = custom_scalars(metrics)
+        if any(charts.keys() - self._laid_out.get(title, {}).keys() for title, charts in layout.items()):
+            for title, charts in layout.items():
+                self._laid_out.setdefault(title, {}).update(charts)
+            self.experiment.add_custom_scalars(self._laid_out)
+
+    def add_text(self, tag: str, markdown: str, step: int) -> None:
+        self.experiment.add_text(tag, markdown, step)
+
+    def conclude(
+        self, config: Mapping[str, Any], numbers: Mapping[str, float], figures: Mapping[str, Figure], step: int
+    ) -> None:
+        self.log_hyperparams(dict(config), dict(numbers), step=step)
+        for name, figure in figures.items():
+            self.experiment.add_figure(name, figure, step)
+
+
+def custom_scalars(names: Iterable[str]) -> Layout:
+    """A chart of both losses, and for each group of validation metrics (val/GROUP/METRIC) one with all of them.
+
+    >>> custom_scalars(["val/loss", "val/ood/rule_1"])
+    {'loss': {'loss': ['Multiline', ['(train|val)/loss$']]}, 'validation': {'ood': ['Multiline', ['val/ood/[^/]+$']]}}
+    """
+    layout: Layout = {}
+    for stage, *group, metric in (name.split("/") for name in names if "/" in name):
+        if stage in ("train", "val") and not group and metric == "loss":
+            layout["loss"] = {"loss": ["Multiline", ["(train|val)/loss$"]]}
+        elif stage == "val" and group:
+            tags = f"val/{re.escape('/'.join(group))}/[^/]+$"
+            layout.setdefault("validation", {})["/".join(group)] = ["Multiline", [tags]]
+    return layout

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 import torch
 from lightning import LightningModule
-from lightning.pytorch.loggers import TensorBoardLogger
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -15,6 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from seqlab.errors import NonFiniteError
 from seqlab.lit.datamodule import DataModule, num_rows, part_of
+from seqlab.lit.loggers import RunLogger
 from seqlab.randomness import derived_seed
 from seqlab.schedule import Schedule
 from seqlab.share import Share
@@ -151,8 +151,8 @@ class Module(LightningModule, ABC):
     def log_text(self, tag: str, markdown: str) -> None:
         """Hand a text to the loggers that show texts."""
         for logger in self.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                logger.experiment.add_text(tag, markdown, self.global_step)
+            if isinstance(logger, RunLogger):
+                logger.add_text(tag, markdown, self.global_step)
 
     def configure_gradient_clipping(
         self,

@@ -1,7 +1,6 @@
 """Builds Lightning's Trainer as every domain uses it."""
 
 import logging
-import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from seqlab.lit.checkpoints import AtomicCheckpointIO, Checkpoints, validation_is_due
 from seqlab.lit.clipping import AdaptiveClipping
 from seqlab.lit.interrupts import Interrupts
-from seqlab.lit.progress import StepProgressBar
+from seqlab.lit.progress import StepProgressBar, progress
 
 # Notices that a user of this project cannot act on: devices that are absent, advertisements of other products.
 for name in ("lightning.pytorch", "lightning.fabric"):
@@ -105,8 +104,7 @@ def build_trainer(
     ]
     if clipping is not None:
         callbacks.append(clipping)
-    if sys.stderr.isatty():
-        callbacks.append(StepProgressBar())
+    callbacks.append(progress(monitor))
     try:
         return Trainer(
             accelerator=accelerator,
@@ -121,7 +119,7 @@ def build_trainer(
             gradient_clip_val=gradient_clip,
             log_every_n_steps=log_every,
             num_sanity_val_steps=0,
-            enable_progress_bar=sys.stderr.isatty(),
+            enable_progress_bar=any(isinstance(callback, StepProgressBar) for callback in callbacks),
             enable_model_summary=False,
             enable_checkpointing=False,
             use_distributed_sampler=False,

@@ -1,0 +1,108 @@
+"""MLflow: a run's rows, texts, test metrics and figures in a SQLite file, or on a server that a user names."""
+
+import logging
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from lightning.fabric.loggers.logger import rank_zero_experiment
+from lightning.fabric.utilities.logger import _flatten_dict
+from lightning.pytorch.loggers import MLFlowLogger
+from matplotlib.figure import Figure
+
+from seqlab.files import write_text
+from seqlab.lit.loggers import RunLogger
+
+SQLITE = "sqlite:///"
+LONGEST_VALUE = 500  # characters that MLflow keeps of a parameter
+
+
+class MLflow(RunLogger, MLFlowLogger):
+    """A run of an experiment in an MLflow store; `mlflow ui --backend-store-uri sqlite:///outputs/mlflow.db` shows all.
+
+    A resumed run goes on in the same MLflow run, and steps that are there are not logged again.
+
+    Args:
+        save_dir: the run directory, which keeps the id of the MLflow run.
+        first_step: as for all loggers; what MLflow has decides.
+        experiment: its name in MLflow.
+        uri: the store: sqlite:///FILE, or the address of a server.
+
+    Raises:
+        ValueError: where MLflow is not installed.
+    """
+
+    def __init__(
+        self,
+        *,
+        save_dir: Path,
+        first_step: int = 0,
+        experiment: str = "seqlab",
+        uri: str = f"{SQLITE}outputs/mlflow.db",
+    ):
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when mlflow is imported
+        try:
+            import mlflow  # noqa: F401
+            import sqlalchemy  # noqa: F401
+        except ImportError as error:
+            raise ValueError("logger=mlflow needs the package mlflow-skinny: pip install 'seqlab[mlflow]'") from error
+        super().__init__(experiment, run_name=Path(save_dir).name, tracking_uri=uri)
+        self._note = Path(save_dir) / "mlflow_run_id"
+        self._reached: dict[str, int] = {}
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """MLflow's client, with the run opened when it is first asked for: a run that is refused leaves nothing."""
+        if not self._initialized:
+            self._prepare()
+            client = super().experiment
+            if not self._note.exists():
+                write_text(self._note, str(self._run_id))
+            return client
+        return self._mlflow_client
+
+    def _prepare(self) -> None:
+        """Make the store where there is none, and find the run of one that is resumed."""
+        for name in ("alembic", "mlflow"):  # notices about the tables of a new store
+            logging.getLogger(name).setLevel(logging.WARNING)
+        client, artifacts = self._mlflow_client, None
+        if self._tracking_uri.startswith(SQLITE):
+            folder = Path(self._tracking_uri.removeprefix(SQLITE)).resolve().parent
+            folder.mkdir(parents=True, exist_ok=True)
+            artifacts = (folder / "mlflow_artifacts").as_uri()
+        if client.get_experiment_by_name(self._experiment_name) is None:
+            from mlflow.exceptions import MlflowException
+
+            with suppress(MlflowException):  # another process was quicker
+                client.create_experiment(self._experiment_name, artifact_location=artifacts)
+        if self._note.exists():
+            self._run_id = self._note.read_text().strip()
+            client.update_run(self._run_id, status="RUNNING")
+            for name in client.get_run(self._run_id).data.metrics:
+                self._reached[name] = max(point.step for point in client.get_metric_history(self._run_id, name))
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """A row, without Lightning's epoch and without what a run that is resumed has logged already."""
+        _ = self.experiment  # settles what has been reached
+        now = step or 0
+        new = {name: v for name, v in metrics.items() if name != "epoch" and now > self._reached.get(name, -1)}
+        if new:
+            super().log_metrics(new, step)
+
+    def add_text(self, tag: str, markdown: str, step: int) -> None:
+        self.experiment.log_text(self._run_id, markdown, f"{tag}/{step:06d}.md")
+
+    def conclude(
+        self, config: Mapping[str, Any], numbers: Mapping[str, float], figures: Mapping[str, Figure], step: int
+    ) -> None:
+        there = self.experiment.get_run(self._run_id).data.params  # MLflow lets none change, as in a run that has grown
+        new = {
+            key: str(value)[:LONGEST_VALUE] for key, value in _flatten_dict(dict(config)).items() if key not in there
+        }
+        self.log_hyperparams(new)
+        self.log_metrics(dict(numbers), step)
+        for name, figure in figures.items():
+            self.experiment.log_figure(self._run_id, figure, f"{name}.png")

@@ -1,0 +1,120 @@
+"""Weights & Biases: a run directory's rows, texts, test metrics and figures; offline unless a user asks otherwise."""
+
+import html
+import io
+import os
+import secrets
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from lightning.fabric.loggers.logger import rank_zero_experiment
+from lightning.pytorch.loggers import WandbLogger
+from matplotlib.figure import Figure
+from PIL import Image
+
+from seqlab.files import write_text
+from seqlab.lit.loggers import RunLogger, kept_rows
+
+
+class WandB(RunLogger, WandbLogger):
+    """wandb/ in the run directory. `wandb sync RUN/wandb/offline-run-*` uploads what was logged offline.
+
+    A resumed run keeps its id. Offline it begins its file anew, with the rows that metrics.csv has of the steps before:
+    a file that a kill cut short cannot be gone on with. Online, wandb itself passes over steps that it has.
+
+    Args:
+        save_dir: the run directory.
+        first_step: rows of this step and later come again.
+        project: its name at wandb.
+        mode: offline reaches no network.
+
+    Raises:
+        ValueError: where wandb is not installed.
+    """
+
+    def __init__(
+        self,
+        *,
+        save_dir: Path,
+        first_step: int = 0,
+        project: str = "seqlab",
+        mode: Literal["offline", "online"] = "offline",
+    ):
+        if mode == "offline":
+            os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # read when wandb is imported
+        try:
+            import wandb
+        except ImportError as error:
+            raise ValueError("logger=wandb needs the package wandb: pip install 'seqlab[wandb]'") from error
+        settings = wandb.Settings(silent=True, console="off", disable_git=True, save_code=False)
+        super().__init__(project=project, name=Path(save_dir).name, save_dir=save_dir, mode=mode, settings=settings)
+        del self._wandb_init["anonymous"]  # wandb warns of it, even where Lightning leaves it at None
+        self._folder = Path(save_dir)
+        self._first_step = first_step
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """wandb's run, which is opened when it is first asked for: a run that is refused leaves nothing."""
+        if self._experiment is None:
+            self._prepare()
+            _ = super().experiment
+            if self._wandb_init["mode"] == "offline":
+                for row in kept_rows(self._folder / "metrics.csv", self._first_step):
+                    step = int(row.pop("step"))
+                    self._log({name: float(text) for name, text in row.items() if text}, step)
+        return self._experiment
+
+    def _log(self, content: Mapping[str, Any], step: int | None) -> None:
+        """Hand over what belongs to a step. Charts have Lightning's name of the step as their axis."""
+        self.experiment.log({**content, "trainer/global_step": step}, step=step)
+
+    def _prepare(self) -> None:
+        """Settle the run's id, and make way for it."""
+        import wandb
+
+        if wandb.run is not None:  # of a job of the same sweep that came to no end
+            wandb.finish(exit_code=1)
+        folder = self._folder / "wandb"
+        folder.mkdir(parents=True, exist_ok=True)
+        note = folder / "run_id"
+        if not note.exists():
+            write_text(note, secrets.token_hex(4))
+        self._wandb_init["id"] = note.read_text().strip()
+        if self._wandb_init["mode"] == "offline":
+            self._wandb_init["resume"] = None
+            for part in folder.glob(f"offline-run-*-{self._wandb_init['id']}"):
+                shutil.rmtree(part)
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """A row, without Lightning's epoch. wandb's own step is the optimizer's, so that it knows what it has."""
+        self._log({name: value for name, value in metrics.items() if name != "epoch"}, step)
+
+    def add_text(self, tag: str, markdown: str, step: int) -> None:
+        import wandb
+
+        text = wandb.Html(f"<pre>{html.escape(markdown)}</pre>", inject=False)
+        self._log({tag: text}, step - 1)  # rows count from 0, and none may come late
+
+    def conclude(
+        self, config: Mapping[str, Any], numbers: Mapping[str, float], figures: Mapping[str, Figure], step: int
+    ) -> None:
+        import wandb
+
+        self.log_hyperparams(dict(config))
+        self._log({name: wandb.Image(_drawn(figure)) for name, figure in figures.items()}, step)
+        self.experiment.summary.update(dict(numbers))
+        self.experiment.finish()
+
+    def finalize(self, status: str) -> None:
+        """End the run where training failed; one that succeeds is still to be evaluated."""
+        if status != "success" and self._experiment is not None:
+            self.experiment.finish(exit_code=1)
+
+
+def _drawn(figure: Figure) -> Image.Image:
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=120)
+    return Image.open(content)

@@ -1,0 +1,1 @@
+"""Search for better values of a configuration: python -m seqlab.search NAME (docs/runs.md)."""

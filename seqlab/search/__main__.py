@@ -1,0 +1,81 @@
+"""Search for better values of a configuration: python -m seqlab.search lstm_lr
+
+NAME is conf/search/NAME.yaml, or the path of another such file. Words search.KEY=VALUE change the search
+(search.num_trials=30, search.seed=2, search.dir=DIR); others join the words of every run (data=L4).
+The same command again goes on where a study was cut off, and with a larger search.num_trials adds to it.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from seqlab.cli import tell
+from seqlab.errors import InputError, nearest
+from seqlab.files import write_json
+from seqlab.job import claimed, differences, folder_name
+
+CONF = Path(__file__).parents[2] / "conf"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line, run the study, compare, report; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m seqlab.search", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("name", help="of conf/search, or a YAML file")
+    parser.add_argument("words", nargs="*", help="search.KEY=VALUE, or KEY=VALUE as run.py takes it")
+    options = parser.parse_args(arguments)
+    try:
+        return search(options.name, options.words)
+    except (Exception, KeyboardInterrupt) as error:
+        return tell(error, CONF)
+
+
+def search(name: str, words: Sequence[str]) -> int:
+    """Run the search of that name; returns the exit code: 1 where no trial came to an end."""
+    try:
+        import optuna  # noqa: F401
+    except ImportError as error:
+        raise InputError("seqlab.search needs Optuna: pip install 'seqlab[search]'") from error
+    from seqlab.search.confirm import confirmed
+    from seqlab.search.plan import defaults, read_plan
+    from seqlab.search.report import report
+    from seqlab.search.study import Stopped, carry_out, stored
+
+    file = plan_file(name)
+    places = [word.partition("=")[2] for word in words if word.startswith("search.dir=")]
+    plan = read_plan(file, [word for word in words if not word.startswith("search.dir=")])
+    first = defaults(plan, CONF)
+    folder = Path(places[-1]) if places else Path("outputs/search") / folder_name(file.stem, plan.digest())
+    folder.mkdir(parents=True, exist_ok=True)
+    with claimed(folder):
+        note = folder / "plan.json"
+        now = json.loads(json.dumps(plan.deciding()))
+        if note.exists() and (changed := differences(json.loads(note.read_text()), now)):
+            raise InputError(f"{folder} holds another study: {'; '.join(changed)}")
+        write_json(note, now)
+        study = stored(folder, file.stem)
+        try:
+            carry_out(study, plan, first, folder)
+            comparison = confirmed(study, plan, folder)
+        except Stopped as stop:
+            print(f"interrupted: {stop}; the same command goes on from here", file=sys.stderr)
+            return 128 + stop.signum
+        report(study, plan, comparison, folder)
+    return 0 if any(trial.value is not None for trial in study.trials) else 1
+
+
+def plan_file(name: str) -> Path:
+    """The file that a name means. Raises InputError where there is none."""
+    if name.endswith((".yaml", ".yml")):
+        return Path(name)
+    file = CONF / "search" / f"{name}.yaml"
+    if not file.is_file():
+        raise InputError(f"{name}: no such search; {nearest(name, (path.stem for path in file.parent.glob('*.yaml')))}")
+    return file
+
+
+if __name__ == "__main__":
+    sys.exit(main())

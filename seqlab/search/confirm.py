@@ -1,0 +1,91 @@
+"""The best values of a study against the default ones, on seeds that the study has not seen."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from seqlab.job import read_summary
+from seqlab.report.table import number
+from seqlab.search.plan import Plan
+from seqlab.search.study import run_of
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Both settings over the same seeds.
+
+    rows: metric -> values of the default, values of the best, seed by seed.
+    faults: what failed, in a line each; those seeds are left out of both.
+    """
+
+    rows: dict[str, tuple[list[float], list[float]]]
+    faults: list[str]
+
+
+def best_of(trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
+    """The trial with the lowest value; None where none has one."""
+    done = [(trial.value, trial.number, trial) for trial in trials if trial.value is not None]
+    return min(done)[2] if done else None  # the earlier one of equals: numbers differ
+
+
+def confirmed(study: optuna.Study, plan: Plan, folder: Path) -> Comparison | None:
+    """Train the default and the best again, once for each of the plan's confirm_seeds.
+
+    Returns:
+        the plan's metric and the test metrics that the task names; None where there is nothing to compare.
+    """
+    default, best = study.trials[0], best_of(study.trials)
+    if best is None or best.number == default.number or not plan.confirm_seeds:
+        return None
+    rows: dict[str, tuple[list[float], list[float]]] = {}
+    faults = []
+    for seed in plan.confirm_seeds:
+        pair: list[dict[str, float | None]] = []
+        for name, trial in (("default", default), (f"trial_{best.number:03d}", best)):
+            run_dir = folder / "confirm" / f"{name}_seed{seed}"
+            outcome = run_of(plan, {**trial.params, "seed": seed}, run_dir)
+            said = f"failed: {outcome.reason}" if outcome.value is None else f"{plan.metric} {outcome.value:.4g}"
+            print(f"seed {seed}  {name}  {said}", flush=True)
+            if outcome.value is None:
+                faults.append(f"{name} with seed {seed}: {outcome.reason}")
+                break
+            pair.append({plan.metric: outcome.value, **_test_metrics(run_dir)})
+        if len(pair) == 2:
+            for metric in pair[0]:
+                before, after = (content.get(metric) for content in pair)
+                if before is not None and after is not None:
+                    default_side, best_side = rows.setdefault(metric, ([], []))
+                    default_side.append(before)
+                    best_side.append(after)
+    return Comparison(rows, faults)
+
+
+def _test_metrics(run_dir: Path) -> dict[str, float | None]:
+    """What the table of many runs shows of one."""
+    summary = read_summary(run_dir)
+    return {metric: summary["metrics"].get(metric) for metric in summary["columns"].values()}
+
+
+def mean_and_deviation(values: Sequence[float]) -> str:
+    """Mean ± standard deviation over seeds.
+
+    >>> mean_and_deviation([1.0, 2.0, 3.0]), mean_and_deviation([1.0])
+    ('2.000 ± 1.000', '1.000')
+    """
+    spread = f" ± {number(statistics.stdev(values))}" if len(values) > 1 else ""
+    return number(statistics.mean(values)) + spread
+
+
+def verdict(plan: Plan, rows: dict[str, tuple[list[float], list[float]]]) -> str:
+    """One sentence: on how many seeds the best is lower than the default, and by how much."""
+    default, best = rows[plan.metric]
+    gains = [before - after for before, after in zip(default, best, strict=True)]
+    wins = sum(gain > 0 for gain in gains)
+    return (
+        f"On {wins} of {len(gains)} new seeds the best has a lower {plan.metric} than the default; "
+        f"default - best: {mean_and_deviation(gains)}."
+    )

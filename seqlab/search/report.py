@@ -1,0 +1,139 @@
+"""The table and the plots of a study."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+import optuna
+from matplotlib.figure import Figure
+from optuna.trial import FrozenTrial
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from seqlab.files import write_text
+from seqlab.report.table import number
+from seqlab.search.confirm import Comparison, best_of, mean_and_deviation, verdict
+from seqlab.search.plan import Plan, Range, Scalar
+
+CAUTION = "The best of many trials on one seed looks better than it is"
+
+
+def report(study: optuna.Study, plan: Plan, comparison: Comparison | None, folder: Path) -> None:
+    """Print the study's table, and write study.md and plots/ into its folder."""
+    trials = study.trials[: plan.num_trials]
+    best = best_of(trials)
+    console = Console() if Console().is_terminal else Console(width=150)
+    console.print(trials_table(trials, plan))
+    parts = [f"# {study.study_name}", about(trials, plan), markdown(trials_table(trials, plan))]
+    if best is not None:
+        end = conclusion(best, plan, comparison)
+        if comparison is not None and comparison.rows:
+            console.print(comparison_table(comparison, plan))
+            end.insert(1, markdown(comparison_table(comparison, plan)))
+        for paragraph in end:
+            if not paragraph.startswith("|"):
+                print(paragraph)
+        parts += end
+        (folder / "plots").mkdir(exist_ok=True)
+        for name, figure in figures(trials, plan).items():
+            figure.savefig(folder / "plots" / f"{name}.png", dpi=100)
+            parts.append(f"![{name}](plots/{name}.png)")
+    write_text(folder / "study.md", "\n\n".join(parts) + "\n")
+    print(f"study: {folder}")
+
+
+def about(trials: Sequence[FrozenTrial], plan: Plan) -> str:
+    """What was tried, in words."""
+    failed = sum(trial.value is None for trial in trials)
+    space = "; ".join(f"{key} in {_allowed(values)}" for key, values in plan.space.items())
+    return (
+        f"{len(trials)} trials ({failed} failed) of `python run.py {shlex.join(plan.words)}`: {space}. "
+        f"A trial counts by its lowest {plan.metric}; no test data is looked at. Trial 0 is the default."
+    )
+
+
+def _allowed(values: Range | Sequence[Scalar]) -> str:
+    if isinstance(values, Range):
+        return f"{values.low:g} .. {values.high:g}{' (log)' if values.log else ''}"
+    return ", ".join(map(str, values))
+
+
+def trials_table(trials: Sequence[FrozenTrial], plan: Plan) -> Table:
+    """The trials, the best first, those that failed last."""
+    table = Table(title="trials", title_justify="left", box=box.SIMPLE_HEAD)
+    for heading in ("trial", *plan.space, plan.metric, ""):
+        table.add_column(heading, justify="left" if heading == "" else "right")
+    for trial in sorted(trials, key=lambda trial: (trial.value is None, trial.value or 0.0, trial.number)):
+        note = f"failed: {trial.user_attrs['reason']}" if trial.value is None else ""
+        if trial.number == 0:
+            note = "; ".join(filter(None, ["default", note]))
+        values = [_short(trial.params[key]) for key in plan.space]
+        table.add_row(str(trial.number), *map(escape, values), number(trial.value), escape(note))
+    return table
+
+
+def _short(value: Scalar) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def comparison_table(comparison: Comparison, plan: Plan) -> Table:
+    """The default and the best over the new seeds."""
+    seeds = len(comparison.rows[plan.metric][0])
+    table = Table(title=f"mean ± sd over {seeds} new seeds", title_justify="left", box=box.SIMPLE_HEAD)
+    for heading in ("metric", "default", "best"):
+        table.add_column(heading, justify="left" if heading == "metric" else "right")
+    for metric, sides in comparison.rows.items():
+        table.add_row(metric, *(mean_and_deviation(side) for side in sides))
+    return table
+
+
+def conclusion(best: FrozenTrial, plan: Plan, comparison: Comparison | None) -> list[str]:
+    """What follows from the study, a paragraph each."""
+    if best.number == 0:
+        return ["No trial is better than the default."]
+    if comparison is None:
+        said = [f"{CAUTION}: this was not confirmed on other seeds (confirm_seeds)."]
+    elif not comparison.rows:
+        said = [f"{CAUTION}, and no new seed could be compared."]
+    else:
+        said = [f"{CAUTION}, so both were trained again. {verdict(plan, comparison.rows)}"]
+    said += [f"failed: {fault}" for fault in (comparison.faults if comparison else [])]
+    return [*said, f"Best, trial {best.number}: `python run.py {shlex.join(plan.job(best.params))}`"]
+
+
+def markdown(table: Table) -> str:
+    """A Rich table as Markdown."""
+    headings = [str(column.header) for column in table.columns]
+    rows = zip(*(column.cells for column in table.columns), strict=True)
+    lines = [headings, ["---"] * len(headings), *([str(cell) for cell in row] for row in rows)]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def figures(trials: Sequence[FrozenTrial], plan: Plan) -> dict[str, Figure]:
+    """The values in the order of the trials with the best so far, and against each key of the space."""
+    done = [(trial, trial.value) for trial in trials if trial.value is not None]
+    history = Figure(figsize=(5.5, 3.6), layout="constrained")
+    axis = history.subplots()
+    numbers, values = [trial.number for trial, _ in done], [value for _, value in done]
+    axis.plot(numbers, values, "o", label="trial")
+    axis.step(numbers, [min(values[: place + 1]) for place in range(len(values))], where="post", label="best so far")
+    axis.set(xlabel="trial", ylabel=f"lowest {plan.metric}")
+    slices = Figure(figsize=(4.2 * len(plan.space), 3.6), layout="constrained")
+    for place, (panel, (key, allowed)) in enumerate(
+        zip(slices.subplots(1, len(plan.space), squeeze=False)[0], plan.space.items(), strict=True)
+    ):
+        plain = isinstance(allowed, Range)
+        where = [trial.params[key] if plain else str(trial.params[key]) for trial, _ in done]
+        panel.plot(where, values, "o")
+        if numbers[0] == 0:
+            panel.plot(where[:1], values[:1], "s", label="default")
+            panel.legend()
+        panel.set(xlabel=key, ylabel="" if place else f"lowest {plan.metric}")
+        if plain and allowed.log:
+            panel.set_xscale("log")
+    if numbers[0] == 0:
+        axis.axhline(values[0], color="grey", linestyle=":", label="default")
+    axis.legend()
+    return {"history": history, "slices": slices}

@@ -1,0 +1,185 @@
+"""The trials of a study: what to try next, a run for each, and what came of it in SQLite.
+
+A trial enters the storage once it has ended. What it tries is a function of the plan's seed, its number and the trials
+before it, so that a study that was cut off computes the same values again, and goes on with the run that stands in the
+trial's directory.
+"""
+
+import math
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from seqlab.errors import InputError, nearest
+from seqlab.job import in_use, read_status
+from seqlab.report.curves import read_metrics
+from seqlab.search.plan import Plan, Range, Scalar, written
+
+RUN = Path(__file__).parents[2] / "run.py"
+NUM_RANDOM = 5  # trials before the sampler has something to go by
+BAD_INPUT = 2
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+class Stopped(BaseException):
+    """A signal ended the search; the run in hand is saved."""
+
+    def __init__(self, signum: int):
+        super().__init__(signal.Signals(signum).name)
+        self.signum = signum
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a run.
+
+    value: the lowest value of the metric; None where the run failed.
+    reason: why it failed.
+    """
+
+    value: float | None
+    reason: str = ""
+
+
+def stored(folder: Path, name: str) -> optuna.Study:
+    """The study in a folder, a new one where there is none."""
+    storage = optuna.storages.RDBStorage(f"sqlite:///{(folder / 'study.db').resolve()}")
+    return optuna.create_study(storage=storage, study_name=name, direction="minimize", load_if_exists=True)
+
+
+def carry_out(study: optuna.Study, plan: Plan, first: Mapping[str, Scalar], folder: Path) -> None:
+    """Run the trials that are missing, and print a line for each.
+
+    Args:
+        study: gets each trial once it has ended.
+        plan: the search.
+        first: the values of trial 0.
+        folder: trials get folder/trials/NNN, and what they print NNN.log beside it.
+
+    Raises:
+        InputError: when trial 0 is refused, or logs no such metric.
+        Stopped: when a signal came.
+    """
+    for number in range(len(study.trials), plan.num_trials):
+        params = dict(first) if number == 0 else suggestion(study.trials, plan, number)
+        run_dir = folder / "trials" / f"{number:03d}"
+        outcome = run_of(plan, params, run_dir, needed=number == 0)
+        state = TrialState.FAIL if outcome.value is None else TrialState.COMPLETE
+        attributes = {"reason": outcome.reason} if outcome.reason else {}
+        space = {key: distribution(values) for key, values in plan.space.items()}
+        study.add_trial(
+            create_trial(params=params, distributions=space, value=outcome.value, state=state, user_attrs=attributes)
+        )
+        said = f"failed: {outcome.reason}" if outcome.value is None else f"{plan.metric} {outcome.value:.4g}"
+        print(f"trial {number + 1}/{plan.num_trials}  {in_words(params)}  {said}", flush=True)
+
+
+def suggestion(before: Sequence[FrozenTrial], plan: Plan, number: int) -> dict[str, Any]:
+    """The values of trial `number`: a function of the plan, the number and the trials before it."""
+    seed = int(np.random.SeedSequence([plan.seed, number]).generate_state(1)[0])
+    sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=NUM_RANDOM)
+    memory = optuna.create_study(sampler=sampler, direction="minimize")
+    # the sampler looks away from what failed, unless it is told that such trials are the worst
+    memory.add_trials([trial if trial.value is not None else _given_up(trial) for trial in before])
+    return memory.ask({key: distribution(values) for key, values in plan.space.items()}).params
+
+
+def _given_up(trial: FrozenTrial) -> FrozenTrial:
+    return create_trial(params=trial.params, distributions=trial.distributions, state=TrialState.PRUNED)
+
+
+def distribution(values: Range | Sequence[Scalar]) -> BaseDistribution:
+    """Values as Optuna names them."""
+    if not isinstance(values, Range):
+        return CategoricalDistribution(values)
+    if isinstance(values.low, int) and isinstance(values.high, int):
+        return IntDistribution(values.low, values.high, log=values.log)
+    return FloatDistribution(values.low, values.high, log=values.log)
+
+
+def run_of(plan: Plan, values: Mapping[str, Scalar], run_dir: Path, needed: bool = False) -> Outcome:
+    """Train with some values in run_dir, or go on there, and say what came of it.
+
+    Args:
+        plan: the search.
+        values: of the space, or of further keys.
+        run_dir: the directory of the run.
+        needed: refuse the whole search where this run is refused, or logs another metric.
+    """
+    if run_dir.exists() and in_use(run_dir):
+        raise InputError(f"{run_dir}: another process is training there")
+    log = run_dir.with_suffix(".log")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    code = run_job(plan.job(values), run_dir, log)
+    if code == 0:
+        return _lowest(plan.metric, run_dir, needed)
+    lines = log.read_text(errors="replace").splitlines() or [""]
+    status = read_status(run_dir)
+    if code == BAD_INPUT:
+        reason = lines[-1].removeprefix("error: ")
+        if needed:
+            raise InputError(reason)
+    elif code < 0:
+        reason = f"killed by {signal.Signals(-code).name}"
+    else:
+        reason = status.get("reason") or lines[-1] or f"exit code {code}"
+    return Outcome(None, reason)
+
+
+def _lowest(metric: str, run_dir: Path, needed: bool) -> Outcome:
+    logged = read_metrics(run_dir / "metrics.csv")
+    if metric not in logged and needed:
+        raise InputError(f"metric={metric} is not in {run_dir / 'metrics.csv'}; {nearest(metric, logged)}")
+    values = [value for _, value in logged.get(metric, []) if math.isfinite(value)]
+    return Outcome(min(values)) if values else Outcome(None, f"no finite {metric}")
+
+
+def run_job(words: Sequence[str], run_dir: Path, log: Path) -> int:
+    """Run run.py with some words in run_dir, in a process of its own, to its end; returns its exit code.
+
+    Raises:
+        Stopped: when SIGINT or SIGTERM came: the run was told, and has saved what it had.
+    """
+    directory = written(str(run_dir.resolve()))
+    command = [sys.executable, str(RUN), *words, "resume=auto", f"hydra.run.dir={directory}"]
+    received: list[int] = []
+    with open(log, "a") as output:
+        # a session of its own: Ctrl-C reaches this process alone, which hands it on once
+        child = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+
+        def hand_on(signum: int, frame: object) -> None:
+            received.append(signum)
+            child.send_signal(signum)
+
+        previous = {signum: signal.signal(signum, hand_on) for signum in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            code = child.wait()
+        finally:
+            for signum, handler in previous.items():
+                signal.signal(signum, handler)
+    if received:
+        raise Stopped(received[0])
+    return code
+
+
+def in_words(values: Mapping[str, Scalar]) -> str:
+    """Values for people to read.
+
+    >>> in_words({"optimizer.lr": 0.00312345, "model": "lstm"})
+    'optimizer.lr=0.003123 model=lstm'
+    """
+    return " ".join(
+        f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value}" for key, value in values.items()
+    )

@@ -1,0 +1,216 @@
+"""python -m seqlab.search: a study of runs, also one that was cut off. A stand-in for run.py makes runs short."""
+
+import json
+import shlex
+
+import pytest
+
+pytest.importorskip("optuna")
+from seqlab.job import claimed
+from seqlab.report.table import number
+from seqlab.search import study as study_module
+from seqlab.search.__main__ import CONF, main
+from seqlab.search.plan import Plan, Range, defaults, read_plan
+from seqlab.search.study import stored, suggestion
+
+PLAN = """
+words: [model=linear, trainer.max_steps=5]
+num_trials: 6
+space:
+  optimizer.lr: {low: 1e-4, high: 1.0, log: true}
+  model.d_model: [64, 128]
+"""
+# The validation loss is lowest at lr=0.01; a run with lr above 0.3 stops as one does whose loss is infinite.
+STAND_IN = """
+import json, math, os, signal, sys, time
+from pathlib import Path
+words = dict(word.split("=", 1) for word in sys.argv[1:])
+folder = Path(words["hydra.run.dir"].strip("'"))
+folder.mkdir(parents=True, exist_ok=True)
+with open(folder / "starts", "a") as starts:
+    starts.write("x")
+lr, seed = float(words["optimizer.lr"]), int(words.get("seed", 1))
+if os.environ.get("KILLS") == folder.name and (folder / "starts").read_text() == "x":
+    if os.environ["SIGNAL"] == "SIGKILL":
+        os.kill(os.getppid(), signal.SIGKILL)
+        sys.exit()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    os.kill(os.getppid(), signal.SIGTERM)
+    time.sleep(60)
+if words["model.d_model"] == os.environ.get("REFUSED"):
+    print("error: that is refused")
+    sys.exit(2)
+if lr > 0.3:
+    reason = {"status": "failed", "reason": "the loss is inf at step 3"}
+    (folder / "status.json").write_text(json.dumps(reason))
+    sys.exit(1)
+loss = (math.log10(lr) + 2) ** 2 + 0.001 * seed
+(folder / "metrics.csv").write_text(f"step,val/loss,val/nothing\\n4,{loss + 1},nan\\n5,{loss},nan\\n")
+metrics = {"test/loss": loss + 0.1}
+(folder / "summary.json").write_text(json.dumps({"columns": {"loss": "test/loss"}, "metrics": metrics}))
+"""
+
+
+@pytest.fixture
+def search(tmp_path, monkeypatch, capsys):
+    """(words, the plan's text) -> (exit code, stdout, stderr) of the command, whose study is tmp_path/study."""
+    (tmp_path / "run.py").write_text(STAND_IN)
+    monkeypatch.setattr(study_module, "RUN", tmp_path / "run.py")
+
+    def ran(*words, plan=PLAN, folder="study"):
+        (tmp_path / "plan.yaml").write_text(plan)
+        code = main([str(tmp_path / "plan.yaml"), f"search.dir={tmp_path / folder}", *words])
+        return code, *capsys.readouterr()
+
+    return ran
+
+
+def trials(folder):
+    return [(trial.params, trial.value) for trial in stored(folder, "plan").trials]
+
+
+def starts(folder):
+    return {path.parent.name: len(path.read_text()) for path in folder.rglob("starts")}
+
+
+def test_a_study_begins_with_the_default_and_finds_better(search, tmp_path):
+    code, out, err = search("search.num_trials=12", "search.confirm_seeds=[7,9]")
+    assert (code, err) == (0, "")
+    found = trials(tmp_path / "study")
+    assert len(found) == 12
+    assert found[0] == ({"optimizer.lr": 0.001, "model.d_model": 128}, pytest.approx(1.001))
+    best, value = min((pair for pair in found if pair[1] is not None), key=lambda pair: pair[1])
+    assert value < 0.2
+    report = (tmp_path / "study" / "study.md").read_text()
+    assert "| 0 | 0.001 | 128 | 1.001 | default |" in report
+    assert "the loss is inf at step 3" in report
+    assert out.count("\ntrial ") + out.startswith("trial ") == 12
+    assert "On 2 of 2 new seeds the best has a lower val/loss than the default" in report
+    assert f"| val/loss | 1.008 ± 0.0014 | {number(value + 0.007)} ± 0.0014 |" in report
+    assert "test/loss" in report
+    command = shlex.split(report.partition("`python run.py model=linear trainer.max_steps=5 optimizer.lr=")[2])
+    assert float(command[0]) == best["optimizer.lr"]
+    assert (tmp_path / "study" / "plots" / "history.png").stat().st_size > 5000
+    assert (tmp_path / "study" / "plots" / "slices.png").stat().st_size > 5000
+
+
+def test_the_same_command_runs_nothing_again_and_more_trials_are_added(search, tmp_path):
+    assert search()[0] == 0
+    first = trials(tmp_path / "study")
+    assert search()[0] == 0
+    assert search("search.num_trials=8")[0] == 0
+    assert trials(tmp_path / "study")[:6] == first
+    assert starts(tmp_path / "study") == {f"{number:03d}": 1 for number in range(8)}
+    assert search("search.num_trials=8", folder="at_once")[0] == 0
+    assert trials(tmp_path / "at_once") == trials(tmp_path / "study")
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGKILL", -9), ("SIGTERM", 143)])
+def test_a_study_that_was_stopped_is_the_study_that_was_not(search, command, tmp_path, name, code):
+    assert search(folder="whole")[0] == 0
+    script = tmp_path / "search.py"
+    script.write_text(
+        "import sys\nfrom pathlib import Path\n"
+        "from seqlab.search import study\nfrom seqlab.search.__main__ import main\n"
+        f"study.RUN = Path({str(tmp_path / 'run.py')!r})\nsys.exit(main(sys.argv[1:]))\n"
+    )
+    words = [script, tmp_path / "plan.yaml", f"search.dir={tmp_path / 'study'}"]
+    environment = "import os\nos.environ.update(KILLS='003', SIGNAL=" + repr(name) + ")\n"
+    (tmp_path / "stopped.py").write_text(environment + script.read_text())
+    stopped = command(tmp_path / "stopped.py", *words[1:], cwd=tmp_path)
+    assert stopped.returncode == code, stopped.stderr
+    if name == "SIGTERM":
+        assert stopped.stderr == "interrupted: SIGTERM; the same command goes on from here\n"
+    assert len(trials(tmp_path / "study")) == 3
+    done = command(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert trials(tmp_path / "study") == trials(tmp_path / "whole")
+    assert starts(tmp_path / "study") == {f"{number:03d}": 1 + (number == 3) for number in range(6)}
+
+
+def test_a_refused_default_ends_the_study_and_a_refused_trial_does_not(search, tmp_path, monkeypatch):
+    monkeypatch.setenv("REFUSED", "64")
+    assert search()[0] == 0
+    small = [trial for trial in stored(tmp_path / "study", "plan").trials if trial.params["model.d_model"] == 64]
+    assert {trial.user_attrs["reason"] for trial in small} == {"that is refused"}
+    monkeypatch.setenv("REFUSED", "128")
+    assert search(folder="other") == (2, "", "error: that is refused\n")
+
+
+def test_no_trial_that_ends_well(search):
+    code, out, _ = search("optimizer.lr=0.6", plan=PLAN.replace("low: 1e-4", "low: 0.5"))
+    assert code == 1
+    assert "failed: the loss is inf at step 3" in out
+
+
+@pytest.mark.parametrize(
+    ("change", "words", "part"),
+    [
+        (("optimizer.lr", "optimizer.rate"), [], "optimizer.rate: no such key; "),
+        (("low: 1e-4", "low: 2"), [], "space.optimizer.lr: low=2 is not below high=1.0"),
+        (("low: 1e-4", "low: 0"), [], "has no logarithm"),
+        (("low: 1e-4", "low: 0.01"), [], "space.optimizer.lr: the default, 0.001, is not among 0.01 .. 1"),
+        (("[64, 128]", "[64, 64]"), [], "space.model.d_model: a choice stands there twice"),
+        (("num_trials", "trials"), [], "trials: no such key; did you mean num_trials?"),
+        (("num_trials: 6", "num_trials: 0"), [], "num_trials: "),
+        (("space:", "spice:"), [], "spice: no such key; did you mean space?"),
+        (("words: [", "words: {"), [], "plan.yaml cannot be read"),
+        (("model=linear", "model=liner"), [], "model=liner: no such choice; did you mean linear?"),
+        (("", ""), ["search.metric=val/los"], "metric=val/los is not in "),
+        (("", ""), ["search.confirm_seeds=[1]"], "confirm_seeds: 1 is the seed of the study's own runs"),
+        (("", ""), ["resume=auto"], "resume=auto: the runs of a search take key=value"),
+    ],
+)
+def test_bad_input_is_one_line(search, change, words, part):
+    code, _, err = search(*words, plan=PLAN.replace(*change) if change[0] else PLAN)
+    assert code == 2
+    (line,) = err.splitlines()
+    assert part in line
+
+
+def test_a_name_that_is_unknown(capsys):
+    assert main(["lstm_rl"]) == 2
+    assert capsys.readouterr().err.startswith("error: lstm_rl: no such search; did you mean lstm_lr?")
+
+
+def test_one_process_and_one_study_a_folder(search, tmp_path):
+    assert search()[0] == 0
+    assert "holds another study: seed is 1 there and 2 here" in search("search.seed=2")[2]
+    with claimed(tmp_path / "study"):
+        assert search()[0] == 2
+    (tmp_path / "study" / "trials" / "006").mkdir()
+    with claimed(tmp_path / "study" / "trials" / "006"):
+        assert search("search.num_trials=7")[0] == 2
+    assert len(trials(tmp_path / "study")) == 6
+
+
+def test_what_is_tried_is_a_function_of_the_trials_before(search, tmp_path):
+    assert search()[0] == 0
+    before = stored(tmp_path / "study", "plan").trials
+    plan = Plan(space={"optimizer.lr": Range(1e-4, 1.0, log=True), "model.d_model": [64, 128]})
+    assert suggestion(before, plan, 6) == suggestion(before, plan, 6) != suggestion(before, plan, 7)
+
+
+def test_defaults_of_groups_and_words():
+    plan = Plan(
+        words=["optimizer.lr=0.02"], space={"model": ["linear", "transformer"], "optimizer.lr": Range(0.01, 0.1)}
+    )
+    assert defaults(plan, CONF) == {"model": "transformer", "optimizer.lr": 0.02}
+    assert plan.job({"model": "linear", "optimizer.lr": 0.05}) == ["model=linear", "optimizer.lr=0.05"]
+
+
+@pytest.mark.parametrize("file", sorted((CONF / "search").glob("*.yaml")), ids=lambda file: file.stem)
+def test_every_search_can_begin(file):
+    plan = read_plan(file, [])
+    assert set(defaults(plan, CONF)) == set(plan.space)
+
+
+@pytest.mark.slow
+def test_real_runs(command, tmp_path):
+    words = ["trainer.max_steps=8", "trainer.min_steps=0", "trainer.val_every=4", "data.max_length=16"]
+    words += ["data.prompt_length=4", "search.num_trials=3", "search.confirm_seeds=[5]", "search.dir=study"]
+    done = command("-m", "seqlab.search", "lstm_lr", *words, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    runs = [json.loads(path.read_text()) for path in sorted((tmp_path / "study").rglob("status.json"))]
+    assert {run["status"] for run in runs} == {"done"}
+    assert len(runs) in (3, 5)
