@@ -116,12 +116,16 @@ def environment():
 
 @pytest.fixture(scope="session")
 def python(environment, tmp_path_factory):
-    """Run `python ARGUMENTS` to its end in an empty folder; returns the completed process, its output as text."""
+    """Run `python ARGUMENTS` to its end in an empty folder; returns the completed process, its output as text.
 
-    def ran(*arguments, cwd=None):
+    `path` stands in for the project on the module path.
+    """
+
+    def ran(*arguments, cwd=None, path=None):
         cwd = cwd or tmp_path_factory.mktemp("cwd")
         command = [sys.executable, *map(str, arguments)]
-        return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
+        env = environment | ({"PYTHONPATH": str(path)} if path else {})
+        return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=300)
 
     return ran
 
