@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import tiny_sizes
-
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "extending.md").read_text()
 SECTIONS = dict(re.findall(r"^## A (model|language|data set)$(.*?)(?=^## |\Z)", PAGE, flags=re.MULTILINE | re.DOTALL))
@@ -50,7 +48,7 @@ def write(step, project):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("section", ["model", "language", "data set"])
-def test_following_the_page(section, project, python):
+def test_following_the_page(section, project, python, tiny):
     steps = list(STEP.finditer(SECTIONS[section]))
     assert any(step["commands"] for step in steps) and any(step["new"] for step in steps)
     run = project / "outputs" / "run"
@@ -63,7 +61,7 @@ def test_following_the_page(section, project, python):
             if words[0] == "run.py":
                 shutil.rmtree(run, ignore_errors=True)
                 model = re.search(r"model=(\S+)", line)[1]
-                sizes = tiny_sizes(model if (ROOT / f"conf/model/{model}.yaml").exists() else "lstm")
+                sizes = tiny(model if (ROOT / f"conf/model/{model}.yaml").exists() else "lstm")
                 keys = ("model.d_model", "model.hidden_dim", "model.num_layers")
                 sizes = [size for size in sizes if size.startswith(keys[: 3 if model != "average" else 2])]
                 words += [*sizes, *QUICK, f"hydra.run.dir={run}"]

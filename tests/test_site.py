@@ -58,7 +58,7 @@ def names_in(nav):
 
 def test_every_page_is_in_the_navigation(site):
     pages, _ = site
-    named = names_in(yaml.safe_load((ROOT / "mkdocs.yml").read_text().partition("nav:")[2]))
+    named = names_in(yaml.safe_load((ROOT / "mkdocs.yml").read_text().partition("\nnav:\n")[2]))
     beside = {"CHANGELOG.md", "CONTRIBUTING.md", "notebook.ipynb"}
     written = {str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md")}
     assert set(named) == written | beside
