@@ -57,6 +57,8 @@ def blocks() -> list[Block]:
             found.append(Block(name, number, lines))
         standing = {line for block in found if block.page == name for line in block.lines}
         inline = dict.fromkeys(re.sub(r"\s+", " ", line) for line in INLINE.findall(FENCED.sub("", text)))
+        if page.name == "troubleshooting.md":  # what it shows ends badly: test_trouble_looks_as_the_page_says
+            continue
         lines = tuple(line for line in inline if "..." not in line and line not in standing)
         found += [Block(name, -1, lines)] * bool(lines)
     return found
