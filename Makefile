@@ -53,7 +53,7 @@ check: $(stamp)-dev  ## lint, format, types, who imports whom
 
 docs: export NO_MKDOCS_2_WARNING = 1 # mkdocs 2 is excluded by pyproject.toml
 docs: $(stamp)-docs  ## the site, into site/ (open site/index.html)
-	$(python) -m mkdocs build --strict --quiet
+	$(python) -m mkdocs build --strict
 
 bench: $(stamp)-run  ## the benchmarks: a table of ratios each
 	@set -e; for script in $(sort $(wildcard benchmarks/[!_]*.py)); do \

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import logging
 import re
 from pathlib import Path
 from posixpath import dirname, join, normpath
@@ -14,6 +15,8 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).parents[1]
 BESIDE = ("CHANGELOG.md", "CONTRIBUTING.md")  # pages of the site that lie where a code host expects them
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)#\s]+)(#[^)\s]*)?\)")
+
+DOCTEST_LIST = re.compile(r"cross-reference target '[^'a-zA-Z]*'")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -29,7 +32,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """The navigation names notebooks; it gets their pages."""
+    """The navigation names notebooks; it gets their pages. A list that a doctest prints is no reference."""
+    for handler in logging.getLogger("mkdocs").handlers:
+        handler.addFilter(lambda record: not DOCTEST_LIST.search(record.getMessage()))
     config.nav = json.loads(json.dumps(config.nav).replace('.ipynb"', '_page.md"'))
     return config
 
