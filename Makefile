@@ -21,7 +21,7 @@ python = $(VENV)/bin/python
 pip = $(python) -m pip --disable-pip-version-check
 stamp = $(VENV)/.seqlab
 
-.PHONY: help setup run test test-all check bench
+.PHONY: help setup run test test-all check docs bench
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
@@ -51,6 +51,10 @@ check: $(stamp)-dev  ## lint, format, types, who imports whom
 	$(python) -m pyright --pythonpath $(python)
 	$(VENV)/bin/lint-imports --no-logo
 
+docs: export NO_MKDOCS_2_WARNING = 1 # mkdocs 2 is excluded by pyproject.toml
+docs: $(stamp)-docs  ## the site, into site/ (open site/index.html)
+	$(python) -m mkdocs build --strict
+
 bench: $(stamp)-run  ## the benchmarks: a table of ratios each
 	@set -e; for script in $(sort $(wildcard benchmarks/[!_]*.py)); do \
 		echo "== $$script"; PYTHONPATH=. $(python) $$script; done
@@ -59,9 +63,10 @@ $(python):
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("SeqLab needs Python 3.11 or newer: say PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 
-# One stamp for each set of packages (run < test < dev), so that nothing is installed twice.
+# One stamp for each set of packages (run < docs < test < dev), so that nothing is installed twice.
 stamps_run = $(stamp)-run
-stamps_test = $(stamps_run) $(stamp)-test
+stamps_docs = $(stamps_run) $(stamp)-docs
+stamps_test = $(stamps_docs) $(stamp)-test
 stamps_dev = $(stamps_test) $(stamp)-dev
 
 $(stamps_dev): $(stamp)-%: pyproject.toml constraints.txt | $(python)

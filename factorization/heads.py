@@ -48,10 +48,12 @@ class BitsHead:
         self.factor_bits = factor_bits
 
     def loss(self, model: nn.Module, inputs: Tensor, factors: Tensor) -> Tensor:
+        """Mean binary cross-entropy of the factors' bits: inputs (batch, steps, width), factors (batch,)."""
         bits = to_bits(factors, self.factor_bits).float()
         return binary_cross_entropy_with_logits(last_logits(model, inputs), bits)
 
     def answer(self, model: nn.Module, inputs: Tensor) -> Answer:
+        """Each bit by itself: set where its probability is above one half."""
         probability = last_logits(model, inputs).sigmoid()
         bits = (probability > 0.5).long()
         return Answer(from_bits(bits), torch.where(bits == 1, probability, 1 - probability))
@@ -68,10 +70,12 @@ class ClassHead:
         self.primes = primes  # ascending
 
     def loss(self, model: nn.Module, inputs: Tensor, factors: Tensor) -> Tensor:
+        """Mean cross-entropy of the factors' classes: inputs (batch, steps, width), factors (batch,)."""
         classes = torch.searchsorted(self.primes.to(factors.device), factors)
         return cross_entropy(last_logits(model, inputs), classes)
 
     def answer(self, model: nn.Module, inputs: Tensor) -> Answer:
+        """The most probable prime; a bit's probability is that of all primes that have it."""
         probability = last_logits(model, inputs).softmax(-1)
         primes = self.primes.to(inputs.device)
         factors = primes[probability.argmax(-1)]
@@ -97,11 +101,13 @@ class TokenHead:
         return torch.cat([inputs, torch.full_like(inputs[:, :1], self.separator)], 1)
 
     def loss(self, model: nn.Module, inputs: Tensor, factors: Tensor) -> Tensor:
+        """Mean cross-entropy of the factors' bits, each after the true ones before it: inputs (batch, digits)."""
         bits = to_bits(factors, self.factor_bits)
         logits = model(torch.cat([self._prompts(inputs), bits[:, :-1]], 1))[:, inputs.shape[1] :]
         return cross_entropy(logits.flatten(0, 1), bits.flatten())
 
     def answer(self, model: Any, inputs: Tensor) -> Answer:
+        """Bit by bit, each read back; a bit's confidence is its probability among the two."""
         prompts = self._prompts(inputs)
         logits, state = model.prefill(prompts, model.init_state(len(inputs), self.spec.max_length))
         bits, confidence = [], []

@@ -21,6 +21,7 @@ class OneKind(Rule):
 
     @property
     def start(self) -> State:
+        """All kinds."""
         return self.kinds
 
     def holds(self, content: Tensor) -> Tensor:

@@ -99,6 +99,7 @@ class All(Rule):
 
     @property
     def start(self) -> State:
+        """The start of each rule."""
         return tuple(rule.start for rule in self.rules)
 
     def holds(self, content: Tensor) -> Tensor:
@@ -160,6 +161,7 @@ class EqualCounts(Rule):
 
     @property
     def start(self) -> State:
+        """No token has occurred."""
         return (0,) * len(self.tokens)
 
     def holds(self, content: Tensor) -> Tensor:
@@ -208,6 +210,7 @@ class Ordered(Rule):
 
     @property
     def start(self) -> State:
+        """The first block, or -1 before a first token that is needed."""
         return -1 if self.needs_first else 0
 
     def holds(self, content: Tensor) -> Tensor:

@@ -78,6 +78,7 @@ class Int8Linear(nn.Module):
 
     @property
     def bias(self) -> Tensor | None:
+        """In float32, (out,); None for a layer without."""
         return self.packed.get()[2]
 
     def forward(self, x: Tensor) -> Tensor:

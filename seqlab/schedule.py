@@ -15,9 +15,13 @@ class Schedule(Protocol):
     """What a training module calls once a step."""
 
     @property
-    def unit(self) -> Literal["step", "epoch"]: ...
+    def unit(self) -> Literal["step", "epoch"]:
+        """What a position counts."""
+        ...
 
-    def __call__(self, position: int) -> float: ...
+    def __call__(self, position: int) -> float:
+        """The multiplier of the learning rate at a position."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import hydra
 import pytest
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf, open_dict
 
@@ -77,7 +76,8 @@ def compose():
         model = next((word[6:] for word in overrides if word.startswith("model=")), "transformer")
         data = next((word[5:] for word in overrides if word.startswith("data=")), "L5")
         sizes = [] if full else [*tiny_sizes(model, data), "trainer.accelerator=cpu"]
-        config = hydra.compose("config", [*sizes, *overrides], return_hydra_config=True)
+        with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+            config = hydra.compose("config", [*sizes, *overrides], return_hydra_config=True)
         HydraConfig.instance().set_config(config)  # the names of the choices are hydra's
         with open_dict(config):
             del config["hydra"]
@@ -88,10 +88,8 @@ def compose():
             cache[overrides, full] = compose_once(overrides, full)
         return deepcopy(cache[overrides, full])
 
-    with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        yield composed
+    yield composed
     HydraConfig.instance().cfg = None
-    GlobalHydra.instance().clear()
 
 
 @pytest.fixture
@@ -116,12 +114,16 @@ def environment():
 
 @pytest.fixture(scope="session")
 def python(environment, tmp_path_factory):
-    """Run `python ARGUMENTS` to its end in an empty folder; returns the completed process, its output as text."""
+    """Run `python ARGUMENTS` to its end in an empty folder; returns the completed process, its output as text.
 
-    def ran(*arguments, cwd=None):
+    `path` stands in for the project on the module path.
+    """
+
+    def ran(*arguments, cwd=None, path=None):
         cwd = cwd or tmp_path_factory.mktemp("cwd")
         command = [sys.executable, *map(str, arguments)]
-        return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
+        env = environment | ({"PYTHONPATH": str(path)} if path else {})
+        return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=300)
 
     return ran
 

@@ -42,7 +42,8 @@ class MLflow(RunLogger, MLFlowLogger):
         experiment: str = "seqlab",
         uri: str = f"{SQLITE}outputs/mlflow.db",
     ):
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when mlflow is imported
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # both are read when mlflow is imported
+        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
         try:
             import mlflow  # noqa: F401
             import sqlalchemy  # noqa: F401
@@ -66,8 +67,7 @@ class MLflow(RunLogger, MLFlowLogger):
 
     def _prepare(self) -> None:
         """Make the store where there is none, and find the run of one that is resumed."""
-        for name in ("alembic", "mlflow"):  # notices about the tables of a new store
-            logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger("alembic").setLevel(logging.WARNING)  # notices about the tables of a new store
         client, artifacts = self._mlflow_client, None
         if self._tracking_uri.startswith(SQLITE):
             folder = Path(self._tracking_uri.removeprefix(SQLITE)).resolve().parent

@@ -15,6 +15,7 @@ class ScaledEmbedding(nn.Embedding):
     """
 
     def reset_parameters(self) -> None:
+        """Rows as N(0, 1/d_model)."""
         nn.init.normal_(self.weight, std=self.embedding_dim**-0.5)
 
     def forward(self, input: Tensor) -> Tensor:

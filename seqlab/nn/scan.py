@@ -109,6 +109,7 @@ class TorchScan:
     def forward(
         self, x_BTD: Tensor, delta_BTD: Tensor, a_DN: Tensor, b_BTN: Tensor, c_BTN: Tensor, h_BDN: Tensor
     ) -> tuple[Tensor, Tensor]:
+        """Outputs (B, T, D) and the last state (B, D, N); every argument contiguous."""
         y_BTD, last_BDN = torch.empty_like(x_BTD), torch.empty_like(h_BDN)
         for rows, (states, decays) in _slices(x_BTD, a_DN, num_arrays=2):
             x, delta, b, c = _time_first(a_DN.dtype, x_BTD[rows], delta_BTD[rows], b_BTN[rows], c_BTN[rows])
@@ -121,6 +122,7 @@ class TorchScan:
         self, dy_BTD: Tensor, dh_BDN: Tensor, x_BTD: Tensor, delta_BTD: Tensor, a_DN: Tensor, b_BTN: Tensor,
         c_BTN: Tensor, h_BDN: Tensor,
     ) -> tuple[Tensor, ...]:  # fmt: skip
+        """The gradients of forward's six arguments, from those of its outputs and of its last state."""
         results = [torch.empty_like(tensor) for tensor in (x_BTD, delta_BTD, a_DN, b_BTN, c_BTN, h_BDN)]
         dx_BTD, ddelta_BTD, da_DN, db_BTN, dc_BTN, dh_first_BDN = results
         da_DN.zero_()

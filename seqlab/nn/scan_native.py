@@ -51,6 +51,7 @@ class NativeScan:
     def forward(
         self, x_BTD: Tensor, delta_BTD: Tensor, a_DN: Tensor, b_BTN: Tensor, c_BTN: Tensor, h_BDN: Tensor
     ) -> tuple[Tensor, Tensor]:
+        """Outputs (B, T, D) and the last state (B, D, N); every argument contiguous, float32 or bfloat16."""
         y_BTD, last_BDN = torch.empty_like(x_BTD), torch.empty_like(h_BDN)
         _call(self._forward, x_BTD, a_DN, [x_BTD, delta_BTD, a_DN, b_BTN, c_BTN, h_BDN, y_BTD, last_BDN])
         return y_BTD, last_BDN
@@ -59,6 +60,7 @@ class NativeScan:
         self, dy_BTD: Tensor, dh_BDN: Tensor, x_BTD: Tensor, delta_BTD: Tensor, a_DN: Tensor, b_BTN: Tensor,
         c_BTN: Tensor, h_BDN: Tensor,
     ) -> tuple[Tensor, ...]:  # fmt: skip
+        """The gradients of forward's six arguments, from those of its outputs and of its last state."""
         inputs = [x_BTD, delta_BTD, a_DN, b_BTN, c_BTN, h_BDN]
         num_blocks = -(-x_BTD.shape[2] // self.channels_per_block)
         dx_BTD, ddelta_BTD, dh_first_BDN = (torch.empty_like(tensor) for tensor in (x_BTD, delta_BTD, h_BDN))

@@ -71,6 +71,7 @@ class SLSTMCell(nn.Module):
         self.kernels: tuple[Any, ...] = ()  # the package's CUDA cell, once a tensor on a GPU has come
 
     def reset_parameters(self) -> None:
+        """As the package's cell starts."""
         fresh = type(self.vanilla[0])(self.vanilla[0].config)
         with torch.no_grad():
             self._recurrent_kernel_.copy_(fresh._recurrent_kernel_)
@@ -85,6 +86,7 @@ class SLSTMCell(nn.Module):
         return self.by_loop(gates_BTF, state)
 
     def by_loop(self, gates_BTF: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+        """`forward` in plain torch, a step after the other."""
         (vanilla,) = self.vanilla
         kernel_HDGD = vanilla._recurrent_kernel_int2ext(self._recurrent_kernel_)
         bias_HGD = vanilla._bias_int2ext(self._bias_)
@@ -97,6 +99,7 @@ class SLSTMCell(nn.Module):
         return output_THBD.permute(2, 1, 0, 3), state_SHBD.transpose(1, 2).flatten(2)
 
     def by_kernels(self, gates_BTF: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+        """`forward` by the package's CUDA cell."""
         (vanilla,), (cuda,) = self.vanilla, self.kernels
         kernel = cuda._recurrent_kernel_ext2int(vanilla._recurrent_kernel_int2ext(self._recurrent_kernel_))
         bias = cuda._bias_ext2int(vanilla._bias_int2ext(self._bias_))

@@ -1,0 +1,95 @@
+"""The commands of README.md and docs/: those in bash blocks, and those that stand in the text.
+
+Names in capitals stand for something of the reader's: RUN is a finished run of the page's domain, FILE a
+file, and so on. tests/test_docs.py runs the commands as written, in tiny sizes.
+"""
+
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted(path for path in (ROOT / "docs").rglob("*.md") if path.name != "extending.md"),  # test_extending.py
+]
+BLOCK = re.compile(r"^```bash\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
+FENCED = re.compile(r"^```.*?^```", flags=re.MULTILINE | re.DOTALL)
+INLINE = re.compile(
+    r"`(python (?:-m [^\s`]+|[^\s`]+\.py) [^`]+|python [^\s`-][^\s`]*)`"
+)  # not the bare name of a module
+
+# {start of a line: why no test runs it}. Everything else is run.
+LEFT_OUT = {
+    "PYTHONPATH=. python benchmarks/": "a benchmark takes minutes; `make bench` runs all of them",
+    "python -m sequences.ablation": "hours; tests/sequences/test_ablation.py runs it in tiny sizes",
+    "pip ": "the network; test_extras_that_pages_name checks the names",
+    "python docs/make_notebook.py": "a kernel; tests/test_notebook.py runs the cells",
+    "make ": "makes environments; test_make_targets checks the targets",
+    "tensorboard ": "a server without an end",
+    "export ": "a setting of the reader's machine",
+}
+
+
+@dataclass(frozen=True)
+class Block:
+    """Commands that stand together on a page, in their order."""
+
+    page: str
+    number: int
+    lines: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """For the test's name."""
+        return f"{self.page}-{'inline' if self.number < 0 else self.number}"
+
+
+def blocks() -> list[Block]:
+    """All blocks of all pages, in order."""
+    found = []
+    for page in PAGES:
+        text, name = page.read_text(), str(page.relative_to(ROOT))
+        for number, block in enumerate(BLOCK.findall(text)):
+            lines = tuple(line for line in block.splitlines() if line.split("#")[0].strip())
+            found.append(Block(name, number, lines))
+        standing = {line for block in found if block.page == name for line in block.lines}
+        inline = dict.fromkeys(re.sub(r"\s+", " ", line) for line in INLINE.findall(FENCED.sub("", text)))
+        if page.name == "troubleshooting.md":  # what it shows ends badly: test_trouble_looks_as_the_page_says
+            continue
+        lines = tuple(line for line in inline if "..." not in line and line not in standing)
+        found += [Block(name, -1, lines)] * bool(lines)
+    return found
+
+
+def left_out(line: str) -> str | None:
+    """Why a line is not run, or None."""
+    return next((reason for start, reason in LEFT_OUT.items() if line.startswith(start)), None)
+
+
+def words_of(line: str) -> list[str]:
+    """The words after `python`, without comments."""
+    words = shlex.split(line, comments=True)
+    assert words[0] == "python", f"{line}: no test knows how to run this"
+    return words[1:]
+
+
+def num_jobs(line: str) -> int:
+    """How many runs a command line makes: the product of the numbers of values of its words."""
+    number = 1
+    for word in words_of(line):
+        number *= word.count(",") + 1 if "=" in word and " -m " in line and "[" not in word else 1
+    return number
+
+
+def is_sweep(line: str) -> bool:
+    """Whether run.py is asked for several runs."""
+    return "run.py" in line and bool({"-m", "--multirun"} & set(words_of(line)))
+
+
+def single(line: str) -> list[str]:
+    """The overrides of a line, of those that are swept over the first value."""
+    overrides = [word for word in words_of(line)[1:] if "=" in word and not word.startswith("hydra.")]
+    return [word.split(",")[0] if is_sweep(line) and "[" not in word else word for word in overrides]

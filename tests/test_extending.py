@@ -1,0 +1,79 @@
+"""docs/extending.md, followed to the letter in a copy of the project: a model, a language, a data set."""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "extending.md").read_text()
+SECTIONS = dict(re.findall(r"^## A (model|language|data set)$(.*?)(?=^## |\Z)", PAGE, flags=re.MULTILINE | re.DOTALL))
+STEP = re.compile(
+    r"^(?:New file `(?P<new>[^`]+)`|At the end of `(?P<end>[^`]+)`|"
+    r"In `(?P<within>[^`]+)`, below `(?P<line>[^`]+)`):\n\n"
+    r"```\w+\n(?P<code>.*?)^```|^```bash\n(?P<commands>.*?)^```",
+    flags=re.MULTILINE | re.DOTALL,
+)
+QUICK = ["trainer.max_steps=4", "trainer.min_steps=0", "trainer.val_every=2", "trainer.accelerator=cpu"]
+OF_THE_PROJECT = ("seqlab", "rule_extrapolation", "factorization", "lm", "sequences", "conf", "tests", "docs")
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A copy of the project."""
+    copy = tmp_path / "project"
+    for name in OF_THE_PROJECT:
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "results", "*.pyc"))
+    for name in ("run.py", "pyproject.toml"):
+        shutil.copy(ROOT / name, copy / name)
+    return copy
+
+
+def write(step, project):
+    """What a step of the page says about a file."""
+    path = project / (step["new"] or step["end"] or step["within"])
+    if step["new"]:
+        assert not path.exists(), f"{path} is there already"
+        path.write_text(step["code"])
+    elif step["end"]:
+        path.write_text(f"{path.read_text()}\n\n{step['code']}")
+    else:
+        lines = path.read_text().splitlines(keepends=True)
+        places = [index for index, line in enumerate(lines) if line.startswith(step["line"])]
+        assert len(places) == 1, f"{path}: {step['line']}"
+        path.write_text("".join([*lines[: places[0] + 1], step["code"], *lines[places[0] + 1 :]]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("section", ["model", "language", "data set"])
+def test_following_the_page(section, project, python, tiny):
+    steps = list(STEP.finditer(SECTIONS[section]))
+    assert any(step["commands"] for step in steps) and any(step["new"] for step in steps)
+    run = project / "outputs" / "run"
+    for step in steps:
+        if step["commands"] is None:
+            write(step, project)
+            continue
+        for line in step["commands"].splitlines():
+            words = [word.replace("RUN", str(run)) for word in shlex.split(line, comments=True)[1:]]
+            if words[0] == "run.py":
+                shutil.rmtree(run, ignore_errors=True)
+                model = re.search(r"model=(\S+)", line)[1]
+                sizes = tiny(model if (ROOT / f"conf/model/{model}.yaml").exists() else "lstm")
+                keys = ("model.d_model", "model.hidden_dim", "model.num_layers")
+                sizes = [size for size in sizes if size.startswith(keys[: 3 if model != "average" else 2])]
+                words += [*sizes, *QUICK, f"hydra.run.dir={run}"]
+            elif words[:2] == ["-m", "pytest"]:
+                words += ["-n", "0", "-q", "-p", "no:cacheprovider"]
+            done = python(*words, cwd=project, path=project)
+            assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+    assert (run / "summary.json").exists()
+
+
+def test_each_section_says_what_to_write_and_what_to_run():
+    assert set(SECTIONS) == {"model", "language", "data set"}
+    for text in SECTIONS.values():
+        blocks = len(re.findall(r"^```\w", text, flags=re.MULTILINE))
+        assert len(list(STEP.finditer(text))) == blocks  # none that a test would pass over
