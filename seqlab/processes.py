@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
@@ -134,15 +134,28 @@ def note_kill(run_dir: Path, digest: str, reason: str) -> None:
         print(error, file=sys.stderr)
 
 
-def waited_for(command: list[str], cwd: Path, environment: Mapping[str, str]) -> tuple[int, int | None]:
+def waited_for(
+    command: list[str],
+    cwd: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    log: IO[str] | None = None,
+) -> tuple[int, int | None]:
     """Run a command to its end: its exit code, and the signal that this process got meanwhile and handed on.
 
     The child is in a process group of its own, so that Ctrl-C reaches it once. On Linux it gets SIGTERM when this
-    process is gone, killed in whatever way.
+    process is gone, killed in whatever way. What it prints goes to `log`, or where this process prints.
     """
     received: list[int] = []
-    ask = _end_with_parent() if sys.platform == "linux" else None
-    child = subprocess.Popen(command, cwd=cwd, env=environment, process_group=0, preexec_fn=ask)
+    child = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        cwd=cwd,
+        env=environment,
+        process_group=0,
+        preexec_fn=_end_with_parent() if sys.platform == "linux" else None,
+    )
 
     def hand_on(signum: int, frame: Any) -> None:
         received.append(signum)

@@ -98,7 +98,8 @@ def build_trainer(
         )
     if val_every > max_steps:
         raise ValueError(
-            f"trainer.val_every={val_every} is beyond trainer.max_steps={max_steps}: no validation would choose best.ckpt"
+            f"trainer.val_every={val_every} is beyond trainer.max_steps={max_steps}: "
+            "no validation would choose best.ckpt"
         )
     checkpoints = Checkpoints(run_dir / "checkpoints", monitor)
     callbacks: list[Callback] = [

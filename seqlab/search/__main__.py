@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from seqlab.cli import tell
-from seqlab.errors import InputError, nearest
+from seqlab.errors import InputError, Interrupted, nearest
 from seqlab.files import write_json
 from seqlab.job import claimed, differences, folder_name
 
@@ -42,7 +42,7 @@ def search(name: str, words: Sequence[str]) -> int:
     from seqlab.search.confirm import confirmed
     from seqlab.search.plan import defaults, read_plan
     from seqlab.search.report import report
-    from seqlab.search.study import Stopped, carry_out, stored
+    from seqlab.search.study import carry_out, stored
 
     file = plan_file(name)
     places = [word.partition("=")[2] for word in words if word.startswith("search.dir=")]
@@ -60,7 +60,7 @@ def search(name: str, words: Sequence[str]) -> int:
         try:
             carry_out(study, plan, first, folder)
             comparison = confirmed(study, plan, folder)
-        except Stopped as stop:
+        except Interrupted as stop:
             print(f"interrupted: {stop}; the same command goes on from here", file=sys.stderr)
             return 128 + stop.signum
         report(study, plan, comparison, folder)

@@ -7,7 +7,6 @@ trial's directory.
 
 import math
 import signal
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,24 +18,17 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from seqlab.errors import InputError, nearest
+from seqlab.errors import InputError, Interrupted, nearest
 from seqlab.job import in_use, read_status
+from seqlab.processes import quoted, waited_for
 from seqlab.report.curves import read_metrics
-from seqlab.search.plan import Plan, Range, Scalar, written
+from seqlab.search.plan import Plan, Range, Scalar
 
 RUN = Path(__file__).parents[2] / "run.py"
 NUM_RANDOM = 5  # trials before the sampler has something to go by
 BAD_INPUT = 2
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
-
-
-class Stopped(BaseException):
-    """A signal ended the search; the run in hand is saved."""
-
-    def __init__(self, signum: int):
-        super().__init__(signal.Signals(signum).name)
-        self.signum = signum
 
 
 @dataclass(frozen=True)
@@ -68,7 +60,7 @@ def carry_out(study: optuna.Study, plan: Plan, first: Mapping[str, Scalar], fold
 
     Raises:
         InputError: when trial 0 is refused, or logs no such metric.
-        Stopped: when a signal came.
+        Interrupted: when a signal came.
     """
     for number in range(len(study.trials), plan.num_trials):
         params = dict(first) if number == 0 else suggestion(study.trials, plan, number)
@@ -148,29 +140,13 @@ def run_job(words: Sequence[str], run_dir: Path, log: Path) -> int:
     """Run run.py with some words in run_dir, in a process of its own, to its end; returns its exit code.
 
     Raises:
-        Stopped: when SIGINT or SIGTERM came: the run was told, and has saved what it had.
+        Interrupted: when SIGINT or SIGTERM came: the run was told, and has saved what it had.
     """
-    directory = written(str(run_dir.resolve()))
-    command = [sys.executable, str(RUN), *words, "resume=auto", f"hydra.run.dir={directory}"]
-    received: list[int] = []
+    command = [sys.executable, str(RUN), *words, "resume=auto", f"hydra.run.dir={quoted(run_dir.resolve())}"]
     with open(log, "a") as output:
-        # a session of its own: Ctrl-C reaches this process alone, which hands it on once
-        child = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
-        )
-
-        def hand_on(signum: int, frame: object) -> None:
-            received.append(signum)
-            child.send_signal(signum)
-
-        previous = {signum: signal.signal(signum, hand_on) for signum in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            code = child.wait()
-        finally:
-            for signum, handler in previous.items():
-                signal.signal(signum, handler)
-    if received:
-        raise Stopped(received[0])
+        code, received = waited_for(command, log=output)
+    if received is not None:
+        raise Interrupted(received)
     return code
 
 
