@@ -94,6 +94,12 @@ def accepted(run_dir: Path, config: DictConfig, in_sweep: bool) -> tuple[Run, Tr
     if start is None:
         return None
     run = build(start.config)
+    val_every, max_steps = (run.config["trainer"][key] for key in ("val_every", "max_steps"))
+    if val_every > max_steps:
+        raise InputError(
+            f"trainer.val_every={val_every} is beyond trainer.max_steps={max_steps}: "
+            "no validation would choose best.ckpt"
+        )
     run.task.before_training()
     loggers = [construct(node, save_dir=run_dir, first_step=start.step) for node in run.config["logger"].values()]
     trainer: Trainer = construct(run.config["trainer"], run_dir=run_dir, loggers=loggers)

@@ -25,6 +25,7 @@ INLINE = re.compile(
 LEFT_OUT = {
     "PYTHONPATH=. python benchmarks/": "a benchmark takes minutes; `make bench` runs all of them",
     "python -m sequences.ablation": "hours; tests/sequences/test_ablation.py runs it in tiny sizes",
+    "python -m seqlab.search": "minutes; tests/search runs studies in tiny sizes, test_real_runs with run.py",
     "pip ": "the network; test_extras_that_pages_name checks the names",
     "python docs/make_notebook.py": "a kernel; tests/test_notebook.py runs the cells",
     "make ": "makes environments; test_make_targets checks the targets",

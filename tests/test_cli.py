@@ -230,6 +230,7 @@ def test_a_crash_is_told_with_its_traceback(capsys):
     assert "Traceback" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_sweep_outlives_a_failing_job(run_py, tiny, tmp_path):
     sizes = [word for word in tiny("linear") if word.startswith("data.")]
     words = [

@@ -90,16 +90,11 @@ def build_trainer(
         log_every: steps between two rows of the training loss.
 
     Raises:
-        ValueError: for two thresholds at once, no validation at all, and devices that the machine does not have.
+        ValueError: for two thresholds at once, and devices that the machine does not have.
     """
     if clipping is not None and gradient_clip is not None:
         raise ValueError(
             f"trainer.gradient_clip={gradient_clip} with clipping=adaptive: one of them, the other is null"
-        )
-    if val_every > max_steps:
-        raise ValueError(
-            f"trainer.val_every={val_every} is beyond trainer.max_steps={max_steps}: "
-            "no validation would choose best.ckpt"
         )
     checkpoints = Checkpoints(run_dir / "checkpoints", monitor)
     callbacks: list[Callback] = [

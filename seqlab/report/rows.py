@@ -57,6 +57,7 @@ class Table:
 
     @property
     def rows(self) -> list[Row]:
+        """Those of all blocks."""
         return [row for block in self.blocks for row in block.rows]
 
 

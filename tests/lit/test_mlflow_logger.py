@@ -60,6 +60,7 @@ def test_the_store_has_the_rows_the_configuration_and_the_test_metrics(train, on
     assert {path.name for path in tmp_path.iterdir()} == {"run", "outputs"}
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_in_the_same_run_and_has_each_step_once(train, only_run, tmp_path):
     assert train(stop=("SIGKILL", 6)).returncode == -9
     _, before = only_run()

@@ -121,6 +121,7 @@ def test_an_interrupted_run_is_ended(train, tmp_path):
     assert sorted(history(tmp_path / "run")) == [1, 3, 5]
 
 
+@pytest.mark.slow
 def test_two_jobs_of_a_sweep_are_two_runs(command, root, tiny, tmp_path):
     words = [word for word in WORDS if not word.startswith(("hydra", "resume"))]
     sweep = ["-m", *tiny("linear"), *words, "seed=1,2", "hydra.sweep.dir=sweep"]

@@ -110,6 +110,7 @@ def test_a_teacher_on_other_data_is_refused(student, finished_run):
         student(finished_run[0]).before_training()
 
 
+@pytest.mark.slow
 def test_the_search_preset_gives_each_setting_a_row(command, tmp_path):
     words = [*SIZES, *QUICK, "hydra.sweep.dir=search", "optimizer.lr=1e-3,1e-2"]
     done = command(ROOT / "run.py", "-m", "experiment=lm_search", *words, cwd=tmp_path)
