@@ -88,7 +88,7 @@ def test_a_file_that_is_not_there_or_no_text(tmp_path):
         read_columns(tmp_path / "bytes.csv", ["x"])
 
 
-@pytest.mark.parametrize("row", ["1,2,1.5", "0,0,0", "2,1,-1"])
+@pytest.mark.parametrize("row", ["1,2,1.5", "0,0,0", "2,1,-1", "2,0,1"])
 def test_prices_that_cannot_be(tmp_path, row):
     path = tmp_path / "prices.csv"
     path.write_text(f"High,Low,Close\n2,1,1.5\n{row}\n")
