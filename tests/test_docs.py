@@ -176,9 +176,11 @@ def test_jobs_are_counted():
 
 @pytest.mark.parametrize("line", sorted({line for line in EVERY_LINE if line.startswith("make ")}))
 def test_make_targets(line):
-    """What make would do, with this environment in the place of .venv."""
+    """What make would do from the beginning, with this environment in the place of .venv."""
     words = [word for word in line.split("#")[0].split() if not word.startswith("VENV=")]
-    done = subprocess.run([*words, "-n", f"VENV={sys.prefix}"], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*words, "-B", "-n", f"VENV={sys.prefix}"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert "pip" in done.stdout or "python" in done.stdout
 
