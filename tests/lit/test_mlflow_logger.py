@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+from functools import partial
 
 import pytest
 
@@ -11,19 +12,11 @@ mlflow = pytest.importorskip("mlflow")
 pytest.importorskip("sqlalchemy")
 from mlflow.tracking import MlflowClient  # noqa: E402
 
-WORDS = ["model=linear", "logger=mlflow", "trainer.max_steps=8", "trainer.val_every=4", "trainer.log_every=2"]
-WORDS += ["trainer.min_steps=0", "trainer.accelerator=cpu", "hydra.run.dir=run", "resume=auto"]
-
 
 @pytest.fixture
-def train(command, root, tiny, tmp_path):
+def train(train_with):
     """Run the job in tmp_path/run, to its end or to (signal, step)."""
-
-    def ran(*words, stop=None):
-        script = [root / "run.py"] if stop is None else [root / "tests" / "stop_at.py", *stop, root / "run.py"]
-        return command(*script, *tiny("linear"), *WORDS, *words, cwd=tmp_path)
-
-    return ran
+    return partial(train_with, "mlflow")
 
 
 @pytest.fixture

@@ -3,25 +3,18 @@
 import csv
 import json
 import struct
+from functools import partial
 
 import pytest
 
 wandb = pytest.importorskip("wandb")
 from wandb.proto import wandb_internal_pb2  # noqa: E402
 
-WORDS = ["model=linear", "logger=wandb", "trainer.max_steps=8", "trainer.val_every=4", "trainer.log_every=2"]
-WORDS += ["trainer.min_steps=0", "trainer.accelerator=cpu", "hydra.run.dir=run", "resume=auto"]
-
 
 @pytest.fixture
-def train(command, root, tiny, tmp_path):
+def train(train_with):
     """Run the job in tmp_path/run, to its end or to (signal, step)."""
-
-    def ran(*words, stop=None):
-        script = [root / "run.py"] if stop is None else [root / "tests" / "stop_at.py", *stop, root / "run.py"]
-        return command(*script, *tiny("linear"), *WORDS, *words, cwd=tmp_path)
-
-    return ran
+    return partial(train_with, "wandb")
 
 
 def records(run_dir):
@@ -123,8 +116,8 @@ def test_an_interrupted_run_is_ended(train, tmp_path):
 
 @pytest.mark.slow
 def test_two_jobs_of_a_sweep_are_two_runs(command, root, tiny, tmp_path):
-    words = [word for word in WORDS if not word.startswith(("hydra", "resume"))]
-    sweep = ["-m", *tiny("linear"), *words, "seed=1,2", "hydra.sweep.dir=sweep"]
+    words = ["model=linear", "logger=wandb", "trainer.max_steps=8", "trainer.val_every=4", "trainer.min_steps=0"]
+    sweep = ["-m", *tiny("linear"), *words, "trainer.log_every=2", "seed=1,2", "hydra.sweep.dir=sweep"]
     done = command(root / "run.py", *sweep, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     runs = [path.parent for path in (tmp_path / "sweep").rglob("metrics.csv")]
