@@ -1,6 +1,6 @@
 """Mamba: a training step against mambapy 1.2.0, decoding against re-running the prefix, and peak memory.
 
-mambapy comes with `pip install '.[reference]'`; without it the first table is left out.
+mambapy comes with `pip install 'seqlab[reference]'`; without it the first table is left out.
 """
 
 import importlib.util

@@ -1,4 +1,6 @@
-"""Write docs/notebook.ipynb: the cells below, executed from the start in a fresh kernel (pip install '.[notebook]').
+"""Write docs/notebook.ipynb: the cells below, executed from the start in a fresh kernel.
+
+Needs `pip install 'seqlab[notebook]'`.
 
 python docs/make_notebook.py
 """

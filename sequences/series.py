@@ -177,4 +177,6 @@ def package(module: str, what: str, extra: str = "series") -> ModuleType:
         return import_module(module)
     except ImportError as error:
         name = module.split(".")[0]
-        raise ValueError(f"{what} comes with the package {name}, which is missing: pip install '.[{extra}]'") from error
+        raise ValueError(
+            f"{what} comes with the package {name}, which is missing: pip install 'seqlab[{extra}]'"
+        ) from error

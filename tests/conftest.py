@@ -79,14 +79,16 @@ def compose():
         with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
             config = hydra.compose("config", [*sizes, *overrides], return_hydra_config=True)
         HydraConfig.instance().set_config(config)  # the names of the choices are hydra's
+        hydras = HydraConfig.instance().cfg
         with open_dict(config):
             del config["hydra"]
-        return OmegaConf.to_container(config, resolve=True)
+        return OmegaConf.to_container(config, resolve=True), hydras
 
     def composed(*overrides, full=False):
         if (overrides, full) not in cache:
             cache[overrides, full] = compose_once(overrides, full)
-        return deepcopy(cache[overrides, full])
+        config, HydraConfig.instance().cfg = cache[overrides, full]
+        return deepcopy(config)
 
     yield composed
     HydraConfig.instance().cfg = None

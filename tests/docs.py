@@ -4,10 +4,13 @@ Names in capitals stand for something of the reader's: RUN is a finished run of 
 file, and so on. tests/test_docs.py runs the commands as written, in tiny sizes.
 """
 
+import math
 import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+
+from omegaconf import OmegaConf
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -26,7 +29,7 @@ LEFT_OUT = {
     "PYTHONPATH=. python benchmarks/": "a benchmark takes minutes; `make bench` runs all of them",
     "python -m sequences.ablation": "hours; tests/sequences/test_ablation.py runs it in tiny sizes",
     "python -m seqlab.search": "minutes; tests/search runs studies in tiny sizes, test_real_runs with run.py",
-    "pip ": "the network; test_extras_that_pages_name checks the names",
+    "pip ": "the network; test_extras checks the names",
     "python docs/make_notebook.py": "a kernel; tests/test_notebook.py runs the cells",
     "make ": "makes environments; test_make_targets checks the targets",
     "tensorboard ": "a server without an end",
@@ -77,12 +80,21 @@ def words_of(line: str) -> list[str]:
     return words[1:]
 
 
+def swept(line: str) -> dict[str, str]:
+    """{key: values} of a sweep, also of what the preset of an experiment sweeps over; {} for a single run."""
+    if not is_sweep(line):
+        return {}
+    given = dict(word.split("=", 1) for word in words_of(line) if "=" in word)
+    preset = {}
+    if "experiment" in given:
+        file = ROOT / "conf" / "experiment" / f"{given['experiment']}.yaml"
+        preset = OmegaConf.select(OmegaConf.load(file), "hydra.sweeper.params", default={})
+    return {key: str(values) for key, values in {**preset, **given}.items() if "[" not in str(values)}
+
+
 def num_jobs(line: str) -> int:
-    """How many runs a command line makes: the product of the numbers of values of its words."""
-    number = 1
-    for word in words_of(line):
-        number *= word.count(",") + 1 if "=" in word and " -m " in line and "[" not in word else 1
-    return number
+    """How many runs a command line makes: the product of the numbers of values."""
+    return math.prod(values.count(",") + 1 for values in swept(line).values())
 
 
 def is_sweep(line: str) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
 
 from tests.docs import ROOT, Block, blocks, is_sweep, left_out, num_jobs, single, words_of
 
@@ -103,14 +104,20 @@ def tiny_words(line, compose, tiny):
     elif choices.data == "text" and re.search(r"data\.(corpus|name)=", line):
         words = [word for word in words if not word.startswith("data.path=")]
     words += [*STEPS, "schedule.warmup=1"]
-    own = {word.partition("=")[0] for word in words_of(line)} - {"trainer.max_steps", "trainer.min_steps"}
+    own = {word.partition("=")[0] for word in words_of(line)} - {word.partition("=")[0] for word in STEPS}
+    if choices.get("experiment"):  # the model that an experiment describes stays as it is
+        described = OmegaConf.load(ROOT / "conf" / "experiment" / f"{choices.experiment}.yaml").get("model", {})
+        own |= {f"model.{key}" for key in described}
     return [word for word in words if word.partition("=")[0] not in own]
 
 
 def run_line(line, page, place, runs, command, python, compose, tiny):
     """Run a line in the folder `place` and look at what it leaves."""
     line = line.replace("=0,1,2,3,4", "=0,1")  # folds
+    if num_jobs(line) > 6:  # a process each
+        line = re.sub(r"seed=[\d,]+", "seed=1", line)
     before = set(place.rglob("*"))
+    page = "docs/text.md" if line.startswith("python -m lm.") else page
     run_dir = (runs(page) if page in RUNS else place / ONE) if "RUN" in line else None
     words = [filled_in(word, run_dir, line) for word in words_of(line)]
     if words[:2] == ["-m", "pytest"]:  # the suite runs these tests by itself: here, that the words name some
@@ -172,6 +179,7 @@ def test_the_main_job_is_in_the_readme():
 def test_jobs_are_counted():
     assert num_jobs("python run.py model=lstm optimizer.betas=[0.9,0.99]") == 1
     assert num_jobs("python run.py -m model=lstm,linear data=L1,L3,L5 seed=1,2") == 12
+    assert num_jobs("python run.py -m experiment=lm_search optimizer.lr=1e-3") == 2  # two rates of dropout
 
 
 @pytest.mark.parametrize("line", sorted({line for line in EVERY_LINE if line.startswith("make ")}))
@@ -185,15 +193,20 @@ def test_make_targets(line):
     assert "pip" in done.stdout or "python" in done.stdout
 
 
-def test_extras_that_pages_name():
+def test_extras():
+    """Pages and messages name extras that there are, and docs/start.md lists each."""
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    named = {
-        name
-        for page in {block.page for block in BLOCKS} | {"docs/gpu.md"}
-        for name in re.findall(r"'?\.\[([\w,]+)\]'?", Path(ROOT / page).read_text())
-    }
-    assert "series" in named
-    assert {part for name in named for part in name.split(",")} <= set(extras)
+    folders = ("seqlab", "rule_extrapolation", "factorization", "lm", "sequences", "conf", "docs", "benchmarks")
+    files = [*ROOT.glob("*.md"), *(path for name in folders for path in (ROOT / name).rglob("*.*"))]
+    texts = [path.read_text() for path in files if path.suffix in {".md", ".py", ".yaml"}]
+    named = {part for text in texts for names in re.findall(r"'seqlab\[([\w,]+)\]'", text) for part in names.split(",")}
+    assert {"series", "wiki"} <= named <= set(extras)
+    rows = [row for row in (ROOT / "docs/start.md").read_text().partition("| extra |")[2].splitlines() if "`" in row]
+    listed = {name: bool(star) for row in rows for name, star in re.findall(r"`(\w+)`( \*)?", row.split("|")[1])}
+    brought = re.search(r"seqlab\[(.*)\]", " ".join(extras["test"]))
+    assert brought
+    assert listed == {name: name in brought[1].split(",") for name in extras if name not in {"test", "dev"}}
+    assert not any("'.[" in text for text in texts)  # one way to name an extra, from whatever folder
 
 
 TROUBLE = [

