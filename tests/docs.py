@@ -28,11 +28,10 @@ INLINE = re.compile(
 LEFT_OUT = {
     "PYTHONPATH=. python benchmarks/": "a benchmark takes minutes; `make bench` runs all of them",
     "python -m sequences.ablation": "hours; tests/sequences/test_ablation.py runs it in tiny sizes",
-    "python -m seqlab.search": "minutes; tests/search runs studies in tiny sizes, test_real_runs with run.py",
     "pip ": "the network; test_extras checks the names",
     "python docs/make_notebook.py": "a kernel; tests/test_notebook.py runs the cells",
     "make ": "makes environments; test_make_targets checks the targets",
-    "tensorboard ": "a server without an end",
+    "tensorboard ": "a server without an end; tests/lit/test_tensorboard.py starts one",
     "export ": "a setting of the reader's machine",
 }
 
@@ -59,7 +58,7 @@ def blocks() -> list[Block]:
         for number, block in enumerate(BLOCK.findall(text)):
             lines = tuple(line for line in block.splitlines() if line.split("#")[0].strip())
             found.append(Block(name, number, lines))
-        standing = {line for block in found if block.page == name for line in block.lines}
+        standing = {line.split("#")[0].strip() for block in found if block.page == name for line in block.lines}
         inline = dict.fromkeys(re.sub(r"\s+", " ", line) for line in INLINE.findall(FENCED.sub("", text)))
         if page.name == "troubleshooting.md":  # what it shows ends badly: test_trouble_looks_as_the_page_says
             continue
@@ -100,6 +99,11 @@ def num_jobs(line: str) -> int:
 def is_sweep(line: str) -> bool:
     """Whether run.py is asked for several runs."""
     return "run.py" in line and bool({"-m", "--multirun"} & set(words_of(line)))
+
+
+def is_search(line: str) -> bool:
+    """Whether a line searches for values."""
+    return line.startswith("python -m seqlab.search ")
 
 
 def single(line: str) -> list[str]:

@@ -11,7 +11,7 @@ import pytest
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from tests.docs import ROOT, Block, blocks, is_sweep, left_out, num_jobs, single, words_of
+from tests.docs import ROOT, Block, blocks, is_search, is_sweep, left_out, num_jobs, single, words_of
 
 BLOCKS = blocks()
 EVERY_LINE = [line for block in BLOCKS for line in block.lines]
@@ -36,7 +36,7 @@ STEPS = ["trainer.max_steps=4", "trainer.min_steps=0", "trainer.val_every=2", "t
 
 def marked(block):
     """A block is quick where its page is one of QUICK and its lines make few runs."""
-    runs_many = any(num_jobs(line) > 2 for line in block.lines if left_out(line) is None)
+    runs_many = any(num_jobs(line) > 2 or is_search(line) for line in block.lines if left_out(line) is None)
     slow = (block.page not in QUICK and block is not MORE) or runs_many
     return pytest.param(block, id=block.name, marks=[pytest.mark.slow][:slow])
 
@@ -67,6 +67,7 @@ def place(finished_run, tmp_path):
     rows = "\n".join(f"{index},{index % 24 + index / 100}" for index in range(600))
     (tmp_path / "series.csv").write_text(f"hour,load\n{rows}\n")
     shutil.copy(ROOT / "tests" / "lm" / "coriolanus.txt", tmp_path / "text.txt")
+    shutil.copy(ROOT / "conf" / "search" / "lstm_lr.yaml", tmp_path / "my.yaml")
     return tmp_path
 
 
@@ -106,8 +107,8 @@ def tiny_words(line, compose, tiny):
     words += [*STEPS, "schedule.warmup=1"]
     own = {word.partition("=")[0] for word in words_of(line)} - {word.partition("=")[0] for word in STEPS}
     if choices.get("experiment"):  # the model that an experiment describes stays as it is
-        described = OmegaConf.load(ROOT / "conf" / "experiment" / f"{choices.experiment}.yaml").get("model", {})
-        own |= {f"model.{key}" for key in described}
+        described = OmegaConf.load(ROOT / "conf" / "experiment" / f"{choices.experiment}.yaml")
+        words = [word for word in words if "model" not in described or not word.startswith("model.")]
     return [word for word in words if word.partition("=")[0] not in own]
 
 
@@ -123,6 +124,14 @@ def run_line(line, page, place, runs, command, python, compose, tiny):
     if words[:2] == ["-m", "pytest"]:  # the suite runs these tests by itself: here, that the words name some
         done = command(*words, "--collect-only", "-q", "-p", "no:cacheprovider", cwd=ROOT)
         assert done.returncode == 0, f"{line}\n{done.stdout}"
+        return
+    if is_search(line):
+        trials = "3" if "num_trials" in line else "2"
+        sizes = [*STEPS, "search.confirm_seeds=[2]", f"search.num_trials={trials}"]
+        done = command(*(word for word in words if "num_trials" not in word), *sizes, cwd=place)
+        assert done.returncode == 0, f"{line}\n{done.stderr}"
+        studies = set(place.rglob("study.md")) - before
+        assert len(studies) == ("num_trials" not in line), line
         return
     resumes = any(word.startswith("resume=") and word != "resume=auto" for word in words)
     trains = words[0] == "run.py" and not resumes and not {"--help", "--cfg"} & set(words)
@@ -236,7 +245,7 @@ def test_trouble_looks_as_the_page_says(words, parts, command, tmp_path, finishe
     choices = [] if "model=" in words else ["model=linear"] * ("model" not in words and "modle" not in words)
     overrides = [*words.split(), *choices, "trainer=fast"] if "trainer." not in words else words.split()
     if words.startswith("optimizer=sgd"):  # a loss that can overflow
-        overrides += ["model=lstm", "model.num_layers=1", "data=adding", "trainer.max_steps=4"]
+        overrides += ["model=lstm", "model.num_layers=1", "data=adding", "trainer.max_steps=4", "trainer.val_every=4"]
     done = command(ROOT / "run.py", *overrides, cwd=tmp_path)
     assert done.returncode == (1 if parts[0].startswith("stopped") else 2), done.stderr
     place = -1
