@@ -106,9 +106,9 @@ def tiny_words(line, compose, tiny):
         words = [word for word in words if not word.startswith("data.path=")]
     words += [*STEPS, "schedule.warmup=1"]
     own = {word.partition("=")[0] for word in words_of(line)} - {word.partition("=")[0] for word in STEPS}
-    if choices.get("experiment"):  # the model that an experiment describes stays as it is
-        described = OmegaConf.load(ROOT / "conf" / "experiment" / f"{choices.experiment}.yaml")
-        words = [word for word in words if "model" not in described or not word.startswith("model.")]
+    if choices.get("experiment"):  # widths that an experiment describes may depend on one another
+        described = OmegaConf.load(ROOT / "conf" / "experiment" / f"{choices.experiment}.yaml").get("model", {})
+        own |= {f"model.{key}" for key in described if key in {"d_model", "hidden_dim", "num_heads"}}
     return [word for word in words if word.partition("=")[0] not in own]
 
 
