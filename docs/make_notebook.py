@@ -87,18 +87,20 @@ for name, group in (("ID", tested.id), ("OOD", tested.ood)):
 The same with early stopping, checkpoints, baselines and plots; `load_run` brings it back.""",
     """import subprocess
 import sys
-
-sizes = ["data.max_length=16", "data.prompt_length=4", "trainer=fast"]
-words = ["model=linear", "data=L5", *sizes, "hydra.run.dir=first"]
-done = subprocess.run([sys.executable, RUN_PY, *words], capture_output=True, text=True)
-done.returncode""",
-    """import json
+import tempfile
 from pathlib import Path
+
+folder = Path(tempfile.mkdtemp()) / "first"
+sizes = ["data.max_length=16", "data.prompt_length=4", "trainer=fast"]
+words = ["model=linear", "data=L5", *sizes, f"hydra.run.dir={folder}"]
+done = subprocess.run([sys.executable, RUN_PY, *words], capture_output=True, text=True)
+assert done.returncode == 0, done.stderr""",
+    """import json
 
 import seqlab
 
-run = seqlab.load_run("first")
-summary = json.loads(Path("first/summary.json").read_text())
+run = seqlab.load_run(folder)
+summary = json.loads((folder / "summary.json").read_text())
 print(type(run.model).__name__, summary["steps"], "steps")
 print("ID grammatical:", summary["metrics"]["test/id/grammatical"])
 print("beside it:", {name: values["test/id/grammatical"] for name, values in summary["baselines"].items()})

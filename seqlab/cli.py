@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from omegaconf import OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
 from seqlab.errors import InputError, Interrupted, NonFiniteError, nearest
@@ -73,7 +74,13 @@ def _composition(error: BaseException, conf: Path | None) -> str:
         keys = [name for name in map(str, parent) if not name.startswith("_")]
         return f"{getattr(cause, 'full_key', None) or key}: no such key; {nearest(str(key), keys)}"
     text = _one_line(error)
-    if conf is not None and "No match in the defaults list" in text:
+    if conf is not None and text.startswith("Could not override '") and "To append to your default list" in text:
         group = text.split("'")[1]
-        return f"{group}: no such group; {nearest(group, (path.name for path in conf.iterdir() if path.is_dir()))}"
+        return f"{group}: not a group to choose from; {nearest(group, _groups(conf))}"
     return text
+
+
+def _groups(conf: Path) -> list[str]:
+    """The groups of the defaults list of conf/config.yaml: those from which the command line chooses."""
+    entries = OmegaConf.load(conf / "config.yaml").defaults
+    return [name for entry in entries if not isinstance(entry, str) for name in entry if " " not in name]

@@ -180,9 +180,15 @@ def effect(after: Sequence[float], before: Sequence[float]) -> Effect:
     return Effect(mean, mean - half, mean + half)
 
 
+HEAD = """Changed: the full model without the technique, the plain one with it; chrono gates and the two depths stand in
+the place of bias 1 and of five layers in both. Effect: of having the technique, with Student's 95% interval over pairs
+of one seed; below 0 it helps.
+"""
+
+
 def table(root: Path) -> str:
     """Markdown: for each task the two ends, and each technique's effect from both."""
-    parts = []
+    parts = [HEAD]
     for name, task in TASKS.items():
         found = {
             variant: {job.seed: summary for job in jobs() if (job.task, job.variant) == (name, variant)
@@ -209,7 +215,7 @@ def _task_table(task: Task, found: Mapping[str, Mapping[int, dict[str, Any]]]) -
         f"**{task.title}**: {task.metric}, mean ± standard deviation (seeds). Full {shown('full')}, plain "
         f"{shown('plain')}; {baseline}.",
         "",
-        "| technique | full without it | effect of having it | plain with it | effect of having it |",
+        "| technique | full, changed | effect | plain, changed | effect |",
         "|---|---|---|---|---|",
     ]
     for technique in TECHNIQUES:

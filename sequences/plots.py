@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
 
 from seqlab.share import Share
 from sequences.metrics import NUM_PREFIXES
@@ -28,5 +29,8 @@ def by_length(results: Mapping[str, Mapping[str, Share | float]]) -> Figure:
         axis.set(xlabel="terms read", ylabel=f"{metric} of the next term")
     axes[0].set_ylim(-0.03, 1.03)
     axes[1].set_yscale("symlog", linthresh=1)
+    axes[1].set_ylabel("distance of the next term (linear below 1)")
+    axes[1].yaxis.set_major_formatter(ScalarFormatter())
+    axes[1].set_ylim(bottom=0)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize="small")
     return figure

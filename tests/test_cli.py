@@ -44,6 +44,11 @@ def refused(compose, root):
         (["modle=lstm"], ["modle: no such key; did you mean model?"]),
         (["model.num_layer=2"], ["model.num_layer: no such key; did you mean num_layers?"]),
         (["sede=2"], ["sede: no such key; did you mean seed?"]),
+        (
+            ["task=copy"],
+            ["task: not a group to choose from; allowed: clipping, data, experiment, logger, model,"],
+        ),
+        (["search=lstm_lr"], ["search: not a group to choose from; allowed: "]),
         (["trainer.max_stps=2"], ["trainer.max_stps: no such key; did you mean max_steps?"]),
         (["model=lstm,linear"], ["lstm,linear"]),
         (["model.d_model=[1"], ["[1"]),

@@ -3,6 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import torch
@@ -37,7 +38,7 @@ class Module(LightningModule, ABC):
     """
 
     columns: ClassVar[Mapping[str, str]]
-    better: ClassVar[Mapping[str, str]]
+    better: ClassVar[Mapping[str, str]] = MappingProxyType({})
     results: dict[str, Share | float]
 
     def __init__(

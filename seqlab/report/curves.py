@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 Checks = dict[str, list[tuple[int, float]]]  # metric -> (step, value) in order
 
@@ -64,13 +65,17 @@ def learning_curves(metrics: Checks) -> Figure:
         if name in metrics:
             axes[0].plot(*zip(*metrics[name], strict=True), label=name, **style)
     axes[0].set(title="loss", xlabel="step", yscale="log")
+    axes[0].yaxis.set_major_formatter(LogFormatter())
+    axes[0].yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
     axes[0].legend()
     for axis, (title, names) in zip(axes[1:], panels.items(), strict=False):
-        for name in names:
-            axis.plot(*zip(*metrics[name], strict=True), marker=".", label=name.rpartition("/")[2].replace("_", " "))
+        for place, name in enumerate(names):
+            width = 1.2 + 5 * (1 - (place + 1) / len(names))  # lines that coincide are seen beside one another
+            label = name.rpartition("/")[2].replace("_", " ")
+            axis.plot(*zip(*metrics[name], strict=True), linewidth=width, label=label, marker="." * (len(names) == 1))
         axis.set(title=f"validation: {title.replace('_', ' ')}", xlabel="step")
         if all(0 <= value <= 1 for name in names for _, value in metrics[name]):
             axis.set_ylim(-0.03, 1.03)
         if len(names) > 1:
-            axis.legend(fontsize="small")
+            axis.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
     return figure
