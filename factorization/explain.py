@@ -52,6 +52,7 @@ def explain(path: Path, out: Path | None) -> str:
     matched = found.scores > threshold
     target = out or path / "plots" / "explanation.png"
     accuracies = accuracy_by_factor(run)
+    target.parent.mkdir(parents=True, exist_ok=True)
     draw(weights, found, random, threshold, accuracies).savefig(target, dpi=110)
     counts = Counter(found.primes[matched].tolist())
     lines = [

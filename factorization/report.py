@@ -11,6 +11,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from seqlab.cli import tell
+from seqlab.errors import InputError
+from seqlab.files import write_text
 from seqlab.share import Share
 
 METRICS = ("beta_0", "beta_1", "beta_2", "beta_3", "s3/beta_0", "s3/beta_1")
@@ -22,16 +25,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, help="a folder of folders of runs")
     parser.add_argument("--out", type=Path, help="a file that gets the table")
     options = parser.parse_args(arguments)
-    rows = {folder.name: finished_runs(folder) for folder in sorted(options.folder.glob("*/"))}
+    try:
+        report(options.folder, options.out)
+    except Exception as error:
+        return tell(error)
+    return 0
+
+
+def report(root: Path, out: Path | None) -> None:
+    """Print the table of the runs below a folder, and keep it in a file.
+
+    Raises:
+        InputError: where no run is finished.
+        OSError: that names the file, where it cannot be written.
+    """
+    rows = {folder.name: finished_runs(folder) for folder in sorted(root.glob("*/"))}
     rows = {name: runs for name, runs in rows.items() if runs}
     if not rows:
-        print(f"error: no finished run below {options.folder}", file=sys.stderr)
-        return 2
+        raise InputError(f"no finished run below {root}")
     table = markdown(rows)
     print(table, end="")
-    if options.out:
-        options.out.write_text(table)
-    return 0
+    if out:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_text(out, table)
 
 
 def finished_runs(folder: Path) -> list[dict[str, Any]]:

@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 
 from scipy.stats import t as student
 
+from seqlab.files import write_text
+
 RUN = Path(__file__).parents[1] / "run.py"
 SEEDS = (1, 2, 3)
 
@@ -251,7 +253,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     text = table(options.folder)
     print(text)
     if options.out:
-        options.out.write_text(text)
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        write_text(options.out, text)
     return 0
 
 

@@ -57,8 +57,8 @@ def test_the_command(command, root, tmp_path, capsys):
     assert "of 8 units match a residue" in shown
     assert (tmp_path / "run" / "plots" / "explanation.png").stat().st_size < 300_000
 
-    assert main([str(tmp_path / "run"), "--out", str(tmp_path / "other.png")]) == 0
-    assert (tmp_path / "other.png").exists()
+    assert main([str(tmp_path / "run"), "--out", str(tmp_path / "new" / "other.png")]) == 0
+    assert (tmp_path / "new" / "other.png").exists()
     assert main([str(tmp_path / "nowhere")]) == 2
     assert "no such run directory" in capsys.readouterr().err
 

@@ -27,9 +27,9 @@ def test_hits_of_all_folds_are_added_up(tmp_path, capsys):
     leave(tmp_path / "runs" / "S3" / "fold_0", hits=1, trials=10)
     leave(tmp_path / "runs" / "S3" / "deeper" / "fold_1", hits=3, trials=90)
     leave(tmp_path / "runs" / "S3" / "cut_off", hits=9, trials=9, metrics=False)
-    assert main([str(tmp_path / "runs"), "--out", str(tmp_path / "table.md")]) == 0
+    assert main([str(tmp_path / "runs"), "--out", str(tmp_path / "new" / "table.md")]) == 0
     table = capsys.readouterr().out
-    assert (tmp_path / "table.md").read_text() == table
+    assert (tmp_path / "new" / "table.md").read_text() == table
     _, _, ours, last, rule = table.partition("\n\n")[0].splitlines()
     cells = [cell.strip() for cell in ours.strip("|").split("|")]
     # 4 of 100 by Wilson's formula; the mean of the folds' shares would be 0.067
@@ -54,3 +54,10 @@ def test_a_folder_without_a_finished_run_is_refused(tmp_path, capsys):
     leave(tmp_path / "S3" / "fold_0", hits=1, trials=10, metrics=False)
     assert main([str(tmp_path)]) == 2
     assert f"error: no finished run below {tmp_path}" in capsys.readouterr().err
+
+
+def test_a_table_that_cannot_be_written(tmp_path, capsys):
+    leave(tmp_path / "runs" / "S3" / "fold_0", hits=1, trials=10)
+    assert main([str(tmp_path / "runs"), "--out", str(tmp_path / "runs")]) == 2
+    assert capsys.readouterr().err == f"error: {tmp_path / 'runs'}: Is a directory\n"
+    assert not list(tmp_path.glob(".*"))

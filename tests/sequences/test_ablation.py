@@ -63,7 +63,7 @@ def test_the_table_pairs_runs_by_seed(tmp_path, capsys):
     for job in jobs():
         if job.task == "sunspots" and job.variant in values:
             finished(tmp_path, job, values[job.variant] + job.seed)
-    out = tmp_path / "table.md"
+    out = tmp_path / "new" / "table.md"
     assert main([str(tmp_path), "--table", "--out", str(out)]) == 0
     text = out.read_text()
     assert capsys.readouterr().out.strip() == text.strip()
