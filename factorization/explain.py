@@ -4,11 +4,15 @@ Matches each hidden unit's weights with the phases of residues modulo small prim
 accuracy by factor: the net learns trial division by small primes.
 """
 
-import argparse
 import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+
+from seqlab.starting import Parser, started, starting
+
+if __name__ == "__main__":
+    starting()
 
 import torch
 from matplotlib.figure import Figure
@@ -28,13 +32,14 @@ NUM_DRAWN = 6  # units whose phases are drawn
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, print what was found and write the figure; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m factorization.explain", description=__doc__)
+    parser = Parser(prog="python -m factorization.explain", description=__doc__)
     parser.add_argument("run", help="the run directory of a sine_net")
     parser.add_argument("--out", type=Path, help="file of the figure (default: RUN/plots/explanation.png)")
     options = parser.parse_args(arguments)
+    started()
     try:
         print(explain(Path(options.run), options.out))
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
         return tell(error)
     return 0
 

@@ -4,12 +4,16 @@ Each folder below the given one is one row: its runs differ in data.fold alone. 
 their hits are added up, and the interval is that of all test numbers together.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
+
+from seqlab.starting import Parser, started, starting
+
+if __name__ == "__main__":
+    starting()
 
 from seqlab.cli import tell
 from seqlab.errors import InputError
@@ -21,13 +25,14 @@ METRICS = ("beta_0", "beta_1", "beta_2", "beta_3", "s3/beta_0", "s3/beta_1")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table, and keep it; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m factorization.report", description=__doc__)
+    parser = Parser(prog="python -m factorization.report", description=__doc__)
     parser.add_argument("folder", type=Path, help="a folder of folders of runs")
     parser.add_argument("--out", type=Path, help="a file that gets the table")
     options = parser.parse_args(arguments)
+    started()
     try:
         report(options.folder, options.out)
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
         return tell(error)
     return 0
 

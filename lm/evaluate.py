@@ -1,8 +1,12 @@
 """Measure a trained model on other text: python -m lm.evaluate RUN --text FILE"""
 
-import argparse
 import sys
 from collections.abc import Sequence
+
+from seqlab.starting import Parser, started, starting
+
+if __name__ == "__main__":
+    starting()
 
 from seqlab.cli import tell
 
@@ -11,14 +15,14 @@ SHORTEST_LINE = 20  # characters; shorter lines are the same in many texts
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and print the three numbers; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m lm.evaluate", description=__doc__)
+    parser = Parser(prog="python -m lm.evaluate", description=__doc__)
     parser.add_argument("run", help="a run directory (or a checkpoint file)")
     parser.add_argument("--text", required=True, help="a file or folder of .txt, .md, .gz")
     parser.add_argument("--checkpoint", default="best.ckpt", help="file in RUN/checkpoints (default: best.ckpt)")
     options = parser.parse_args(arguments)
     try:
         print(evaluate(options.run, options.text, options.checkpoint))
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
         return tell(error)
     return 0
 
@@ -36,6 +40,8 @@ def evaluate(path: str, text: str, checkpoint: str = "best.ckpt") -> str:
     from lm.text_run import load_text_run
     from seqlab.errors import InputError
     from seqlab.share import Share
+
+    started()
 
     task = load_text_run(path, checkpoint)
     try:

@@ -5,17 +5,22 @@ import sys
 from collections.abc import Sequence
 from itertools import islice
 
+from seqlab.starting import Parser, started, starting
+
+if __name__ == "__main__":
+    starting()
+
 from seqlab.cli import tell
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and write samples to stdout as they are drawn; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m lm.generate", description=__doc__)
+    parser = Parser(prog="python -m lm.generate", description=__doc__)
     parser.add_argument("run", help="a run directory (or a checkpoint file)")
     parser.add_argument("--prompt", default="\n", help="what to continue (default: a line break)")
     parser.add_argument("--num-samples", type=int, default=1, help="how many texts (default: 1)")
     parser.add_argument("--max-tokens", type=int, default=200, help="tokens to write after the prompt (default: 200)")
-    parser.add_argument("--temperature", type=float, default=0.8, help="above 0; below 1 sharpens (default: 0.8)")
+    parser.add_argument("--temperature", type=float, default=0.8, help="0: greedy; below 1 sharpens (default: 0.8)")
     parser.add_argument("--top-k", type=int, help="draw among the k most probable tokens")
     parser.add_argument("--top-p", type=float, help="draw among the most probable tokens that hold this share")
     parser.add_argument("--seed", type=int, default=1, help="the same seed, the same texts (default: 1)")
@@ -23,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         write_samples(options)
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
         return tell(error)
     return 0
 
@@ -35,9 +40,11 @@ def write_samples(options: argparse.Namespace) -> None:
         InputError: for a bad run, prompt or setting.
     """
     from lm.text_run import load_text_run  # here, so that --help is quick
-    from seqlab.errors import InputError
+    from seqlab.errors import InputError, refuse_bytes
     from seqlab.randomness import derived_seed
 
+    started()
+    refuse_bytes(options.prompt)
     for name in ("num_samples", "max_tokens"):
         if getattr(options, name) < 1:
             raise InputError(f"--{name.replace('_', '-')} {getattr(options, name)}: at least 1")

@@ -4,12 +4,16 @@ Beside it the same model untrained, TF-IDF, LSA and BM25; and the tuned model wh
 one. With --index DIR --query "..." the passages of the run's own text are ranked instead, by an index kept in DIR.
 """
 
-import argparse
 import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
+
+from seqlab.starting import Parser, started, starting
+
+if __name__ == "__main__":
+    starting()
 
 import torch
 
@@ -23,7 +27,7 @@ from lm.ranking import evaluate, table
 from lm.text_run import load_text_run, untrained
 from lm.vectors import fit, vectors
 from seqlab.cli import tell
-from seqlab.errors import InputError
+from seqlab.errors import InputError, refuse_bytes
 
 Task = Literal["speeches", "summaries"]
 NUM_PASSAGES = 5  # that a query prints
@@ -31,21 +35,23 @@ NUM_PASSAGES = 5  # that a query prints
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and print the table, or the passages; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m lm.retrieval", description=__doc__)
+    parser = Parser(prog="python -m lm.retrieval", description=__doc__)
     parser.add_argument("run", type=Path, help="the run directory of a language model")
     parser.add_argument("--task", choices=["speeches", "summaries"], help="default: summaries for corpus=wiki")
     parser.add_argument("--checkpoint", default="best.ckpt", help="file in RUN/checkpoints (default: best.ckpt)")
     parser.add_argument("--index", type=Path, help="a folder: loaded where it exists, built and saved where not")
     parser.add_argument("--query", help="what to look for with --index")
     options = parser.parse_args(arguments)
+    started()
     try:
         if (options.index is None) != (options.query is None):
             raise InputError("--index and --query go together")
         if options.index is not None:
+            refuse_bytes(options.query)
             print(ask(options.run, options.checkpoint, options.index, options.query))
         else:
             print(compare(options.run, options.checkpoint, options.task))
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
         return tell(InputError(str(error)) if type(error) is ValueError else error)
     return 0
 

@@ -4,6 +4,7 @@ Prompts may have different lengths: what all rows share is read in one parallel 
 its own prompt is forced to take the prompt's token. So padding never enters a state.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import NamedTuple
@@ -30,7 +31,12 @@ class Decoded(NamedTuple):
 
 def greedy(model: SequenceModel, prompts: Tensor, lengths: Tensor, *, max_length: int) -> Decoded:
     """Complete prompts with the most probable token at each step. See `decode` for the arguments."""
-    return decode(model, prompts, lengths, max_length=max_length, choose=lambda logits: logits.argmax(dim=-1))
+    return decode(model, prompts, lengths, max_length=max_length, choose=most_probable)
+
+
+def most_probable(logits: Tensor) -> Tensor:
+    """The id of the highest logit of each row, (batch,); the first of equals."""
+    return logits.argmax(dim=-1)
 
 
 def sample(
@@ -56,27 +62,32 @@ def sampler(
 
     Args:
         generator: the source of randomness, on the model's device.
-        temperature: above 0; below 1 sharpens.
+        temperature: below 1 sharpens; 0 takes the most probable token, as `greedy` does.
         top_k: draw among the k most probable tokens only.
         top_p: draw among the fewest most probable tokens that hold this much of the probability (after temperature
             and top_k; Holtzman et al. 2020, nucleus sampling).
 
     Raises:
-        ValueError: for a temperature of 0 or less (greedy is a function of its own), top_k below 1, or top_p outside
-            (0, 1].
+        ValueError: for a temperature that is negative or not finite, top_k below 1, or top_p outside (0, 1].
     """
-    if temperature <= 0:
-        raise ValueError(f"temperature={temperature} must be above 0 (use greedy for the most probable token)")
+    if not 0 <= temperature < math.inf:
+        raise ValueError(f"temperature={temperature} must be finite, and 0 (greedy) or above")
     if top_k is not None and top_k < 1:
         raise ValueError(f"top_k={top_k} must be at least 1")
     if top_p is not None and not 0 < top_p <= 1:
         raise ValueError(f"top_p={top_p} must be above 0 and at most 1")
 
+    if temperature == 0:
+        return most_probable
+    float32 = torch.finfo(torch.float32)
+    divisor = min(max(temperature, float32.tiny), float32.max)
+
     def choose(logits: Tensor) -> Tensor:
         if top_k is not None:
             best = logits.topk(min(top_k, logits.shape[-1]), dim=-1)  # exactly so many, also where logits are equal
             logits = torch.full_like(logits, -torch.inf).scatter(1, best.indices, best.values)
-        probabilities = torch.softmax(logits.float() / temperature, dim=-1)
+        below_best = logits.float() - logits.float().amax(dim=-1, keepdim=True)  # so that nothing gets too large
+        probabilities = torch.softmax(below_best / divisor, dim=-1)
         if top_p is not None:
             ranked = probabilities.sort(dim=-1, descending=True, stable=True)
             beyond = ranked.values.cumsum(-1) - ranked.values >= top_p  # what stands before is enough already

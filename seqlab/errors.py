@@ -22,6 +22,16 @@ class Interrupted(BaseException):
         self.signum = signum
 
 
+def refuse_bytes(text: str) -> None:
+    """Raise InputError for a text that is none: bytes that are not UTF-8 (they stand as surrogates), or a NUL."""
+    if "\0" in text:
+        raise InputError(f"{text!a}: byte 0x0 is no text")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"{text!a}: byte {ord(text[error.start]) & 0xFF:#x} is not UTF-8") from error
+
+
 def nearest(word: str, choices: Iterable[str]) -> str:
     """The choices for a user who typed `word`, the likeliest first.
 

@@ -18,6 +18,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from seqlab.starting import Parser, started, starting
+
+if __name__ == "__main__":
+    starting()
+
 from seqlab.cli import tell
 
 if TYPE_CHECKING:
@@ -42,7 +47,7 @@ class Row(NamedTuple):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, export, print the table; returns the exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m seqlab.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("runs", nargs="+", metavar="RUN", help="run directories")
@@ -52,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         print(export(options.runs, options.format, options.out, options.checkpoint))
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
         return tell(error)
     return 0
 
@@ -66,6 +71,8 @@ def export(runs: Sequence[str], formats: Sequence[str], out: Path | None, checkp
     from seqlab.errors import InputError, nearest
     from seqlab.exported import FORMATS
     from seqlab.runs import load_run
+
+    started()
 
     for format in formats:
         if format not in FORMATS:

@@ -1,22 +1,26 @@
 """Complete a prompt with a trained model: python -m seqlab.predict RUN "( [ ]" """
 
-import argparse
 import sys
 from collections.abc import Sequence
+
+from seqlab.starting import Parser, started, starting
+
+if __name__ == "__main__":
+    starting()
 
 from seqlab.cli import tell
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and print what the run's task says of the prompt; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m seqlab.predict", description=__doc__)
+    parser = Parser(prog="python -m seqlab.predict", description=__doc__)
     parser.add_argument("run", help="a run directory (or a checkpoint file)")
     parser.add_argument("prompt", help='what to complete, as the task reads it: "( [ ]"; may be empty: ""')
     parser.add_argument("--checkpoint", default="best.ckpt", help="file in RUN/checkpoints (default: best.ckpt)")
     options = parser.parse_args(arguments)
     try:
         print(predict(options.run, options.prompt, options.checkpoint))
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
         return tell(error)
     return 0
 
@@ -25,9 +29,11 @@ def predict(run: str, prompt: str, checkpoint: str) -> str:
     """What the task of a run says of a prompt. Raises InputError for a bad run or prompt."""
     import torch  # here, so that --help is quick
 
-    from seqlab.errors import InputError
+    from seqlab.errors import InputError, refuse_bytes
     from seqlab.runs import load_run
 
+    started()
+    refuse_bytes(prompt)
     task = load_run(run, checkpoint).task
     try:
         parsed = task.parse_prompt(prompt)

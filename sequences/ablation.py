@@ -15,8 +15,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from seqlab.starting import Parser, started, starting
+
+if __name__ == "__main__":
+    starting()
+
 from scipy.stats import t as student
 
+from seqlab.cli import tell
 from seqlab.files import write_text
 
 RUN = Path(__file__).parents[1] / "run.py"
@@ -241,20 +247,24 @@ def _task_table(task: Task, found: Mapping[str, Mapping[int, dict[str, Any]]]) -
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what is missing, print the table; returns the exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m sequences.ablation", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path, help="where the runs go")
     parser.add_argument("--out", type=Path, help="a file that gets the table")
     parser.add_argument("--table", action="store_true", help="run nothing")
     options = parser.parse_args(arguments)
-    if not options.table:
-        run(options.folder.absolute())
-    text = table(options.folder)
-    print(text)
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        write_text(options.out, text)
+    started()
+    try:
+        if not options.table:
+            run(options.folder.absolute())
+        text = table(options.folder)
+        print(text)
+        if options.out:
+            options.out.parent.mkdir(parents=True, exist_ok=True)
+            write_text(options.out, text)
+    except (Exception, KeyboardInterrupt) as error:
+        return tell(error)
     return 0
 
 

@@ -1,5 +1,6 @@
 """Sampling with state against re-reading the prefix, for every model, and against known distributions."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -41,8 +42,9 @@ def test_the_uniform_baseline_equals_rereading_the_prefix():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"temperature": 0.0}, r"temperature=0\.0 must be above 0"),
-        ({"temperature": -1.0}, r"temperature=-1\.0 must be above 0"),
+        ({"temperature": -1.0}, r"temperature=-1\.0 must be finite, and 0 \(greedy\) or above"),
+        ({"temperature": math.nan}, "temperature=nan must be finite"),
+        ({"temperature": math.inf}, "temperature=inf must be finite"),
         ({"top_k": 0}, "top_k=0 must be at least 1"),
         ({"top_p": 0.0}, r"top_p=0\.0 must be above 0 and at most 1"),
         ({"top_p": 1.1}, r"top_p=1\.1 must be above 0 and at most 1"),
@@ -89,6 +91,20 @@ def test_sampling_normalises_over_the_vocabulary_of_each_row():
     assert_distributed(counts, WEIGHTS)
     with pytest.raises(AssertionError):  # the test would notice the published fault, a softmax along another axis
         assert_distributed(counts, WEIGHTS / WEIGHTS.sum(0))
+
+
+@pytest.mark.parametrize("temperature", [0.0, -0.0, 5e-324, 1e-45, 1e-38, 1e-20])
+@pytest.mark.parametrize("options", [{}, {"top_k": 3}, {"top_p": 0.5}])
+def test_next_to_no_temperature_takes_the_most_probable(temperature, options):
+    counts = drawn(20, temperature=temperature, **options)
+    for row in (0, 1, 3, 4):  # all are equal in the other one
+        assert counts[row, WEIGHTS[row].argmax()] == 20
+
+
+@pytest.mark.parametrize("temperature", [1e20, 1e38, 1e39, 1e308])
+def test_any_heat_draws_evenly_among_what_is_possible(temperature):
+    possible = (WEIGHTS > 0).double()
+    assert_distributed(drawn(4000, temperature=temperature), possible / possible.sum(1, keepdim=True))
 
 
 @pytest.mark.parametrize("temperature", [0.5, 2.0])

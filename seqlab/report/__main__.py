@@ -11,7 +11,11 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+
+from seqlab.starting import Parser, started, starting
+
+if __name__ == "__main__":
+    starting()
 
 from seqlab.errors import InputError, nearest
 from seqlab.files import write_text
@@ -24,13 +28,6 @@ from seqlab.report.table import print_wide
 SUFFIXES = {"terminal": ".txt", "markdown": ".md", "csv": ".csv", "latex": ".tex", "html": ".html"}
 
 
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message}\n")
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print or write the report on all runs below some folders; returns the exit code."""
     parser = Parser(prog="python -m seqlab.report", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -40,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="a file; or a folder, which gets table.md (.csv ...) and, with\n"
                         "markdown, every run's plots")  # fmt: skip
     options = parser.parse_args(arguments)
+    started()
     try:
         report(options.folders, options.format, options.out)
     except InputError as error:
@@ -48,6 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -108,11 +108,23 @@ def test_the_command_writes_samples(text_runs, capsys):
     assert first.removeprefix("--- sample 1\n") != second
 
 
+def test_a_temperature_of_nothing_is_greedy(text_runs, capsys):
+    def written(*words):
+        assert generate([str(text_runs["lstm"]), "--prompt", "MENENIUS:", "--max-tokens", "20", *words]) == 0
+        return capsys.readouterr().out
+
+    greedy = written("--top-k", "1")
+    for temperature in ("0", "-0.0", "1e-45", "1e-320"):
+        assert written("--temperature", temperature) == written("--temperature", temperature, "--seed", "2") == greedy
+
+
 @pytest.mark.parametrize(
     ("model", "words", "message"),
     [
         ("transformer", ["--prompt", "x" * 200], "the prompt has .*, and the model reads data.context_length=16"),
-        ("lstm", ["--temperature", "0"], "temperature=0.0 must be above 0"),
+        ("lstm", ["--temperature", "nan"], "temperature=nan must be finite"),
+        ("lstm", ["--temperature", "-1"], "temperature=-1.0 must be finite, and 0 .greedy. or above"),
+        ("lstm", ["--prompt", "a\udcffb"], "'a.udcffb': byte 0xff is not UTF-8"),
         ("lstm", ["--top-k", "0"], "top_k=0 must be at least 1"),
         ("lstm", ["--top-p", "1.5"], "top_p=1.5 must be above 0 and at most 1"),
         ("lstm", ["--num-samples", "0"], "--num-samples 0: at least 1"),
