@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from lm.corpus import Corpus, CorpusName, check_source, load_corpus
 from lm.tokenizer import Kind, TextTokenizer, VocabularySize, read_tokenizer, train_tokenizer
+from seqlab.files import at_home
 from seqlab.lit.datamodule import DataModule
 from seqlab.randomness import permutation, uniforms
 from seqlab.spec import Classes, Spec, Tokens
@@ -64,7 +65,7 @@ class TextDataModule(DataModule):
         self.source: tuple[CorpusName, str | None, str | None] = (corpus or implied, path, name)
         check_source(*self.source)
         self.context_length, self.batch_size = context_length, batch_size
-        self.cache_dir = Path(cache_dir) / "text"
+        self.cache_dir = at_home(cache_dir) / "text"
         self.seed = seed
         if tokenizer_json is not None:
             self.tokenizer = TextTokenizer(tokenizer_json)

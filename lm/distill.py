@@ -14,6 +14,7 @@ from lm.datamodule import TextDataModule
 from lm.module import LanguageModel
 from lm.text_run import load_text_run
 from seqlab.errors import InputError
+from seqlab.files import at_home
 from seqlab.schedule import Schedule
 
 
@@ -79,7 +80,7 @@ class Distillation(LanguageModel):
         Raises:
             InputError: when it is missing, or reads other tokens.
         """
-        teacher = load_text_run(self.teacher_path)
+        teacher = load_text_run(at_home(self.teacher_path))
         if teacher.data.tokenizer.json != self.data.tokenizer.json:
             raise InputError(
                 f"task.teacher={self.teacher_path} has another tokenizer than the student "

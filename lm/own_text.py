@@ -4,6 +4,8 @@ import gzip
 import zlib
 from pathlib import Path
 
+from seqlab.files import at_home
+
 SUFFIXES = (".txt", ".md", ".gz")
 
 
@@ -15,7 +17,7 @@ def own_documents(path: str) -> list[str]:
     Raises:
         ValueError: there is no such path, no such file in the folder, or a file is empty or not UTF-8.
     """
-    place = Path(path).expanduser()
+    place = at_home(path)
     if not place.exists():
         raise ValueError(f"data.path={path}: there is no such file or folder")
     found = [place]
@@ -38,7 +40,7 @@ def _text(file: Path) -> str:
     except UnicodeDecodeError as error:
         unpacked = " (unpacked)" if file.suffix == ".gz" else ""
         raise ValueError(f"{file} is not UTF-8: byte {error.start}{unpacked}") from error
-    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     if not text.strip():
         raise ValueError(f"{file} holds no text")
     return text

@@ -12,8 +12,11 @@ import numpy as np
 from annotated_types import Interval
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from seqlab.files import at_home
+
 Kind = Literal["bpe", "char", "byte"]
-VocabularySize = Annotated[int, Interval(ge=257, le=2**16)]  # ids are stored as uint16
+MOST_IDS = 2**16  # they are stored as uint16
+VocabularySize = Annotated[int, Interval(ge=257, le=MOST_IDS)]
 
 DOCUMENT = "<|document|>"
 DOCUMENT_ID = 0
@@ -27,16 +30,22 @@ class TextTokenizer:
         json: as `tokenizers` writes it.
 
     Raises:
-        ValueError: when json is no tokenizer, or one that does not know DOCUMENT.
+        ValueError: when json is no tokenizer, or one that does not know DOCUMENT, or has other ids than it says.
     """
 
     def __init__(self, json: str):
         try:
             self.tokenizer = Tokenizer.from_str(json)
         except Exception as error:  # the library raises Exception itself
-            raise ValueError(f"this is no tokenizer as the library tokenizers writes it: {error}") from error
+            reason = " ".join(str(error).split())
+            raise ValueError(f"this is no tokenizer as the library tokenizers writes it: {reason}") from error
         if self.tokenizer.token_to_id(DOCUMENT) != DOCUMENT_ID:
             raise ValueError(f"this tokenizer is not one of this project: token {DOCUMENT_ID} is not {DOCUMENT}")
+        ids = self.tokenizer.get_vocab(with_added_tokens=True).values()
+        if max(ids) != len(ids) - 1 or len(ids) > MOST_IDS:
+            raise ValueError(f"this tokenizer has {len(ids)} ids up to {max(ids)}: 0 to {MOST_IDS - 1} at most, no gap")
+        self.tokenizer.no_truncation()
+        self.tokenizer.no_padding()
         self.tokenizer.encode_special_tokens = True  # what looks like DOCUMENT in a text is text
         self.json = json
 
@@ -122,7 +131,7 @@ def read_tokenizer(path: str | Path) -> TextTokenizer:
         ValueError: when there is none.
     """
     try:
-        return TextTokenizer(Path(path).read_text(encoding="utf-8"))
+        return TextTokenizer(at_home(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"data.tokenizer_path={path} cannot be read: {error}") from error
     except ValueError as error:

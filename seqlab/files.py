@@ -32,6 +32,14 @@ def write_jsonl(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
     write_text(path, "".join(json.dumps(record, allow_nan=False) + "\n" for record in records))
 
 
+def at_home(path: str | Path) -> Path:
+    """A path whose leading ~ or ~user is the home folder; as it stands where there is no such user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
 def temporary_name(path: Path) -> Path:
     """Where a file is written before it gets its name."""
     return path.with_name(f".{path.name}.tmp")

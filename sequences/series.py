@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from seqlab.files import at_home
+
 
 @dataclass(frozen=True)
 class Series:
@@ -91,7 +93,7 @@ def read_columns(path: str | Path, columns: list[str]) -> dict[str, np.ndarray]:
         ValueError: for a file that is missing or empty, a column that is not there, a gap, text, or no finite number.
     """
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
+        with open(at_home(path), newline="", encoding="utf-8-sig") as file:
             rows = list(csv.reader(file))
     except FileNotFoundError:
         raise ValueError(f"data.csv={path}: no such file") from None

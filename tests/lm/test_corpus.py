@@ -258,3 +258,12 @@ def test_attempts_to_reach_the_hub_are_not_told_one_by_one(monkeypatch):
         load_corpus("hf", name="nobody/nothing")
     assert told == [False]
     assert hub.getEffectiveLevel() == before
+
+
+def test_every_kind_of_line_end_is_a_line_break(tmp_path):
+    for name, end in (("unix", "\n"), ("windows", "\r\n"), ("old_mac", "\r")):
+        (tmp_path / name).write_bytes(LINES.replace("\n", end).encode())
+        assert in_order(load_corpus("files", path=str(tmp_path / name))[2:], [LINES])
+    (tmp_path / "mixed").write_bytes(b"a\r\r\nb\n\rc\n" * 20)
+    corpus = load_corpus("files", path=str(tmp_path / "mixed"))
+    assert "".join(in_order(corpus[2:], ["a\n\nb\n\nc\n" * 20])) == "a\n\nb\n\nc\n" * 20

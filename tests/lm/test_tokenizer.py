@@ -1,11 +1,12 @@
 """Tokenizers against a plain BPE, and as the identity on any text."""
 
+import json
 import re
 from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lm.tokenizer import DOCUMENT, DOCUMENT_ID, TextTokenizer, read_tokenizer, train_tokenizer
@@ -109,3 +110,81 @@ def test_refusals(tmp_path):
 
     with pytest.raises(ValueError, match="not one of this project"):
         TextTokenizer(Tokenizer(models.BPE()).to_str())
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@st.composite
+def tokenizer_files(draw):
+    """Bytes, JSON, or a real tokenizer of which a part is cut off, lost or something else."""
+    kind = draw(st.sampled_from(["bytes", "text", "json", "cut", "changed"]))
+    if kind == "bytes":
+        return draw(st.binary(max_size=100))
+    if kind == "text":
+        return draw(any_text).encode()
+    if kind == "json":
+        return json.dumps(draw(JSON)).encode()
+    good = TOKENIZERS[draw(st.sampled_from(sorted(TOKENIZERS)))].json
+    if kind == "cut":
+        return good[: draw(st.integers(0, len(good)))].encode()
+    content = json.loads(good)
+    for _ in range(draw(st.integers(1, 3))):
+        node, key = content, draw(st.sampled_from(sorted(content)))
+        while isinstance(node[key], dict) and node[key] and draw(st.booleans()):
+            node, key = node[key], draw(st.sampled_from(sorted(node[key])))
+        if draw(st.booleans()):
+            node[key] = draw(JSON)
+        else:
+            del node[key]
+        if not content:
+            break
+    return json.dumps(content).encode()
+
+
+@pytest.mark.slow
+@settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(tokenizer_files())
+def test_any_file_is_a_tokenizer_or_refused_in_one_line(tmp_path, content):
+    file = tmp_path / "tokenizer.json"
+    file.write_bytes(content)
+    try:
+        tokenizer = read_tokenizer(file)
+    except ValueError as error:
+        assert str(error).startswith(f"data.tokenizer_path={file}") and len(str(error).splitlines()) == 1
+    else:
+        assert all(0 <= id < 2**16 for id in tokenizer.encode("Speak, é日!\n"))
+        tokenizer.decode(tokenizer.encode("Speak, é日!\n"))
+
+
+def test_a_tokenizer_may_lie_in_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "tokenizer.json").write_text(TOKENIZERS["bpe"].json, encoding="utf-8")
+    assert read_tokenizer("~/tokenizer.json").json == TOKENIZERS["bpe"].json
+
+
+def changed(kind, **parts):
+    """The JSON of a tokenizer with other parts."""
+    return json.dumps(json.loads(TOKENIZERS[kind].json) | parts)
+
+
+def test_a_tokenizer_that_cuts_and_pads_does_neither_here():
+    cut = {"direction": "Right", "max_length": 3, "strategy": "LongestFirst", "stride": 0}
+    pad = {"strategy": {"Fixed": 99}, "direction": "Right", "pad_to_multiple_of": None, "pad_id": 0, "pad_type_id": 0,
+           "pad_token": DOCUMENT}  # fmt: skip
+    tokenizer = TextTokenizer(changed("bpe", truncation=cut, padding=pad))
+    assert tokenizer.encode(TEXT) == TOKENIZERS["bpe"].encode(TEXT)
+
+
+def test_ids_that_leave_a_gap_are_refused():
+    model = json.loads(TOKENIZERS["char"].json)["model"]
+    model["vocab"]["z"] = 60_000
+    with pytest.raises(ValueError, match="ids up to 60000: 0 to 65535 at most, no gap"):
+        TextTokenizer(changed("char", model=model))
+    model["vocab"] = {name: number for number, name in enumerate([DOCUMENT, *map(chr, range(0x20000, 0x30001))])}
+    with pytest.raises(ValueError, match="65538 ids up to 65537"):
+        TextTokenizer(changed("char", model=model))
