@@ -6,9 +6,13 @@ queries: halves of speeches from other plays, or summaries of the training part.
 RUN/checkpoints/retrieval.ckpt, which `lm.retrieval` then ranks with too.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
+
+from seqlab.starting import Parser, started, starting
+
+if __name__ == "__main__":
+    starting()
 
 import torch
 from torch import Tensor
@@ -32,12 +36,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, tune and save; returns the exit code."""
     from seqlab.cli import tell
 
-    parser = argparse.ArgumentParser(prog="python -m lm.finetune", description=__doc__)
+    parser = Parser(prog="python -m lm.finetune", description=__doc__)
     parser.add_argument("run", help="the run directory of a language model")
     options = parser.parse_args(arguments)
+    started()
     try:
         print(finetune_run(options.run))
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
         return tell(error)
     return 0
 
@@ -111,7 +116,7 @@ def finetune_run(path: str) -> str:
     from lm.retrieval import items_of
     from lm.text_run import load_text_run
     from seqlab.errors import InputError
-    from seqlab.lit.checkpoints import AtomicCheckpointIO, load_checkpoint
+    from seqlab.lit.checkpoints import AtomicCheckpointIO, load_checkpoint, version
 
     if not Path(path).is_dir():
         raise InputError(f"{path} is no run directory")
@@ -120,9 +125,8 @@ def finetune_run(path: str) -> str:
     losses = tune(task.model, task.data.tokenizer.encode, items.tuning)
     content = load_checkpoint(Path(path) / "checkpoints" / "best.ckpt")
     target = Path(path) / "checkpoints" / CHECKPOINT
-    AtomicCheckpointIO().save_checkpoint(
-        {"config": content["config"], "state_dict": task.state_dict(), "tuning": {"losses": losses}}, target
-    )
+    tuned = {"config": content["config"], "state_dict": task.state_dict(), "tuning": {"losses": losses}}
+    AtomicCheckpointIO().save_checkpoint({"version": version(), **tuned}, target)
     return f"{len(items.tuning):,} pairs, loss {losses[0]:.3f} -> {losses[-1]:.3f} nats; wrote {target}"
 
 

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from seqlab.errors import InputError
 from seqlab.files import remove_temporaries
 from seqlab.job import deciding, differences, load_configuration, read_status, resolved
-from seqlab.lit.checkpoints import environment, load_checkpoint
+from seqlab.lit.checkpoints import environment, load_checkpoint, origin, version
 
 MAX_KEYS_NAMED = 6
 # Newest first. A process killed between two renames leaves last-1.ckpt without last.ckpt.
@@ -92,7 +92,7 @@ def newest_checkpoint(folder: Path) -> tuple[Path, dict[str, Any]] | None:
             if not (
                 isinstance(content, dict) and {"state_dict", "config", "environment", "global_step"} <= content.keys()
             ):
-                raise InputError(f"{file} is no checkpoint that training can go on from")
+                raise InputError(f"{file} is no checkpoint that training can go on from{origin(content)}")
         except InputError as error:
             faults.append(str(error))
             continue
@@ -121,8 +121,8 @@ def _refuse_damaged_best(folder: Path) -> None:
 
 def _warn_of_another_environment(content: dict[str, Any]) -> None:
     """Say what makes the bits differ from here on."""
-    now = environment()
-    for key, before in content["environment"].items():
+    now = environment() | {"SeqLab": version()}
+    for key, before in [("SeqLab", content.get("version", "before 0.1.0")), *content["environment"].items()]:
         if key in now and before != now[key]:
             print(
                 f"warning: {key} {before} before and {now[key]} now: the run goes on, but not bit for bit",

@@ -254,6 +254,15 @@ def test_auto_takes_the_newest_unfinished_run_of_this_configuration(command, roo
     )
 
 
+def test_another_version_is_warned_about(run_py, cut):
+    file = cut / "checkpoints" / "last.ckpt"
+    content = load_checkpoint(file)
+    torch.save(content | {"version": "9.8.7"}, file)
+    done = run_py(cut, "L5", "transformer", "resume=auto")
+    assert done.returncode == 0
+    assert f"warning: SeqLab 9.8.7 before and {content['version']} now: the run goes on, but not bit" in done.stderr
+
+
 def test_another_number_of_threads_is_warned_about(run_py, cut):
     file = cut / "checkpoints" / "last.ckpt"
     content = load_checkpoint(file)

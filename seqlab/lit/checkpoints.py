@@ -3,7 +3,11 @@
 import io
 import math
 import os
+import pickle
 import time
+import warnings
+import zipfile
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -63,10 +67,34 @@ def load_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, An
     if not Path(path).is_file():
         raise InputError(f"no checkpoint at {path}")
     try:
-        return torch.load(path, map_location=map_location, weights_only=True)
+        if not zipfile.is_zipfile(path):  # torch.load would try older formats, which we never wrote
+            raise InputError(f"cannot read the checkpoint {path}: it is cut short, or was never one")
+        with warnings.catch_warnings(action="ignore"):  # of a file that is refused
+            return torch.load(path, map_location=map_location, weights_only=True)
+    except InputError:
+        raise
+    except OSError as error:
+        raise InputError(f"cannot read the checkpoint {path}: {error.strerror or 'it cannot be read'}") from error
+    except pickle.UnpicklingError as error:  # torch's message says how to load it nevertheless, and run what it holds
+        raise InputError(
+            f"cannot read the checkpoint {path}: it holds more than tensors and plain values, which is not loaded"
+        ) from error
     except Exception as error:  # torch raises many kinds for a damaged file; each means the same to a user
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise InputError(f"cannot read the checkpoint {path}: {reason}") from error
+        raise InputError(f"cannot read the checkpoint {path}: it is damaged, or no checkpoint") from error
+
+
+def version() -> str:
+    """The version of SeqLab that runs; `unknown` in a checkout that is not installed."""
+    try:
+        return metadata.version("seqlab")
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def origin(content: dict[str, Any]) -> str:
+    """Words behind the name of a checkpoint that another version of SeqLab wrote; none where it is this version's."""
+    wrote = str(content.get("version", "before 0.1.0"))
+    return "" if wrote == version() else f" (written by SeqLab {wrote}; this is {version()})"
 
 
 def environment() -> dict[str, Any]:
@@ -127,6 +155,7 @@ class Checkpoints(Callback):
         return self.seconds_before + time.monotonic() - self.started_at
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        checkpoint["version"] = version()
         checkpoint["environment"] = {**environment(), "seconds": self.training_seconds()}
 
     def on_train_batch_end(

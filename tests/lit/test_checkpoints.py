@@ -1,11 +1,16 @@
 """Checkpoint files: whole or absent, the one before kept, plain types only, damage told in one line."""
 
+import io
+import pickle
 import resource
 import subprocess
 import sys
+import zipfile
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from seqlab.errors import InputError
 from seqlab.lit.checkpoints import AtomicCheckpointIO, load_checkpoint
@@ -89,12 +94,23 @@ def damaged(file, kind):
         file.write_text("step: 1\n")
     elif kind == "overwritten":
         file.write_bytes(b"\0" * len(content))
+    elif kind == "half overwritten":
+        file.write_bytes(b"\0" * (len(content) // 2) + content[len(content) // 2 :])
+    elif kind == "pickle":
+        file.write_bytes(pickle.dumps({"weights": [0.0]}))
+    elif kind == "old format":
+        torch.save({"weights": torch.zeros(3)}, file, _use_new_zipfile_serialization=False)
+    elif kind == "zip":
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr("notes.txt", "weights_only=False")
     elif kind == "objects":
         torch.save({"path": file, "model": torch.nn.Linear(1, 1)}, file)
     return file
 
 
-@pytest.mark.parametrize("kind", ["empty", "cut short", "text", "overwritten", "objects"])
+@pytest.mark.parametrize(
+    "kind", ["empty", "cut short", "text", "overwritten", "half overwritten", "pickle", "old format", "zip", "objects"]
+)
 def test_damage_is_told_in_one_line(save, kind):
     file = damaged(save("best.ckpt", {"weights": torch.zeros(100)}), kind)
     with pytest.raises(InputError) as caught:
@@ -102,6 +118,7 @@ def test_damage_is_told_in_one_line(save, kind):
     message = str(caught.value)
     assert message.startswith(f"cannot read the checkpoint {file}: ")
     assert "\n" not in message
+    assert "weights_only" not in message
 
 
 def test_a_missing_file_is_told(tmp_path):
@@ -189,3 +206,48 @@ def test_a_disk_that_fills_up_ends_a_run_in_one_line(root, tiny, tmp_path, envir
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: ")
     assert line.endswith("No space left on device")
+
+
+def checkpoint_bytes():
+    content = io.BytesIO()
+    torch.save({"state_dict": {"w": torch.arange(6.0)}, "config": {"name": ["a", None, 1]}, "global_step": 3}, content)
+    return content.getvalue()
+
+
+GOOD = checkpoint_bytes()
+NAMES = sorted(zipfile.ZipFile(io.BytesIO(GOOD)).namelist())
+
+
+@st.composite
+def files(draw):
+    """Bytes that are no checkpoint, or one that is cut, written over, or holds other parts."""
+    kind = draw(st.sampled_from(["bytes", "cut", "changed", "parts"]))
+    if kind == "bytes":
+        return draw(st.binary(max_size=200))
+    if kind == "cut":
+        return GOOD[: draw(st.integers(0, len(GOOD)))]
+    if kind == "changed":
+        content = bytearray(GOOD)
+        for place, value in draw(st.lists(st.tuples(st.integers(0, len(GOOD) - 1), st.integers(0, 255)), max_size=8)):
+            content[place] = value
+        return bytes(content)
+    made = io.BytesIO()
+    small = st.binary(max_size=60) | st.recursive(
+        st.none() | st.integers() | st.text(max_size=5) | st.floats(), st.lists, max_leaves=5
+    ).map(pickle.dumps)
+    with zipfile.ZipFile(io.BytesIO(GOOD)) as good, zipfile.ZipFile(made, "w") as archive:
+        for name in draw(st.lists(st.sampled_from(NAMES), unique=True)):
+            archive.writestr(name, draw(small) if draw(st.booleans()) else good.read(name))
+    return made.getvalue()
+
+
+@pytest.mark.slow
+@settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(files())
+def test_any_file_is_read_or_refused_in_one_line(tmp_path, content):
+    file = tmp_path / "any.ckpt"
+    file.write_bytes(content)
+    try:
+        load_checkpoint(file)
+    except InputError as error:
+        assert len(str(error).splitlines()) == 1 and "weights_only" not in str(error)
