@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 the run failed, 2 bad input, 3 a sweep in which jobs faile
 
 import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
 from seqlab.errors import InputError, Interrupted, NonFiniteError, nearest
+from seqlab.job import key_of
+from seqlab.values import read
 
 
 class Ending(NamedTuple):
@@ -38,13 +41,14 @@ def ending(error: BaseException, conf: Path | None = None) -> Ending | None:
     if isinstance(error, InputError):
         return Ending(f"error: {_one_line(error)}", 2)
     if isinstance(error, OSError) and error.strerror is not None:  # a full disk comes without a file's name
-        return Ending(f"error: {error.filename}: {error.strerror}" if error.filename else f"error: {error.strerror}", 2)
+        where = f"{error.filename}: " if error.filename else ""
+        return Ending(_one_line(f"error: {where}{error.strerror}"), 2)
     if isinstance(error, MissingConfigException) and error.options is not None:
         group, _, choice = (error.missing_cfg_file or "").rpartition("/")
         more = "; more launchers: pip install 'seqlab[cluster]', 'seqlab[ray]'" if group == "hydra/launcher" else ""
-        return Ending(f"error: {group}={choice}: no such choice; {nearest(choice, error.options)}{more}", 2)
+        return Ending(_one_line(f"error: {group}={choice}: no such choice; {nearest(choice, error.options)}{more}"), 2)
     if isinstance(error, ConfigCompositionException | HydraException | OmegaConfBaseException):
-        return Ending(f"error: {_composition(error, conf)}", 2)
+        return Ending(_one_line(f"error: {_composition(error, conf)}"), 2)
     return None
 
 
@@ -54,15 +58,21 @@ def tell(error: BaseException, conf: Path | None = None) -> int:
     A crash, and everything under debug=true, is told with its traceback.
     """
     end = ending(error, conf)
-    if end is None or "debug=true" in sys.argv:
+    if end is None or _debug(sys.argv[1:]):
         traceback.print_exception(error)
     if end is not None:
         print(end.message, file=sys.stderr, flush=True)
     return 1 if end is None else end.code
 
 
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
+def _debug(words: Sequence[str]) -> bool:
+    """Whether the last word about debug says true, however it is written, as Hydra reads it."""
+    said = [override.value() for word in words if key_of(word) == "debug" and (override := read(word)) is not None]
+    return bool(said) and said[-1] is True
+
+
+def _one_line(text: object) -> str:
+    return " ".join(str(text).split())
 
 
 def _composition(error: BaseException, conf: Path | None) -> str:
@@ -72,6 +82,8 @@ def _composition(error: BaseException, conf: Path | None) -> str:
     key = getattr(cause, "key", None)
     if parent is not None and key is not None and not isinstance(cause, InterpolationResolutionError):
         keys = [name for name in map(str, parent) if not name.startswith("_")]
+        if str(key) in keys:
+            return f"{getattr(cause, 'full_key', None) or key}: {str(cause).splitlines()[0]}"
         return f"{getattr(cause, 'full_key', None) or key}: no such key; {nearest(str(key), keys)}"
     text = _one_line(error)
     if conf is not None and text.startswith("Could not override '") and "To append to your default list" in text:

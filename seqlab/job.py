@@ -8,8 +8,9 @@ whatever way: a run that is `running` and not locked was killed.
 import hashlib
 import json
 import re
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ OVERRIDES = ".hydra/overrides.yaml"
 CONFIG = ".hydra/config.yaml"
 # What may change between a run and its continuation: none of it decides what a step computes.
 FREE_KEYS = ("resume", "debug", "logger")
-LONGEST_NAME = 80  # characters of a folder's name before its hash; file systems take 255 bytes
+LONGEST_NAME = 80  # characters of a folder's name before its hash
+MOST_BYTES = 240  # of these characters: file systems take 255, with the hash
 
 
 def _run_dir(folder: str, name: str, *, _root_: DictConfig) -> str:
@@ -46,9 +48,15 @@ def _job_dir(words: str, *, _root_: DictConfig) -> str:
     return folder_name(words, configuration_hash(_root_))
 
 
-# conf/config.yaml names run directories by these. A worker of a launcher that imports this module has them too.
+def _between_layers(rate: float, num_layers: Any) -> float:
+    """A rate of dropout between layers, which a preset chose: 0 where there is one layer."""
+    return 0.0 if num_layers == 1 else rate
+
+
+# conf/ names run directories by these, and lets presets follow a key. A worker that imports this module has them too.
 OmegaConf.register_new_resolver("run_dir", _run_dir, replace=True)
 OmegaConf.register_new_resolver("job_dir", _job_dir, replace=True)
+OmegaConf.register_new_resolver("between_layers", _between_layers, replace=True)
 
 
 def folder_name(words: str, digest: str) -> str:
@@ -57,14 +65,32 @@ def folder_name(words: str, digest: str) -> str:
     >>> folder_name("data.path=../plays/a.txt,seed=1", "1a2b3c4d")
     'data.path=_plays_a.txt,seed=1-1a2b3c4d'
     """
-    readable = re.sub(r"[^\w.,=+-]+", "_", words.replace("..", ""))[:LONGEST_NAME].strip("._-")
+    readable = re.sub(r"[^\w.,=+-]+", "_", words.replace("..", ""))[:LONGEST_NAME]
+    readable = readable.encode()[:MOST_BYTES].decode(errors="ignore").strip("._-")
     return f"{readable}-{digest}" if readable else digest
 
 
 def configuration_hash(config: DictConfig) -> str:
-    """Eight hexadecimal digits of what decides a run: all but FREE_KEYS and trainer.max_steps, which may grow."""
-    content = json.dumps(deciding(config, max_steps=1), sort_keys=True, default=str)
+    """Eight hexadecimal digits of what decides a run: all but FREE_KEYS and trainer.max_steps, which may grow.
+
+    A text counts as the number, or true or false, that it reads as: what was typed with quotes and what was typed
+    without is the same run.
+    """
+    content = json.dumps(_as_read(deciding(config, max_steps=1)), sort_keys=True, default=str)
     return hashlib.sha256(content.encode()).hexdigest()[:8]
+
+
+def _as_read(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _as_read(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_as_read(item) for item in value]
+    if isinstance(value, str):
+        for reading in (int, float):
+            with suppress(ValueError):
+                return reading(value)
+        return {"true": True, "false": False}.get(value.lower(), value)
+    return value
 
 
 def deciding(config: DictConfig, max_steps: int) -> dict[str, Any]:
@@ -138,6 +164,18 @@ def read_status(run_dir: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         content = {}
     return {"status": "unknown", **content} if isinstance(content, dict) else {"status": "unknown"}
+
+
+def remove_if_empty(run_dir: Path) -> None:
+    """Remove the directory of a refused job, and the folders that were made for it: those below the working directory
+    that hold nothing else."""
+    if not {path.name for path in run_dir.iterdir()} <= {"run.log", ".lock"}:
+        return
+    shutil.rmtree(run_dir)
+    for folder in run_dir.parents:
+        if Path.cwd() not in folder.parents or any(folder.iterdir()):
+            break
+        folder.rmdir()
 
 
 def read_summary(run_dir: Path) -> dict[str, Any]:

@@ -12,6 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from seqlab.starting import Parser, started, starting
+
+if __name__ == "__main__":
+    starting()
+
 from seqlab.cli import tell
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -21,7 +26,7 @@ NUM_STEPS = 3
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, print the table; returns the exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m seqlab.memory", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("overrides", nargs="*", help="as run.py takes them: model=lstm data=L5 data.batch_size=64")
@@ -32,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # first, so that the other process starts from a small one
         measured = measure(config) if options.measure else None
         show(config, measured)
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
         return tell(error, CONF)
     return 0
 
@@ -48,14 +53,20 @@ def compose(overrides: Sequence[str]) -> dict[str, Any]:
     from omegaconf import OmegaConf, open_dict
 
     from seqlab.errors import InputError
+    from seqlab.runs import take_typed
+    from seqlab.words import readable_words
+
+    started()
 
     if not CONF.is_dir():
         raise InputError(f"{CONF}: no such folder; this command needs a checkout of the project")
+    words = readable_words(overrides, CONF)
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        config = hydra.compose("config", list(overrides), return_hydra_config=True)
+        config = hydra.compose("config", words, return_hydra_config=True)
     HydraConfig.instance().set_config(config)  # the names of the choices are Hydra's
     with open_dict(config):
         del config["hydra"]
+    take_typed(config, words)
     return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
 
 

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from seqlab.errors import InputError, Interrupted
 from seqlab.job import claimed, configuration_hash, key_of, read_status, read_summary, write_status
+from seqlab.values import quoted
 
 PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux's prctl
 
@@ -94,7 +95,9 @@ def run_apart(script: Path, config: DictConfig) -> None:
     if is_finished(run_dir, digest, config.trainer.max_steps):
         print(f"{run_dir} is finished: nothing to resume", flush=True)
         return
-    words = [word for word in hydra.overrides.task if key_of(word) != "resume"]
+    texts = iter(hydra.callbacks["sweep_folder"].typed)
+    typed = dict(zip(texts, texts, strict=True))
+    words = [typed.get(word, word) for word in hydra.overrides.task if key_of(word) != "resume"]
     place = [f"hydra.run.dir={quoted(run_dir)}", f"hydra.job.id={quoted(run_dir.name)}"]
     command = [sys.executable, str(script), *words, *place]
     sys.stdout.flush()
@@ -115,12 +118,6 @@ def is_finished(run_dir: Path, digest: str, max_steps: int) -> bool:
     if status["status"] != "done" or status.get("hash") != digest:
         return False
     return status.get("reason") != "max_steps" or read_summary(run_dir)["steps"] == max_steps
-
-
-def quoted(path: Path | str) -> str:
-    """A path as Hydra reads it back from a word."""
-    text = str(path).replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{text}'"
 
 
 def note_kill(run_dir: Path, digest: str, reason: str) -> None:

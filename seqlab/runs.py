@@ -1,23 +1,25 @@
 """A run directory: its files, building what a configuration describes, saving and loading."""
 
 import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
-from annotated_types import Interval
+from annotated_types import Ge, Interval
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 from lightning import Trainer
 from lightning.pytorch.loggers import Logger
+from omegaconf import DictConfig, OmegaConf
 from torch import nn
 from torch.optim import Optimizer
 
-from seqlab.check import check
+from seqlab.check import as_typed, check
 from seqlab.errors import InputError
-from seqlab.lit.checkpoints import load_checkpoint
+from seqlab.job import resolved
+from seqlab.lit.checkpoints import load_checkpoint, origin
 from seqlab.lit.datamodule import DataModule
 from seqlab.lit.module import Module
 from seqlab.randomness import derived_seed
@@ -51,7 +53,7 @@ def configuration(
     model: Callable[..., nn.Module],
     data: DataModule,
     task: Callable[..., Module],
-    eval: Mapping[str, Any],
+    eval: Mapping[Literal["max_length"], Annotated[int, Ge(1)] | None],
     optimizer: Callable[[nn.Module], Optimizer],
     schedule: Schedule,
     trainer: Trainer,
@@ -59,6 +61,12 @@ def configuration(
     resume: Literal["auto"] | None = None,
 ) -> None:
     """The top-level keys of a configuration, as `check` holds them against what a user set."""
+
+
+def take_typed(config: DictConfig, words: Iterable[str]) -> None:
+    """Put into a configuration the characters that were typed where a text is wanted and Hydra read a number."""
+    for key, text in as_typed(resolved(config), configuration, words).items():
+        OmegaConf.update(config, key, text)
 
 
 def build(config: dict[str, Any]) -> Run:
@@ -126,10 +134,13 @@ def load_run(path: str | Path, checkpoint: str = "best.ckpt") -> Run:
     content = load_checkpoint(file)
     if not (isinstance(content, dict) and isinstance(content.get("config"), dict) and "state_dict" in content):
         raise InputError(f"{file} is no checkpoint of this project: it holds no configuration")
-    run = build(content["config"])
+    try:
+        run = build(content["config"])
+    except InputError as error:
+        raise InputError(f"{file}{origin(content)}: {error}") from error
     try:
         run.task.load_state_dict(content["state_dict"])
     except RuntimeError as error:
-        raise InputError(f"{file} does not fit its configuration: {error}") from error
+        raise InputError(f"{file}{origin(content)} does not fit its configuration: {error}") from error
     run.task.eval()
     return run

@@ -2,7 +2,6 @@
 
 import contextlib
 import platform
-import shutil
 import sys
 import time
 import traceback
@@ -24,6 +23,7 @@ from seqlab.job import (
     configuration_hash,
     note_growth,
     read_summary,
+    remove_if_empty,
     save_configuration,
     write_status,
 )
@@ -36,7 +36,7 @@ from seqlab.report.bars import result_bars
 from seqlab.report.curves import learning_curves, read_metrics, spread_of_last_checks
 from seqlab.report.table import print_table
 from seqlab.resume import Start, new_start, start_of
-from seqlab.runs import Run, build, construct
+from seqlab.runs import Run, build, construct, take_typed
 from seqlab.share import Share, value_of
 
 STOPPED = {Interrupted: "interrupted", NonFiniteError: "not_finite"}  # in summary.json, by what ended training
@@ -62,7 +62,7 @@ def train(config: DictConfig) -> dict[str, Any]:
     with claimed(run_dir):
         try:
             job = accepted(run_dir, config, in_sweep)
-        except Exception as error:
+        except BaseException as error:
             if not in_sweep:
                 remove_if_empty(run_dir)
             elif not used(run_dir):
@@ -84,6 +84,7 @@ def train(config: DictConfig) -> dict[str, Any]:
 
 def accepted(run_dir: Path, config: DictConfig, in_sweep: bool) -> tuple[Run, Trainer, Start] | None:
     """What a job trains, with what, and from where; None when the run in its directory is finished."""
+    take_typed(config, HydraConfig.get().overrides.task)
     start: Start | None = new_start(config)
     if used(run_dir):
         if config.resume is None and not in_sweep:
@@ -112,6 +113,7 @@ def accepted(run_dir: Path, config: DictConfig, in_sweep: bool) -> tuple[Run, Tr
 
 def train_along(config: DictConfig, run_dir: Path) -> None:
     """Train as a further process of the run in `run_dir`, which the first process has accepted."""
+    take_typed(config, HydraConfig.get().overrides.task)
     start = start_of(config, run_dir)
     assert start is not None, "the first process has found something to do"
     run = build(start.config)
@@ -135,18 +137,6 @@ def note_failure(run_dir: Path, error: BaseException, digest: str) -> None:
         write_status(run_dir, status, " ".join(str(error).split()) or type(error).__name__, digest)
         with open(run_dir / "run.log", "a") as log:
             traceback.print_exception(error, file=log)
-
-
-def remove_if_empty(run_dir: Path) -> None:
-    """Remove the directory of a refused job, and the folders that were made for it: those below the working directory
-    that hold nothing else."""
-    if not {path.name for path in run_dir.iterdir()} <= {"run.log", ".lock"}:
-        return
-    shutil.rmtree(run_dir)
-    for folder in run_dir.parents:
-        if Path.cwd() not in folder.parents or any(folder.iterdir()):
-            break
-        folder.rmdir()
 
 
 def fit(run: Run, trainer: Trainer, start: Start, run_dir: Path) -> dict[str, Any]:

@@ -1,17 +1,18 @@
 """The words of a command line, before Hydra reads them. Nothing here imports torch."""
 
 import hashlib
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.types import Glob, Override
-from hydra.errors import HydraException
 
-from seqlab.errors import InputError
+from seqlab.errors import InputError, refuse_bytes
+from seqlab.files import at_home
 from seqlab.job import OVERRIDES, began_with, folder_name, key_of
-
-SWEEP = {"-m", "--multirun"}
+from seqlab.values import as_printed, quoted, read, readable, text_of, unquoted
 
 
 def prepared(words: Sequence[str], conf: Path) -> list[str]:
@@ -21,13 +22,53 @@ def prepared(words: Sequence[str], conf: Path) -> list[str]:
         words: of the command line, without the script.
         conf: the folder of the configuration groups.
     """
-    if SWEEP & set(words) and {"--cfg", "-c", "--info", "-i"} & set(words):
+    options, flags, typed = split(words)
+    if options.experimental_rerun is not None:
+        raise InputError("--experimental-rerun unpickles a file, which can run anything; allowed: resume=RUN")
+    if options.multirun and (options.cfg or options.info):
         raise InputError("-m runs a sweep, --cfg and --info show the configuration of one run: leave one of them out")
-    refuse_empty_sweep(words, conf)
-    return with_sweep_names(with_resume(words))
+    own = readable_words(with_resume(typed, sweep=options.multirun), conf, sweep=options.multirun)
+    refuse_empty_sweep(own, conf)
+    return [*(with_sweep_names(own) if options.multirun else own), *flags]
 
 
-def with_resume(words: Sequence[str]) -> list[str]:
+def split(words: Sequence[str]) -> tuple[Namespace, list[str], list[str]]:
+    """Hydra's options: as it reads them, and the words that they take up; then all other words.
+
+    Raises:
+        InputError: for an option that there is not.
+    """
+
+    def refuse(message: str) -> NoReturn:
+        raise InputError(message)
+
+    parser = get_args_parser()
+    parser.error = refuse
+    options = parser.parse_intermixed_args(words)
+    own: list[str] = options.overrides
+    flags = []
+    rest = iter([*own, None])
+    following = next(rest)
+    for word in words:
+        if word == following:
+            following = next(rest)
+        elif word != "--":
+            flags.append(word)
+    return options, flags, own
+
+
+def readable_words(words: Sequence[str], conf: Path, *, sweep: bool = False) -> list[str]:
+    """The words of a run as Hydra can read them; see seqlab/values.py.
+
+    Raises:
+        InputError: names the word that is none, and how to quote it.
+    """
+    for word in words:
+        refuse_bytes(word)
+    return [readable(word, sweep=sweep, is_group=lambda key: (conf / key).is_dir()) for word in words]
+
+
+def with_resume(words: Sequence[str], *, sweep: bool = False) -> list[str]:
     """Command-line words, with resume=RUN written out: the words that began RUN, then these, in RUN's directory.
 
     A key that is said anew replaces the old word. resume=auto and resume=null stay as they are.
@@ -35,11 +76,11 @@ def with_resume(words: Sequence[str]) -> list[str]:
     Raises:
         InputError: when RUN is no run directory, or where one directory cannot be meant.
     """
-    runs = [word.partition("=")[2] for word in words if word.startswith("resume=")]
+    runs = [text_of(word) for word in words if word.startswith("resume=")]
     if not runs or runs[-1] in ("auto", "null", ""):
         return list(words)
-    run = Path(runs[-1])
-    if SWEEP & set(words):
+    run = at_home(runs[-1])
+    if sweep:
         raise InputError(f"resume={run} is one run; a sweep takes resume=auto with its hydra.sweep.dir")
     own = [word for word in words if not word.startswith("resume=")]
     if any(key_of(word) == "hydra.run.dir" for word in own):
@@ -49,8 +90,7 @@ def with_resume(words: Sequence[str]) -> list[str]:
         raise InputError(f"resume={run}: {reason}; allowed: auto, or the directory of a run")
     said = {key_of(word) for word in own}
     old = [word for word in began_with(run) if key_of(word) not in said | {"resume"}]
-    directory = str(run.resolve()).replace("\\", "\\\\").replace("'", "\\'")
-    return [*old, *own, "resume=auto", f"hydra.run.dir='{directory}'"]
+    return [*old, *own, "resume=auto", f"hydra.run.dir={quoted(run.resolve())}"]
 
 
 def refuse_empty_sweep(words: Sequence[str], conf: Path) -> None:
@@ -73,29 +113,28 @@ def refuse_empty_sweep(words: Sequence[str], conf: Path) -> None:
 
 
 def parsed(word: str) -> Override:
-    """A word as Hydra reads it. Raises InputError where it cannot."""
-    try:
-        return OverridesParser.create().parse_override(word)
-    except HydraException as error:
-        raise InputError(f"{word}: {error}") from error
+    """A word as Hydra reads it, which it can."""
+    override = read(word)
+    assert override is not None, word
+    return override
 
 
 def with_sweep_names(words: Sequence[str]) -> list[str]:
-    """A sweep's words, and how its folders are called.
+    """A sweep's words, how its folders are called, and how numbers were typed (Hydra's sweeper prints 1e3 as 1000.0).
 
     Without hydra.sweep.dir the sweep's is named by all of its words, so that the same command finds its runs again. A
     job's is named by what is swept over.
     """
-    if not SWEEP & set(words):
-        return list(words)
-    own = [word for word in words if "=" in word and not word.startswith(("hydra", "-"))]
+    own = [word for word in words if "=" in word and not word.startswith("hydra")]
     swept = {key_of(word) for word in own if parsed(word).is_sweep_override()}
     constant = {key_of(word) for word in own} - swept
     hidden = sorted({"model", "data", "resume", *constant})
     names = [f"hydra.job.config.override_dirname.exclude_keys=[{','.join(hidden)}]"]
     if not any(key_of(word) == "hydra.sweep.dir" for word in words):
-        digest = hashlib.sha256("\n".join(sorted(own)).encode()).hexdigest()[:8]
-        names.append(f"hydra.sweep.dir='outputs/multirun/{folder_name(','.join(own), digest)}'")
-    options = [place for place, word in enumerate(words) if "=" in word and not word.startswith("-")]
-    behind = options[-1] + 1 if options else len(words)
-    return [*words[:behind], *names, *words[behind:]]  # argparse wants them together
+        plain = [unquoted(word) for word in own]
+        digest = hashlib.sha256("\n".join(sorted(plain)).encode()).hexdigest()[:8]
+        names.append(f"hydra.sweep.dir='outputs/multirun/{folder_name(','.join(plain), digest)}'")
+    pairs = [text for word in own for pair in as_printed(word).items() for text in pair]
+    if pairs:
+        names.append(f"hydra.callbacks.sweep_folder.typed=[{','.join(map(quoted, pairs))}]")
+    return [*words, *names]

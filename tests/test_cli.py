@@ -51,6 +51,7 @@ def refused(compose, root):
         (["search=lstm_lr"], ["search: not a group to choose from; allowed: "]),
         (["trainer.max_stps=2"], ["trainer.max_stps: no such key; did you mean max_steps?"]),
         (["model=lstm,linear"], ["lstm,linear"]),
+        (["hydra.mode=walk"], ["error: hydra.mode: Invalid value 'walk', expected one of [RUN, MULTIRUN]"]),
         (["model.d_model=[1"], ["[1"]),
         (["model"], ["model"]),
     ],
@@ -80,7 +81,8 @@ def test_unknown_words(refused, overrides, parts):
         (["eval.max_length=3"], ["eval.max_length=3 must be at least"]),
         (["eval.max_length=6000"], ["a sequence of 6001 steps: the position table has 5000"]),
         (["data.max_length=15"], ["dyck: max_length is 15, it must be even"]),
-        (["eval.max_length=0"], ["eval_max_length=0: input should be greater"]),
+        (["eval.max_length=0"], ["error: eval.max_length=0: input should be greater than or equal to 1"]),
+        (["eval.max_length=long"], ["error: eval.max_length=long: input should be a valid integer"]),
         (["model=linear", "eval.max_length=20"], ["linear is built for 17 steps and cannot read 21"]),
         (["model=lstm", "model.layer_dropout=0.5"], ["layer_dropout=0.5"]),
         (["optimizer.lr=0"], ["optimizer.lr=0: input should be greater than 0"]),
@@ -208,6 +210,52 @@ def test_a_sweep_that_cannot_be_read_is_refused(run_py, tmp_path, word):
     assert not list(tmp_path.iterdir())
 
 
+def test_the_command_takes_text_that_hydra_cannot_read(run_py, tmp_path):
+    rows = [[f"{(hour % 24) + 0.01 * hour + place}" for place in range(4)] for hour in range(300)]
+    lines = [["2020", "Temp (°C)", "CO2 [ppm]", "1e3"], *rows]
+    (tmp_path / "été (1).csv").write_text("\n".join(map(",".join, lines)), encoding="utf-8")
+    sizes = ["data.window=24", "data.horizon=3", "trainer=fast", "trainer.max_steps=2", "trainer.val_every=2"]
+    words = ["model=linear", "data=series", "data.csv=été (1).csv", *sizes, "logger=csv", "trainer.accelerator=cpu"]
+    for column in lines[0]:
+        place = f"out/column={column},lr=0.1"
+        done = run_py(*words, f"data.column={column}", f"hydra.run.dir={place}", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert OmegaConf.load(tmp_path / place / ".hydra" / "config.yaml").data.column == column
+    again = run_py(f"resume={place}", "trainer.max_steps=4", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert "resumed from last.ckpt at step 2" in again.stdout
+    quoted = run_py(*words, "data.column='1e3'", f"hydra.run.dir={place}", "resume=auto", cwd=tmp_path)
+    assert (
+        quoted.stderr == "error: trainer.max_steps=2: " + f"{tmp_path / place} has 4, which may grow and not shrink\n"
+    )
+
+
+@pytest.mark.slow
+def test_a_sweep_hands_its_jobs_the_characters_that_were_typed(run_py, tmp_path):
+    columns = ["1e3", "true", "2020", "Temp (°C)"]
+    rows = [[f"{(hour % 24) + 0.01 * hour + place}" for place in range(4)] for hour in range(300)]
+    (tmp_path / "a.csv").write_text("\n".join(map(",".join, [columns, *rows])), encoding="utf-8")
+    words = ["model=linear", "data=series", "data.csv=a.csv", "data.window=24", "data.horizon=3", "trainer=fast"]
+    words += [
+        "trainer.max_steps=2",
+        "trainer.val_every=2",
+        "logger=csv",
+        "trainer.accelerator=cpu",
+        "optimizer.lr=1e-3",
+    ]
+    done = run_py("-m", *words, "data.column=1e3,true,2020,'Temp (°C)'", "hydra.sweep.dir=a=1,b=2", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    runs = list((tmp_path / "a=1,b=2").rglob("config.yaml"))
+    assert sorted(OmegaConf.load(file).data.column for file in runs) == sorted(columns)
+
+
+def test_one_layer_of_an_lstm_on_text_needs_no_other_key(compose):
+    full = compose("data=text", "model=lstm", "data.path=null", full=True)
+    one = compose("data=text", "model=lstm", "model.num_layers=1", "data.path=null", full=True)
+    assert (full["model"]["layer_dropout"], one["model"]["layer_dropout"]) == (0.2, 0.0)
+    assert compose("experiment=lm_lstm", "model.num_layers=1", full=True)["model"]["layer_dropout"] == 0.0
+
+
 def test_a_key_that_an_interpolation_misses_is_named(run_py, tmp_path):
     assert "Interpolation key 'nope' not found" in one_line(run_py("seed=${nope}", cwd=tmp_path))
 
@@ -216,15 +264,34 @@ def test_a_sweep_with_an_unknown_choice_does_not_start(run_py, tmp_path):
     assert "did you mean lstm?" in one_line(run_py("-m", "model=lstmm,linear", cwd=tmp_path))
 
 
-@pytest.mark.parametrize("word", ["debug=true", "seed=2"])
-def test_only_debug_shows_the_traceback(compose, monkeypatch, capsys, word):
-    monkeypatch.setattr(sys, "argv", ["run.py", "model.num_heads=7", word])
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (["debug=true"], True),
+        (["debug=True"], True),
+        (["++debug=TRUE"], True),
+        (["debug= tRuE "], True),
+        (["debug=false", "debug=true"], True),
+        (["debug=true", "debug=False"], False),
+        (["seed=2"], False),
+        (["debug"], False),
+        (["+a.debug=true"], False),
+    ],
+)
+def test_only_debug_shows_the_traceback(compose, monkeypatch, capsys, words, shown):
+    monkeypatch.setattr(sys, "argv", ["run.py", "model.num_heads=7", *words])
     with pytest.raises(InputError) as caught:
-        build(compose("model.num_heads=7", word))
+        build(compose("model.num_heads=7"))
     assert tell(caught.value) == 2
     *before, last = capsys.readouterr().err.splitlines()
     assert last.startswith("error: num_heads=7")
-    assert any("Traceback" in line for line in before) == bool(before) == (word == "debug=true")
+    assert any("Traceback" in line for line in before) == bool(before) == shown
+
+
+def test_a_message_is_one_line_whatever_stands_in_it():
+    for name in ("a\nb", "a\u2028b", "a\rb"):
+        for error in (InputError(name), FileNotFoundError(2, "No such file", name)):
+            assert len(ending(error).message.splitlines()) == 1
 
 
 def test_a_crash_is_told_with_its_traceback(capsys):

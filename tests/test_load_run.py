@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from copy import deepcopy
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ import torch
 import seqlab
 from rule_extrapolation.metrics import token_loss
 from seqlab.errors import InputError
+from seqlab.lit.checkpoints import load_checkpoint
 from seqlab.predict import main as predict
 
 
@@ -149,3 +151,38 @@ def test_weights_that_do_not_fit_are_told(copied, capsys):
 def test_a_checkpoint_without_parts_of_its_configuration_is_told(copied, capsys):
     spoil(copied, lambda content: content["config"].pop("data"))
     assert "data: missing" in one_line([copied, "("], capsys)
+
+
+@pytest.mark.parametrize("wrote", ["9.8.7", None])
+def test_a_checkpoint_that_does_not_fit_says_which_version_wrote_it(finished_run, tmp_path, wrote):
+    content = load_checkpoint(finished_run[0] / "checkpoints" / "best.ckpt")
+    mine = content["version"]
+    said = f"written by SeqLab {wrote or 'before 0.1.0'}; this is {mine}"
+    for change in ("a key", "a weight"):
+        other = deepcopy(content)
+        if change == "a key":
+            other["config"]["model"]["depth"] = 3
+        else:
+            other["state_dict"].popitem()
+        for version in (mine, wrote):
+            other["version"] = version
+            if version is None:
+                del other["version"]
+            torch.save(other, tmp_path / "other.ckpt")
+            with pytest.raises(InputError) as caught:
+                seqlab.load_run(tmp_path / "other.ckpt")
+            assert str(caught.value).startswith(f"{tmp_path / 'other.ckpt'}")
+            assert (said in str(caught.value)) == (version != mine)
+
+
+def test_a_checkpoint_of_another_version_that_fits_is_loaded(finished_run, tmp_path):
+    content = load_checkpoint(finished_run[0] / "checkpoints" / "best.ckpt")
+    torch.save(content | {"version": "9.8.7"}, tmp_path / "other.ckpt")
+    assert seqlab.load_run(tmp_path / "other.ckpt").config == content["config"]
+
+
+@pytest.mark.parametrize("prompt", ["( \udcff", "\udcc3("])
+def test_predict_refuses_bytes_that_are_no_text(run_dir, capsys, prompt):
+    assert predict([str(run_dir), prompt]) == 2
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1 and line.endswith(" is not UTF-8\n") and hex(ord(max(prompt)) - 0xDC00) in line

@@ -218,4 +218,6 @@ def check_sizes(d_model: int, num_layers: int, num_heads: int, slstm_at: tuple[i
         sizes = [n for n in range(1, inner + 1) if inner % n == 0]
         raise ValueError(f"qkv_blocksize={qkv_blocksize} does not divide {inner}; allowed: {sizes}")
     if any(index >= num_layers for index in slstm_at):
-        raise ValueError(f"slstm_at={list(slstm_at)} with num_layers={num_layers}; allowed: 0 to {num_layers - 1}")
+        raise ValueError(
+            f"num_layers={num_layers} needs another slstm_at than {list(slstm_at)}; allowed: 0 to {num_layers - 1}"
+        )

@@ -196,7 +196,7 @@ def test_dropout_acts_in_training_only(tokens):
         ({"d_model": 16, "num_heads": 3}, "num_heads=3 does not divide d_model=16 and 64; allowed: [1, 2, 4, 8]"),
         ({"d_model": 6, "num_heads": 3}, "num_heads=3 does not divide d_model=6 and 64; allowed: [1, 2]"),
         ({"qkv_blocksize": 3}, "qkv_blocksize=3 does not divide 256; allowed: [1, 2, 4, 8, 16, 32, 64, 128, 256]"),
-        ({"num_layers": 1}, "slstm_at=[1] with num_layers=1; allowed: 0 to 0"),
+        ({"num_layers": 1}, "num_layers=1 needs another slstm_at than [1]; allowed: 0 to 0"),
     ],
 )
 def test_refuses_sizes_that_do_not_fit(sizes, message):
