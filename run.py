@@ -6,15 +6,22 @@ python run.py -m model=transformer,lstm,linear data=L1,L3,L5 seed=1,2
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
+
+from seqlab.starting import started, starting
+
+if __name__ == "__main__":
+    starting()
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from seqlab.cli import tell
-from seqlab.errors import Interrupted
+from seqlab.errors import InputError, Interrupted
+from seqlab.job import claimed, remove_if_empty
 from seqlab.processes import leave_cluster, quiet_threads, run_apart, thread_settings
 from seqlab.sweep import SweepFolder, conclude
 from seqlab.words import prepared
@@ -29,15 +36,28 @@ os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to main(), which says them i
 def job(config: DictConfig) -> None:
     """One run. Hydra has made its directory."""
     if HydraConfig.get().mode == RunMode.MULTIRUN:
+        started()
         run_apart(SCRIPT, config)
         return
     os.environ |= thread_settings(config)
     try:
         from seqlab.train import train  # torch and lightning load here, not for --help, nor for a sweep
 
+        started()
         train(config)
     except Exception as error:
         sys.exit(tell(error, CONF))
+
+
+def without_directory() -> None:
+    """Remove the directory that Hydra has made for a run, where nothing is in it yet. A sweep keeps its jobs'."""
+    hydras = HydraConfig.get() if HydraConfig.initialized() else None
+    if hydras is None or hydras.mode == RunMode.MULTIRUN or not OmegaConf.is_missing(hydras.job, "id"):
+        return
+    run_dir = Path(hydras.runtime.output_dir)
+    if run_dir.is_dir():
+        with suppress(InputError, OSError), claimed(run_dir):  # not that of another process
+            remove_if_empty(run_dir)
 
 
 def main() -> int:
@@ -52,4 +72,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    starting(undo=without_directory)
     sys.exit(main())
