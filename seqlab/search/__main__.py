@@ -10,18 +10,25 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+from seqlab.starting import Parser, started, starting
+
+if __name__ == "__main__":
+    starting()
 
 from seqlab.cli import tell
 from seqlab.errors import InputError, Interrupted, nearest
-from seqlab.files import write_json
+from seqlab.files import at_home, write_json
 from seqlab.job import claimed, differences, folder_name
+from seqlab.values import text_of
 
 CONF = Path(__file__).parents[2] / "conf"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, run the study, compare, report; returns the exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m seqlab.search", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("name", help="of conf/search, or a YAML file")
@@ -42,18 +49,20 @@ def search(name: str, words: Sequence[str]) -> int:
     from seqlab.search.confirm import confirmed
     from seqlab.search.plan import defaults, read_plan
     from seqlab.search.report import report
-    from seqlab.search.study import carry_out, stored
+    from seqlab.search.study import carry_out, storage, stored
+
+    started()
 
     file = plan_file(name)
-    places = [word.partition("=")[2] for word in words if word.startswith("search.dir=")]
+    places = [text_of(word) for word in words if word.startswith("search.dir=")]
     plan = read_plan(file, [word for word in words if not word.startswith("search.dir=")])
     first = defaults(plan, CONF)
-    folder = Path(places[-1]) if places else Path("outputs/search") / folder_name(file.stem, plan.digest())
+    folder = at_home(places[-1]) if places else Path("outputs/search") / folder_name(file.stem, plan.digest())
     folder.mkdir(parents=True, exist_ok=True)
-    with claimed(folder):
+    with claimed(folder), storage(folder):
         note = folder / "plan.json"
         now = json.loads(json.dumps(plan.deciding()))
-        if note.exists() and (changed := differences(json.loads(note.read_text()), now)):
+        if note.exists() and (changed := differences(noted(note), now)):
             raise InputError(f"{folder} holds another study: {'; '.join(changed)}")
         write_json(note, now)
         study = stored(folder, file.stem)
@@ -64,7 +73,18 @@ def search(name: str, words: Sequence[str]) -> int:
             print(f"interrupted: {stop}; the same command goes on from here", file=sys.stderr)
             return 128 + stop.signum
         report(study, plan, comparison, folder)
-    return 0 if any(trial.value is not None for trial in study.trials) else 1
+        return 0 if any(trial.value is not None for trial in study.trials) else 1
+
+
+def noted(file: Path) -> dict[str, Any]:
+    """What plan.json of a study says. Raises InputError where it cannot be read."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{file} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{file} is no plan of a study")
+    return content
 
 
 def plan_file(name: str) -> Path:

@@ -17,6 +17,8 @@ from pydantic.dataclasses import dataclass
 
 from seqlab.errors import InputError, nearest
 from seqlab.job import key_of
+from seqlab.values import quoted, unquoted
+from seqlab.words import readable_words
 
 Scalar = bool | int | float | str | None
 Seed = Annotated[int, Interval(ge=0, lt=2**32)]
@@ -74,7 +76,7 @@ def written(value: Scalar) -> str:
     ('null', 'true', '0.003', "'a b'")
     """
     if isinstance(value, str) and not value.replace("_", "").replace("-", "").isalnum():
-        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+        return quoted(value)
     return value if isinstance(value, str) else json.dumps(value)
 
 
@@ -104,7 +106,7 @@ def read_plan(file: Path, words: Sequence[str]) -> Plan:
     further = [word for word in words if word not in own]
     replaced = {key_of(word) for word in further}
     kept = [word for word in plan.words if key_of(word) not in replaced]
-    plan = replace(plan, words=[*kept, *further])
+    plan = replace(plan, words=[unquoted(word) for word in [*kept, *further]])  # one study, however they are quoted
     refuse(plan)
     return plan
 
@@ -136,10 +138,10 @@ def defaults(plan: Plan, conf: Path) -> dict[str, Scalar]:
             outside the space.
     """
     with hydra.initialize_config_dir(str(conf), version_base="1.3"):
-        config = hydra.compose("config", list(plan.words), return_hydra_config=True)
+        config = hydra.compose("config", readable_words(plan.words, conf), return_hydra_config=True)
         for key, values in plan.space.items():  # Hydra names the keys that exist
             value = values.low if isinstance(values, Range) else values[0]
-            hydra.compose("config", plan.job({key: value}))
+            hydra.compose("config", readable_words(plan.job({key: value}), conf))
     found = {key: _default(config, key) for key in plan.space}
     for key, values in plan.space.items():
         if found[key] not in values:

@@ -7,22 +7,28 @@ trial's directory.
 
 import math
 import signal
+import sqlite3
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
+import sqlalchemy
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, TrialState, create_trial
+from sqlalchemy.exc import SQLAlchemyError
 
 from seqlab.errors import InputError, Interrupted, nearest
 from seqlab.job import in_use, read_status
-from seqlab.processes import quoted, waited_for
+from seqlab.processes import waited_for
 from seqlab.report.curves import read_metrics
 from seqlab.search.plan import Plan, Range, Scalar
+from seqlab.values import quoted
 
 RUN = Path(__file__).parents[2] / "run.py"
 NUM_RANDOM = 5  # trials before the sampler has something to go by
@@ -44,9 +50,32 @@ class Outcome:
 
 
 def stored(folder: Path, name: str) -> optuna.Study:
-    """The study in a folder, a new one where there is none."""
-    storage = optuna.storages.RDBStorage(f"sqlite:///{(folder / 'study.db').resolve()}")
-    return optuna.create_study(storage=storage, study_name=name, direction="minimize", load_if_exists=True)
+    """The study in a folder, a new one where there is none. Raises InputError, as `storage` does."""
+    file = (folder / "study.db").resolve()
+    # a path in an address would need its signs escaped, by rules that differ between versions of SQLAlchemy
+    here = {"creator": lambda: sqlite3.connect(file), "poolclass": sqlalchemy.pool.NullPool}
+    try:
+        with storage(folder):
+            opened = optuna.storages.RDBStorage("sqlite://", engine_kwargs=here)
+            return optuna.create_study(storage=opened, study_name=name, direction="minimize", load_if_exists=True)
+    except RuntimeError as error:  # Optuna's, about the version of its tables
+        raise InputError(f"{file}: {error}") from error
+
+
+@contextmanager
+def storage(folder: Path) -> Iterator[None]:
+    """For code that reads or writes the study in a folder.
+
+    Raises:
+        InputError: when another program has locked its file, or it is no database.
+    """
+    try:
+        yield
+    except (SQLAlchemyError, StorageInternalError) as error:
+        cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+        reason = str(getattr(cause, "orig", None) or type(error).__name__)
+        locked = "; another program has it open: close that, and give the same command again"
+        raise InputError(f"{folder / 'study.db'}: {reason}{locked if 'locked' in reason else ''}") from error
 
 
 def carry_out(study: optuna.Study, plan: Plan, first: Mapping[str, Scalar], folder: Path) -> None:
