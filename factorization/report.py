@@ -5,7 +5,6 @@ their hits are added up, and the interval is that of all test numbers together.
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from seqlab.cli import tell
 from seqlab.errors import InputError
 from seqlab.files import write_text
 from seqlab.share import Share
+from seqlab.summary import read_summary
 
 METRICS = ("beta_0", "beta_1", "beta_2", "beta_3", "s3/beta_0", "s3/beta_1")
 
@@ -52,7 +52,7 @@ def report(root: Path, out: Path | None) -> None:
 
 def finished_runs(folder: Path) -> list[dict[str, Any]]:
     """The summaries of all runs below a folder that came to their end."""
-    summaries = (json.loads(path.read_text()) for path in sorted(folder.rglob("summary.json")))
+    summaries = (read_summary(path.parent) for path in sorted(folder.rglob("summary.json")))
     return [summary for summary in summaries if summary["metrics"]]
 
 

@@ -69,16 +69,14 @@ def measure(config: dict[str, Any]) -> int:
 
 
 def _rise(config: dict[str, Any]) -> int:
-    from hydra.utils import get_object
-
-    from seqlab.check import check
+    from seqlab.check import check, located
     from seqlab.runs import build, configuration, construct
 
     check(config, configuration)
     datamodule = construct(config["data"])
     datamodule.train_batch(0)
     for part in ("model", "task", "optimizer"):
-        get_object(config[part]["_target_"])  # imports what it names
+        located(config[part]["_target_"])  # imports what it names
     before = _peak()
     run = build(config)
     run.task.before_training()

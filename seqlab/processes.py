@@ -16,7 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from seqlab.errors import InputError, Interrupted
-from seqlab.job import claimed, configuration_hash, key_of, read_status, read_summary, write_status
+from seqlab.job import claimed, configuration_hash, key_of, read_status, write_status
 
 PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux's prctl
 
@@ -114,6 +114,8 @@ def is_finished(run_dir: Path, digest: str, max_steps: int) -> bool:
     status = read_status(run_dir)
     if status["status"] != "done" or status.get("hash") != digest:
         return False
+    from seqlab.summary import read_summary  # pydantic loads when it is needed
+
     return status.get("reason") != "max_steps" or read_summary(run_dir)["steps"] == max_steps
 
 

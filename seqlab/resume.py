@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig
 
+from seqlab.begun import refuse_links_out
 from seqlab.errors import InputError
 from seqlab.files import remove_temporaries
 from seqlab.job import deciding, differences, load_configuration, read_status, resolved
@@ -45,6 +46,7 @@ def start_of(config: DictConfig, run_dir: Path) -> Start | None:
     Raises:
         InputError: when the configuration differs in what decides a run, or no checkpoint can be read.
     """
+    refuse_links_out(run_dir)
     begun = load_configuration(run_dir)
     first, now = begun.trainer.max_steps, config.trainer.max_steps
     changed = differences(deciding(begun, first), deciding(config, first))

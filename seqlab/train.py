@@ -16,14 +16,13 @@ from lightning import Trainer
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
+from seqlab.begun import note_growth
 from seqlab.errors import InputError, Interrupted, NonFiniteError
 from seqlab.files import write_json, write_jsonl, write_text
 from seqlab.job import (
     CONFIG,
     claimed,
     configuration_hash,
-    note_growth,
-    read_summary,
     save_configuration,
     write_status,
 )
@@ -38,6 +37,7 @@ from seqlab.report.table import print_table
 from seqlab.resume import Start, new_start, start_of
 from seqlab.runs import Run, build, construct
 from seqlab.share import Share, value_of
+from seqlab.summary import read_summary
 
 STOPPED = {Interrupted: "interrupted", NonFiniteError: "not_finite"}  # in summary.json, by what ended training
 

@@ -8,8 +8,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
 
+from seqlab.begun import refuse_links_out, refuse_unsafe, words_of
 from seqlab.errors import InputError
-from seqlab.job import OVERRIDES, began_with, folder_name, key_of
+from seqlab.job import folder_name, key_of
 
 SWEEP = {"-m", "--multirun"}
 
@@ -24,16 +25,21 @@ def prepared(words: Sequence[str], conf: Path) -> list[str]:
     if SWEEP & set(words) and {"--cfg", "-c", "--info", "-i"} & set(words):
         raise InputError("-m runs a sweep, --cfg and --info show the configuration of one run: leave one of them out")
     refuse_empty_sweep(words, conf)
-    return with_sweep_names(with_resume(words))
+    return with_sweep_names(with_resume(words, conf))
 
 
-def with_resume(words: Sequence[str]) -> list[str]:
+def with_resume(words: Sequence[str], conf: Path) -> list[str]:
     """Command-line words, with resume=RUN written out: the words that began RUN, then these, in RUN's directory.
 
     A key that is said anew replaces the old word. resume=auto and resume=null stay as they are.
 
+    Args:
+        words: of the command line.
+        conf: the folder of the configuration groups.
+
     Raises:
-        InputError: when RUN is no run directory, or where one directory cannot be meant.
+        InputError: when RUN is no run directory, or holds what no command may take from one (seqlab/begun.py), or
+            where one directory cannot be meant.
     """
     runs = [word.partition("=")[2] for word in words if word.startswith("resume=")]
     if not runs or runs[-1] in ("auto", "null", ""):
@@ -44,11 +50,11 @@ def with_resume(words: Sequence[str]) -> list[str]:
     own = [word for word in words if not word.startswith("resume=")]
     if any(key_of(word) == "hydra.run.dir" for word in own):
         raise InputError(f"resume={run} goes on in that directory: leave hydra.run.dir out")
-    if not (run / OVERRIDES).is_file():
-        reason = "holds no run" if run.is_dir() else "no such directory"
-        raise InputError(f"resume={run}: {reason}; allowed: auto, or the directory of a run")
     said = {key_of(word) for word in own}
-    old = [word for word in began_with(run) if key_of(word) not in said | {"resume"}]
+    old = [word for word in words_of(run) if key_of(word) not in said | {"resume"}]
+    for word in old:
+        refuse_unsafe(word, run, conf)
+    refuse_links_out(run)
     directory = str(run.resolve()).replace("\\", "\\\\").replace("'", "\\'")
     return [*old, *own, "resume=auto", f"hydra.run.dir='{directory}'"]
 

@@ -63,10 +63,13 @@ def load_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, An
     if not Path(path).is_file():
         raise InputError(f"no checkpoint at {path}")
     try:
-        return torch.load(path, map_location=map_location, weights_only=True)
+        content = torch.load(path, map_location=map_location, weights_only=True)
     except Exception as error:  # torch raises many kinds for a damaged file; each means the same to a user
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(f"cannot read the checkpoint {path}: {reason}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path} is no checkpoint of this project: it holds a {type(content).__name__}")
+    return content
 
 
 def environment() -> dict[str, Any]:

@@ -15,8 +15,8 @@ from typing import NoReturn
 
 from seqlab.errors import InputError, nearest
 from seqlab.files import write_text
-from seqlab.job import folder_name
-from seqlab.report.collect import Collection, collect
+from seqlab.job import folder_name, one_name
+from seqlab.report.collect import Collection, collect, plots_of
 from seqlab.report.formats import comma_separated, latex, markdown, terminal
 from seqlab.report.rows import tables_of
 from seqlab.report.table import print_wide
@@ -123,10 +123,10 @@ def copy_plots(collection: Collection, folder: Path) -> None:
     """Put every run's plots beside a table."""
     for row in (row for table in tables_of(collection.runs) for row in table.rows):
         digest = hashlib.sha256(row.label.encode()).hexdigest()[:8]
-        name = folder_name(row.label, digest) if row.setting else row.model
+        name = folder_name(row.label, digest) if row.setting else one_name(row.model)
         for run in row.runs:
-            for plot in sorted((run["path"] / "plots").glob("*.png")):
-                shutil.copyfile(plot, folder / f"{row.data}_{name}_seed{run['seed']}_{plot.name}")
+            for plot in plots_of(run):
+                shutil.copyfile(plot, folder / f"{one_name(row.data)}_{name}_seed{run['seed']}_{plot.name}")
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ def search(name: str, words: Sequence[str]) -> int:
     from seqlab.search.confirm import confirmed
     from seqlab.search.plan import defaults, read_plan
     from seqlab.search.report import report
-    from seqlab.search.study import carry_out, stored
+    from seqlab.search.study import carry_out, refuse_foreign, stored
 
     file = plan_file(name)
     places = [word.partition("=")[2] for word in words if word.startswith("search.dir=")]
@@ -57,6 +57,7 @@ def search(name: str, words: Sequence[str]) -> int:
             raise InputError(f"{folder} holds another study: {'; '.join(changed)}")
         write_json(note, now)
         study = stored(folder, file.stem)
+        refuse_foreign(study, plan)
         try:
             carry_out(study, plan, first, folder)
             comparison = confirmed(study, plan, folder)

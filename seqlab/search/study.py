@@ -49,6 +49,17 @@ def stored(folder: Path, name: str) -> optuna.Study:
     return optuna.create_study(storage=storage, study_name=name, direction="minimize", load_if_exists=True)
 
 
+def refuse_foreign(study: optuna.Study, plan: Plan) -> None:
+    """Raise InputError for a stored trial that is none of this plan: its values become words of a command line."""
+    for trial in study.trials:
+        wrong = trial.params.keys() ^ plan.space.keys()
+        wrong |= {key for key, values in plan.space.items() if key not in wrong and trial.params[key] not in values}
+        if wrong:
+            raise InputError(
+                f"study.db: trial {trial.number} has no value of the search for {', '.join(sorted(wrong))}"
+            )
+
+
 def carry_out(study: optuna.Study, plan: Plan, first: Mapping[str, Scalar], folder: Path) -> None:
     """Run the trials that are missing, and print a line for each.
 

@@ -6,6 +6,9 @@ import shlex
 import pytest
 
 pytest.importorskip("optuna")
+from optuna.distributions import CategoricalDistribution
+from optuna.trial import create_trial
+
 from seqlab.job import claimed
 from seqlab.report.table import number
 from seqlab.search import study as study_module
@@ -47,7 +50,8 @@ if lr > 0.3:
 loss = (math.log10(lr) + 2) ** 2 + 0.001 * seed
 (folder / "metrics.csv").write_text(f"step,val/loss,val/nothing\\n4,{loss + 1},nan\\n5,{loss},nan\\n")
 metrics = {"test/loss": loss + 0.1}
-(folder / "summary.json").write_text(json.dumps({"columns": {"loss": "test/loss"}, "metrics": metrics}))
+summary = {"model": "linear", "data": "L5", "seed": seed, "steps": 5, "baselines": {}, "metrics": metrics}
+(folder / "summary.json").write_text(json.dumps({"columns": {"loss": "test/loss"}, **summary}))
 """
 
 
@@ -182,6 +186,27 @@ def test_one_process_and_one_study_a_folder(search, tmp_path):
     with claimed(tmp_path / "study" / "trials" / "006"):
         assert search("search.num_trials=7")[0] == 2
     assert len(trials(tmp_path / "study")) == 6
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"optimizer.lr": 0.1, "model.d_model": 128, "hydra.callbacks.x._target_": "os.mkdir"},
+        {"optimizer.lr": 0.1, "model.d_model": "128 +hydra.callbacks.x._target_=os.mkdir"},
+        {"optimizer.lr": 0.1},
+    ],
+    ids=["a further key", "a further word", "a missing key"],
+)
+def test_stored_trials_become_no_words_unless_the_search_has_them(search, tmp_path, params):
+    assert search()[0] == 0
+    space = {key: CategoricalDistribution([value]) for key, value in params.items()}
+    (tmp_path / "study" / "study.db").unlink()
+    study = stored(tmp_path / "study", "plan")
+    study.add_trial(create_trial(params=params, distributions=space, value=-1.0))
+    before = starts(tmp_path / "study")
+    code, _, err = search()
+    assert (code, err.count("\n")) == (2, 1) and "trial 0 has no value of the search for" in err
+    assert starts(tmp_path / "study") == before
 
 
 def test_what_is_tried_is_a_function_of_the_trials_before(search, tmp_path):
