@@ -23,6 +23,13 @@ from tests.small_models import MODEL_DIR, MODELS, small_model
 GOLDEN = json.loads(FILE.read_text(encoding="utf-8"))
 
 
+def golden(name):
+    """The stored losses of a model."""
+    if name not in GOLDEN:
+        pytest.fail(f"conf/model/{name}.yaml has no golden losses: run `python -m tests.golden.make_losses`")
+    return GOLDEN[name]
+
+
 def no_dropout(name):
     """The options of a model for it: its masks belong to places in the batch, so another order would lose others."""
     return {key: 0.0 for key in OmegaConf.load(MODEL_DIR / f"{name}.yaml") if key.endswith("dropout")}
@@ -52,9 +59,7 @@ def difference(losses, others):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_first_losses(name):
-    if name not in GOLDEN:
-        pytest.fail(f"conf/model/{name}.yaml has no golden losses: run `python -m tests.golden.make_losses`")
-    assert training_losses(name) == pytest.approx(GOLDEN[name], rel=TOLERANCE)
+    assert training_losses(name) == pytest.approx(golden(name), rel=TOLERANCE)
 
 
 def test_every_model_learns():
@@ -78,12 +83,12 @@ def test_rounding_stays_far_below_the_tolerance(name):
 @pytest.mark.parametrize("fault", [larger_weights, larger_step])
 @pytest.mark.parametrize("name", MODELS)
 def test_a_constant_off_by_a_ten_thousandth_is_far_above_the_tolerance(name, fault):
-    assert difference(training_losses(name, change=fault), GOLDEN[name]) > 1000 * TOLERANCE
+    assert difference(training_losses(name, change=fault), golden(name)) > 1000 * TOLERANCE
 
 
 @pytest.mark.parametrize("name", ["deep_lstm", "mamba", "transformer", "xlstm"])
 def test_the_epsilon_of_a_norm_is_seen(name):
-    assert difference(training_losses(name, change=larger_eps_of_norms), GOLDEN[name]) > 100 * TOLERANCE
+    assert difference(training_losses(name, change=larger_eps_of_norms), golden(name)) > 100 * TOLERANCE
 
 
 @pytest.mark.parametrize("name", MODELS)
