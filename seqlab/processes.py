@@ -130,7 +130,7 @@ def note_kill(run_dir: Path, digest: str, reason: str) -> None:
     try:
         with claimed(run_dir):
             write_status(run_dir, "failed", reason, digest)
-            with open(run_dir / "run.log", "a") as log:
+            with open(run_dir / "run.log", "a", encoding="utf-8") as log:
                 log.write(f"{reason}\n")
     except InputError as error:
         print(error, file=sys.stderr)

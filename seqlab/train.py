@@ -133,7 +133,7 @@ def note_failure(run_dir: Path, error: BaseException, digest: str) -> None:
     status = "interrupted" if isinstance(error, Interrupted | KeyboardInterrupt) else "failed"
     with contextlib.suppress(OSError):  # on a full disk it is `error` that the user has to hear of
         write_status(run_dir, status, " ".join(str(error).split()) or type(error).__name__, digest)
-        with open(run_dir / "run.log", "a") as log:
+        with open(run_dir / "run.log", "a", encoding="utf-8") as log:
             traceback.print_exception(error, file=log)
 
 

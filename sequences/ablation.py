@@ -128,7 +128,7 @@ def jobs() -> Iterator[Job]:
 def metrics_of(folder: Path) -> dict[str, Any] | None:
     """The summary of a run that has ended, None for others."""
     file = folder / "summary.json"
-    summary = json.loads(file.read_text()) if file.is_file() else {"metrics": {}}
+    summary = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {"metrics": {}}
     return summary if summary["metrics"] else None
 
 

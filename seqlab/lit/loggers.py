@@ -69,7 +69,7 @@ def kept_rows(file: Path, first_step: int) -> Rows:
 
 
 def _rows(file: Path) -> Rows:
-    with open(file, newline="") as content:
+    with open(file, encoding="utf-8", newline="") as content:
         text = content.read()
     whole, newline, _ = text.rpartition("\r\n")  # a kill may have cut the last row short
     return list(csv.DictReader(io.StringIO(whole + newline, newline="")))

@@ -14,7 +14,7 @@ Checks = dict[str, list[tuple[int, float]]]  # metric -> (step, value) in order
 def read_metrics(path: Path, names: Container[str] | None = None) -> Checks:
     """Every metric of a metrics.csv, or those of some names, with its steps."""
     metrics: Checks = {}
-    with open(path, newline="") as file:
+    with open(path, encoding="utf-8", newline="") as file:
         rows = csv.reader(file)
         header = next(rows, ["step"])
         at_step = header.index("step")

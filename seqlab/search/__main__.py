@@ -53,7 +53,7 @@ def search(name: str, words: Sequence[str]) -> int:
     with claimed(folder):
         note = folder / "plan.json"
         now = json.loads(json.dumps(plan.deciding()))
-        if note.exists() and (changed := differences(json.loads(note.read_text()), now)):
+        if note.exists() and (changed := differences(json.loads(note.read_text(encoding="utf-8")), now)):
             raise InputError(f"{folder} holds another study: {'; '.join(changed)}")
         write_json(note, now)
         study = stored(folder, file.stem)

@@ -126,7 +126,7 @@ def run_of(plan: Plan, values: Mapping[str, Scalar], run_dir: Path, needed: bool
     code = run_job(plan.job(values), run_dir, log)
     if code == 0:
         return _lowest(plan.metric, run_dir, needed)
-    lines = log.read_text(errors="replace").splitlines() or [""]
+    lines = log.read_text(errors="replace", encoding="utf-8").splitlines() or [""]
     status = read_status(run_dir)
     if code == BAD_INPUT:
         reason = lines[-1].removeprefix("error: ")
@@ -154,7 +154,7 @@ def run_job(words: Sequence[str], run_dir: Path, log: Path) -> int:
         Interrupted: when SIGINT or SIGTERM came: the run was told, and has saved what it had.
     """
     command = [sys.executable, str(RUN), *words, "resume=auto", f"hydra.run.dir={quoted(run_dir.resolve())}"]
-    with open(log, "a") as output:
+    with open(log, "a", encoding="utf-8") as output:
         code, received = waited_for(command, log=output)
     if received is not None:
         raise Interrupted(received)
