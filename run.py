@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 
 from seqlab.cli import tell
 from seqlab.errors import Interrupted
+from seqlab.output import take_any_text
 from seqlab.processes import leave_cluster, quiet_threads, run_apart, thread_settings
 from seqlab.sweep import SweepFolder, conclude
 from seqlab.words import prepared
@@ -42,6 +43,7 @@ def job(config: DictConfig) -> None:
 
 def main() -> int:
     """Run the command line; returns the exit code."""
+    take_any_text()
     try:
         leave_cluster()
         sys.argv[1:] = prepared(sys.argv[1:], CONF)

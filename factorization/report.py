@@ -13,6 +13,7 @@ from typing import Any
 from seqlab.cli import tell
 from seqlab.errors import InputError
 from seqlab.files import write_text
+from seqlab.output import take_any_text
 from seqlab.share import Share
 from seqlab.summary import read_summary
 
@@ -21,6 +22,7 @@ METRICS = ("beta_0", "beta_1", "beta_2", "beta_3", "s3/beta_0", "s3/beta_1")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table, and keep it; returns the exit code."""
+    take_any_text()
     parser = argparse.ArgumentParser(prog="python -m factorization.report", description=__doc__)
     parser.add_argument("folder", type=Path, help="a folder of folders of runs")
     parser.add_argument("--out", type=Path, help="a file that gets the table")

@@ -23,6 +23,7 @@ from seqlab.cli import tell
 from seqlab.errors import InputError
 from seqlab.lit.checkpoints import AtomicCheckpointIO, load_checkpoint
 from seqlab.model import SequenceModel
+from seqlab.output import take_any_text
 from seqlab.randomness import derived_seed, permutation
 
 BATCH_SIZE = 64
@@ -34,6 +35,7 @@ MOST_TOKENS = 128  # of a text; the rest of longer ones is left out in tuning
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, tune and save; returns the exit code."""
+    take_any_text()
     parser = argparse.ArgumentParser(prog="python -m lm.finetune", description=__doc__)
     parser.add_argument("run", help="the run directory of a language model")
     options = parser.parse_args(arguments)

@@ -22,12 +22,14 @@ from lm.text_run import TUNED, load_text_run, untrained
 from lm.vectors import fit, vectors
 from seqlab.cli import tell
 from seqlab.errors import InputError
+from seqlab.output import take_any_text
 
 NUM_PASSAGES = 5  # that a query prints
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and print the table, or the passages; returns the exit code."""
+    take_any_text()
     parser = argparse.ArgumentParser(prog="python -m lm.retrieval", description=__doc__)
     parser.add_argument("run", type=Path, help="the run directory of a language model")
     parser.add_argument("--task", choices=get_args(Task), help="default: summaries for corpus=wiki")

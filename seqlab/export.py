@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from seqlab.cli import tell
+from seqlab.output import take_any_text
 
 if TYPE_CHECKING:
     from seqlab.runs import Run
@@ -42,6 +43,7 @@ class Row(NamedTuple):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, export, print the table; returns the exit code."""
+    take_any_text()
     parser = argparse.ArgumentParser(
         prog="python -m seqlab.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from seqlab.cli import tell
+from seqlab.output import take_any_text
 
 CONF = Path(__file__).parents[1] / "conf"
 MEBIBYTE = 2**20
@@ -21,6 +22,7 @@ NUM_STEPS = 3
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, print the table; returns the exit code."""
+    take_any_text()
     parser = argparse.ArgumentParser(
         prog="python -m seqlab.memory", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from scipy.stats import t as student
 
 from seqlab.files import write_text
+from seqlab.output import take_any_text
 
 RUN = Path(__file__).parents[1] / "run.py"
 SEEDS = (1, 2, 3)
@@ -241,6 +242,7 @@ def _task_table(task: Task, found: Mapping[str, Mapping[int, dict[str, Any]]]) -
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what is missing, print the table; returns the exit code."""
+    take_any_text()
     parser = argparse.ArgumentParser(
         prog="python -m sequences.ablation", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

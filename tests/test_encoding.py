@@ -1,6 +1,8 @@
 """Text is UTF-8 in every locale: whoever opens a file or a pipe as text says so."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -62,3 +64,12 @@ def test_every_text_file_is_opened_as_utf_8(folder):
 )
 def test_what_takes_the_locale_is_found(call, found):
     assert unsaid(call) == [1] * found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("locale", [{"PYTHONIOENCODING": "ascii"}, {"PYTHONIOENCODING": "iso-8859-5"}])
+def test_what_stdout_cannot_show_is_escaped(text_runs, environment, locale):
+    words = [sys.executable, "-m", "lm.generate", text_runs["lstm"], "--prompt", "R\xd4MEO:", "--max-tokens", "2"]
+    done = subprocess.run(words, env=environment | locale, capture_output=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(rb"R\xd4MEO:")

@@ -16,6 +16,7 @@ from typing import NoReturn
 from seqlab.errors import InputError, nearest
 from seqlab.files import write_text
 from seqlab.job import folder_name, one_name
+from seqlab.output import take_any_text
 from seqlab.report.collect import Collection, collect, plots_of
 from seqlab.report.formats import comma_separated, latex, markdown, terminal
 from seqlab.report.rows import tables_of
@@ -33,6 +34,7 @@ class Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print or write the report on all runs below some folders; returns the exit code."""
+    take_any_text()
     parser = Parser(prog="python -m seqlab.report", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="run directories, or folders of them")
     parser.add_argument("--format", help=f"{', '.join(SUFFIXES)}; default: what --out ends in, or else\n"

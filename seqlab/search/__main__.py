@@ -15,12 +15,14 @@ from seqlab.cli import tell
 from seqlab.errors import InputError, Interrupted, nearest
 from seqlab.files import write_json
 from seqlab.job import claimed, differences, folder_name
+from seqlab.output import take_any_text
 
 CONF = Path(__file__).parents[2] / "conf"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, run the study, compare, report; returns the exit code."""
+    take_any_text()
     parser = argparse.ArgumentParser(
         prog="python -m seqlab.search", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
