@@ -53,6 +53,8 @@ def located(name: Any) -> Callable[..., Any]:
     if not isinstance(name, str) or name.partition(".")[0] not in PACKAGES:
         raise LookupError(f"{name} is not of {', '.join(PACKAGES)}")
     module, _, last = name.rpartition(".")
+    if last.startswith("_"):
+        raise LookupError(f"{name} is private")
     target = getattr(import_module(module), last)
     if not inspect.isclass(target) and not inspect.isfunction(target):
         raise LookupError(f"{name} is neither a class nor a function")
@@ -128,12 +130,15 @@ def _check_node(bases: list[type], node: dict[str, Any], path: str) -> None:
         if not bases:
             raise LookupError("an object has no place there")
         target = located(name)
-        made = target if inspect.isclass(target) else get_type_hints(target).get("return")
+        if inspect.isclass(target):
+            fits = any(issubclass(target, base) for base in bases)
+        else:  # a function has to say that it makes just this, as those of seqlab.optim do
+            fits = get_type_hints(target).get("return") in bases
     except LookupError as error:
         raise InputError(refusal) from error
     except Exception as error:  # an import can fail in any way; the user needs the name and the reason
         raise InputError(f"{path}._target_={name} cannot be loaded: {error}") from error
-    if not (inspect.isclass(made) and any(issubclass(made, base) for base in bases)):
+    if not fits:
         raise InputError(refusal)
     if inspect.isabstract(target):
         raise InputError(f"{path}._target_={name} is abstract (allowed: a class that derives from it)")
