@@ -107,22 +107,17 @@ def _peak() -> int:
 
 def show(config: dict[str, Any], measured: int | None) -> None:
     """Print the estimate of a configuration as a table, and what was measured, if it was."""
-    from rich.console import Console
-    from rich.table import Table
-
     from seqlab.lit.footprint import estimate
+    from seqlab.report import layout
     from seqlab.runs import build
 
     parts = estimate(build(config).task)
-    table = Table("memory of a training step", title=f"{config['name']['model']} on {config['name']['data']}")
-    table.add_column("MiB", justify="right")
-    for name, size in parts.items():
-        table.add_row(name, f"{size / MEBIBYTE:,.2f}")
-    table.add_section()
-    table.add_row("total (estimate)", f"{sum(parts.values()) / MEBIBYTE:,.2f}")
+    total = {"total (estimate)": sum(parts.values())}
     if measured is not None:
-        table.add_row(f"measured over {NUM_STEPS} steps", f"{measured / MEBIBYTE:,.2f}")
-    Console().print(table)
+        total[f"measured over {NUM_STEPS} steps"] = measured
+    columns = [layout.Column("memory of a training step", "name"), layout.Column("MiB")]
+    blocks = [[[name, f"{size / MEBIBYTE:,.2f}"] for name, size in sizes.items()] for sizes in (parts, total)]
+    layout.show(layout.Sheet(columns, blocks, title=f"{config['name']['model']} on {config['name']['data']}"))
 
 
 if __name__ == "__main__":

@@ -18,9 +18,9 @@ from seqlab.files import write_text
 from seqlab.job import folder_name, one_name
 from seqlab.output import take_any_text
 from seqlab.report.collect import Collection, collect, plots_of
-from seqlab.report.formats import comma_separated, latex, markdown, terminal
+from seqlab.report.formats import comma_separated, latex, markdown, sheets
+from seqlab.report.layout import show
 from seqlab.report.rows import tables_of
-from seqlab.report.table import print_wide
 
 SUFFIXES = {"terminal": ".txt", "markdown": ".md", "csv": ".csv", "latex": ".tex", "html": ".html"}
 
@@ -70,8 +70,7 @@ def report(folders: Sequence[Path], format: str | None, out: Path | None) -> Non
             f"no run below {', '.join(map(str, folders))}: a run directory has .hydra, status.json or summary.json"
         )
     if out is None and format == "terminal":
-        for table in terminal(tables_of(collection.runs), collection.apart):
-            print_wide(table)
+        show(*sheets(tables_of(collection.runs), collection.apart))
         return
     file = None if out is None else out if out.suffix and not out.is_dir() else out / f"table{SUFFIXES[format]}"
     text = as_text(collection, format, Path.cwd() if file is None else file.parent)
@@ -115,8 +114,7 @@ def as_text(collection: Collection, format: str, place: Path) -> str:
         return page(tables, collection.apart, place)
     if format == "terminal":
         written = io.StringIO()
-        for table in terminal(tables, collection.apart):
-            print_wide(table, written)
+        show(*sheets(tables, collection.apart), file=written)
         return written.getvalue()
     return {"markdown": markdown, "csv": comma_separated, "latex": latex}[format](tables, collection.apart)
 

@@ -3,7 +3,7 @@
 import csv
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,8 +11,7 @@ import yaml
 
 from seqlab.job import CONFIG, OVERRIDES, in_use, key_of, read_status
 from seqlab.report.curves import read_metrics
-from seqlab.report.formats import markdown
-from seqlab.report.rows import VALIDATION, Apart, checked, tables_of
+from seqlab.report.rows import VALIDATION, Apart, checked
 from seqlab.report.settings import deciding
 from seqlab.summary import read_summary
 
@@ -54,11 +53,6 @@ def collect(folders: Iterable[Path]) -> Collection:
 def summaries(folders: Iterable[Path]) -> list[dict[str, Any]]:
     """The finished runs below the folders, in the order of their paths, each with its folder under "path"."""
     return collect(folders).runs
-
-
-def markdown_table(runs: Sequence[dict[str, Any]]) -> str:
-    """The table of some finished runs in Markdown."""
-    return markdown(tables_of(runs), [])
 
 
 def run_folders(folders: Iterable[Path]) -> list[Path]:

@@ -1,6 +1,7 @@
 """python -m seqlab.search: a study of runs, also one that was cut off. A stand-in for run.py makes runs short."""
 
 import json
+import re
 import shlex
 
 import pytest
@@ -88,7 +89,10 @@ def test_a_study_begins_with_the_default_and_finds_better(search, tmp_path):
     report = (tmp_path / "study" / "study.md").read_text()
     assert "| 0 | 0.001 | 128 | 1.001 | default |" in report
     assert "the loss is inf at step 3" in report
-    assert out.count("\ntrial ") + out.startswith("trial ") == 12
+    assert len(re.findall("^trial [0-9]+/12 ", out, re.MULTILINE)) == 12
+    told = [line.split() for line in out.splitlines()]
+    assert ["0", "0.001", "128", "1.001", "default"] in told
+    assert ["val/loss", "1.008", "±", "0.0014", number(value + 0.007), "±", "0.0014"] in told
     assert "On 2 of 2 new seeds the best has a lower val/loss than the default" in report
     assert f"| val/loss | 1.008 ± 0.0014 | {number(value + 0.007)} ± 0.0014 |" in report
     assert "test/loss" in report
