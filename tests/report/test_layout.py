@@ -19,6 +19,7 @@ ROWS = [
     ["loss", Text("0.250", "bold"), "", "-", "1.000", "a note of some words"],
     ["rule 1", "0.500", "0.20-0.80", "0.25 [0.25-0.25]", "0.125", ""],
 ]
+WIDE = Sheet([Column("data", "name"), *map(Column, "abc")], [[["L1", "1" * 30, "2" * 30, "3" * 20]]])
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -130,11 +131,20 @@ def test_columns_of_low_rank_stand_and_the_others_are_named():
         "terminal of 99 columns or summary.json.",
         "",
     ]
+    wider = shown(84, narrow)  # "slow and steady" would fit beside the first two, but "chance" has more weight
+    assert wider[1].split()[1:] == ["best", "95%", "chance", "note"]
+    assert wider[-3].startswith("Left out at 84 columns: slow and steady. To see all: a terminal of 99 columns")
+
+
+def test_a_column_without_a_value_does_not_stand():
+    table = Sheet([Column("data", "name"), Column("full"), Column("empty")], [[["L1", "-", ""], ["L2", "1", ""]]])
+    for columns in (40, 80):
+        assert "full" in " ".join(shown(columns, table))
+        assert "empty" not in " ".join(shown(columns, table))
 
 
 def test_further_columns_stand_below_where_none_may_be_left_out():
-    table = Sheet([Column("data", "name"), *map(Column, ("a", "b", "c"))], [[["L1", "1" * 30, "2" * 30, "3" * 20]]])
-    assert shown(60, table) == [
+    assert shown(60, WIDE) == [
         "data                               a",
         "────────────────────────────────────",
         "L1    111111111111111111111111111111",
@@ -209,15 +219,15 @@ def test_terminals_that_want_no_colours_or_no_styles(environment, columns):
     with environment.context() as patch:
         patch.setenv("TERM", "dumb")
         assert "\x1b" not in in_terminal(columns, lambda file: show(sheet(), file=file))
-        assert shown(columns, sheet())[1].endswith("note")  # of its own width, which Rich takes to be 80
+        lines = shown(columns, WIDE)  # in the terminal's own width, which Rich takes to be 80
+    assert lines == shown(columns, WIDE)
 
 
 def test_the_width_of_columns_is_heeded_and_an_unknown_one_is_80(environment):
-    wide = Sheet([Column("data", "name"), *map(Column, "abc")], [[["L1", "1" * 30, "2" * 30, "3" * 20]]])
-    assert shown(0, wide) == shown(80, wide) != shown(100, wide)
+    assert shown(0, WIDE) == shown(80, WIDE) != shown(100, WIDE)
     with environment.context() as patch:
         patch.setenv("COLUMNS", "100")
-        assert shown(60, wide) == shown(100, wide)
+        assert shown(60, WIDE) == shown(100, WIDE)
 
 
 def test_a_file_that_cannot_write_a_sign_gets_the_others():
