@@ -66,9 +66,9 @@ class Fit(NamedTuple):
 
 def show(*sheets: Sheet, file: TextIO | None = None) -> None:
     """Print tables for the width of the terminal that `file` (default: stdout) is, or whole where it is none."""
-    file = sys.stdout if file is None else file
-    width = width_of(file)
-    file.write("\n".join(_shown(sheet, file, width) for sheet in sheets))
+    place = sys.stdout if file is None else file
+    width = width_of(place)
+    place.write("\n".join(_shown(sheet, place, width) for sheet in sheets))
 
 
 def _shown(sheet: Sheet, file: TextIO, width: int | None) -> str:

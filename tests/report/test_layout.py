@@ -228,10 +228,3 @@ def test_the_width_of_columns_is_heeded_and_an_unknown_one_is_80(environment):
     with environment.context() as patch:
         patch.setenv("COLUMNS", "100")
         assert shown(60, WIDE) == shown(100, WIDE)
-
-
-def test_a_file_that_cannot_write_a_sign_gets_the_others():
-    raw = io.BytesIO()
-    with io.TextIOWrapper(raw, encoding="ascii", write_through=True) as file:
-        show(Sheet([Column("metric", "name"), Column("best")], [[["perte à 1", "0.250 ± 0.100"]]]), file=file)
-        assert raw.getvalue().decode("ascii").splitlines()[-1] == "perte ? 1 |0.250 ? 0.100"
