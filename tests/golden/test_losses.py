@@ -6,7 +6,6 @@ import shutil
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 
 from tests.golden.make_losses import (
     FILE,
@@ -15,10 +14,11 @@ from tests.golden.make_losses import (
     float64,
     main,
     next_symbol_loss,
+    no_dropout,
     strings_of_L5,
     training_losses,
 )
-from tests.small_models import MODEL_DIR, MODELS, small_model
+from tests.small_models import MODELS, small_model
 
 GOLDEN = json.loads(FILE.read_text(encoding="utf-8"))
 
@@ -28,11 +28,6 @@ def golden(name):
     if name not in GOLDEN:
         pytest.fail(f"conf/model/{name}.yaml has no golden losses: run `python -m tests.golden.make_losses`")
     return GOLDEN[name]
-
-
-def no_dropout(name):
-    """The options of a model for it: its masks belong to places in the batch, so another order would lose others."""
-    return {key: 0.0 for key in OmegaConf.load(MODEL_DIR / f"{name}.yaml") if key.endswith("dropout")}
 
 
 def larger_weights(model, optimizer):
@@ -75,8 +70,8 @@ def test_golden_losses_name_models_that_exist():
 @pytest.mark.parametrize("name", MODELS)
 def test_rounding_stays_far_below_the_tolerance(name):
     """Sums in another order round otherwise, as other processors and numbers of threads do."""
-    plain = training_losses(name, **no_dropout(name))
-    reordered = training_losses(name, order=lambda strings: strings.flip(0), **no_dropout(name))
+    plain = training_losses(name)
+    reordered = training_losses(name, order=lambda strings: strings.flip(0))
     assert reordered != plain and difference(reordered, plain) < TOLERANCE / 1000
 
 
@@ -89,6 +84,15 @@ def test_a_constant_off_by_a_ten_thousandth_is_far_above_the_tolerance(name, fau
 @pytest.mark.parametrize("name", ["deep_lstm", "mamba", "transformer", "xlstm"])
 def test_the_epsilon_of_a_norm_is_seen(name):
     assert difference(training_losses(name, change=larger_eps_of_norms), golden(name)) > 100 * TOLERANCE
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_dropout_is_used_where_a_model_has_it(name):
+    strings = strings_of_L5().train_batch(0)
+    for key in no_dropout(name):
+        model = small_model(name, strings_of_L5().spec, **no_dropout(name) | {key: 0.5})
+        losses = [next_symbol_loss(model.train(training), strings) for training in (True, False)]
+        assert losses[0] != losses[1], key
 
 
 @pytest.mark.parametrize("name", MODELS)
