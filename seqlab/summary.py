@@ -28,7 +28,7 @@ class Summary(BaseModel):
     num_parameters: int = 0
     columns: dict[str, str] = {}
     better: dict[str, Literal["low", "high"]] = {}
-    intervals: dict[str, tuple[float, float]] = {}
+    intervals: dict[str, tuple[float, float] | None] = {}  # none over 0 cases
     counts: dict[str, int] = {}
 
 

@@ -33,7 +33,7 @@ def takes_locale(call: ast.Call) -> bool:
     if name == "open" and not (is_method and getattr(function.value, "id", "") in BINARY):
         place = 0 if is_method else 1
         mode = words.get("mode", call.args[place] if len(call.args) > place else None)
-        return not (isinstance(mode, ast.Constant) and "b" in mode.value)
+        return not (isinstance(mode, ast.Constant) and "b" in str(mode.value))
     return is_method and ((name == "read_text" and not call.args) or (name == "write_text" and len(call.args) == 1))
 
 
