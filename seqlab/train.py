@@ -4,7 +4,6 @@ import contextlib
 import platform
 import shutil
 import sys
-import time
 import traceback
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from seqlab.job import (
     save_configuration,
     write_status,
 )
-from seqlab.lit.checkpoints import load_checkpoint
+from seqlab.lit.checkpoints import load_checkpoint, training_seconds
 from seqlab.lit.loggers import RunLogger
 from seqlab.lit.module import Results
 from seqlab.lit.trainer import build_evaluator
@@ -159,25 +158,24 @@ def fit(run: Run, trainer: Trainer, start: Start, run_dir: Path) -> dict[str, An
     print(f"{run.task.title()} | {summary['model']}, {summary['num_parameters']:,} parameters | {run_dir}")
     if start.checkpoint is not None:
         print(f"resumed from {start.checkpoint.name} at step {start.step}")
-    started = time.monotonic() - start.seconds
     try:
         trainer.fit(run.task, datamodule=run.datamodule, ckpt_path=start.checkpoint, weights_only=True)
     except BaseException as error:
         summary["stopped"] = STOPPED.get(type(error), "failed")
         with contextlib.suppress(OSError):
-            write_json(run_dir / "summary.json", summary | reached(trainer, started))
+            write_json(run_dir / "summary.json", summary | reached(trainer))
         raise
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()  # what follows is done by one process
     summary["stopped"] = "max_steps" if trainer.global_step >= trainer.max_steps else "early"
-    write_json(run_dir / "summary.json", summary | reached(trainer, started))
-    finish(run, trainer, summary | reached(trainer, started), run_dir)
+    write_json(run_dir / "summary.json", summary | reached(trainer))
+    finish(run, trainer, summary | reached(trainer), run_dir)
     return read_summary(run_dir)
 
 
-def reached(trainer: Trainer, started: float) -> dict[str, Any]:
-    """How far training came, and in what time since `started`."""
-    return {"steps": trainer.global_step, "seconds": round(time.monotonic() - started, 1)}
+def reached(trainer: Trainer) -> dict[str, Any]:
+    """How far training came, and in what time, over all parts of the run."""
+    return {"steps": trainer.global_step, "seconds": round(training_seconds(trainer), 1)}
 
 
 def opening(run: Run) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import torch
 from lightning import Callback
 
 from seqlab.errors import Interrupted
-from seqlab.lit.checkpoints import Checkpoints, load_checkpoint
+from seqlab.lit.checkpoints import Checkpoints, load_checkpoint, training_seconds
 from seqlab.report.curves import read_metrics
 from tests.comparison import differences
 
@@ -145,6 +145,18 @@ def test_the_comparison_sees_a_difference():
     assert differences(state, {"weights": [torch.zeros(2)], "step": 1}) == []
     assert differences(state, {"weights": [torch.tensor([0.0, 1e-9])], "step": 1}) == ["/weights/0"]
     assert differences(state, {"weights": [torch.zeros(2)]}) == ["/step"]
+
+
+def test_training_time_adds_up_over_every_resume(fit, tmp_path):
+    """The first part is the longest: a clock that forgot it would go back."""
+    parts = [("first", 12), ("second", 13), ("third", 14), ("fourth", 15)]
+    times, checkpoint = [0.0], None
+    for folder, max_steps in parts:
+        trainer, _ = fit(folder, max_steps, "model=linear", resumed_from=checkpoint)
+        checkpoint = tmp_path / folder / "checkpoints" / "last.ckpt"
+        times.append(load_checkpoint(checkpoint)["environment"]["seconds"])
+        assert training_seconds(trainer) == times[-1]
+    assert times == sorted(set(times))
 
 
 def test_patience_is_carried_over(fit, tmp_path):
