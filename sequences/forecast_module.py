@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 from torch.optim import Optimizer
-from torchmetrics import MeanMetric
 
 from seqlab.lit.module import Module, Results
+from seqlab.metrics import Mean
 from seqlab.schedule import Schedule
 from seqlab.share import Share
 from sequences.forecast_datamodule import AddingDataModule, ForecastDataModule, ReturnsDataModule, SeriesDataModule
@@ -56,7 +56,7 @@ class Forecast(Module, Generic[Data]):
     ):
         super().__init__(model=model, datamodule=datamodule, optimizer=optimizer, schedule=schedule, seed=seed)
         self.horizon = datamodule.horizon
-        self.mean_loss = MeanMetric()
+        self.mean_loss = Mean()
         self.metrics = self.new_metrics()
         self.forecasts: list[Tensor] = []
 
@@ -76,11 +76,12 @@ class Forecast(Module, Generic[Data]):
         return self.data.in_units(scaled, level)
 
     def _evaluation_step(self, batch: Windows) -> None:
-        output = self.model(batch.inputs)[:, -1].float()
-        self.mean_loss.update(mse_loss(output, batch.targets), len(output))
-        forecast = self.in_units(output, batch.level)
-        self.metrics.update(forecast, self.in_units(batch.targets, batch.level))
-        self.forecasts.append(torch.cat([forecast.cpu(), output[:, self.horizon :].double().cpu()], 1))
+        output = self.model(batch.inputs)[:, -1].cpu().double()
+        targets, level = batch.targets.cpu().double(), batch.level.cpu()
+        self.mean_loss.update(mse_loss(output, targets), len(output))
+        forecast = self.in_units(output, level)
+        self.metrics.update(forecast, self.in_units(targets, level))
+        self.forecasts.append(torch.cat([forecast, output[:, self.horizon :]], 1))
 
     def _evaluation_results(self, stage: str) -> dict[str, Share | float]:
         results: dict[str, Share | float] = {f"{stage}/loss": float(self.mean_loss.compute())}
@@ -145,7 +146,7 @@ class Forecast(Module, Generic[Data]):
         """What the model says of some windows, (n, width), scaled."""
         was_training = self.model.training
         self.model.eval()
-        output = self.model(windows.inputs.to(self.device))[:, -1].float().cpu()
+        output = self.model(windows.inputs.to(self.device))[:, -1].cpu()
         self.model.train(was_training)
         return output
 

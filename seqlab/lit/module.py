@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from seqlab.errors import NonFiniteError
 from seqlab.lit.datamodule import DataModule, num_rows, part_of
 from seqlab.lit.loggers import RunLogger
+from seqlab.lit.precision import own_types
 from seqlab.randomness import derived_seed
 from seqlab.schedule import Schedule
 from seqlab.share import Share
@@ -52,6 +53,7 @@ class Module(LightningModule, ABC):
     ):
         super().__init__()
         self.model = model
+        own_types(model)
         self.data = datamodule
         self.make_optimizer = optimizer
         self.schedule = schedule
@@ -108,6 +110,10 @@ class Module(LightningModule, ABC):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed formats a stack for each absent kind of device
         if self.device.type == "cuda":
             torch.cuda.manual_seed(seed)
+    def setup(self, stage: str) -> None:
+        # before a checkpoint is read: into a model that is still in float32, 64-true would lose digits
+        self.trainer.precision_plugin.convert_module(self)
+
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         loss, whole = self._losses(batch)

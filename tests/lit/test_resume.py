@@ -70,6 +70,8 @@ MODELS = {
         "schedule.total=12",
     ],
 }
+PRECISIONS = ("64-true", "bf16-true")
+OPTIONS = MODELS | {f"linear in {precision}": [f"trainer.precision={precision}"] for precision in PRECISIONS}
 
 
 CUTS = {
@@ -80,12 +82,13 @@ CUTS = {
 }
 CASES = [(model, num_train, "between validations") for model in MODELS for num_train in ("null", "20")]
 CASES.remove(("deep_lstm", "20", "between validations"))  # the set of samples is no matter of the model's
+CASES += [(f"linear in {precision}", "20", "between validations") for precision in PRECISIONS]
 CASES += [("linear", "20", cut) for cut in CUTS if cut != "between validations"]
 
 
 @pytest.mark.parametrize(("model", "num_train", "cut_off"), CASES)
 def test_resumed_is_uninterrupted(fit, tmp_path, model, num_train, cut_off):
-    overrides = [f"model={model}", *MODELS[model], f"data.num_train={num_train}"]
+    overrides = [f"model={model.split()[0]}", *OPTIONS[model], f"data.num_train={num_train}"]
     whole, whole_metrics = fit("whole", STEPS, *overrides)
     cut, cut_metrics = fit(
         "cut", CUTS[cut_off]["max_steps"], *overrides, interrupted_at=CUTS[cut_off].get("interrupted_at")
