@@ -118,10 +118,6 @@ class Factorization(Module):
 
     def baselines(self) -> Mapping[str, Results]:
         """Constants, rules, neighbours and classical learners, see factorization.baselines.compare."""
-        return self._compared
-
-    @cached_property
-    def _compared(self) -> Mapping[str, Results]:
         data = self.data
         return compare(
             data.train,
@@ -133,7 +129,7 @@ class Factorization(Module):
         )
 
     def figures(self) -> dict[str, Figure]:
-        return {"beta": beta_curves(self.results, self.baselines(), self.factor_bits)}
+        return {"beta": beta_curves(self.results, self.baseline_results, self.factor_bits)}
 
     @torch.inference_mode()
     def examples(self) -> list[dict[str, Any]]:

@@ -86,7 +86,10 @@ def _blocks(runs: list[dict[str, Any]]) -> list[tuple[str, str, list[dict[str, A
     """(who, stage, the results of each run): the model twice, then each baseline."""
     results = [run["metrics"] for run in runs]
     model = [(f"**{runs[0]['model']}**", "test", results), ("at last.ckpt", "test_last", results)]
-    return [*model, *((name, "test", [run["baselines"][name] for run in runs]) for name in runs[0]["baselines"])]
+    return [
+        *model,
+        *((name, "test", [run["baselines"].get(name, {}) for run in runs]) for name in runs[0]["baselines"]),
+    ]
 
 
 def _line(cells: Iterable[str]) -> str:

@@ -17,7 +17,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from seqlab.begun import note_growth
 from seqlab.errors import InputError, Interrupted, NonFiniteError
-from seqlab.files import write_json, write_jsonl, write_text
+from seqlab.extras import add_extras, finite, listed
+from seqlab.files import write_json, write_text
 from seqlab.job import (
     CONFIG,
     claimed,
@@ -26,16 +27,12 @@ from seqlab.job import (
     write_status,
 )
 from seqlab.lit.checkpoints import load_checkpoint, training_seconds
-from seqlab.lit.loggers import RunLogger
 from seqlab.lit.module import Results
 from seqlab.lit.trainer import build_evaluator
 from seqlab.model import num_parameters
-from seqlab.report.bars import result_bars
-from seqlab.report.curves import learning_curves, read_metrics, spread_of_last_checks
-from seqlab.report.table import print_table
 from seqlab.resume import Start, new_start, start_of
 from seqlab.runs import Run, build, construct
-from seqlab.share import Share, value_of
+from seqlab.share import Share
 from seqlab.summary import read_summary
 
 STOPPED = {Interrupted: "interrupted", NonFiniteError: "not_finite"}  # in summary.json, by what ended training
@@ -197,6 +194,7 @@ def opening(run: Run) -> dict[str, Any]:
         "counts": {},
         "baselines": {},
         "last_five_checks": {},
+        "missing": {},  # what could not be had -> why, see seqlab/extras.py
         "versions": {
             "python": platform.python_version(),
             "torch": torch.__version__,
@@ -207,38 +205,21 @@ def opening(run: Run) -> dict[str, Any]:
 
 
 def finish(run: Run, trainer: Trainer, summary: dict[str, Any], run_dir: Path) -> None:
-    """Evaluate the best and the last checkpoint beside the baselines; write and print everything."""
+    """Evaluate the best and the last checkpoint, write that down, and then add what else there is to a run."""
     results: dict[str, Share | float] = {}
     summary["best_step"] = load_checkpoint(run_dir / "checkpoints" / "best.ckpt")["global_step"]
     for stage, name in (("test_last", "last.ckpt"), ("test", "best.ckpt")):  # the best one last: it stays loaded
         for key, result in evaluate(run, run_dir / "checkpoints" / name).items():
             results[key.replace("test/", f"{stage}/", 1)] = result
-    for logger in trainer.loggers:
-        logger.save()
-    baselines = run.task.baselines()
-    checks = read_metrics(run_dir / "metrics.csv")
+    metrics, not_finite = finite(results)
     summary |= {
-        "metrics": {name: value_of(result) for name, result in results.items()},
+        "metrics": metrics,
         "intervals": {name: result.interval for name, result in results.items() if isinstance(result, Share)},
         "counts": {name: result.trials for name, result in results.items() if isinstance(result, Share)},
-        "baselines": {name: {key: value_of(r) for key, r in rows.items()} for name, rows in baselines.items()},
-        "last_five_checks": spread_of_last_checks(checks, last=5),
+        "missing": {"metrics": listed(not_finite)} if not_finite else {},
     }
     write_json(run_dir / "summary.json", summary)
-    write_jsonl(run_dir / "completions.jsonl", run.task.examples())
-    plots = run_dir / "plots"
-    plots.mkdir(exist_ok=True)
-    figures = {"learning_curves": learning_curves(checks), **run.task.figures()}
-    if summary["intervals"]:
-        figures["results"] = result_bars(summary)
-    for name, figure in figures.items():
-        figure.savefig(plots / f"{name}.png", dpi=120)
-    numbers = {name: value for name, value in summary["metrics"].items() if value is not None}
-    for logger in trainer.loggers:
-        if isinstance(logger, RunLogger):
-            logger.conclude(run.config, numbers, figures, trainer.global_step)
-        logger.finalize("success")
-    print_table(summary)
+    add_extras(run, trainer, summary, run_dir)
     print(f"run directory: {run_dir}", file=sys.stdout)
 
 

@@ -213,7 +213,8 @@ def _task_table(task: Task, found: Mapping[str, Mapping[int, dict[str, Any]]]) -
         return f"{statistics.mean(measured):.3g}{spread} ({len(measured)})"
 
     first = next(iter(found["full"].values()))
-    baseline = f"{task.baseline} {first['baselines'][task.baseline][task.metric]:.3g}"
+    value = first["baselines"][task.baseline][task.metric]
+    baseline = f"{task.baseline} {'-' if value is None else format(value, '.3g')}"
     lines = [
         f"**{task.title}**: {task.metric}, mean ± standard deviation (seeds). Full {shown('full')}, plain "
         f"{shown('plain')}; {baseline}.",

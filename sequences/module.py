@@ -155,8 +155,7 @@ class Recurrence(Module):
         """Chance, the solvers and the Bayes predictor, through the same metrics on the same sequences."""
         shares = ", ".join(f"{family.name} {acceptance(family):.3f}" for family in FAMILIES)
         logger.info("share of draws that stay in 0 .. 255 and are not degenerate: %s", shares)
-        self.baseline_results = compare(self.data.test_samples)
-        return self.baseline_results
+        return compare(self.data.test_samples)
 
     def figures(self) -> dict[str, Figure]:
         return {"by_length": by_length({"model": self.results, **self.baseline_results})}

@@ -1,6 +1,6 @@
 """The table that a run prints: every number beside its interval, its count and its baselines."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.text import Text
@@ -36,9 +36,14 @@ def result_table(summary: dict[str, Any]) -> Sheet:
         columns=[Column("metric", "name"), *(Column(heading, rank=_rank(heading)) for heading in headings)],
         blocks=blocks,
         title=f"{summary['model']} on {summary['description']}",
-        notes=[caption],
+        notes=[caption, *_reasons(summary["missing"])],
         elsewhere="summary.json in the run directory",
     )
+
+
+def _reasons(missing: Mapping[str, str]) -> list[str]:
+    """Why there is a dash; the rest of what a run lacks is no part of its table."""
+    return [f"{name}: {why}" for name, why in missing.items() if name == "metrics" or name.startswith("baseline ")]
 
 
 def _rank(heading: str) -> int:
