@@ -108,6 +108,7 @@ def test_float32_has_the_loss_and_the_gradients_of_float64(name):
     assert losses[0].dtype == torch.float64 and losses[1].dtype == torch.float32
     assert losses[1].item() == pytest.approx(losses[0].item(), rel=1e-5)
     for (parameter, one), other in zip(exact.named_parameters(), rounded.parameters(), strict=True):
+        assert one.grad is not None and other.grad is not None
         assert (other.grad - one.grad).norm() < 2e-5 * one.grad.norm(), parameter
 
 
