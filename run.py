@@ -22,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from seqlab.cli import tell
 from seqlab.errors import InputError, Interrupted
 from seqlab.job import claimed, remove_if_empty
+from seqlab.output import take_any_text
 from seqlab.processes import leave_cluster, quiet_threads, run_apart, thread_settings
 from seqlab.sweep import SweepFolder, conclude
 from seqlab.words import prepared
@@ -62,6 +63,7 @@ def without_directory() -> None:
 
 def main() -> int:
     """Run the command line; returns the exit code."""
+    take_any_text()
     try:
         leave_cluster()
         sys.argv[1:] = prepared(sys.argv[1:], CONF)

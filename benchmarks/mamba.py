@@ -131,7 +131,9 @@ def peak_memory(backend: str) -> None:
 
 def memory() -> None:
     for backend in backends():
-        done = subprocess.run([sys.executable, __file__, backend], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, __file__, backend], capture_output=True, text=True, check=True, encoding="utf-8"
+        )
         before, peak = (int(word) / GIBIBYTE for word in done.stdout.split())
         print(f"training at batch 128 x 258, {backend}: peak {peak:.2f} GiB ({before:.2f} before it), aim below 4 GB")
 

@@ -22,7 +22,7 @@ DOCTEST_LIST = re.compile(r"cross-reference target '[^'a-zA-Z]*'")
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the files beside docs/, and put a page and its pictures in the place of each notebook."""
     for name in BESIDE:
-        files.append(File.generated(config, name, content=(ROOT / name).read_text()))
+        files.append(File.generated(config, name, content=(ROOT / name).read_text(encoding="utf-8")))
     for notebook in [file for file in files if file.src_uri.endswith(".ipynb")]:
         text, pictures = notebook_as_markdown(json.loads(notebook.content_string), Path(notebook.src_uri).stem)
         files.append(File.generated(config, notebook.src_uri.replace(".ipynb", "_page.md"), content=text))

@@ -154,7 +154,9 @@ def main() -> int:
             if "text" in output:
                 output["text"] = lines(output["text"])
     plain["metadata"] = spec
-    FILE.write_text(re.sub(r"0x[0-9a-f]{6,}", "0x...", json.dumps(plain, indent=1, ensure_ascii=False)) + "\n")
+    FILE.write_text(
+        re.sub(r"0x[0-9a-f]{6,}", "0x...", json.dumps(plain, indent=1, ensure_ascii=False)) + "\n", encoding="utf-8"
+    )
     print(f"wrote {FILE}, {FILE.stat().st_size:,} bytes")
     return 0
 

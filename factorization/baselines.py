@@ -14,6 +14,7 @@ from torch import Tensor
 from factorization.bits import from_bits, to_bits
 from factorization.metrics import BetaBitError, Result, detailed_results
 from factorization.semiprimes import Semiprimes, unsigned
+from seqlab.attempts import Attempts
 from seqlab.randomness import derived_seed
 
 MAX_FITTED = 10_000  # training numbers that a learner and the nearest neighbour are given
@@ -121,7 +122,7 @@ def compare(
     factor_bits: int,
     slices: dict[str, Tensor],
     seed: int,
-) -> dict[str, dict[str, Result]]:
+) -> Attempts[dict[str, Result]]:
     """Every baseline's test results, under the names that a model's have.
 
     mode: the most frequent training factor. majority: the bitwise majority. constant for each k: the best one for it
@@ -132,19 +133,23 @@ def compare(
     state = derived_seed(seed, "baselines") % 2**32
     sizes = {"bits": bits, "factor_bits": factor_bits}
     ones = torch.ones_like(test.factors)
-    predicted = {
-        "mode": mode(train.factors) * ones,
-        "majority": majority(train.factors, factor_bits) * ones,
-        "last bit": last_bit_rule(test.numbers),
-        "neighbour": nearest_neighbour(few, test.numbers, bits),
-        "logistic": learner(lambda: LogisticRegression(max_iter=300), few, test.numbers, **sizes),
-        "forest": learner(lambda: RandomForestClassifier(random_state=state), few, test.numbers, **sizes),
-        "trial 7": fitted_trial_division(train, test.numbers, 7),
-        "trial 13": fitted_trial_division(train, test.numbers, 13),
-        "oracle": test.factors,
+    predicted: dict[str, Callable[[], Tensor]] = {
+        "mode": lambda: mode(train.factors) * ones,
+        "majority": lambda: majority(train.factors, factor_bits) * ones,
+        "last bit": lambda: last_bit_rule(test.numbers),
+        "neighbour": lambda: nearest_neighbour(few, test.numbers, bits),
+        "logistic": lambda: learner(lambda: LogisticRegression(max_iter=300), few, test.numbers, **sizes),
+        "forest": lambda: learner(lambda: RandomForestClassifier(random_state=state), few, test.numbers, **sizes),
+        "trial 7": lambda: fitted_trial_division(train, test.numbers, 7),
+        "trial 13": lambda: fitted_trial_division(train, test.numbers, 13),
+        "oracle": lambda: test.factors,
     }
-    rows = {name: detailed_results(guess, test.factors, factor_bits, slices) for name, guess in predicted.items()}
-    rows["constant for each k"] = constant_results(train.factors, test.factors, factor_bits, slices)
+    rows = Attempts[dict[str, Result]]()
+    for name, guess in predicted.items():
+        with rows.attempt(name):
+            rows[name] = detailed_results(guess(), test.factors, factor_bits, slices)
+    with rows.attempt("constant for each k"):
+        rows["constant for each k"] = constant_results(train.factors, test.factors, factor_bits, slices)
     return rows
 
 

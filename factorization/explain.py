@@ -24,6 +24,7 @@ from factorization.models.sine_net import SineNet
 from factorization.phases import Matches, controls, match, residue_phases
 from seqlab.cli import tell
 from seqlab.errors import InputError
+from seqlab.output import take_any_text
 from seqlab.runs import Run, load_run
 from seqlab.share import Share
 
@@ -32,6 +33,7 @@ NUM_DRAWN = 6  # units whose phases are drawn
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, print what was found and write the figure; returns the exit code."""
+    take_any_text()
     parser = Parser(prog="python -m factorization.explain", description=__doc__)
     parser.add_argument("run", help="the run directory of a sine_net")
     parser.add_argument("--out", type=Path, help="file of the figure (default: RUN/plots/explanation.png)")

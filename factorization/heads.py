@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from factorization.bits import from_bits, to_bits
+from seqlab.model import precise
 from seqlab.spec import Bits, Classes, Spec, Tokens, Vectors
 
 
@@ -114,7 +115,7 @@ class TokenHead:
         for place in range(self.factor_bits):
             if place:
                 logits, state = model.step(bits[-1], state)
-            probability = (logits if place else logits[:, -1])[:, :2].softmax(-1)
+            probability = precise(logits if place else logits[:, -1])[:, :2].softmax(-1)
             best = probability.max(-1)
             bits.append(best.indices)
             confidence.append(best.values)

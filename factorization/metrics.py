@@ -4,24 +4,25 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from factorization.bits import to_bits
+from seqlab.metrics import Totals
 from seqlab.share import Share
 
 Result = Share | float
 LARGER_FACTORS = ((17, 31), (37, 61), (67, 97), (101, 127), (131, 251), (257, 509), (521, 1021), (1031, None))
 
 
-class BetaBitError(Metric):
+class BetaBitError(Totals):
     """beta_k: the share of predictions with at most k wrong bits, k = 0 .. num_bits; beta_0 is exact answers.
 
     By itself: `metric.update(predicted, factors)`, then `metric.compute()` gives [beta_0, beta_1, ...] as Shares. Its
-    state is a count for each number of wrong bits, summed over processes.
+    state is a count for each number of wrong bits.
 
     Args:
         num_bits: that are compared, the lowest ones.
+        sync_on_compute: as in seqlab.metrics.Totals.
 
     >>> metric = BetaBitError(num_bits=3)
     >>> metric.update(torch.tensor([0b101, 0b011]), torch.tensor([0b101, 0b000]))
@@ -29,19 +30,18 @@ class BetaBitError(Metric):
     [0.5, 0.5, 1.0, 1.0]
     """
 
-    full_state_update = False
     wrong: Tensor
     correct_bits: Tensor
 
-    def __init__(self, *, num_bits: int):
-        super().__init__()
+    def __init__(self, *, num_bits: int, sync_on_compute: bool = False):
+        super().__init__(sync_on_compute=sync_on_compute)
         self.num_bits = num_bits
         self.add_state("wrong", torch.zeros(num_bits + 1, dtype=torch.int64), dist_reduce_fx="sum")
         self.add_state("correct_bits", torch.zeros(num_bits, dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, predicted: Tensor, factors: Tensor) -> None:
         """Count a batch: predicted and true factors, (batch,) int64."""
-        equal = to_bits(predicted, self.num_bits) == to_bits(factors, self.num_bits)
+        equal = to_bits(predicted.cpu(), self.num_bits) == to_bits(factors.cpu(), self.num_bits)
         self.wrong += torch.bincount((~equal).sum(1), minlength=self.num_bits + 1)
         self.correct_bits += equal.sum(0)
 
@@ -56,8 +56,11 @@ class BetaBitError(Metric):
         return [Share(int(hits), trials) for hits in self.correct_bits]
 
 
-class DistinctOutputs(Metric):
+class DistinctOutputs(Totals):
     """How many different factors a model has named: 1 is a constant.
+
+    Args:
+        sync_on_compute: as in seqlab.metrics.Totals.
 
     >>> metric = DistinctOutputs()
     >>> metric.update(torch.tensor([45, 45, 47]))
@@ -65,19 +68,18 @@ class DistinctOutputs(Metric):
     2
     """
 
-    full_state_update = False
     seen: list[Tensor]
 
-    def __init__(self):
-        super().__init__()
+    def __init__(self, *, sync_on_compute: bool = False):
+        super().__init__(sync_on_compute=sync_on_compute)
         self.add_state("seen", default=[], dist_reduce_fx="cat")
 
     def update(self, predicted: Tensor) -> None:
         """Remember a batch of predicted factors, (batch,) int64."""
-        self.seen.append(torch.unique(predicted))
+        self.seen.append(torch.unique(predicted.cpu()))
 
     def compute(self) -> int:
-        """Their number, over all processes."""
+        """Their number."""
         return len(torch.unique(dim_zero_cat(self.seen))) if len(self.seen) else 0
 
 

@@ -9,7 +9,6 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torchmetrics import MeanMetric
 
 from factorization.baselines import compare
 from factorization.bits import to_bits
@@ -20,6 +19,7 @@ from factorization.primes import smallest_factor
 from factorization.semiprimes import unsigned
 from factorization.splits import UNUSED
 from seqlab.lit.module import Module, Results
+from seqlab.metrics import Mean
 from seqlab.schedule import Schedule
 
 WATCHED = ("beta_0", "beta_1", "distinct_outputs")  # of each validation
@@ -60,7 +60,7 @@ class Factorization(Module):
         super().__init__(model=model, datamodule=datamodule, optimizer=optimizer, schedule=schedule, seed=seed)
         self.head = datamodule.head
         self.factor_bits = datamodule.family.factor_bits
-        self.mean_loss = MeanMetric()
+        self.mean_loss = Mean()
         self.predicted: list[Tensor] = []
 
     def title(self) -> str:
@@ -118,10 +118,6 @@ class Factorization(Module):
 
     def baselines(self) -> Mapping[str, Results]:
         """Constants, rules, neighbours and classical learners, see factorization.baselines.compare."""
-        return self._compared
-
-    @cached_property
-    def _compared(self) -> Mapping[str, Results]:
         data = self.data
         return compare(
             data.train,
@@ -133,7 +129,7 @@ class Factorization(Module):
         )
 
     def figures(self) -> dict[str, Figure]:
-        return {"beta": beta_curves(self.results, self.baselines(), self.factor_bits)}
+        return {"beta": beta_curves(self.results, self.baseline_results, self.factor_bits)}
 
     @torch.inference_mode()
     def examples(self) -> list[dict[str, Any]]:

@@ -4,7 +4,6 @@ Each folder below the given one is one row: its runs differ in data.fold alone. 
 their hits are added up, and the interval is that of all test numbers together.
 """
 
-import json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -18,13 +17,16 @@ if __name__ == "__main__":
 from seqlab.cli import tell
 from seqlab.errors import InputError
 from seqlab.files import write_text
+from seqlab.output import take_any_text
 from seqlab.share import Share
+from seqlab.summary import read_summary
 
 METRICS = ("beta_0", "beta_1", "beta_2", "beta_3", "s3/beta_0", "s3/beta_1")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table, and keep it; returns the exit code."""
+    take_any_text()
     parser = Parser(prog="python -m factorization.report", description=__doc__)
     parser.add_argument("folder", type=Path, help="a folder of folders of runs")
     parser.add_argument("--out", type=Path, help="a file that gets the table")
@@ -57,7 +59,7 @@ def report(root: Path, out: Path | None) -> None:
 
 def finished_runs(folder: Path) -> list[dict[str, Any]]:
     """The summaries of all runs below a folder that came to their end."""
-    summaries = (json.loads(path.read_text()) for path in sorted(folder.rglob("summary.json")))
+    summaries = (read_summary(path.parent) for path in sorted(folder.rglob("summary.json")))
     return [summary for summary in summaries if summary["metrics"]]
 
 
@@ -89,7 +91,10 @@ def _blocks(runs: list[dict[str, Any]]) -> list[tuple[str, str, list[dict[str, A
     """(who, stage, the results of each run): the model twice, then each baseline."""
     results = [run["metrics"] for run in runs]
     model = [(f"**{runs[0]['model']}**", "test", results), ("at last.ckpt", "test_last", results)]
-    return [*model, *((name, "test", [run["baselines"][name] for run in runs]) for name in runs[0]["baselines"])]
+    return [
+        *model,
+        *((name, "test", [run["baselines"].get(name, {}) for run in runs]) for name in runs[0]["baselines"]),
+    ]
 
 
 def _line(cells: Iterable[str]) -> str:

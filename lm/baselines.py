@@ -9,6 +9,7 @@ import numpy as np
 
 from lm.corpus import Corpus
 from lm.kneser_ney import CODE_BITS, KneserNey, bits_of
+from seqlab.attempts import Attempts
 
 CHARACTER_ORDERS = (5, 6, 7)
 TOKEN_ORDERS = (3, 4, 5)
@@ -17,7 +18,7 @@ MOST_CHARACTERS = 10_000_000  # of training text, so that all baselines together
 Encode = Callable[[Sequence[str]], np.ndarray]
 
 
-def text_baselines(corpus: Corpus, encode: Encode, vocabulary_size: int) -> dict[str, dict[str, float]]:
+def text_baselines(corpus: Corpus, encode: Encode, vocabulary_size: int) -> Attempts[dict[str, float]]:
     """Bits per character and per byte of the test part, by name; for n-grams of tokens their perplexity too.
 
     Counts as lm.metrics: bits are all nats / ln 2, what separates documents included; compressors have no separators.
@@ -36,26 +37,28 @@ def text_baselines(corpus: Corpus, encode: Encode, vocabulary_size: int) -> dict
     def result(bits: float) -> dict[str, float]:
         return {name: bits / number for name, number in per_unit.items()}
 
-    rows = {
-        "gzip": result(8 * len(gzip.compress(text, 9, mtime=0))),
-        "xz": result(8 * len(xz(text))),
-        "xz after the training text": result(8 * (len(xz(before + text)) - len(xz(before)))),
-    }
+    short = sum(map(len, train)) < sum(map(len, corpus.train))
+    less = f", {MOST_CHARACTERS / 1e6:.0f} M characters of training text" if short else ""
+    rows = Attempts[dict[str, float]]()
+    with rows.attempt("gzip"):
+        rows["gzip"] = result(8 * len(gzip.compress(text, 9, mtime=0)))
+    with rows.attempt("xz"):
+        rows["xz"] = result(8 * len(xz(text)))
+    with rows.attempt(name := f"xz after the training text{less}"):
+        rows[name] = result(8 * (len(xz(before + text)) - len(xz(before))))
     alphabet = sorted(set().union(*corpus.train, *corpus.val, *corpus.test))
     for unit, to_ids, size, orders in (
         ("token", encode, vocabulary_size, (1,)),
         ("token", encode, vocabulary_size, TOKEN_ORDERS),
         ("character", character_encoder(alphabet), len(alphabet) + 1, CHARACTER_ORDERS),
     ):
-        parts = (to_ids(train), to_ids(corpus.val), to_ids(corpus.test))
-        order, nats = best_n_gram(*parts, size, orders)
-        name = f"unigram of {unit}s" if order == 1 else f"{order}-gram of {unit}s (Kneser-Ney)"
-        rows[name] = result(float(nats.sum()) / math.log(2))
-        if unit == "token":
-            rows[name] = {"test/perplexity": math.exp(float(nats.mean())), **rows[name]}
-    if sum(map(len, train)) < sum(map(len, corpus.train)):
-        short = f", {MOST_CHARACTERS / 1e6:.0f} M characters of training text"
-        rows = {name if name in ("gzip", "xz") else name + short: row for name, row in rows.items()}
+        kind = "unigram" if orders == (1,) else "n-gram"
+        with rows.attempt(f"{kind} of {unit}s{less}"):
+            parts = (to_ids(train), to_ids(corpus.val), to_ids(corpus.test))
+            order, nats = best_n_gram(*parts, size, orders)
+            name = f"unigram of {unit}s" if order == 1 else f"{order}-gram of {unit}s (Kneser-Ney)"
+            perplexity = {"test/perplexity": math.exp(float(nats.mean()))} if unit == "token" else {}
+            rows[name + less] = perplexity | result(float(nats.sum()) / math.log(2))
     return rows
 
 

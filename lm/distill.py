@@ -15,6 +15,7 @@ from lm.module import LanguageModel
 from lm.text_run import load_text_run
 from seqlab.errors import InputError
 from seqlab.files import at_home
+from seqlab.model import precise
 from seqlab.schedule import Schedule
 
 
@@ -23,7 +24,7 @@ def soft_loss(student_NV: Tensor, teacher_NV: Tensor, temperature: float) -> Ten
 
     The factor keeps the gradient's size: that of the KL shrinks as 1 / T^2.
     """
-    student, teacher = (log_softmax(logits.float() / temperature, dim=-1) for logits in (student_NV, teacher_NV))
+    student, teacher = (log_softmax(precise(logits) / temperature, dim=-1) for logits in (student_NV, teacher_NV))
     return temperature**2 * kl_div(student, teacher, reduction="batchmean", log_target=True)
 
 

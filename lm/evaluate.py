@@ -9,12 +9,14 @@ if __name__ == "__main__":
     starting()
 
 from seqlab.cli import tell
+from seqlab.output import take_any_text
 
 SHORTEST_LINE = 20  # characters; shorter lines are the same in many texts
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and print the three numbers; returns the exit code."""
+    take_any_text()
     parser = Parser(prog="python -m lm.evaluate", description=__doc__)
     parser.add_argument("run", help="a run directory (or a checkpoint file)")
     parser.add_argument("--text", required=True, help="a file or folder of .txt, .md, .gz")

@@ -8,6 +8,7 @@ RUN/checkpoints/retrieval.ckpt, which `lm.retrieval` then ranks with too.
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from seqlab.starting import Parser, started, starting
 
@@ -19,12 +20,16 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
 from lm.embed import Piece, head_inputs, pooled
-from lm.known_items import Pair
+from lm.known_items import Pair, items_of
+from lm.text_run import TUNED, load_text_run
 from lm.vectors import Encode, inverse_document_frequency
+from seqlab.cli import tell
+from seqlab.errors import InputError
+from seqlab.lit.checkpoints import AtomicCheckpointIO, load_checkpoint, version
 from seqlab.model import SequenceModel
+from seqlab.output import take_any_text
 from seqlab.randomness import derived_seed, permutation
 
-CHECKPOINT = "retrieval.ckpt"
 BATCH_SIZE = 64
 TEMPERATURE = 0.05
 LEARNING_RATE = 5e-4
@@ -34,8 +39,7 @@ MOST_TOKENS = 128  # of a text; the rest of longer ones is left out in tuning
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, tune and save; returns the exit code."""
-    from seqlab.cli import tell
-
+    take_any_text()
     parser = Parser(prog="python -m lm.finetune", description=__doc__)
     parser.add_argument("run", help="the run directory of a language model")
     options = parser.parse_args(arguments)
@@ -111,20 +115,13 @@ def finetune_run(path: str) -> str:
     Raises:
         InputError: for a bad run, or one whose corpus has no retrieval task.
     """
-    from pathlib import Path
-
-    from lm.retrieval import items_of
-    from lm.text_run import load_text_run
-    from seqlab.errors import InputError
-    from seqlab.lit.checkpoints import AtomicCheckpointIO, load_checkpoint, version
-
     if not Path(path).is_dir():
         raise InputError(f"{path} is no run directory")
     task = load_text_run(path)
     items = items_of(task.data.corpus)
     losses = tune(task.model, task.data.tokenizer.encode, items.tuning)
     content = load_checkpoint(Path(path) / "checkpoints" / "best.ckpt")
-    target = Path(path) / "checkpoints" / CHECKPOINT
+    target = Path(path) / "checkpoints" / TUNED
     tuned = {"config": content["config"], "state_dict": task.state_dict(), "tuning": {"losses": losses}}
     AtomicCheckpointIO().save_checkpoint({"version": version(), **tuned}, target)
     return f"{len(items.tuning):,} pairs, loss {losses[0]:.3f} -> {losses[-1]:.3f} nats; wrote {target}"

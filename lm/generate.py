@@ -11,10 +11,12 @@ if __name__ == "__main__":
     starting()
 
 from seqlab.cli import tell
+from seqlab.output import take_any_text
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and write samples to stdout as they are drawn; returns the exit code."""
+    take_any_text()
     parser = Parser(prog="python -m lm.generate", description=__doc__)
     parser.add_argument("run", help="a run directory (or a checkpoint file)")
     parser.add_argument("--prompt", default="\n", help="what to continue (default: a line break)")

@@ -7,9 +7,9 @@ part of the corpus) that it has not read.
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from lm.corpus import plays, speeches
+from lm.corpus import Corpus, load_corpus, plays, speeches
 from lm.derive_plays import NINE
 from seqlab.randomness import permutation
 
@@ -18,6 +18,8 @@ MOST_QUERIES = 1000
 QUERY_PLAYS = 12  # the last in alphabetical order of those that tiny-shakespeare does not hold
 LONG_LINE = 20  # characters; shorter lines are the same in many plays
 SEED = 1
+
+Task = Literal["speeches", "summaries"]
 
 
 class Pair(NamedTuple):
@@ -42,6 +44,14 @@ class KnownItems(NamedTuple):
     queries: list[str]
     relevant: list[int]
     tuning: list[Pair]
+
+
+def items_of(corpus: Corpus, task: Task | None = None) -> KnownItems:
+    """The task for a model that was trained on the training part of a corpus."""
+    if task == "summaries" or (task is None and corpus.name == "wiki"):
+        articles = corpus if corpus.name == "wiki" else load_corpus("wiki")
+        return summary_items(articles.train, [*articles.val, *articles.test])
+    return speech_items(corpus.train)
 
 
 def halves(speech: str) -> Pair | None:

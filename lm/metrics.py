@@ -7,9 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
-from torchmetrics import Metric
 
-from seqlab.model import SequenceModel
+from seqlab.metrics import Totals
+from seqlab.model import SequenceModel, precise
 from seqlab.share import Share
 
 BLOCK = 500  # tokens; what an interval takes as one independent piece of text
@@ -49,7 +49,7 @@ def token_scores(model: SequenceModel, ids: Tensor, *, stride: int) -> TokenScor
 
 
 def _scores(logits: Tensor, targets: Tensor) -> TokenScores:
-    return TokenScores(cross_entropy(logits.float(), targets, reduction="none"), logits.argmax(-1) == targets)
+    return TokenScores(cross_entropy(precise(logits), targets, reduction="none"), logits.argmax(-1) == targets)
 
 
 def _with_carried_state(model: SequenceModel, ids: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
@@ -73,7 +73,7 @@ def _in_windows(model: SequenceModel, ids: Tensor, stride: int) -> Iterator[tupl
             told = start + window
 
 
-class TextMetrics(Metric):
+class TextMetrics(Totals):
     """Sums of nats, right tokens, tokens, characters and bytes, and what follows from them.
 
     loss = nats / tokens; perplexity = exp(loss); bits per character = nats / (ln 2 x characters), per byte likewise.
@@ -87,8 +87,6 @@ class TextMetrics(Metric):
     >>> {name: round(value, 4) for name, value in results.items()}
     {'loss': 1.3863, 'perplexity': 4.0, 'bits_per_character': 2.0, 'bits_per_byte': 1.5}
     """
-
-    full_state_update = False
 
     nats: Tensor
     moments: Tensor
@@ -108,13 +106,13 @@ class TextMetrics(Metric):
 
     def update(self, scores: TokenScores, texts: Iterable[str]) -> None:
         """Count tokens and the texts that they stand for."""
-        self.nats += scores.nats.double().sum().to(self.nats.device)
-        pieces = scores.nats.double().split(BLOCK)
+        pieces = scores.nats.cpu().double().split(BLOCK)
         nats = torch.stack([piece.sum() for piece in pieces])
-        tokens = torch.tensor([float(len(piece)) for piece in pieces], dtype=torch.float64, device=nats.device)
-        self.moments += torch.stack([nats @ nats, nats @ tokens, tokens @ tokens]).to(self.moments.device)
+        tokens = torch.tensor([float(len(piece)) for piece in pieces], dtype=torch.float64)
+        self.nats += nats.sum()
+        self.moments += torch.stack([nats @ nats, nats @ tokens, tokens @ tokens])
         self.blocks += len(pieces)
-        self.correct += scores.correct.sum().to(self.correct.device)
+        self.correct += scores.correct.cpu().sum()
         self.tokens += scores.nats.numel()
         for text in texts:
             self.characters += len(text)

@@ -132,9 +132,7 @@ class LanguageModel(Module):
     def baselines(self) -> Mapping[str, Results]:
         """Compressors and n-grams, on the same text."""
         tokenizer = self.data.tokenizer
-        rows = text_baselines(self.data.corpus, tokenizer.encode_documents, tokenizer.vocabulary_size)
-        self.baseline_results: Mapping[str, Results] = rows
-        return rows
+        return text_baselines(self.data.corpus, tokenizer.encode_documents, tokenizer.vocabulary_size)
 
     def figures(self) -> dict[str, Figure]:
         return {"bits_per_character": bits_per_character({"model": self.results, **self.baseline_results})}

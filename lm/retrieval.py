@@ -8,7 +8,7 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import get_args
 
 from seqlab.starting import Parser, started, starting
 
@@ -18,26 +18,25 @@ if __name__ == "__main__":
 import torch
 
 from lm import rankers
-from lm.corpus import Corpus, load_corpus
-from lm.finetune import CHECKPOINT as TUNED
 from lm.index import build_index, load_index, passages, save_index, search
-from lm.known_items import KnownItems, speech_items, summary_items
+from lm.known_items import KnownItems, Task, items_of
 from lm.module import LanguageModel
 from lm.ranking import evaluate, table
-from lm.text_run import load_text_run, untrained
+from lm.text_run import TUNED, load_text_run, untrained
 from lm.vectors import fit, vectors
 from seqlab.cli import tell
 from seqlab.errors import InputError, refuse_bytes
+from seqlab.output import take_any_text
 
-Task = Literal["speeches", "summaries"]
 NUM_PASSAGES = 5  # that a query prints
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and print the table, or the passages; returns the exit code."""
+    take_any_text()
     parser = Parser(prog="python -m lm.retrieval", description=__doc__)
     parser.add_argument("run", type=Path, help="the run directory of a language model")
-    parser.add_argument("--task", choices=["speeches", "summaries"], help="default: summaries for corpus=wiki")
+    parser.add_argument("--task", choices=get_args(Task), help="default: summaries for corpus=wiki")
     parser.add_argument("--checkpoint", default="best.ckpt", help="file in RUN/checkpoints (default: best.ckpt)")
     parser.add_argument("--index", type=Path, help="a folder: loaded where it exists, built and saved where not")
     parser.add_argument("--query", help="what to look for with --index")
@@ -54,14 +53,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (Exception, KeyboardInterrupt) as error:
         return tell(InputError(str(error)) if type(error) is ValueError else error)
     return 0
-
-
-def items_of(corpus: Corpus, task: Task | None = None) -> KnownItems:
-    """The task for a model that was trained on the training part of a corpus."""
-    if task == "summaries" or (task is None and corpus.name == "wiki"):
-        articles = corpus if corpus.name == "wiki" else load_corpus("wiki")
-        return summary_items(articles.train, [*articles.val, *articles.test])
-    return speech_items(corpus.train)
 
 
 def compare(path: Path, checkpoint: str, task: Task | None) -> str:

@@ -6,6 +6,8 @@ from lm.module import LanguageModel
 from seqlab.errors import InputError
 from seqlab.runs import build, load_run
 
+TUNED = "retrieval.ckpt"  # what `python -m lm.finetune RUN` leaves beside best.ckpt
+
 
 def load_text_run(path: str | Path, checkpoint: str = "best.ckpt") -> LanguageModel:
     """The task of a run on text, in evaluation mode; `.model` and `.data.tokenizer` belong to it.

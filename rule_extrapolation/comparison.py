@@ -1,6 +1,7 @@
 """The baselines of a run: chance, exactly, and four models that have learnt nothing, through the same metrics."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -9,6 +10,7 @@ from rule_extrapolation.baselines import EndAtOnce, NGram, Oracle, Uniform, chan
 from rule_extrapolation.datamodule import GrammarDataModule
 from rule_extrapolation.metrics import rule_results, token_loss
 from rule_extrapolation.prompts import Prompt, framed, oracle_sequences
+from seqlab.attempts import Attempts
 from seqlab.decode import greedy, sample
 from seqlab.model import SequenceModel
 from seqlab.randomness import derived_seed
@@ -20,7 +22,7 @@ NUM_NGRAM_STRINGS = 8192
 Rows = dict[str, Share | float]
 
 
-def compare(data: GrammarDataModule, prompts: dict[str, list[Prompt]], max_length: int, seed: int) -> dict[str, Rows]:
+def compare(data: GrammarDataModule, prompts: dict[str, list[Prompt]], max_length: int, seed: int) -> Attempts[Rows]:
     """Results under the names that a model's have (test/ood/rule_1 ...), for chance and each baseline.
 
     chance: exact probabilities of uniform draws. eos: ends at once. uniform: the same process as chance, drawn (at
@@ -37,28 +39,36 @@ def compare(data: GrammarDataModule, prompts: dict[str, list[Prompt]], max_lengt
     grammar, spec = data.grammar, data.spec
     everything = [prompt for members in prompts.values() for prompt in members]
     tokens, lengths = framed(everything)
-    rows: dict[str, Rows] = {"chance": chance_results(data, prompts, max_length)}
+    rows = Attempts[Rows]()
+    with rows.attempt("chance"):
+        rows["chance"] = chance_results(data, prompts, max_length)
+    with rows.attempt("uniform"):
+        rows["uniform"] = uniform_results(data, prompts, max_length, seed)
+    models: dict[str, Callable[[], SequenceModel]] = {
+        "eos": lambda: EndAtOnce(spec),
+        "ngram": lambda: NGram(spec, data.samples("train", 0, NUM_NGRAM_STRINGS), order=3),
+        "oracle": lambda: Oracle(spec, oracle_sequences(grammar, everything, max_length)),
+    }
+    for name, make in models.items():
+        with rows.attempt(name):
+            model = make()
+            decoded = greedy(model, tokens, lengths, max_length=max_length + 1)
+            known = {} if name == "oracle" else token_results(model, data)  # it knows prompts, not test strings
+            rows[name] = {**rule_results(grammar, prompts, "test", decoded), **known}
+    return rows
 
+
+def uniform_results(data: GrammarDataModule, prompts: dict[str, list[Prompt]], max_length: int, seed: int) -> Rows:
+    """Uniform draws through the decoder, at least NUM_UNIFORM_DRAWS for each set of prompts."""
     generator = torch.Generator().manual_seed(derived_seed(seed, "uniform baseline"))
-    uniform = Uniform(spec)
-    rows["uniform"] = {}
+    uniform = Uniform(data.spec)
+    results: Rows = {}
     for group, members in prompts.items():
         repeats = -(-NUM_UNIFORM_DRAWS // len(members)) if members else 1
         several = framed([prompt for prompt in members for _ in range(repeats)])
         drawn = sample(uniform, *several, max_length=max_length + 1, generator=generator)
-        rows["uniform"] |= rule_results(grammar, {group: members}, "test", drawn, repeats)
-
-    models: dict[str, SequenceModel] = {
-        "eos": EndAtOnce(spec),
-        "ngram": NGram(spec, data.samples("train", 0, NUM_NGRAM_STRINGS), order=3),
-        "oracle": Oracle(spec, oracle_sequences(grammar, everything, max_length)),
-    }
-    for name, model in models.items():
-        decoded = greedy(model, tokens, lengths, max_length=max_length + 1)
-        rows[name] = {**rule_results(grammar, prompts, "test", decoded)}
-        if name != "oracle":  # which knows prompts, not test strings
-            rows[name] |= token_results(model, data)
-    return rows
+        results |= rule_results(data.grammar, {group: members}, "test", drawn, repeats)
+    return results
 
 
 def chance_results(data: GrammarDataModule, prompts: dict[str, list[Prompt]], max_length: int) -> Rows:

@@ -3,12 +3,13 @@
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
-from torchmetrics import Metric
 
 from rule_extrapolation.grammars import Grammar
 from rule_extrapolation.prompts import Prompt
 from rule_extrapolation.rules import EOS, PAD
 from seqlab.decode import Decoded
+from seqlab.metrics import Totals
+from seqlab.model import precise
 from seqlab.share import Share
 
 NAMES = ("rule_1", "rule_2", "rule_2_completion", "rule_1_and_rule_2_completion", "grammatical", "finished")
@@ -39,14 +40,13 @@ def judge(grammar: Grammar, strings: Tensor, finished: Tensor, prompt_lengths: T
     return torch.stack([rule_1, rule_2, completion, rule_1 & completion, rule_1 & rule_2, finished], dim=1)
 
 
-class RuleShares(Metric):
+class RuleShares(Totals):
     """The share of completions that satisfy each rule, over all prompts and over those that finished.
 
     Usable by itself: `metric.update(strings, finished, prompt_lengths)` with the arguments of `judge`, then
     `metric.compute()` gives {name: Share}, those over finished completions under "finished_only/".
     """
 
-    full_state_update = False
     satisfied: Tensor
     satisfied_finished: Tensor
     count: Tensor
@@ -60,7 +60,8 @@ class RuleShares(Metric):
 
     def update(self, strings: Tensor, finished: Tensor, prompt_lengths: Tensor) -> None:
         """Count a batch."""
-        holds = judge(self.grammar, strings, finished, prompt_lengths)
+        strings, finished = strings.cpu(), finished.cpu()
+        holds = judge(self.grammar, strings, finished, prompt_lengths.cpu())
         self.satisfied += holds.sum(0)
         self.satisfied_finished += (holds & finished[:, None]).sum(0)
         self.count += len(strings)
@@ -100,7 +101,7 @@ def rule_results(
         lengths = torch.tensor([len(prompt) for prompt in members for _ in range(repeats)], dtype=torch.long)
         rows = slice(row, row + len(lengths))
         metric = RuleShares(grammar)
-        metric.update(decoded.tokens[rows, 1:].cpu(), decoded.finished[rows].cpu(), lengths)
+        metric.update(decoded.tokens[rows, 1:], decoded.finished[rows], lengths)
         results |= named(f"{stage}/{group}", metric.compute())
         row = rows.stop
     return results
@@ -116,7 +117,7 @@ def token_loss(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, int]:
         targets: (batch, time) ids.
     """
     real = targets != PAD
-    loss = cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=PAD)
+    loss = cross_entropy(precise(logits).flatten(0, 1), targets.flatten(), ignore_index=PAD)
     correct = ((logits.argmax(-1) == targets) & real).sum()
     count = int(real.sum())
     return loss, correct / count, count

@@ -8,7 +8,6 @@ import torch
 from annotated_types import Ge
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torchmetrics import MeanMetric
 
 from rule_extrapolation.comparison import compare
 from rule_extrapolation.datamodule import GrammarDataModule
@@ -17,6 +16,7 @@ from rule_extrapolation.prompts import framed
 from rule_extrapolation.rules import EOS, PAD
 from seqlab.decode import Decoded, greedy
 from seqlab.lit.module import Module, Results
+from seqlab.metrics import Mean
 from seqlab.model import SequenceModel
 from seqlab.schedule import Schedule
 from seqlab.share import Share
@@ -70,7 +70,7 @@ class RuleExtrapolation(Module):
         if longest > self.max_length:
             raise ValueError(f"eval.max_length={self.max_length} must be at least {longest}, the longest prompt")
         self.model.init_state(1, self.max_length + 1)  # refuses here what the model cannot read
-        self.val_loss, self.val_accuracy = MeanMetric(), MeanMetric()
+        self.val_loss, self.val_accuracy = Mean(), Mean()
 
     def title(self) -> str:
         grammar = self.grammar

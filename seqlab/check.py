@@ -1,23 +1,25 @@
 """Checks a configuration against the annotations of what it will construct, before anything runs.
 
-A node with `_target_` is held against the signature of that class or function: unknown keys, types, Literals and
-`typing.Annotated` ranges. So a new model declares its options once, in its constructor.
+A node with `_target_` stands for an object. The annotation of the parameter that takes the object says of which base
+class it has to be, and the class has to be defined in this project. All other values are held against types, Literals
+and `typing.Annotated` ranges. So a new model declares its options once, in its constructor, and a configuration from
+a stranger's checkpoint constructs models where models belong, and nothing else (docs/security.md).
 """
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, get_type_hints
+import types
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
-from hydra.utils import get_object
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from seqlab.errors import InputError, nearest
-from seqlab.job import key_of
-from seqlab.values import in_quotes, read
 
-# A configuration may come from a stranger's checkpoint: it constructs what lives here and nothing else.
-ALLOWED_PACKAGES = ("seqlab", "rule_extrapolation", "factorization", "lm", "sequences")
-ALLOWED_OBJECTS = ("lightning.pytorch.loggers.CSVLogger", "lightning.pytorch.loggers.TensorBoardLogger")
+PACKAGES = ("seqlab", "rule_extrapolation", "factorization", "lm", "sequences")
+LONGEST_VALUE = 200  # characters of a value in a message
+# What a plain value is made of: no node may stand for one of these.
+PLAIN = (object, bool, int, float, complex, str, bytes, type(None))
 
 
 def check(config: dict[str, Any], root: Callable[..., Any]) -> None:
@@ -33,104 +35,48 @@ def check(config: dict[str, Any], root: Callable[..., Any]) -> None:
     for name, parameter in inspect.signature(root).parameters.items():
         if name not in config and parameter.default is parameter.empty:
             raise InputError(f"{name}: missing")
-    _check_arguments(root, config, path="")
+    try:
+        _check_arguments(root, config, path="")
+    except RecursionError as error:
+        raise InputError("the configuration is nested too deeply") from error
 
 
-def as_typed(config: dict[str, Any], root: Callable[..., Any], words: Iterable[str]) -> dict[str, str]:
-    """The characters of words that read as a number, or as true or false, where a text is wanted.
+def located(name: Any) -> Callable[..., Any]:
+    """The class or function of a full name, as a module of this project defines it.
 
-    A column may be called 2020, 1e3 or true: the annotation of what takes the value decides, as it does in `check`.
-
-    Args:
-        config: resolved, plain dicts, lists and scalars.
-        root: as for `check`.
-        words: KEY=VALUE, as Hydra was given them; the last for a key counts.
-
-    Returns:
-        {key: characters} for those keys alone.
+    Modules of other packages are not imported: importing a stranger's module runs it.
 
     Raises:
-        InputError: for null, a list or a mapping where a text is wanted; the message has the word in quotes.
+        LookupError: for a name outside of PACKAGES, or one that a module of ours only imports.
+        ImportError, AttributeError: when there is no such module, or no such name in it.
     """
-    found = {}
-    for key, word in {key_of(word): word for word in words}.items():
-        override = read(word)
-        if override is None or override.is_delete() or isinstance(override.value(), str):
-            continue
-        annotation, text = _annotation(config, root, key.split(".")), word.partition("=")[2].strip()
-        if annotation is not None and not _takes(annotation, override.value()) and _takes(annotation, text):
-            if not isinstance(override.value(), int | float):
-                raise InputError(f"{word}: a text is wanted; this one is {in_quotes(word.partition('=')[0], text)}")
-            found[key] = text
-    return found
-
-
-def _annotation(config: dict[str, Any], root: Callable[..., Any], key: Sequence[str]) -> Any:
-    """The annotation of the parameter that a key sets; None where nothing says."""
-    target: Callable[..., Any] | None = root
-    node: Any = config
-    for place, part in enumerate(key[:-1]):
-        node = node.get(part) if isinstance(node, dict) else None
-        named = isinstance(node, dict) and "_target_" in node
-        target = _target(node["_target_"], ".".join(key[: place + 1])) if named else None
-    return None if target is None else _hints(target).get(key[-1])
-
-
-def _takes(annotation: Any, value: Any) -> bool:
-    try:
-        _check_value(annotation, value, "")
-    except InputError:
-        return False
-    return True
-
-
-def _check_node(node: Any, path: str) -> None:
-    if isinstance(node, list):
-        for index, item in enumerate(node):
-            _check_node(item, f"{path}[{index}]")
-    elif isinstance(node, dict) and "_target_" in node:
-        _check_arguments(_target(node["_target_"], path), node, path)
-    elif isinstance(node, dict):
-        for key, value in node.items():
-            _check_node(value, f"{path}.{key}".lstrip("."))
-
-
-def _target(name: Any, path: str) -> Callable[..., Any]:
-    choices = ", ".join([*(f"{package}.*" for package in ALLOWED_PACKAGES), *ALLOWED_OBJECTS])
-    refusal = InputError(f"{path}._target_={name} is not allowed (allowed: {choices})")
-    if not (isinstance(name, str) and (_is_ours(name) or name in ALLOWED_OBJECTS)):
-        raise refusal
-    try:
-        target = get_object(name)
-        inspect.signature(target)
-    except Exception as error:  # an import can fail in any way; the user needs the name and the reason
-        raise InputError(f"{path}._target_={name} cannot be loaded: {error}") from error
-    # a module of ours also has names that it imported, such as seqlab.runs.os.system
-    if name not in ALLOWED_OBJECTS and not _is_ours(str(target.__module__)):
-        raise refusal
+    if not isinstance(name, str) or name.partition(".")[0] not in PACKAGES:
+        raise LookupError(f"{name} is not of {', '.join(PACKAGES)}")
+    module, _, last = name.rpartition(".")
+    if last.startswith("_"):
+        raise LookupError(f"{name} is private")
+    target = getattr(import_module(module), last)
+    if not inspect.isclass(target) and not inspect.isfunction(target):
+        raise LookupError(f"{name} is neither a class nor a function")
+    if (target.__module__, target.__qualname__) != (module, last):
+        raise LookupError(f"{name} is defined elsewhere")
     return target
 
 
-def _is_ours(name: str) -> bool:
-    return name.split(".")[0] in ALLOWED_PACKAGES
-
-
-def _check_arguments(target: Callable[..., Any], node: dict[str, Any], path: str) -> None:
+def _check_arguments(target: Callable[..., Any], node: Mapping[str, Any], path: str) -> None:
     parameters = inspect.signature(target).parameters
-    hints = _hints(target)
+    hints = hints_of(target)
     for key, value in node.items():
         name = f"{path}.{key}".lstrip(".")
-        if key in ("_target_", "_partial_"):
+        if key == "_target_":
             continue
         if key not in parameters:
-            raise InputError(f"{name}: no such key; {nearest(key, _options(target))}")
-        if isinstance(value, dict | list) and _has_target(value):
-            _check_node(value, name)
-        elif key in hints:
-            _check_value(hints[key], value, name)
+            raise InputError(f"{name}: no such key; {nearest(str(key), _options(target))}")
+        _check_value(hints.get(key, Any), value, name)
 
 
-def _hints(target: Callable[..., Any]) -> dict[str, Any]:
+def hints_of(target: Callable[..., Any]) -> dict[str, Any]:
+    """The annotations of what a class or function takes, by parameter."""
     return get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
 
 
@@ -140,13 +86,80 @@ def _options(target: Callable[..., Any]) -> list[str]:
     return [p.name for p in parameters if p.kind is p.KEYWORD_ONLY] or [p.name for p in parameters]
 
 
+def _check_value(annotation: Any, value: Any, path: str) -> None:
+    """Check a value, and every node inside it, against the annotation of the parameter that takes it."""
+    if not _has_target(value):
+        _check_plain(annotation, value, path)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _check_value(_inside(annotation), item, f"{path}[{index}]")
+    elif "_target_" in value:
+        _check_node(_classes(annotation), value, path)
+    else:
+        for key, item in value.items():
+            _check_value(_inside(annotation), item, f"{path}.{key}")
+
+
 def _has_target(value: Any) -> bool:
     if isinstance(value, dict):
         return "_target_" in value or any(_has_target(item) for item in value.values())
     return isinstance(value, list) and any(_has_target(item) for item in value)
 
 
-def _check_value(annotation: Any, value: Any, name: str) -> None:
+def _inside(annotation: Any) -> Any:
+    """The annotation of the items of a container; Any, under which no node is allowed, where it is none."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _inside(arguments[0])
+    container = inspect.isclass(origin) and issubclass(origin, Mapping | list | tuple) and arguments
+    return arguments[-1] if container else Any
+
+
+def _classes(annotation: Any) -> list[type]:
+    """The base classes of what a node may construct under an annotation; none for plain values and for Any."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _classes(arguments[0])
+    if origin in (Union, types.UnionType):
+        return [base for part in arguments for base in _classes(part)]
+    if origin is Callable:  # what code completes and calls later
+        return _classes(arguments[-1])
+    return [annotation] if inspect.isclass(annotation) and origin is None and annotation not in PLAIN else []
+
+
+def _check_node(bases: list[type], node: dict[str, Any], path: str) -> None:
+    name = node["_target_"]
+    allowed = " or ".join(f"a {base.__name__} of {', '.join(PACKAGES)}" for base in bases) or "a plain value"
+    refusal = f"{path}._target_={_short(name)} is not allowed (allowed: {allowed})"
+    try:
+        if not bases:
+            raise LookupError("an object has no place there")
+        target = located(name)
+        if inspect.isclass(target):
+            fits = any(issubclass(target, base) for base in bases)
+        else:  # a function has to say that it makes just this, as those of seqlab.optim do
+            fits = get_type_hints(target).get("return") in bases
+    except LookupError as error:
+        raise InputError(refusal) from error
+    except Exception as error:  # an import can fail in any way; the user needs the name and the reason
+        raise InputError(f"{path}._target_={name} cannot be loaded: {error}") from error
+    if not fits:
+        raise InputError(refusal)
+    if inspect.isabstract(target):
+        raise InputError(f"{path}._target_={name} is abstract (allowed: a class that derives from it)")
+    _check_arguments(target, node, path)
+
+
+def fits(annotation: Any, value: Any) -> bool:
+    """Whether a plain value may stand where a parameter has this annotation."""
+    try:
+        _check_plain(annotation, value, "")
+    except InputError:
+        return False
+    return True
+
+
+def _check_plain(annotation: Any, value: Any, name: str) -> None:
     try:
         # YAML has lists where annotations say tuple; everything else is taken as it stands ("8" is no integer)
         strict_value = tuple(value) if isinstance(value, list) else value
@@ -157,4 +170,9 @@ def _check_value(annotation: Any, value: Any, name: str) -> None:
         if isinstance(value, dict) and part in value:  # the key that a user sets
             name, value = f"{name}.{part}", value[part]
         reasons = sorted({problem["msg"][0].lower() + problem["msg"][1:] for problem in error.errors()})
-        raise InputError(f"{name}={value}: {' or '.join(reasons)}") from error
+        raise InputError(f"{name}={_short(value)}: {' or '.join(reasons)}") from error
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}..."

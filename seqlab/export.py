@@ -9,7 +9,8 @@ Several runs and formats give one table. Each export goes to RUN/export/FORMAT w
 loaded from there again (seqlab.exported.load_exported) and evaluated through the run's own test. The table has a row
 for the checkpoint, whose file holds the optimizer's state too, and one for each format: the size of the file, of the
 weights in memory, the time of one step at the end of a window and of one whole window, both for one sequence on a CPU
-in float32, and the metrics with their change.
+in float32, and the metrics with their change. A format that a run cannot have is left out, and said on stderr after the
+table.
 """
 
 import argparse
@@ -24,6 +25,7 @@ if __name__ == "__main__":
     starting()
 
 from seqlab.cli import tell
+from seqlab.output import take_any_text
 
 if TYPE_CHECKING:
     from seqlab.runs import Run
@@ -47,6 +49,7 @@ class Row(NamedTuple):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, export, print the table; returns the exit code."""
+    take_any_text()
     parser = Parser(
         prog="python -m seqlab.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -56,18 +59,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--checkpoint", default="best.ckpt", help="file in RUN/checkpoints (default: best.ckpt)")
     options = parser.parse_args(arguments)
     try:
-        print(export(options.runs, options.format, options.out, options.checkpoint))
+        text, errors = export(options.runs, options.format, options.out, options.checkpoint)
     except (Exception, KeyboardInterrupt) as error:
         return tell(error)
-    return 0
+    if text:
+        print(text, flush=True)
+    return max((tell(error) for error in errors.values()), default=0)
 
 
-def export(runs: Sequence[str], formats: Sequence[str], out: Path | None, checkpoint: str = "best.ckpt") -> str:
-    """Export runs in formats and measure them; returns the table.
+def export(
+    runs: Sequence[str], formats: Sequence[str], out: Path | None, checkpoint: str = "best.ckpt"
+) -> tuple[str, dict[str, Exception]]:
+    """Export runs in formats and measure them.
+
+    Returns:
+        The table of what could be exported (empty where nothing could), and why not, by run and format: a model that
+        has no such form, a package that is missing, a checkpoint that cannot be read.
 
     Raises:
-        InputError: for a bad run or format, a model that has no such form, or a package that is missing.
+        InputError: for a folder that is no run, or a format that there is not.
     """
+    from seqlab.attempts import Attempts
     from seqlab.errors import InputError, nearest
     from seqlab.exported import FORMATS
     from seqlab.runs import load_run
@@ -82,15 +94,18 @@ def export(runs: Sequence[str], formats: Sequence[str], out: Path | None, checkp
     for run in runs:
         if not (Path(run) / "checkpoints").is_dir():
             raise InputError(f"{run}: no run directory")
-    rows, columns = [], {}
+    rows, columns = Attempts[Row](), {}
     for path in runs:
-        run = load_run(path, checkpoint)
-        columns |= run.task.columns
-        size = (Path(path) / "checkpoints" / checkpoint).stat().st_size
-        rows.append(measured(run, path, "checkpoint", size))
-        for format in formats:
-            rows.append(_exported_row(run, path, format, (out or Path(path) / "export") / format))
-    return table(rows, columns)
+        with rows.attempt(path):
+            run = load_run(path, checkpoint)
+            columns |= run.task.columns
+            size = (Path(path) / "checkpoints" / checkpoint).stat().st_size
+            rows[path] = measured(run, path, "checkpoint", size)
+            for format in formats:
+                with rows.attempt(name := f"{path} {format}"):
+                    rows[name] = _exported_row(run, path, format, (out or Path(path) / "export") / format)
+    made = any(row.format != "checkpoint" for row in rows.values())
+    return table([*rows.values()], columns) if made else "", rows.errors
 
 
 def _exported_row(run: "Run", path: str, format: Any, folder: Path) -> Row:

@@ -100,7 +100,7 @@ def load_exported(folder: str | Path) -> Run:
     if (folder / "model.onnx").is_file():
         raise InputError(f"{folder} holds an ONNX graph: run it with onnxruntime")
     tensors, metadata = read_tensors(file)
-    run = build(_read_config(folder / "config.json"))
+    run = build(_read_config(folder / "config.json"), tensors.values())
     for name, text in run.task.files().items():
         path = folder / name
         if not path.is_file():
@@ -140,7 +140,7 @@ def _read_config(path: Path) -> dict:
         raise InputError(f"{path}: no such file")
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is no JSON: {error}") from error
     if not isinstance(config, dict):
         raise InputError(f"{path} is no configuration of a run")

@@ -65,9 +65,18 @@ def folder_name(words: str, digest: str) -> str:
     >>> folder_name("data.path=../plays/a.txt,seed=1", "1a2b3c4d")
     'data.path=_plays_a.txt,seed=1-1a2b3c4d'
     """
-    readable = re.sub(r"[^\w.,=+-]+", "_", words.replace("..", ""))[:LONGEST_NAME]
+    readable = one_name(words)[:LONGEST_NAME]
     readable = readable.encode()[:MOST_BYTES].decode(errors="ignore").strip("._-")
     return f"{readable}-{digest}" if readable else digest
+
+
+def one_name(words: str) -> str:
+    """Words as a part of a file's name: no separators, and nothing that leads out of a folder.
+
+    >>> one_name("../plays/a b.txt")
+    '_plays_a_b.txt'
+    """
+    return re.sub(r"[^\w.,=+-]+", "_", words.replace("..", ""))
 
 
 def configuration_hash(config: DictConfig) -> str:
@@ -150,6 +159,8 @@ def claimed(run_dir: Path) -> Iterator[None]:
 
 def in_use(run_dir: Path) -> bool:
     """Whether a process works in a run directory."""
+    if not (run_dir / ".lock").exists():  # looking leaves nothing behind
+        return False
     try:
         with claimed(run_dir):
             return False
@@ -157,13 +168,14 @@ def in_use(run_dir: Path) -> bool:
         return True
 
 
-def read_status(run_dir: Path) -> dict[str, Any]:
-    """status.json of a run directory; its status is `unknown` where there is none that can be read."""
+def read_status(run_dir: Path) -> dict[str, str]:
+    """status, reason and hash of status.json; the status is `unknown` where there is none that can be read."""
     try:
-        content = json.loads((run_dir / "status.json").read_text())
-    except (OSError, ValueError):
+        content = json.loads((run_dir / "status.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         content = {}
-    return {"status": "unknown", **content} if isinstance(content, dict) else {"status": "unknown"}
+    known = content.items() if isinstance(content, dict) else ()
+    return {"status": "unknown", **{key: value for key, value in known if isinstance(value, str)}}
 
 
 def remove_if_empty(run_dir: Path) -> None:
@@ -176,11 +188,6 @@ def remove_if_empty(run_dir: Path) -> None:
         if Path.cwd() not in folder.parents or any(folder.iterdir()):
             break
         folder.rmdir()
-
-
-def read_summary(run_dir: Path) -> dict[str, Any]:
-    """summary.json of a run directory."""
-    return json.loads((run_dir / "summary.json").read_text())
 
 
 def write_status(run_dir: Path, status: str, reason: str, digest: str) -> None:
@@ -202,17 +209,6 @@ def save_configuration(run_dir: Path, config: DictConfig, hydra: HydraConf) -> N
     OmegaConf.save(config, folder / "config.yaml")
     OmegaConf.save(OmegaConf.create({"hydra": hydra}), folder / "hydra.yaml")
     OmegaConf.save(hydra.overrides.task, folder / "overrides.yaml")
-
-
-def note_growth(run_dir: Path, max_steps: int) -> None:
-    """Add a grown trainer.max_steps to the words that resume=RUN repeats; .hydra/config.yaml stays as the run began."""
-    kept = [word for word in began_with(run_dir) if key_of(word) != "trainer.max_steps"]
-    OmegaConf.save(OmegaConf.create([*kept, f"trainer.max_steps={max_steps}"]), run_dir / OVERRIDES)
-
-
-def began_with(run_dir: Path) -> list[str]:
-    """The command-line words that began a run."""
-    return [str(word) for word in OmegaConf.load(run_dir / OVERRIDES)]
 
 
 def key_of(word: str) -> str:

@@ -18,6 +18,7 @@ if __name__ == "__main__":
     starting()
 
 from seqlab.cli import tell
+from seqlab.output import take_any_text
 
 CONF = Path(__file__).parents[1] / "conf"
 MEBIBYTE = 2**20
@@ -26,6 +27,7 @@ NUM_STEPS = 3
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, print the table; returns the exit code."""
+    take_any_text()
     parser = Parser(
         prog="python -m seqlab.memory", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -53,7 +55,8 @@ def compose(overrides: Sequence[str]) -> dict[str, Any]:
     from omegaconf import OmegaConf, open_dict
 
     from seqlab.errors import InputError
-    from seqlab.runs import take_typed
+    from seqlab.runs import configuration
+    from seqlab.typed import take_typed
     from seqlab.words import readable_words
 
     started()
@@ -66,7 +69,7 @@ def compose(overrides: Sequence[str]) -> dict[str, Any]:
     HydraConfig.instance().set_config(config)  # the names of the choices are Hydra's
     with open_dict(config):
         del config["hydra"]
-    take_typed(config, words)
+    take_typed(config, configuration, words)
     return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
 
 
@@ -80,16 +83,14 @@ def measure(config: dict[str, Any]) -> int:
 
 
 def _rise(config: dict[str, Any]) -> int:
-    from hydra.utils import get_object
-
-    from seqlab.check import check
+    from seqlab.check import check, located
     from seqlab.runs import build, configuration, construct
 
     check(config, configuration)
     datamodule = construct(config["data"])
     datamodule.train_batch(0)
     for part in ("model", "task", "optimizer"):
-        get_object(config[part]["_target_"])  # imports what it names
+        located(config[part]["_target_"])  # imports what it names
     before = _peak()
     run = build(config)
     run.task.before_training()
@@ -109,7 +110,7 @@ def _peak() -> int:
     """
     status = Path("/proc/self/status")
     if status.exists():
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        line = next(line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM:"))
         return int(line.split()[1]) * 1024
     import resource
 
@@ -118,22 +119,17 @@ def _peak() -> int:
 
 def show(config: dict[str, Any], measured: int | None) -> None:
     """Print the estimate of a configuration as a table, and what was measured, if it was."""
-    from rich.console import Console
-    from rich.table import Table
-
     from seqlab.lit.footprint import estimate
+    from seqlab.report import layout
     from seqlab.runs import build
 
     parts = estimate(build(config).task)
-    table = Table("memory of a training step", title=f"{config['name']['model']} on {config['name']['data']}")
-    table.add_column("MiB", justify="right")
-    for name, size in parts.items():
-        table.add_row(name, f"{size / MEBIBYTE:,.2f}")
-    table.add_section()
-    table.add_row("total (estimate)", f"{sum(parts.values()) / MEBIBYTE:,.2f}")
+    total = {"total (estimate)": sum(parts.values())}
     if measured is not None:
-        table.add_row(f"measured over {NUM_STEPS} steps", f"{measured / MEBIBYTE:,.2f}")
-    Console().print(table)
+        total[f"measured over {NUM_STEPS} steps"] = measured
+    columns = [layout.Column("memory of a training step", "name"), layout.Column("MiB")]
+    blocks = [[[name, f"{size / MEBIBYTE:,.2f}"] for name, size in sizes.items()] for sizes in (parts, total)]
+    layout.show(layout.Sheet(columns, blocks, title=f"{config['name']['model']} on {config['name']['data']}"))
 
 
 if __name__ == "__main__":

@@ -70,6 +70,11 @@ def num_parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
+def precise(tensor: Tensor) -> Tensor:
+    """The tensor in float32, or as it is where it has more: for what is exponentiated, compared or summed up."""
+    return tensor if tensor.dtype == torch.float64 else tensor.float()
+
+
 def zeros(model: nn.Module, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
     """Zeros on the model's device, of its own dtype unless another is given: for making states."""
     reference = next(model.parameters())

@@ -9,10 +9,12 @@ if __name__ == "__main__":
     starting()
 
 from seqlab.cli import tell
+from seqlab.output import take_any_text
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and print what the run's task says of the prompt; returns the exit code."""
+    take_any_text()
     parser = Parser(prog="python -m seqlab.predict", description=__doc__)
     parser.add_argument("run", help="a run directory (or a checkpoint file)")
     parser.add_argument("prompt", help='what to complete, as the task reads it: "( [ ]"; may be empty: ""')

@@ -16,7 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from seqlab.errors import InputError, Interrupted
-from seqlab.job import claimed, configuration_hash, key_of, read_status, read_summary, write_status
+from seqlab.job import claimed, configuration_hash, key_of, read_status, write_status
 from seqlab.values import quoted
 
 PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux's prctl
@@ -117,6 +117,8 @@ def is_finished(run_dir: Path, digest: str, max_steps: int) -> bool:
     status = read_status(run_dir)
     if status["status"] != "done" or status.get("hash") != digest:
         return False
+    from seqlab.summary import read_summary  # pydantic loads when it is needed
+
     return status.get("reason") != "max_steps" or read_summary(run_dir)["steps"] == max_steps
 
 
@@ -125,7 +127,7 @@ def note_kill(run_dir: Path, digest: str, reason: str) -> None:
     try:
         with claimed(run_dir):
             write_status(run_dir, "failed", reason, digest)
-            with open(run_dir / "run.log", "a") as log:
+            with open(run_dir / "run.log", "a", encoding="utf-8") as log:
                 log.write(f"{reason}\n")
     except InputError as error:
         print(error, file=sys.stderr)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig
 
+from seqlab.begun import refuse_links_out
 from seqlab.errors import InputError
 from seqlab.files import remove_temporaries
 from seqlab.job import deciding, differences, load_configuration, read_status, resolved
@@ -22,18 +23,16 @@ class Start(NamedTuple):
     config: the resolved configuration to train with.
     checkpoint: what to restore; None for a start at step 0.
     step: the optimizer steps that it has behind it.
-    seconds: the training time that it has behind it.
     """
 
     config: dict[str, Any]
     checkpoint: Path | None
     step: int
-    seconds: float
 
 
 def new_start(config: DictConfig) -> Start:
     """The start of a run that has nothing behind it."""
-    return Start(_without_resume(resolved(config)), None, 0, 0.0)
+    return Start(_without_resume(resolved(config)), None, 0)
 
 
 def start_of(config: DictConfig, run_dir: Path) -> Start | None:
@@ -45,6 +44,7 @@ def start_of(config: DictConfig, run_dir: Path) -> Start | None:
     Raises:
         InputError: when the configuration differs in what decides a run, or no checkpoint can be read.
     """
+    refuse_links_out(run_dir)
     begun = load_configuration(run_dir)
     first, now = begun.trainer.max_steps, config.trainer.max_steps
     changed = differences(deciding(begun, first), deciding(config, first))
@@ -64,13 +64,13 @@ def start_of(config: DictConfig, run_dir: Path) -> Start | None:
     followed["trainer"]["max_steps"] = now
     remove_temporaries(run_dir)
     if newest is None:
-        return Start(followed, None, 0, 0.0)
+        return Start(followed, None, 0)
     file, content = newest
     remove_temporaries(file.parent)
     _refuse_foreign(file, content, followed)
     _refuse_damaged_best(file.parent)
     _warn_of_another_environment(content)
-    return Start(followed, file, content["global_step"], content["environment"]["seconds"])
+    return Start(followed, file, content["global_step"])
 
 
 def _without_resume(config: dict[str, Any]) -> dict[str, Any]:

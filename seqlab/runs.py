@@ -3,27 +3,25 @@
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
 from annotated_types import Ge, Interval
-from hydra.errors import InstantiationException
-from hydra.utils import get_object, instantiate
 from lightning import Trainer
 from lightning.pytorch.loggers import Logger
-from omegaconf import DictConfig, OmegaConf
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from seqlab.check import as_typed, check
+from seqlab.check import check, located
 from seqlab.errors import InputError
-from seqlab.job import resolved
 from seqlab.lit.checkpoints import load_checkpoint, origin
 from seqlab.lit.datamodule import DataModule
 from seqlab.lit.module import Module
 from seqlab.randomness import derived_seed
 from seqlab.schedule import Schedule
+from seqlab.spec import Spec
 
 Seed = Annotated[int, Interval(ge=0, lt=2**32)]
 
@@ -63,27 +61,28 @@ def configuration(
     """The top-level keys of a configuration, as `check` holds them against what a user set."""
 
 
-def take_typed(config: DictConfig, words: Iterable[str]) -> None:
-    """Put into a configuration the characters that were typed where a text is wanted and Hydra read a number."""
-    for key, text in as_typed(resolved(config), configuration, words).items():
-        OmegaConf.update(config, key, text)
-
-
-def build(config: dict[str, Any]) -> Run:
+def build(config: dict[str, Any], weights: Iterable[Tensor] | None = None) -> Run:
     """Check a resolved configuration and construct its datamodule, its untrained model and its task.
+
+    Args:
+        config: plain dicts, lists and scalars.
+        weights: what a file holds for this model, if there is one: a model that is far too large for it is refused
+            before it takes memory.
 
     Raises:
         InputError: for every fault of the configuration, and for a pair that cannot work.
     """
     check(config, configuration)
     datamodule = construct(config["data"])
+    if weights is not None:
+        refuse_larger(config["model"], datamodule.spec, weights)
     torch.manual_seed(derived_seed(config["seed"], "initial weights"))
     model = construct(config["model"], spec=datamodule.spec)
     task = construct(
         config["task"],
         model=model,
         datamodule=datamodule,
-        optimizer=prepare(config["optimizer"]),
+        optimizer=prepare(config["optimizer"], ["model"]),
         schedule=construct(config["schedule"]),
         seed=config["seed"],
     )
@@ -91,38 +90,65 @@ def build(config: dict[str, Any]) -> Run:
     return Run(model, datamodule, config, task)
 
 
+def refuse_larger(model: dict[str, Any], spec: Spec, weights: Iterable[Tensor]) -> None:
+    """Raise InputError where a model has more numbers than a file can hold: 2 a byte (8 bits each, tied ones once)."""
+    with torch.device("meta"):  # shapes without memory
+        state = construct(model, spec=spec).state_dict()
+    declared = sum(tensor.numel() for tensor in state.values())
+    storages = {storage.data_ptr(): storage.nbytes() for storage in (tensor.untyped_storage() for tensor in weights)}
+    if declared > 2 * sum(storages.values()):
+        raise InputError(
+            f"the configuration declares a model of {declared:,} numbers, and the file holds "
+            f"{sum(storages.values()):,} bytes of weights"
+        )
+
+
 def construct(node: dict[str, Any], **arguments: Any) -> Any:
-    """Call what a configuration node names, with its keys and further arguments; what it refuses is bad input."""
+    """Call what a checked node names, with its keys and further arguments; what it refuses is bad input.
+
+    Raises:
+        InputError: for values that it refuses, and for sizes that no memory holds.
+    """
     try:
         return prepare(node, arguments)(**arguments)
-    except ValueError as error:
-        raise InputError(str(error)) from error
+    except (ValueError, OverflowError, MemoryError) as error:
+        raise InputError(str(error) or type(error).__name__) from error
+    except RuntimeError as error:
+        if "memory" not in str(error) and "overflow" not in str(error):
+            raise
+        raise InputError(f"{node['_target_']}: {str(error).splitlines()[0]}") from error
 
 
 def prepare(node: dict[str, Any], later: Collection[str] = ()) -> Callable[..., Any]:
-    """What a configuration node names, with its keys bound: to be called with the rest, of which `later` are keywords.
+    """What a checked node names, with its keys bound: to be called with the rest, the arguments `later`.
 
     Raises:
-        InputError: when a required key is absent (`~optimizer.lr` takes one away), or a node inside refuses its values.
+        InputError: when it takes no argument `later`, when a required key is absent (`~optimizer.lr` takes one away),
+            or when a node inside refuses its values.
     """
-    parameters = inspect.signature(get_object(node["_target_"])).parameters.values()
-    required = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
-    absent = [name for name in required if name not in node and name not in later]
+    target = located(node["_target_"])
+    parameters = inspect.signature(target).parameters
+    foreign = [name for name in later if name not in parameters]
+    if foreign:
+        raise InputError(f"{node['_target_']} does not fit here: it takes no {', '.join(foreign)}")
+    absent = [p.name for p in parameters.values() if p.default is p.empty and p.name not in {*node, *later}]
     if absent:
         raise InputError(f"{node['_target_']} needs {', '.join(absent)}")
-    try:
-        return instantiate({**node, "_partial_": True, "_convert_": "all"})
-    except InstantiationException as error:  # from a node inside this one
-        if isinstance(error.__cause__, ValueError):
-            raise InputError(str(error.__cause__)) from error
-        raise
+    return partial(target, **{key: _made(value) for key, value in node.items() if key != "_target_"})
+
+
+def _made(value: Any) -> Any:
+    """A value with the nodes inside it constructed."""
+    if isinstance(value, dict):
+        return construct(value) if "_target_" in value else {key: _made(item) for key, item in value.items()}
+    return [_made(item) for item in value] if isinstance(value, list) else value
 
 
 def load_run(path: str | Path, checkpoint: str = "best.ckpt") -> Run:
     """Rebuild a run from its directory, with the weights of a checkpoint (or from the path of a checkpoint file).
 
-    Nothing is unpickled: a checkpoint holds tensors and plain types, and its configuration constructs objects of
-    this project only.
+    A file from a stranger runs nothing (docs/security.md): it holds tensors and plain types, and its configuration
+    constructs only what has a place there, such as a model of this project where the model belongs.
 
     Raises:
         InputError: when path is no run directory, or the checkpoint is missing or damaged.
@@ -132,14 +158,19 @@ def load_run(path: str | Path, checkpoint: str = "best.ckpt") -> Run:
         raise InputError(f"{path}: no such run directory")
     file = path / "checkpoints" / checkpoint if path.is_dir() else path
     content = load_checkpoint(file)
-    if not (isinstance(content, dict) and isinstance(content.get("config"), dict) and "state_dict" in content):
+    config, state = (
+        (content.get(key) for key in ("config", "state_dict")) if isinstance(content, dict) else (None, None)
+    )
+    if not (isinstance(config, dict) and isinstance(state, dict)):
         raise InputError(f"{file} is no checkpoint of this project: it holds no configuration")
+    if not all(isinstance(value, Tensor) for value in state.values()):
+        raise InputError(f"{file} is no checkpoint of this project: its state_dict holds more than tensors")
     try:
-        run = build(content["config"])
+        run = build(config, state.values())
     except InputError as error:
         raise InputError(f"{file}{origin(content)}: {error}") from error
     try:
-        run.task.load_state_dict(content["state_dict"])
+        run.task.load_state_dict(state)
     except RuntimeError as error:
         raise InputError(f"{file}{origin(content)} does not fit its configuration: {error}") from error
     run.task.eval()

@@ -5,27 +5,30 @@ runs warmed up over 1,000 EPOCHS without saying it.)
 """
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Interval
 
 
-class Schedule(Protocol):
-    """What a training module calls once a step."""
+@dataclass(frozen=True, kw_only=True)
+class Schedule(ABC):
+    """What a training module calls once a step.
 
-    @property
-    def unit(self) -> Literal["step", "epoch"]:
-        """What a position counts."""
-        ...
+    Args:
+        unit: what a position counts.
+    """
 
+    unit: Literal["step", "epoch"] = "step"
+
+    @abstractmethod
     def __call__(self, position: int) -> float:
         """The multiplier of the learning rate at a position."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
-class InverseSqrt:
+class InverseSqrt(Schedule):
     """Linear warm-up to 1, then sqrt(warmup / n) at the n-th position (Vaswani et al. 2017, section 5.3).
 
     >>> schedule = InverseSqrt(warmup=4)
@@ -34,7 +37,6 @@ class InverseSqrt:
     """
 
     warmup: Annotated[int, Ge(1)]
-    unit: Literal["step", "epoch"] = "step"
 
     def __call__(self, position: int) -> float:
         count = position + 1
@@ -42,7 +44,7 @@ class InverseSqrt:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Constant:
+class Constant(Schedule):
     """Linear warm-up to 1, then 1. `warmup: 0` starts at 1.
 
     >>> [Constant(warmup=2)(position) for position in (0, 1, 2)]
@@ -50,14 +52,13 @@ class Constant:
     """
 
     warmup: Annotated[int, Ge(0)] = 0
-    unit: Literal["step", "epoch"] = "step"
 
     def __call__(self, position: int) -> float:
         return min((position + 1) / self.warmup, 1.0) if self.warmup else 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class WarmupCosine:
+class WarmupCosine(Schedule):
     """Linear warm-up to 1, then half a cosine down to `floor` at position `total`, and `floor` from there on.
 
     (Loshchilov & Hutter 2017, equation 5, one period.) A run shorter than the warm-up never leaves it.
@@ -70,7 +71,6 @@ class WarmupCosine:
     warmup: Annotated[int, Ge(0)]
     total: Annotated[int, Ge(1)]
     floor: Annotated[float, Interval(ge=0, le=1)] = 1e-3
-    unit: Literal["step", "epoch"] = "step"
 
     def __call__(self, position: int) -> float:
         if position < self.warmup:
@@ -82,7 +82,7 @@ class WarmupCosine:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WarmRestarts:
+class WarmRestarts(Schedule):
     """Linear warm-up to 1, then cosines from 1 down to `floor`, each `factor` times as long as the one before.
 
     (Loshchilov & Hutter 2017, SGDR.) The last of `cycles` ends at position `total`; from there on it is `floor`.
@@ -97,7 +97,6 @@ class WarmRestarts:
     factor: Annotated[float, Ge(1)] = 2.0
     warmup: Annotated[int, Ge(0)] = 0
     floor: Annotated[float, Interval(ge=0, le=1)] = 1e-3
-    unit: Literal["step", "epoch"] = "step"
 
     def __call__(self, position: int) -> float:
         if position < self.warmup:

@@ -31,12 +31,14 @@ class SweepFolder(Callback):
 
 def conclude(folder: Path) -> int:
     """Print the table of the finished runs below a folder, and the others with their reasons; returns the exit code."""
-    from seqlab.report.collect import markdown_table, summaries  # matplotlib loads here, not for --help
+    from seqlab.report.collect import summaries  # matplotlib loads here, not for --help
+    from seqlab.report.formats import sheets
+    from seqlab.report.layout import show
+    from seqlab.report.rows import tables_of
 
     statuses = {path.parent: read_status(path.parent) for path in sorted(folder.rglob("status.json"))}
     finished = [run for run in summaries([folder]) if statuses.get(run["path"], {}).get("status") == "done"]
-    if finished:
-        print(markdown_table(finished), end="")
+    show(*sheets(tables_of(finished), []))
     print(f"sweep directory: {folder.resolve()}")
     others = {run: content for run, content in statuses.items() if content["status"] != "done"}
     for run, content in others.items():

@@ -3,7 +3,6 @@
 import contextlib
 import platform
 import sys
-import time
 import traceback
 from pathlib import Path
 from typing import Any
@@ -15,29 +14,27 @@ from lightning import Trainer
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
+from seqlab.begun import note_growth
 from seqlab.errors import InputError, Interrupted, NonFiniteError
-from seqlab.files import write_json, write_jsonl, write_text
+from seqlab.extras import add_extras, finite, listed
+from seqlab.files import write_json, write_text
 from seqlab.job import (
     CONFIG,
     claimed,
     configuration_hash,
-    note_growth,
-    read_summary,
     remove_if_empty,
     save_configuration,
     write_status,
 )
-from seqlab.lit.checkpoints import load_checkpoint
-from seqlab.lit.loggers import RunLogger
+from seqlab.lit.checkpoints import load_checkpoint, training_seconds
 from seqlab.lit.module import Results
 from seqlab.lit.trainer import build_evaluator
 from seqlab.model import num_parameters
-from seqlab.report.bars import result_bars
-from seqlab.report.curves import learning_curves, read_metrics, spread_of_last_checks
-from seqlab.report.table import print_table
 from seqlab.resume import Start, new_start, start_of
-from seqlab.runs import Run, build, construct, take_typed
-from seqlab.share import Share, value_of
+from seqlab.runs import Run, build, configuration, construct
+from seqlab.share import Share
+from seqlab.summary import read_summary
+from seqlab.typed import take_typed
 
 STOPPED = {Interrupted: "interrupted", NonFiniteError: "not_finite"}  # in summary.json, by what ended training
 
@@ -84,7 +81,7 @@ def train(config: DictConfig) -> dict[str, Any]:
 
 def accepted(run_dir: Path, config: DictConfig, in_sweep: bool) -> tuple[Run, Trainer, Start] | None:
     """What a job trains, with what, and from where; None when the run in its directory is finished."""
-    take_typed(config, HydraConfig.get().overrides.task)
+    take_typed(config, configuration, HydraConfig.get().overrides.task)
     start: Start | None = new_start(config)
     if used(run_dir):
         if config.resume is None and not in_sweep:
@@ -113,7 +110,7 @@ def accepted(run_dir: Path, config: DictConfig, in_sweep: bool) -> tuple[Run, Tr
 
 def train_along(config: DictConfig, run_dir: Path) -> None:
     """Train as a further process of the run in `run_dir`, which the first process has accepted."""
-    take_typed(config, HydraConfig.get().overrides.task)
+    take_typed(config, configuration, HydraConfig.get().overrides.task)
     start = start_of(config, run_dir)
     assert start is not None, "the first process has found something to do"
     run = build(start.config)
@@ -135,7 +132,7 @@ def note_failure(run_dir: Path, error: BaseException, digest: str) -> None:
     status = "interrupted" if isinstance(error, Interrupted | KeyboardInterrupt) else "failed"
     with contextlib.suppress(OSError):  # on a full disk it is `error` that the user has to hear of
         write_status(run_dir, status, " ".join(str(error).split()) or type(error).__name__, digest)
-        with open(run_dir / "run.log", "a") as log:
+        with open(run_dir / "run.log", "a", encoding="utf-8") as log:
             traceback.print_exception(error, file=log)
 
 
@@ -149,25 +146,24 @@ def fit(run: Run, trainer: Trainer, start: Start, run_dir: Path) -> dict[str, An
     print(f"{run.task.title()} | {summary['model']}, {summary['num_parameters']:,} parameters | {run_dir}")
     if start.checkpoint is not None:
         print(f"resumed from {start.checkpoint.name} at step {start.step}")
-    started = time.monotonic() - start.seconds
     try:
         trainer.fit(run.task, datamodule=run.datamodule, ckpt_path=start.checkpoint, weights_only=True)
     except BaseException as error:
         summary["stopped"] = STOPPED.get(type(error), "failed")
         with contextlib.suppress(OSError):
-            write_json(run_dir / "summary.json", summary | reached(trainer, started))
+            write_json(run_dir / "summary.json", summary | reached(trainer))
         raise
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()  # what follows is done by one process
     summary["stopped"] = "max_steps" if trainer.global_step >= trainer.max_steps else "early"
-    write_json(run_dir / "summary.json", summary | reached(trainer, started))
-    finish(run, trainer, summary | reached(trainer, started), run_dir)
+    write_json(run_dir / "summary.json", summary | reached(trainer))
+    finish(run, trainer, summary | reached(trainer), run_dir)
     return read_summary(run_dir)
 
 
-def reached(trainer: Trainer, started: float) -> dict[str, Any]:
-    """How far training came, and in what time since `started`."""
-    return {"steps": trainer.global_step, "seconds": round(time.monotonic() - started, 1)}
+def reached(trainer: Trainer) -> dict[str, Any]:
+    """How far training came, and in what time, over all parts of the run."""
+    return {"steps": trainer.global_step, "seconds": round(training_seconds(trainer), 1)}
 
 
 def opening(run: Run) -> dict[str, Any]:
@@ -189,6 +185,7 @@ def opening(run: Run) -> dict[str, Any]:
         "counts": {},
         "baselines": {},
         "last_five_checks": {},
+        "missing": {},  # what could not be had -> why, see seqlab/extras.py
         "versions": {
             "python": platform.python_version(),
             "torch": torch.__version__,
@@ -199,38 +196,21 @@ def opening(run: Run) -> dict[str, Any]:
 
 
 def finish(run: Run, trainer: Trainer, summary: dict[str, Any], run_dir: Path) -> None:
-    """Evaluate the best and the last checkpoint beside the baselines; write and print everything."""
+    """Evaluate the best and the last checkpoint, write that down, and then add what else there is to a run."""
     results: dict[str, Share | float] = {}
     summary["best_step"] = load_checkpoint(run_dir / "checkpoints" / "best.ckpt")["global_step"]
     for stage, name in (("test_last", "last.ckpt"), ("test", "best.ckpt")):  # the best one last: it stays loaded
         for key, result in evaluate(run, run_dir / "checkpoints" / name).items():
             results[key.replace("test/", f"{stage}/", 1)] = result
-    for logger in trainer.loggers:
-        logger.save()
-    baselines = run.task.baselines()
-    checks = read_metrics(run_dir / "metrics.csv")
+    metrics, not_finite = finite(results)
     summary |= {
-        "metrics": {name: value_of(result) for name, result in results.items()},
+        "metrics": metrics,
         "intervals": {name: result.interval for name, result in results.items() if isinstance(result, Share)},
         "counts": {name: result.trials for name, result in results.items() if isinstance(result, Share)},
-        "baselines": {name: {key: value_of(r) for key, r in rows.items()} for name, rows in baselines.items()},
-        "last_five_checks": spread_of_last_checks(checks, last=5),
+        "missing": {"metrics": listed(not_finite)} if not_finite else {},
     }
     write_json(run_dir / "summary.json", summary)
-    write_jsonl(run_dir / "completions.jsonl", run.task.examples())
-    plots = run_dir / "plots"
-    plots.mkdir(exist_ok=True)
-    figures = {"learning_curves": learning_curves(checks), **run.task.figures()}
-    if summary["intervals"]:
-        figures["results"] = result_bars(summary)
-    for name, figure in figures.items():
-        figure.savefig(plots / f"{name}.png", dpi=120)
-    numbers = {name: value for name, value in summary["metrics"].items() if value is not None}
-    for logger in trainer.loggers:
-        if isinstance(logger, RunLogger):
-            logger.conclude(run.config, numbers, figures, trainer.global_step)
-        logger.finalize("success")
-    print_table(summary)
+    add_extras(run, trainer, summary, run_dir)
     print(f"run directory: {run_dir}", file=sys.stdout)
 
 

@@ -9,9 +9,10 @@ from typing import NoReturn
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.types import Glob, Override
 
+from seqlab.begun import refuse_links_out, refuse_unsafe, words_of
 from seqlab.errors import InputError, refuse_bytes
 from seqlab.files import at_home
-from seqlab.job import OVERRIDES, began_with, folder_name, key_of
+from seqlab.job import folder_name, key_of
 from seqlab.values import as_printed, quoted, read, readable, text_of, unquoted
 
 
@@ -27,7 +28,7 @@ def prepared(words: Sequence[str], conf: Path) -> list[str]:
         raise InputError("--experimental-rerun unpickles a file, which can run anything; allowed: resume=RUN")
     if options.multirun and (options.cfg or options.info):
         raise InputError("-m runs a sweep, --cfg and --info show the configuration of one run: leave one of them out")
-    own = readable_words(with_resume(typed, sweep=options.multirun), conf, sweep=options.multirun)
+    own = readable_words(with_resume(typed, conf, sweep=options.multirun), conf, sweep=options.multirun)
     refuse_empty_sweep(own, conf)
     return [*(with_sweep_names(own) if options.multirun else own), *flags]
 
@@ -68,13 +69,19 @@ def readable_words(words: Sequence[str], conf: Path, *, sweep: bool = False) -> 
     return [readable(word, sweep=sweep, is_group=lambda key: (conf / key).is_dir()) for word in words]
 
 
-def with_resume(words: Sequence[str], *, sweep: bool = False) -> list[str]:
+def with_resume(words: Sequence[str], conf: Path, *, sweep: bool = False) -> list[str]:
     """Command-line words, with resume=RUN written out: the words that began RUN, then these, in RUN's directory.
 
     A key that is said anew replaces the old word. resume=auto and resume=null stay as they are.
 
+    Args:
+        words: of the command line.
+        conf: the folder of the configuration groups.
+        sweep: whether they are of a sweep (-m).
+
     Raises:
-        InputError: when RUN is no run directory, or where one directory cannot be meant.
+        InputError: when RUN is no run directory, or holds what no command may take from one (seqlab/begun.py), or
+            where one directory cannot be meant.
     """
     runs = [text_of(word) for word in words if word.startswith("resume=")]
     if not runs or runs[-1] in ("auto", "null", ""):
@@ -85,11 +92,12 @@ def with_resume(words: Sequence[str], *, sweep: bool = False) -> list[str]:
     own = [word for word in words if not word.startswith("resume=")]
     if any(key_of(word) == "hydra.run.dir" for word in own):
         raise InputError(f"resume={run} goes on in that directory: leave hydra.run.dir out")
-    if not (run / OVERRIDES).is_file():
-        reason = "holds no run" if run.is_dir() else "no such directory"
-        raise InputError(f"resume={run}: {reason}; allowed: auto, or the directory of a run")
     said = {key_of(word) for word in own}
-    old = [word for word in began_with(run) if key_of(word) not in said | {"resume"}]
+    kept = [word for word in words_of(run) if key_of(word) not in said | {"resume"}]
+    old = readable_words(kept, conf)
+    for word in old:
+        refuse_unsafe(word, run, conf)
+    refuse_links_out(run)
     return [*old, *own, "resume=auto", f"hydra.run.dir={quoted(run.resolve())}"]
 
 

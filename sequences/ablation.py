@@ -24,6 +24,7 @@ from scipy.stats import t as student
 
 from seqlab.cli import tell
 from seqlab.files import write_text
+from seqlab.output import take_any_text
 
 RUN = Path(__file__).parents[1] / "run.py"
 SEEDS = (1, 2, 3)
@@ -134,7 +135,7 @@ def jobs() -> Iterator[Job]:
 def metrics_of(folder: Path) -> dict[str, Any] | None:
     """The summary of a run that has ended, None for others."""
     file = folder / "summary.json"
-    summary = json.loads(file.read_text()) if file.is_file() else {"metrics": {}}
+    summary = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {"metrics": {}}
     return summary if summary["metrics"] else None
 
 
@@ -218,7 +219,8 @@ def _task_table(task: Task, found: Mapping[str, Mapping[int, dict[str, Any]]]) -
         return f"{statistics.mean(measured):.3g}{spread} ({len(measured)})"
 
     first = next(iter(found["full"].values()))
-    baseline = f"{task.baseline} {first['baselines'][task.baseline][task.metric]:.3g}"
+    value = first["baselines"][task.baseline][task.metric]
+    baseline = f"{task.baseline} {'-' if value is None else format(value, '.3g')}"
     lines = [
         f"**{task.title}**: {task.metric}, mean ± standard deviation (seeds). Full {shown('full')}, plain "
         f"{shown('plain')}; {baseline}.",
@@ -247,6 +249,7 @@ def _task_table(task: Task, found: Mapping[str, Mapping[int, dict[str, Any]]]) -
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what is missing, print the table; returns the exit code."""
+    take_any_text()
     parser = Parser(
         prog="python -m sequences.ablation", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

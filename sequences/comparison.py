@@ -6,6 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from seqlab.attempts import Attempts
 from sequences.bayes import bayes_predictions
 from sequences.curriculum import FAMILIES, Samples
 from sequences.family import MASKED, NUM_TERMS, NUM_VALUES
@@ -17,27 +18,40 @@ NUM_BAYES = 1000  # test sequences that the Bayes predictor is measured on: abou
 Predict = Callable[[Tensor], Tensor]  # terms (n, t) -> the next (n,)
 
 
-def compare(samples: Samples) -> dict[str, Row]:
+def compare(samples: Samples) -> Attempts[Row]:
     """Results under the names that a model's have (test/accuracy ...), for each baseline.
 
     chance: each value with 1/256, exactly. The solvers look at a prefix alone. bayes: knows the generator, from
     three terms on, on the first 1,000 sequences.
     """
-    rows = {"chance": chance(samples)}
+    rows = Attempts[Row]()
+    with rows.attempt("chance"):
+        rows["chance"] = tested(chance(samples))
     for name, solver in SOLVERS.items():
+        with rows.attempt(name):
+            rows[name] = tested(solver_results(solver, samples))
+    with rows.attempt("bayes"):
         metrics = NextTermMetrics()
-        predictions = [solver(samples.terms[:, :length].clamp(min=0)) for length in range(1, NUM_TERMS)]
-        # MASKED means no prediction: one outside 0 .. 255 is a wrong one, counted by its distance to the nearer end
-        metrics.update(torch.stack(predictions, 1).clamp(0, NUM_VALUES - 1), samples.terms, samples.family)
-        rows[name] = dict(metrics.compute())
-        whole, truth = true_continuations(samples)
-        rows[name] |= exact_match(continued(solver, whole.terms[:, :-1]), truth, whole.family)
-        rows[name] |= {f"real/{key}": result for key, result in real_results(solver).items()}
+        some = Samples(*(values[:NUM_BAYES] for values in samples))
+        metrics.update(bayes_predictions(some.terms)[0], some.terms, some.family)
+        rows["bayes"] = tested(metrics.compute())
+    return rows
+
+
+def tested(row: Row) -> Row:
+    """A row under the names of a test."""
+    return {f"test/{key}": result for key, result in row.items()}
+
+
+def solver_results(solver: Predict, samples: Samples) -> Row:
+    """A solver after every prefix of some sequences, on the eight terms after them, and on real sequences."""
     metrics = NextTermMetrics()
-    some = Samples(*(values[:NUM_BAYES] for values in samples))
-    metrics.update(bayes_predictions(some.terms)[0], some.terms, some.family)
-    rows["bayes"] = metrics.compute()
-    return {name: {f"test/{key}": result for key, result in row.items()} for name, row in rows.items()}
+    predictions = [solver(samples.terms[:, :length].clamp(min=0)) for length in range(1, NUM_TERMS)]
+    # MASKED means no prediction: one outside 0 .. 255 is a wrong one, counted by its distance to the nearer end
+    metrics.update(torch.stack(predictions, 1).clamp(0, NUM_VALUES - 1), samples.terms, samples.family)
+    whole, truth = true_continuations(samples)
+    matches = exact_match(continued(solver, whole.terms[:, :-1]), truth, whole.family)
+    return {**metrics.compute(), **matches, **{f"real/{key}": value for key, value in real_results(solver).items()}}
 
 
 def chance(samples: Samples) -> Row:

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
-from torchmetrics import MeanMetric
 
 from seqlab.lit.module import Module, Results
+from seqlab.metrics import Mean
 from seqlab.schedule import Schedule
 from seqlab.share import Share
 from sequences.copy_datamodule import CopyDataModule
@@ -44,7 +44,7 @@ class Copying(Module):
         seed: int,
     ):
         super().__init__(model=model, datamodule=datamodule, optimizer=optimizer, schedule=schedule, seed=seed)
-        self.mean_loss = MeanMetric()
+        self.mean_loss = Mean()
         self.right: list[Tensor] = []
 
     def title(self) -> str:
@@ -56,7 +56,7 @@ class Copying(Module):
         return cross_entropy(self.model(batch[:, 0]).flatten(0, 1), batch[:, 1].flatten())
 
     def _evaluation_step(self, batch: Tensor) -> None:
-        logits = self.model(batch[:, 0]).float()
+        logits = self.model(batch[:, 0])
         self.mean_loss.update(cross_entropy(logits.flatten(0, 1), batch[:, 1].flatten()), len(batch))
         self.right.append((logits.argmax(-1) == batch[:, 1])[:, -NUM_COPIED:].cpu())
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from sklearn.linear_model import LinearRegression, Ridge
 
+from seqlab.attempts import Attempts
 from sequences.windows import main_season, origins
 
 # n origins, T lags, H steps forecast; values (length,); starts (n,) are the first forecast steps
@@ -22,8 +23,8 @@ LONG_SEASON = 60  # steps above which the first seasonal states of ETS are avera
 
 def forecasts(
     values: np.ndarray, parts: Mapping[str, range], *, window: int, horizon: int, seasons: Mapping[str, int]
-) -> dict[str, np.ndarray]:
-    """Every baseline's forecasts of the test part of a series, {name: (n, H)}.
+) -> Attempts[np.ndarray]:
+    """Every baseline's forecasts of the test part of a series, {name: (n, H)}, of those that can be fitted to it.
 
     Args:
         values: the whole series.
@@ -33,12 +34,16 @@ def forecasts(
     """
     starts, train = origins(parts["test"], horizon), values[: parts["train"].stop]
     season = main_season(seasons)
-    rows = {"last value": np.repeat(values[starts - 1, None], horizon, 1)}
+    rows = Attempts[np.ndarray]()
+    rows["last value"] = np.repeat(values[starts - 1, None], horizon, 1)
     for name, steps in seasons.items():
         rows[f"naive, {name}"] = seasonal_naive(values, starts, horizon, steps)
-    rows["ridge"] = ridge(values, parts, starts, window, horizon)
-    rows["ETS"] = exponential_smoothing(values, len(train), starts, horizon, season)
-    rows["ARIMA"] = arima(values, len(train), starts, horizon, season)
+    with rows.attempt("ridge"):
+        rows["ridge"] = ridge(values, parts, starts, window, horizon)
+    with rows.attempt("ETS"):
+        rows["ETS"] = exponential_smoothing(values, len(train), starts, horizon, season)
+    with rows.attempt("ARIMA"):
+        rows["ARIMA"] = arima(values, len(train), starts, horizon, season)
     return rows
 
 
@@ -115,12 +120,18 @@ def arima(values: np.ndarray, num_train: int, starts: np.ndarray, horizon: int, 
 
     The order of ORDERS with the least AIC on the training part; from there the Kalman filter goes on with its
     parameters.
+
+    Raises:
+        ValueError: for a series that leaves nothing to fit, or nothing stationary.
     """
     from statsmodels.tsa.arima.model import ARIMA
 
     differences = values[season:] - values[:-season]
     mean = differences[: num_train - season].mean()
     train = differences[: num_train - season] - mean
+    if not train.any():
+        steps = f"{season} steps" if season > 1 else "a step"
+        raise ValueError(f"the series changes by {mean:g} over {steps}, always: there is nothing for ARMA to fit")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # starting values that it replaces by zeros
         # the same likelihood as the Kalman filter's, several times as fast

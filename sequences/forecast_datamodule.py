@@ -9,9 +9,10 @@ from annotated_types import Ge
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from seqlab.attempts import Attempts
 from seqlab.lit.datamodule import BlockStream, DataModule, EpochStream
 from seqlab.spec import Spec, Values, Vectors
-from sequences.forecast_baselines import arima, exponential_smoothing, forecasts, har, ridge
+from sequences.forecast_baselines import forecasts, har
 from sequences.long_memory import adding
 from sequences.series import NAMED, Series, from_csv, prices_from_csv, sp500
 from sequences.windows import Windows, fit_scale, main_season, origins, seasonal_error, single, split, windows
@@ -34,8 +35,8 @@ class ForecastDataModule(DataModule):
     test: Windows
 
     @abstractmethod
-    def baselines(self) -> dict[str, np.ndarray]:
-        """Forecasts of the test part by name, (n, H), in the unit of the series."""
+    def baselines(self) -> Attempts[np.ndarray]:
+        """Forecasts of the test part by name, (n, H), in the unit of the series; those that can be had."""
 
     def in_units(self, scaled: Tensor, level: Tensor) -> Tensor:
         """Values in the unit of the series, float64."""
@@ -120,7 +121,7 @@ class SeriesDataModule(RecordedDataModule):
         """The windows whose first forecast steps are given, (n,)."""
         return windows(self.series.values, starts, self.window, self.horizon, self.scale, self.center)
 
-    def baselines(self) -> dict[str, np.ndarray]:
+    def baselines(self) -> Attempts[np.ndarray]:
         """See sequences.forecast_baselines.forecasts."""
         series = self.series
         return forecasts(series.values, self.parts, window=self.window, horizon=self.horizon, seasons=series.seasons)
@@ -198,16 +199,13 @@ class ReturnsDataModule(RecordedDataModule):
         """The mean log range of the training part, for each window, (count, 1)."""
         return torch.full((count, 1), self.level, dtype=torch.float64)
 
-    def baselines(self) -> dict[str, np.ndarray]:
+    def baselines(self) -> Attempts[np.ndarray]:
         """Last value, ridge on the lags of the log range, ETS, ARIMA and HAR, as for any series."""
-        values, num_train, starts = self.ranges, self.parts["train"].stop, origins(self.parts["test"], 1)
-        return {
-            "last value": values[starts - 1, None],
-            "ridge": ridge(values, self.parts, starts, self.window, 1),
-            "ETS": exponential_smoothing(values, num_train, starts, 1, 1),
-            "ARIMA": arima(values, num_train, starts, 1, 1),
-            "HAR": har(values, num_train, starts),
-        }
+        values, num_train = self.ranges, self.parts["train"].stop
+        rows = forecasts(values, self.parts, window=self.window, horizon=1, seasons={})
+        with rows.attempt("HAR"):
+            rows["HAR"] = har(values, num_train, origins(self.parts["test"], 1))
+        return rows
 
 
 class AddingDataModule(ForecastDataModule):
@@ -250,9 +248,11 @@ class AddingDataModule(ForecastDataModule):
         inputs = rows[:, 1:].view(len(rows), self.length, 2)
         return Windows(inputs, rows[:, :1], torch.zeros(len(rows), 1, dtype=torch.float64))
 
-    def baselines(self) -> dict[str, np.ndarray]:
+    def baselines(self) -> Attempts[np.ndarray]:
         """Always 1, the mean: what can be had without memory."""
-        return {"always 1": np.ones((len(self.test.targets), 1))}
+        rows = Attempts[np.ndarray]()
+        rows["always 1"] = np.ones((len(self.test.targets), 1))
+        return rows
 
 
 def packed(windows: Windows) -> Tensor:

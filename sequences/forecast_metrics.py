@@ -2,10 +2,11 @@
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
+
+from seqlab.metrics import Totals
 
 
-class ForecastMetrics(Metric):
+class ForecastMetrics(Totals):
     """MAE, RMSE, MSE and MASE over all forecast steps, and the MAE at each horizon.
 
     MASE is the MAE over that of the seasonal naive forecast inside the training part (Hyndman & Koehler 2006).
@@ -20,7 +21,6 @@ class ForecastMetrics(Metric):
     {'mae': 2.0, 'rmse': 2.24, 'mase': 0.5, 'mse': 5.0, 'mae_by_horizon/1': 1.0, 'mae_by_horizon/2': 3.0}
     """
 
-    full_state_update = False
     absolute: Tensor
     squared: Tensor
     count: Tensor
@@ -35,7 +35,7 @@ class ForecastMetrics(Metric):
     def update(self, forecasts: Tensor, truth: Tensor) -> None:
         """Count forecasts and what came, (n, horizon) each, in the unit of the series."""
         assert forecasts.shape == truth.shape  # or they would be broadcast
-        errors = forecasts.double() - truth.double()
+        errors = forecasts.cpu().double() - truth.cpu().double()
         self.absolute += errors.abs().sum(0)
         self.squared += errors.square().sum(0)
         self.count += len(errors)

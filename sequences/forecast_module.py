@@ -1,7 +1,7 @@
 """Training on values to come, and the errors of a forecast beside those of its baselines."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
@@ -12,9 +12,10 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 from torch.optim import Optimizer
-from torchmetrics import MeanMetric
 
+from seqlab.attempts import Attempts
 from seqlab.lit.module import Module, Results
+from seqlab.metrics import Mean
 from seqlab.schedule import Schedule
 from seqlab.share import Share
 from sequences.forecast_datamodule import AddingDataModule, ForecastDataModule, ReturnsDataModule, SeriesDataModule
@@ -56,7 +57,7 @@ class Forecast(Module, Generic[Data]):
     ):
         super().__init__(model=model, datamodule=datamodule, optimizer=optimizer, schedule=schedule, seed=seed)
         self.horizon = datamodule.horizon
-        self.mean_loss = MeanMetric()
+        self.mean_loss = Mean()
         self.metrics = self.new_metrics()
         self.forecasts: list[Tensor] = []
 
@@ -76,11 +77,12 @@ class Forecast(Module, Generic[Data]):
         return self.data.in_units(scaled, level)
 
     def _evaluation_step(self, batch: Windows) -> None:
-        output = self.model(batch.inputs)[:, -1].float()
-        self.mean_loss.update(mse_loss(output, batch.targets), len(output))
-        forecast = self.in_units(output, batch.level)
-        self.metrics.update(forecast, self.in_units(batch.targets, batch.level))
-        self.forecasts.append(torch.cat([forecast.cpu(), output[:, self.horizon :].double().cpu()], 1))
+        output = self.model(batch.inputs)[:, -1].cpu().double()
+        targets, level = batch.targets.cpu().double(), batch.level.cpu()
+        self.mean_loss.update(mse_loss(output, targets), len(output))
+        forecast = self.in_units(output, level)
+        self.metrics.update(forecast, self.in_units(targets, level))
+        self.forecasts.append(torch.cat([forecast, output[:, self.horizon :]], 1))
 
     def _evaluation_results(self, stage: str) -> dict[str, Share | float]:
         results: dict[str, Share | float] = {f"{stage}/loss": float(self.mean_loss.compute())}
@@ -110,30 +112,35 @@ class Forecast(Module, Generic[Data]):
         return self.in_units(self.data.test.targets, self.data.test.level)
 
     @cached_property
-    def baseline_forecasts(self) -> dict[str, np.ndarray]:
+    def baseline_forecasts(self) -> Attempts[np.ndarray]:
         """Those of the datamodule, computed once."""
         return self.data.baselines()
 
-    def baselines(self) -> Mapping[str, Results]:
+    def baselines(self) -> Attempts[Results]:
         """Every baseline through the same metrics on the same origins."""
-        rows: dict[str, Results] = {}
+        rows = Attempts[Results]()
         for name, forecast in self.baseline_forecasts.items():
             metrics = self.new_metrics()
             metrics.update(torch.from_numpy(forecast), self.truth)
             rows[name] = {f"test/{key}": value for key, value in metrics.compute().items()}
-        self.baseline_results = rows
+        rows.errors |= self.baseline_forecasts.errors
         return rows
 
-    def figures(self) -> dict[str, Figure]:
+    def figures(self) -> Attempts[Figure]:
+        figures = Attempts[Figure]()
         model = self.test_forecasts[:, : self.horizon].numpy()
         forecasts = {"model": model, **self.baseline_forecasts}
-        if self.horizon == 1:
-            return {"forecast": one_step_figure(self.truth.numpy(), forecasts)}
-        history = self.in_units(self.data.test.inputs[:, :, 0], self.data.test.level).numpy()
-        return {
-            "forecast": origin_figure(history, self.truth.numpy(), forecasts),
-            "error_by_horizon": error_by_horizon({"model": self.results, **self.baseline_results}, self.horizon),
-        }
+        with figures.attempt("forecast"):
+            if self.horizon == 1:
+                figures["forecast"] = one_step_figure(self.truth.numpy(), forecasts)
+            else:
+                history = self.in_units(self.data.test.inputs[:, :, 0], self.data.test.level).numpy()
+                figures["forecast"] = origin_figure(history, self.truth.numpy(), forecasts)
+        if self.horizon > 1:
+            with figures.attempt("error_by_horizon"):
+                rows = {"model": self.results, **self.baseline_results}
+                figures["error_by_horizon"] = error_by_horizon(rows, self.horizon)
+        return figures
 
     def examples(self) -> list[dict[str, Any]]:
         """The first test forecasts beside what came."""
@@ -145,7 +152,7 @@ class Forecast(Module, Generic[Data]):
         """What the model says of some windows, (n, width), scaled."""
         was_training = self.model.training
         self.model.eval()
-        output = self.model(windows.inputs.to(self.device))[:, -1].float().cpu()
+        output = self.model(windows.inputs.to(self.device))[:, -1].cpu()
         self.model.train(was_training)
         return output
 
@@ -199,10 +206,12 @@ class RangeForecast(Forecast[ReturnsDataModule]):
                 100 * direction.value, len(came), 100 * LEAK,
             )  # fmt: skip
 
-    def baselines(self) -> Mapping[str, Results]:
-        rows = super().baselines()
+    def baselines(self) -> Attempts[Results]:
+        rows = Attempts[Results]()
         up = self.data.test.targets[:, 1].double() + self.data.mean_return > 0
-        return {"always up": {"test/direction": Share(int(up.sum()), len(up))}, **rows}
+        rows["always up"] = {"test/direction": Share(int(up.sum()), len(up))}
+        rows.take(super().baselines())
+        return rows
 
     def parse_prompt(self, text: str) -> Windows:
         """The days that end the run's own data: a day has five numbers, too many to type.

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
+from seqlab.metrics import Totals
 from seqlab.share import Share
 from sequences.curriculum import FAMILIES, PHASES
 from sequences.family import MASKED, NUM_TERMS
@@ -17,13 +17,12 @@ NUM_PREFIXES = NUM_TERMS - 1
 Row = dict[str, Share | float]
 
 
-class NextTermMetrics(Metric):
+class NextTermMetrics(Totals):
     """Hits, distances and log-losses of the term after each prefix, summed for each family and length of the prefix.
 
     A prediction of MASKED says that there is none for this prefix (a baseline that needs more terms): not counted.
     """
 
-    full_state_update = False
     hits: Tensor
     trials: Tensor
     distance: Tensor
@@ -42,19 +41,18 @@ class NextTermMetrics(Metric):
 
     def update(self, predictions: Tensor, terms: Tensor, family: Tensor, nats: Tensor | None = None) -> None:
         """Count predictions (n, 8) of the terms (n, 9) after the first; family (n,); nats (n, 8) of each true term."""
+        predictions, terms, family = predictions.cpu(), terms.cpu(), family.cpu()
         targets = terms[:, 1:]
         known = (targets != MASKED) & (predictions != MASKED)
         hit = (predictions == targets) & known
         off = torch.where(known, (predictions - targets).abs(), 0)
-        final = known & (
-            torch.arange(NUM_PREFIXES, device=terms.device) == (targets != MASKED).sum(1, keepdim=True) - 1
-        )
+        final = known & (torch.arange(NUM_PREFIXES) == (targets != MASKED).sum(1, keepdim=True) - 1)
         for state, values in (("hits", hit), ("trials", known), ("distance", off)):
             getattr(self, state).index_add_(0, family, values.double())
         for state, values in (("final_hits", hit), ("final_trials", known), ("final_distance", off)):
             getattr(self, state).index_add_(0, family, (values * final).sum(1).double())
         if nats is not None:
-            self.nats.index_add_(0, family, torch.where(known, nats, 0).double())
+            self.nats.index_add_(0, family, torch.where(known, nats.cpu().double(), 0.0))
 
     def compute(self) -> Row:
         """All results, under the names that follow the stage: accuracy, accuracy_by_family/arithmetic ..."""

@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
-from torchmetrics import MeanMetric
 
 from seqlab.decode import extend
 from seqlab.lit.module import Module, Results
+from seqlab.metrics import Mean
 from seqlab.model import SequenceModel
 from seqlab.schedule import Schedule
 from seqlab.share import Share
@@ -84,7 +84,7 @@ class Recurrence(Module):
         self.distance: Literal["expected", "argmax"] = distance
         self.beta, self.alpha = beta, alpha
         self.weighting: Literal["linear", "sqrt", "quadratic"] = weighting
-        self.mean_loss, self.metrics = MeanMetric(), NextTermMetrics()
+        self.mean_loss, self.metrics = Mean(), NextTermMetrics()
 
     def title(self) -> str:
         return (
@@ -107,7 +107,7 @@ class Recurrence(Module):
         return cross_entropy(scores, targets) + self.beta * expected_distance(scores, targets)
 
     def _evaluation_step(self, batch: Samples) -> None:
-        logits = self.model(inputs_of(batch.terms)).float()
+        logits = self.model(inputs_of(batch.terms))
         self.mean_loss.update(self._objective(logits, batch.terms), (batch.terms[:, 1:] != MASKED).sum())
         targets = batch.terms[:, 1:].clamp(min=0)
         nats = cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape)
@@ -155,8 +155,7 @@ class Recurrence(Module):
         """Chance, the solvers and the Bayes predictor, through the same metrics on the same sequences."""
         shares = ", ".join(f"{family.name} {acceptance(family):.3f}" for family in FAMILIES)
         logger.info("share of draws that stay in 0 .. 255 and are not degenerate: %s", shares)
-        self.baseline_results = compare(self.data.test_samples)
-        return self.baseline_results
+        return compare(self.data.test_samples)
 
     def figures(self) -> dict[str, Figure]:
         return {"by_length": by_length({"model": self.results, **self.baseline_results})}

@@ -41,7 +41,7 @@ def named() -> list[Named]:
     >>> named()[0].name
     'all ones'
     """
-    rows = json.loads(files("sequences").joinpath("named.json").read_text())
+    rows = json.loads(files("sequences").joinpath("named.json").read_text(encoding="utf-8"))
     return [Named(row["a_number"], row["name"], tuple(row["terms"]), row["in_span"]) for row in rows]
 
 
@@ -78,4 +78,4 @@ def text(sequences: Sequence[Named]) -> str:
 
 
 if __name__ == "__main__":
-    Path(__file__).with_name("named.json").write_text(text(compute()))
+    Path(__file__).with_name("named.json").write_text(text(compute()), encoding="utf-8")

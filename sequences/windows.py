@@ -68,9 +68,15 @@ def fit_scale(values: np.ndarray) -> Scale:
     """From the training part (length,).
 
     Raises:
-        ValueError: for a series that never changes there.
+        ValueError: for a series that never changes there, or whose variance no float holds.
     """
-    scale = Scale(float(values.mean()), float(values.std()))
+    with np.errstate(over="ignore", invalid="ignore"):
+        scale = Scale(float(values.mean()), float(values.std()))
+    if not np.isfinite(scale.deviation):
+        raise ValueError(
+            f"the training part has values as large as {np.abs(values).max():.3g}, whose squares are beyond the "
+            "largest float: give the series in a larger unit"
+        )
     if scale.deviation == 0:
         raise ValueError(f"the training part is {values[0]:g} throughout: there is nothing to scale by or to learn")
     return scale

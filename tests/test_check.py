@@ -1,12 +1,21 @@
 """A configuration is held against the constructors' annotations before anything is constructed."""
 
+import inspect
+import pkgutil
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+from lightning import Callback, LightningDataModule, Trainer
+from lightning.pytorch.loggers import Logger
+from torch import nn
+from torch.optim import Optimizer
 
-from seqlab.check import as_typed, check
+from rule_extrapolation.grammars import Grammar
+from seqlab.check import PACKAGES, check
 from seqlab.errors import InputError
 from seqlab.runs import build, configuration
+from seqlab.schedule import Schedule
 
 CONF = Path(__file__).parents[1] / "conf"
 # The file L5.yaml is the choice data=L5; logger, trainer ... likewise. A task belongs to its data;
@@ -165,9 +174,13 @@ FORBIDDEN = [
     {"_target_": "torch.load", "f": "x"},
     {"_target_": "lightning.pytorch.loggers.WandbLogger"},
     {"_target_": "seqlabx.models.linear.Linear"},
-    {"_target_": "seqlab.files.os.system", "command": "true"},  # an allowed module's own import
-    {"_target_": "seqlab.runs.instantiate", "config": {}},
-    {"_target_": "rule_extrapolation.datamodule.torch.load", "f": "x"},
+    {"_target_": "seqlab.files.os"},  # what a module of ours imports
+    {"_target_": "seqlab.search.study.create_trial"},
+    {"_target_": "seqlab.runs"},
+    {"_target_": "seqlab.processes.waited_for", "command": ["true"]},  # ours, and of no class that belongs anywhere
+    {"_target_": "seqlab.check.check"},
+    {"_target_": "seqlab.decode.decode"},
+    {"_target_": "seqlab.lit.datamodule.BlockStream"},
     {"_target_": ["os.system"]},
     {"_target_": None},
 ]
@@ -192,9 +205,63 @@ def test_nothing_foreign_runs(compose, tmp_path):
     assert not (tmp_path / "made").exists()
 
 
-@pytest.mark.parametrize("name", ["seqlab.models.nothing.Nothing", "rule_extrapolation.dyck.Dick", "seqlab.runs"])
-def test_targets_that_cannot_be_called_are_refused(refused, name):
-    assert refused("model", {"_target_": name}).startswith(f"model._target_={name} cannot be loaded: ")
+OTHER_PLACES = [
+    ("model", "seqlab.schedule.Constant", "Module"),
+    ("schedule", "rule_extrapolation.dyck.Dyck", "Schedule"),
+    ("optimizer", "seqlab.lit.trainer.build_trainer", "Optimizer"),
+    ("trainer", "seqlab.optim.sgd", "Trainer"),
+    ("data", "rule_extrapolation.module.RuleExtrapolation", "DataModule"),
+    ("task", "rule_extrapolation.datamodule.GrammarDataModule", "Module"),
+    ("logger.other", "seqlab.lit.clipping.AdaptiveClipping", "Logger"),
+    ("data.grammar", "seqlab.models.linear.Linear", "Grammar"),
+]
+
+
+@pytest.mark.parametrize(("key", "name", "allowed"), OTHER_PLACES)
+def test_what_belongs_elsewhere_is_refused(refused, key, name, allowed):
+    assert refused(key, {"_target_": name}).startswith(
+        f"{key}._target_={name} is not allowed (allowed: a {allowed} of "
+    )
+
+
+def test_a_base_class_is_refused(refused):
+    assert "Grammar is abstract" in refused("data.grammar", {"_target_": "rule_extrapolation.grammars.Grammar"})
+
+
+@pytest.mark.parametrize("key", ["_args_", "_partial_", "_recursive_", "_convert_"])
+def test_hydra_s_own_keys_of_a_node_are_no_keys(refused, key):
+    assert refused("data.grammar", {"_target_": "rule_extrapolation.dyck.Dyck", key: []}).startswith(
+        f"data.grammar.{key}: no such key"
+    )
+
+
+def functions_that_make(kinds):
+    """The names of all functions of this project that are declared to return exactly one of these classes."""
+    found = set()
+    for package in PACKAGES:
+        root = import_module(package)
+        for module in pkgutil.walk_packages(root.__path__, f"{package}."):
+            members = vars(import_module(module.name)).values()
+            for function in (m for m in members if inspect.isfunction(m) and m.__module__ == module.name):
+                public = not function.__name__.startswith("_")
+                if public and function.__annotations__.get("return") in kinds:
+                    found.add(f"{function.__module__}.{function.__qualname__}")
+    return found
+
+
+def test_the_functions_that_a_configuration_may_call_are_these():
+    kinds = (nn.Module, Optimizer, Trainer, LightningDataModule, Logger, Schedule, Grammar, Callback)
+    assert functions_that_make(kinds) == {
+        "seqlab.optim.adamw", "seqlab.optim.sgd", "seqlab.optim.rmsprop", "seqlab.optim.rprop",
+        "seqlab.lit.trainer.build_trainer", "seqlab.lit.trainer.build_evaluator",
+        "seqlab.quantize.quantize", "seqlab.nn.embedding.input_layer", "seqlab.lit.progress.progress",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["seqlab.models.nothing.Nothing", "rule_extrapolation.dyck.Dick", "seqlab.files.os.x"])
+def test_targets_that_cannot_be_loaded_are_refused(refused, name):
+    key = "data.grammar" if "dyck" in name else "model"
+    assert refused(key, {"_target_": name}).startswith(f"{key}._target_={name} cannot be loaded: ")
 
 
 @pytest.mark.parametrize("key", ["model", "data", "seed", "optimizer"])
@@ -203,39 +270,3 @@ def test_a_missing_part_is_named(compose, key):
     del config[key]
     with pytest.raises(InputError, match=f"^{key}: missing"):
         check(config, configuration)
-
-
-SERIES = ("data=series", "data.csv=some.csv", "data.column=x")
-
-
-@pytest.mark.parametrize("text", ["2020", "1e3", "1.50", "+5", "1_000", "true", "FALSE", "inf"])
-def test_characters_count_where_a_text_is_wanted(compose, text):
-    assert as_typed(compose(*SERIES), configuration, [f"data.column={text}"]) == {"data.column": text}
-
-
-@pytest.mark.parametrize(
-    "word",
-    ["data.window=24", "seed=2", "data.center=true", "optimizer.lr=1e-3", "data.column='2020'", "data.column=007",
-     "data.column=null", "data.csv=a.csv", "trainer.precision=16", "eval.max_length=3", "~data.column", "nope.x=1"],
-)  # fmt: skip
-def test_elsewhere_a_value_stays_as_it_is_read(compose, word):
-    assert as_typed(compose(*SERIES), configuration, [word]) == {}
-
-
-def test_the_last_word_about_a_key_counts(compose):
-    assert as_typed(compose(*SERIES), configuration, ["data.column=1", "data.column=2"]) == {"data.column": "2"}
-    assert as_typed(compose(*SERIES), configuration, ["data.column=1", "data.column='y'"]) == {}
-
-
-@pytest.mark.parametrize(
-    ("word", "form"),
-    [
-        ("data.column=[ppm]", "'data.column=\"[ppm]\"'"),
-        ("data.column={a: 1}", "'data.column=\"{a: 1}\"'"),
-        ("data.name=null", "'data.name=\"null\"'"),
-    ],
-)
-def test_what_is_no_text_is_refused_with_the_text_in_quotes(compose, word, form):
-    with pytest.raises(InputError) as caught:
-        as_typed(compose(*SERIES), configuration, [word])
-    assert str(caught.value) == f"{word}: a text is wanted; this one is {form}"

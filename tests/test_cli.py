@@ -216,11 +216,12 @@ def test_the_command_takes_text_that_hydra_cannot_read(run_py, tmp_path):
     (tmp_path / "été (1).csv").write_text("\n".join(map(",".join, lines)), encoding="utf-8")
     sizes = ["data.window=24", "data.horizon=3", "trainer=fast", "trainer.max_steps=2", "trainer.val_every=2"]
     words = ["model=linear", "data=series", "data.csv=été (1).csv", *sizes, "logger=csv", "trainer.accelerator=cpu"]
-    for column in lines[0]:
-        place = f"out/column={column},lr=0.1"
+    places = {column: f"out/column={column},lr=0.1" for column in lines[0]}
+    for column, place in places.items():
         done = run_py(*words, f"data.column={column}", f"hydra.run.dir={place}", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert OmegaConf.load(tmp_path / place / ".hydra" / "config.yaml").data.column == column
+    place = places["1e3"]
     again = run_py(f"resume={place}", "trainer.max_steps=4", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert "resumed from last.ckpt at step 2" in again.stdout

@@ -182,11 +182,21 @@ def test_the_command_gives_one_table(text_runs, capsys):
 
 
 def test_a_run_on_a_grammar_exports_too(finished_run, tmp_path):
-    table = export([str(finished_run[0])], ["bf16"], tmp_path)
+    table, _ = export([str(finished_run[0])], ["bf16"], tmp_path)
     assert "| bf16 |" in table
     assert {path.name for path in (tmp_path / "bf16").iterdir()} == {"model.safetensors", "config.json"}
     run = load_exported(tmp_path / "bf16")
     assert run.task.describe(run.task.parse_prompt("( ["))
+
+
+def test_a_format_that_fails_hides_no_other(finished_run, tmp_path, capsys):
+    (tmp_path / "bf16").write_text("in the way")
+    run = str(finished_run[0])
+    assert main([run, "--format", "bf16", "safetensors", "--out", str(tmp_path)]) == 2
+    told = capsys.readouterr()
+    assert [line.split(" | ")[1] for line in told.out.splitlines()[2:]] == ["checkpoint", "safetensors"]
+    assert told.err == f"error: {tmp_path / 'bf16'}: File exists\n"
+    assert load_exported(tmp_path / "safetensors").config["seed"] == 1
 
 
 @pytest.mark.parametrize(
@@ -222,7 +232,7 @@ def test_onnx_gives_the_same_logits_for_any_batch_and_length(text_runs, tmp_path
     import onnxruntime
 
     run = load_run(text_runs[name])
-    table = export([str(text_runs[name])], ["onnx"], tmp_path)
+    table, _ = export([str(text_runs[name])], ["onnx"], tmp_path)
     assert "| onnx |" in table
     session = onnxruntime.InferenceSession(tmp_path / "onnx" / "model.onnx")
     for batch, steps in ((1, 1), (2, 16), (5, 9)):

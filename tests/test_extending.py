@@ -72,6 +72,34 @@ def test_following_the_page(section, project, python, tiny):
     assert (run / "summary.json").exists()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("section", "asked"),
+    [
+        (
+            "model",
+            ["average.yaml has no golden number of parameters", "average.yaml has no golden losses: run `python"],
+        ),
+        (
+            "language",
+            ['letters.AEvenB has no row in LANGUAGES of tests/rule_extrapolation/test_grammars.py: add "aEvenB"'],
+        ),
+        ("data set", ['sequences.parity has no row in PROMPTS of tests/test_pairs.py: add "sequences.parity"']),
+    ],
+)
+def test_what_the_tests_lack_they_ask_for(section, asked, project, python):
+    """The page is followed, but for what it adds to the tests."""
+    steps = list(STEP.finditer(SECTIONS[section]))
+    for step in steps:
+        if step["commands"] is None and not (step["within"] or "").startswith("tests/"):
+            write(step, project)
+    lines = [line for step in steps for line in (step["commands"] or "").splitlines()]
+    (words,) = (shlex.split(line)[1:] for line in lines if "-m pytest" in line)
+    done = python(*words, "-n", "0", "-q", "-p", "no:cacheprovider", cwd=project, path=project)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert all(text in done.stdout for text in asked) and "KeyError" not in done.stdout, done.stdout
+
+
 def test_each_section_says_what_to_write_and_what_to_run():
     assert set(SECTIONS) == {"model", "language", "data set"}
     for text in SECTIONS.values():

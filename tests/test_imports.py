@@ -2,8 +2,11 @@
 
 import importlib
 import json
+import os
+import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -19,26 +22,22 @@ def module_names(folder: Path) -> list[str]:
 
 
 PACKAGES = sorted(file.parent for file in ROOT.glob("*/__init__.py"))
-PLAIN = [
-    *module_names(ROOT / "seqlab" / "models"),
-    *module_names(ROOT / "seqlab" / "nn"),
-    "seqlab.decode",
-    "rule_extrapolation.rules",
-    "rule_extrapolation.grammars",
-    "rule_extrapolation.letters",
-    "rule_extrapolation.dyck",
-    "rule_extrapolation.prompts",
-    "rule_extrapolation.baselines",
-    "sequences.solvers",
-    "sequences.named",
-    "sequences.curriculum",
-    "sequences.loss",
-    "sequences.bayes",
-    "sequences.series",
-    "sequences.windows",
-    "sequences.long_memory",
-    "sequences.forecast_baselines",
-]
+MODULES = [name for package in PACKAGES for name in module_names(package)]
+CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
+(CONTRACT,) = (contract for contract in CONTRACTS if contract["id"] == "plain")
+
+
+def is_plain(name: str) -> bool:
+    """Whether the contract keeps frameworks from a module: it, or a package that it is in, is not named there."""
+    parts = name.split(".")
+    allowed = [expression.split(".") for expression in CONTRACT["allowed_importers"]]
+    return not any(
+        len(words) <= len(parts) and all(word in ("*", part) for word, part in zip(words, parts, strict=False))
+        for words in allowed
+    )
+
+
+PLAIN = [name for name in MODULES if is_plain(name)]
 
 
 def newly_imported(modules: list[str], *, before: str = "sys") -> set[str]:
@@ -56,10 +55,18 @@ def newly_imported(modules: list[str], *, before: str = "sys") -> set[str]:
 
 def test_the_packages_are_found():
     assert {"seqlab", "rule_extrapolation"} <= {package.name for package in PACKAGES}
-    assert {"seqlab.models.transformer", "seqlab.nn.attention", "seqlab.nn"} <= set(PLAIN)
+    assert {"seqlab.models.transformer", "seqlab.nn.attention", "seqlab.nn", "lm.metrics"} <= set(PLAIN)
+    assert not {"lm.module", "seqlab.lit.trainer", "seqlab.train"} & set(PLAIN)
 
 
-@pytest.mark.parametrize("name", [name for package in PACKAGES for name in module_names(package)])
+def test_the_contract_names_the_same_modules_twice():
+    """So that what is not named can reach no framework by way of one that is."""
+    protected = set(CONTRACT["protected_modules"])
+    assert protected - set(CONTRACT["allowed_importers"]) == FRAMEWORKS - {"pytorch_lightning"}
+    assert set(CONTRACT["allowed_importers"]) <= protected
+
+
+@pytest.mark.parametrize("name", MODULES)
 def test_module_imports(name):
     importlib.import_module(name)
 
@@ -68,14 +75,39 @@ def test_the_package_loads_nothing_heavy():
     assert not newly_imported(["seqlab"]) & (FRAMEWORKS | {"torch", "numpy"})
 
 
-def test_models_decoding_rules_and_baselines_load_no_framework():
-    loaded = newly_imported(PLAIN)
+def test_what_the_contract_does_not_name_loads_no_framework():
+    """torchmetrics itself loads matplotlib where that is installed."""
+    loaded = newly_imported(PLAIN, before="torchmetrics")
     assert {"torch", "seqlab", "rule_extrapolation"} <= loaded
     assert not loaded & FRAMEWORKS
 
 
-def test_metrics_load_no_framework_beyond_torchmetrics():
-    """torchmetrics itself loads matplotlib where that is installed."""
-    loaded = newly_imported(["rule_extrapolation.metrics"], before="torchmetrics")
-    assert "rule_extrapolation" in loaded
-    assert not loaded & FRAMEWORKS
+CIRCLE = ("lm/ranking.py", "\nfrom lm import rankers\n"), ("lm/rankers.py", "\nfrom lm import ranking\n")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("files", "contract", "imports"),
+    [
+        ([("rule_extrapolation/new.py", "import lightning\n")], "plain", "rule_extrapolation.new -> lightning"),
+        ([("seqlab/nn/new.py", "import omegaconf\n")], "plain", "seqlab.nn.new -> omegaconf"),
+        ([("lm/new.py", "def f():\n    from lm import module\n")], "plain", "lm.new -> lm.module"),
+        ([("sequences/new.py", "import seqlab.runs\n")], "plain", "sequences.new -> seqlab.runs"),
+        ([("lm/module.py", "\nimport pytorch_lightning\n")], "lightning", "lm.module -> pytorch_lightning"),
+        (CIRCLE, "circles", "lm"),
+    ],
+)
+def test_a_contract_sees_a_file_that_breaks_it(tmp_path, files, contract, imports):
+    for package in PACKAGES:
+        shutil.copytree(package, tmp_path / package.name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    for name, text in files:
+        with open(tmp_path / name, "a", encoding="utf-8") as file:
+            file.write(text)
+    words = ["--no-logo", "--no-cache", "--contract", contract]
+    command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [*command, *words], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1 and imports in done.stdout, done.stdout + done.stderr

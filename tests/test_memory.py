@@ -21,7 +21,7 @@ def no_hydra():
 
 def number(name, output):
     """The MiB in a row of the printed table."""
-    return float(re.search(rf"{re.escape(name)}\s*│\s*([\d,.]+)", output)[1].replace(",", ""))
+    return float(re.search(rf"{re.escape(name)}\s+([\d,.]+)", output)[1].replace(",", ""))
 
 
 def test_the_estimate_is_within_two_times_of_what_three_steps_took(capsys):

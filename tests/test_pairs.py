@@ -61,5 +61,11 @@ def test_pair(prepare, data, model):
     assert set(run.task.columns.values()) <= set(results)
     assert set(run.task.better) <= set(run.task.columns.values())
     assert set(run.task.better.values()) <= {"low", "high"}
-    prompt, answer = PROMPTS[type(run.task).__module__]
+    module = type(run.task).__module__
+    if module not in PROMPTS:
+        pytest.fail(
+            f'{module} has no row in PROMPTS of tests/test_pairs.py: add "{module}" with a prompt for '
+            "`python -m seqlab.predict` and a word of what it answers"
+        )
+    prompt, answer = PROMPTS[module]
     assert answer in run.task.describe(run.task.parse_prompt(prompt))

@@ -3,6 +3,7 @@
 import csv
 import json
 import random
+import re
 import shutil
 
 import pytest
@@ -15,16 +16,20 @@ from tests.test_pairs import CONF, MODELS, NEEDS
 
 STEPS = 12
 SIZES = ["trainer.val_every=5", "trainer.log_every=1", "trainer.min_steps=0", "trainer.accelerator=cpu", "logger=csv"]
+TASK_OF = {
+    path.stem: re.search(r"/task@_global_: (\w+)", path.read_text(encoding="utf-8"))[1]
+    for path in sorted((CONF / "data").glob("*.yaml"))
+}
 TASKS = ["L5", "semiprimes", "text", "recurrence", "series", "returns", "adding", "copy"]
+# One of each further kind.
+TASKS += {task: name for name, task in TASK_OF.items() if task not in {TASK_OF[known] for known in TASKS}}.values()
 # Every kind of data with some model, and every model with some data.
 FAMILIES = sorted({(data, "lstm") for data in TASKS} | {(min(NEEDS.get(model, {"L5"})), model) for model in MODELS})
 KILLS = [("L5", "transformer"), ("text", "lstm"), ("semiprimes", "binary_lstm"), ("recurrence", "transformer")]
 
 
-def test_every_kind_of_data_is_covered():
-    texts = {path.stem: path.read_text() for path in (CONF / "data").glob("*.yaml")}
-    tasks = {name: [line for line in text.splitlines() if "/task@" in line] for name, text in texts.items()}
-    assert {str(task) for task in tasks.values()} == {str(tasks[name]) for name in TASKS}
+def test_every_kind_of_data_and_every_model_is_covered():
+    assert {TASK_OF[name] for name in TASKS} == set(TASK_OF.values())
     assert {model for _, model in FAMILIES} == set(MODELS)
 
 

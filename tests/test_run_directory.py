@@ -87,6 +87,7 @@ def test_the_summary_says_what_ran(summary):
     assert "share no string" in summary["description"]
     assert summary["num_parameters"] == 1959
     assert summary["seconds"] > 0
+    assert summary["missing"] == {}
     assert {"python", "torch", "lightning"} <= summary["versions"].keys()
 
 

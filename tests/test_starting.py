@@ -41,6 +41,7 @@ def stopped(environment, tmp_path):
             stderr=subprocess.PIPE,
             text=True,
         )
+        assert process.stderr is not None
         lines, sent = [], False
         for line in process.stderr:
             if line.startswith(IMPORTED):

@@ -70,7 +70,7 @@ def load_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, An
         if not zipfile.is_zipfile(path):  # torch.load would try older formats, which we never wrote
             raise InputError(f"cannot read the checkpoint {path}: it is cut short, or was never one")
         with warnings.catch_warnings(action="ignore"):  # of a file that is refused
-            return torch.load(path, map_location=map_location, weights_only=True)
+            content = torch.load(path, map_location=map_location, weights_only=True)
     except InputError:
         raise
     except OSError as error:
@@ -81,6 +81,9 @@ def load_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, An
         ) from error
     except Exception as error:  # torch raises many kinds for a damaged file; each means the same to a user
         raise InputError(f"cannot read the checkpoint {path}: it is damaged, or no checkpoint") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path} is no checkpoint of this project: it holds a {type(content).__name__}")
+    return content
 
 
 def version() -> str:
@@ -112,6 +115,16 @@ def validation_is_due(trainer: Trainer) -> bool:
     return trainer.global_step % trainer.val_check_batch == 0
 
 
+def training_seconds(trainer: Trainer) -> float:
+    """How long the run of a Trainer has trained, over all of its parts.
+
+    At the step of the newest checkpoint it is the checkpoint's own number: a run that is resumed counts on from there,
+    and none of its parts says less than the one before.
+    """
+    (checkpoints,) = (callback for callback in trainer.callbacks if isinstance(callback, Checkpoints))  # type: ignore[attr-defined]
+    return checkpoints.saved_seconds if checkpoints.saved_step == trainer.global_step else checkpoints.seconds_so_far()
+
+
 def agreed(trainer: Trainer, wish: bool) -> bool:
     """Whether any process of the run wishes so: what all of them do together, none may decide alone."""
     return trainer.strategy.reduce_boolean_decision(wish, all=False)
@@ -135,6 +148,7 @@ class Checkpoints(Callback):
         self.best: float | None = None
         self.best_step = 0
         self.saved_step = -1
+        self.saved_seconds = 0.0
         self.saved_at = time.monotonic()
 
     def save_last(self, trainer: Trainer) -> None:
@@ -150,13 +164,17 @@ class Checkpoints(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.saved_at = self.started_at = time.monotonic()
 
-    def training_seconds(self) -> float:
-        """How long the run has trained, over all of its parts."""
+    def seconds_so_far(self) -> float:
+        """How long the run has trained until now, over all of its parts."""
         return self.seconds_before + time.monotonic() - self.started_at
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        self.saved_seconds = self.seconds_so_far()
         checkpoint["version"] = version()
-        checkpoint["environment"] = {**environment(), "seconds": self.training_seconds()}
+        checkpoint["environment"] = {**environment(), "seconds": self.saved_seconds}
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        self.seconds_before = checkpoint["environment"]["seconds"]
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -12,6 +12,7 @@ from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from matplotlib.figure import Figure
 
 from seqlab.files import write_text
+from seqlab.lit.hyperparameters import hyperparameters
 
 Rows = list[dict[str, str]]
 Layout = dict[str, dict[str, list[Any]]]  # category -> chart -> ["Multiline", tags as regular expressions]
@@ -69,7 +70,7 @@ def kept_rows(file: Path, first_step: int) -> Rows:
 
 
 def _rows(file: Path) -> Rows:
-    with open(file, newline="") as content:
+    with open(file, encoding="utf-8", newline="") as content:
         text = content.read()
     whole, newline, _ = text.rpartition("\r\n")  # a kill may have cut the last row short
     return list(csv.DictReader(io.StringIO(whole + newline, newline="")))
@@ -111,7 +112,7 @@ class TensorBoard(RunLogger, TensorBoardLogger):
     def conclude(
         self, config: Mapping[str, Any], numbers: Mapping[str, float], figures: Mapping[str, Figure], step: int
     ) -> None:
-        self.log_hyperparams(dict(config), dict(numbers), step=step)
+        self.log_hyperparams(hyperparameters(config), dict(numbers), step=step)
         for name, figure in figures.items():
             self.experiment.add_figure(name, figure, step)
 

@@ -79,7 +79,7 @@ class MLflow(RunLogger, MLFlowLogger):
             with suppress(MlflowException):  # another process was quicker
                 client.create_experiment(self._experiment_name, artifact_location=artifacts)
         if self._note.exists():
-            self._run_id = self._note.read_text().strip()
+            self._run_id = self._note.read_text(encoding="utf-8").strip()
             client.update_run(self._run_id, status="RUNNING")
             for name in client.get_run(self._run_id).data.metrics:
                 self._reached[name] = max(point.step for point in client.get_metric_history(self._run_id, name))

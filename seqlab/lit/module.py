@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from seqlab.errors import NonFiniteError
 from seqlab.lit.datamodule import DataModule, num_rows, part_of
 from seqlab.lit.loggers import RunLogger
+from seqlab.lit.precision import own_types
 from seqlab.randomness import derived_seed
 from seqlab.schedule import Schedule
 from seqlab.share import Share
@@ -33,8 +34,9 @@ class Module(LightningModule, ABC):
         schedule: position -> multiplier of the learning rate.
         seed: randomness of step s (dropout, sampling) is a function of (seed, s).
 
-    After a test, `results` holds every test metric as a Share or a number. `columns` (heading: metric) are those that
-    a table over many runs shows, and `better` (metric: low or high) says where there is a best.
+    After a test, `results` holds every test metric as a Share or a number; when figures are drawn, `baseline_results`
+    has what came of the baselines. `columns` (heading: metric) are those that a table over many runs shows, and
+    `better` (metric: low or high) says where there is a best.
     """
 
     columns: ClassVar[Mapping[str, str]]
@@ -51,12 +53,14 @@ class Module(LightningModule, ABC):
         seed: int,
     ):
         super().__init__()
+        own_types(model)
         self.model = model
         self.data = datamodule
         self.make_optimizer = optimizer
         self.schedule = schedule
         self.seed = seed
         self.results = {}
+        self.baseline_results: Mapping[str, Results] = {}
         self.row: dict[str, float] = {}
         self.config: dict[str, Any] = {}
         if schedule.unit == "epoch" and datamodule.steps_per_epoch is None:
@@ -74,14 +78,17 @@ class Module(LightningModule, ABC):
 
     @abstractmethod
     def baselines(self) -> Mapping[str, Results]:
-        """Chance and every baseline, through the same metrics and under the same names as `results`."""
+        """Chance and every baseline, through the same metrics and under the same names as `results`.
+
+        Where one may fail, they are seqlab.attempts.Attempts: it is told apart, and the others are there.
+        """
 
     @abstractmethod
     def examples(self) -> list[dict[str, Any]]:
         """What the model does with its evaluation inputs, one plain record each (for completions.jsonl)."""
 
-    def figures(self) -> dict[str, Figure]:
-        """Figures of this domain after a test, by name, beside those that every run draws."""
+    def figures(self) -> Mapping[str, Figure]:
+        """Figures of this domain after a test, by name, beside those that every run draws. They may be Attempts too."""
         return {}
 
     def before_training(self) -> None:
@@ -102,6 +109,10 @@ class Module(LightningModule, ABC):
     @abstractmethod
     def describe(self, prompt: Any) -> str:
         """What the model makes of a parsed prompt, for people to read."""
+
+    def setup(self, stage: str) -> None:
+        # before a checkpoint is read: into a model that is still in float32, 64-true would lose digits
+        self.trainer.precision_plugin.convert_module(self)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         seed = derived_seed(self.seed, "step", self.global_step, *[self.global_rank][: self.global_rank])

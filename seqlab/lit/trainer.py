@@ -4,7 +4,7 @@ import logging
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt
 from lightning import Callback, LightningModule, Trainer
@@ -16,6 +16,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from seqlab.lit.checkpoints import AtomicCheckpointIO, Checkpoints, validation_is_due
 from seqlab.lit.clipping import AdaptiveClipping
 from seqlab.lit.interrupts import Interrupts
+from seqlab.lit.precision import ModelPrecision, Precision, refuse_impossible
 from seqlab.lit.progress import StepProgressBar, progress
 
 # Notices that a user of this project cannot act on: devices that are absent, advertisements of other products.
@@ -25,10 +26,10 @@ for name in ("lightning.pytorch", "lightning.fabric"):
 warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
 # Every process of a run evaluates the whole set: there is nothing to add up over them.
 warnings.filterwarnings("ignore", message="It is recommended to use .*sync_dist=True")
+# It is refused instead (seqlab/lit/precision.py).
+warnings.filterwarnings("ignore", message=".*precision='16-mixed'.* is not supported on CPU")
 # A run directory is made by Hydra, and so not empty, before the logger sees it.
 warnings.filterwarnings("ignore", message="Experiment logs directory .* exists and is not empty")
-
-Precision = Literal["32-true", "64-true", "bf16-true", "16-mixed", "bf16-mixed"]
 
 
 class LateEarlyStopping(EarlyStopping):
@@ -84,13 +85,14 @@ def build_trainer(
         monitor: the metric that early stopping and best.ckpt go by (lower is better).
         gradient_clip: largest global norm of the gradient; None for no clipping.
         clipping: a threshold that follows the norm, in place of gradient_clip.
-        precision: as Lightning names it.
+        precision: of the model (seqlab/lit/precision.py), as Lightning names it.
         accelerator: auto takes a GPU where there is one.
         devices: processes that share each batch (DistributedDataParallel: nccl on GPUs, gloo on a CPU).
         log_every: steps between two rows of the training loss.
 
     Raises:
-        ValueError: for two thresholds at once, and devices that the machine does not have.
+        ValueError: for two thresholds at once, for devices that the machine does not have, and for a precision that
+            they do not have.
     """
     if clipping is not None and gradient_clip is not None:
         raise ValueError(
@@ -106,12 +108,12 @@ def build_trainer(
         callbacks.append(clipping)
     callbacks.append(progress(monitor))
     try:
-        return Trainer(
+        trainer = Trainer(
             accelerator=accelerator,
             devices=devices,
             # a parameter may be in no step's loss, but which ones are is the same in each
             strategy="auto" if devices == 1 else DDPStrategy(static_graph=True),
-            precision=precision,
+            **with_precision(precision),
             max_steps=max_steps,
             max_epochs=-1,
             val_check_interval=val_every,
@@ -125,11 +127,12 @@ def build_trainer(
             use_distributed_sampler=False,
             callbacks=callbacks,
             logger=list(loggers),
-            plugins=[AtomicCheckpointIO()],
             default_root_dir=run_dir,
         )
     except MisconfigurationException as error:
         raise ValueError(f"trainer.devices={devices}, trainer.accelerator={accelerator}: {error}") from error
+    refuse_impossible(precision, trainer.strategy.root_device.type)
+    return trainer
 
 
 def build_evaluator(*, run_dir: Path, precision: Precision, accelerator: str) -> Trainer:
@@ -137,12 +140,18 @@ def build_evaluator(*, run_dir: Path, precision: Precision, accelerator: str) ->
     return Trainer(
         accelerator=accelerator,
         devices=1,
-        precision=precision,
+        **with_precision(precision),
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         enable_checkpointing=False,
         use_distributed_sampler=False,
-        plugins=[AtomicCheckpointIO()],
         default_root_dir=run_dir,
     )
+
+
+def with_precision(precision: Precision) -> dict[str, Any]:
+    """A Trainer's arguments for a precision, and for how it writes checkpoints: both are plugins."""
+    if precision in ("bf16-true", "64-true"):
+        return {"plugins": [AtomicCheckpointIO(), ModelPrecision(precision)]}
+    return {"plugins": [AtomicCheckpointIO()], "precision": precision}

@@ -82,7 +82,7 @@ class WandB(RunLogger, WandbLogger):
         note = folder / "run_id"
         if not note.exists():
             write_text(note, secrets.token_hex(4))
-        self._wandb_init["id"] = note.read_text().strip()
+        self._wandb_init["id"] = note.read_text(encoding="utf-8").strip()
         if self._wandb_init["mode"] == "offline":
             self._wandb_init["resume"] = None
             for part in folder.glob(f"offline-run-*-{self._wandb_init['id']}"):

@@ -9,7 +9,7 @@ from annotated_types import Ge
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, linear, silu, softplus
 
-from seqlab.model import SequenceModel, zeros
+from seqlab.model import SequenceModel, precise, zeros
 from seqlab.nn.embedding import input_layer
 from seqlab.nn.scan import Backend, cuda_kernel, selective_scan
 from seqlab.spec import Classes, Spec, Tokens
@@ -182,8 +182,3 @@ def causal_convolution(window: Tensor, layer: nn.Conv1d) -> Tensor:
     image_BD1T = window.transpose(1, 2).unsqueeze(2)
     output_BD1T = conv2d(image_BD1T, layer.weight.unsqueeze(2), layer.bias, groups=layer.groups)
     return output_BD1T.squeeze(2).transpose(1, 2).contiguous()
-
-
-def precise(tensor: Tensor) -> Tensor:
-    """The tensor in float32, or as it is where it has more."""
-    return tensor if tensor.dtype == torch.float64 else tensor.float()

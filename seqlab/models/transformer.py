@@ -142,8 +142,12 @@ class Transformer(SequenceModel):
             tie(self.head, self.embedding)
         self.cache_shape = (num_layers, num_heads, d_model // num_heads)
 
+    def _embedded(self, inputs: Tensor, start: int = 0) -> Tensor:
+        # a pair of numbers knows no type: the layers' own
+        return self.positions(self.embedding(inputs), start).to(next(self.layers.parameters()).dtype)
+
     def forward(self, inputs: Tensor) -> Tensor:
-        x_BTC = self.dropout(self.positions(self.embedding(inputs)))
+        x_BTC = self.dropout(self._embedded(inputs))
         for layer in self.layers:
             x_BTC = layer(x_BTC)
         return self.head(self.norm(x_BTC))
@@ -159,7 +163,7 @@ class Transformer(SequenceModel):
         length, room = int(state.length_B[0]), state.keys_BLHSD.shape[3]
         if length + inputs.shape[1] > room:
             raise ValueError(f"{length} + {inputs.shape[1]} steps do not fit a state made for {room}")
-        x_BTC = self.positions(self.embedding(inputs), start=length)
+        x_BTC = self._embedded(inputs, start=length)
         for index, layer in enumerate(self.layers):
             x_BTC = layer(x_BTC, (state.keys_BLHSD[:, index], state.values_BLHSD[:, index], length))
         return self.head(self.norm(x_BTC)), state._replace(length_B=state.length_B + inputs.shape[1])

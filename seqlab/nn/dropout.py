@@ -11,7 +11,7 @@ class Dropout(nn.Dropout):
     """Zeroes each element with probability p and scales the rest by 1 / (1 - p) (Srivastava et al. 2014).
 
     torch draws a whole double for each element from one thread on a CPU, which is half of a small Transformer's
-    training step (benchmarks/transformer.py). Here 16 bits decide each element: p is rounded to a multiple of
+    training step (benchmarks/training.py). Here 16 bits decide each element: p is rounded to a multiple of
     1/65536 and the scale is exact for the rounded p. Other devices keep torch's fused kernel.
     """
 

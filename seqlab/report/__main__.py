@@ -19,17 +19,19 @@ if __name__ == "__main__":
 
 from seqlab.errors import InputError, nearest
 from seqlab.files import write_text
-from seqlab.job import folder_name
-from seqlab.report.collect import Collection, collect
-from seqlab.report.formats import comma_separated, latex, markdown, terminal
+from seqlab.job import folder_name, one_name
+from seqlab.output import take_any_text
+from seqlab.report.collect import Collection, collect, plots_of
+from seqlab.report.formats import comma_separated, latex, markdown, sheets
+from seqlab.report.layout import show
 from seqlab.report.rows import tables_of
-from seqlab.report.table import print_wide
 
 SUFFIXES = {"terminal": ".txt", "markdown": ".md", "csv": ".csv", "latex": ".tex", "html": ".html"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print or write the report on all runs below some folders; returns the exit code."""
+    take_any_text()
     parser = Parser(prog="python -m seqlab.report", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="run directories, or folders of them")
     parser.add_argument("--format", help=f"{', '.join(SUFFIXES)}; default: what --out ends in, or else\n"
@@ -69,8 +71,7 @@ def report(folders: Sequence[Path], format: str | None, out: Path | None) -> Non
             f"no run below {', '.join(map(str, folders))}: a run directory has .hydra, status.json or summary.json"
         )
     if out is None and format == "terminal":
-        for table in terminal(tables_of(collection.runs), collection.apart):
-            print_wide(table)
+        show(*sheets(tables_of(collection.runs), collection.apart))
         return
     file = None if out is None else out if out.suffix and not out.is_dir() else out / f"table{SUFFIXES[format]}"
     text = as_text(collection, format, Path.cwd() if file is None else file.parent)
@@ -114,8 +115,7 @@ def as_text(collection: Collection, format: str, place: Path) -> str:
         return page(tables, collection.apart, place)
     if format == "terminal":
         written = io.StringIO()
-        for table in terminal(tables, collection.apart):
-            print_wide(table, written)
+        show(*sheets(tables, collection.apart), file=written)
         return written.getvalue()
     return {"markdown": markdown, "csv": comma_separated, "latex": latex}[format](tables, collection.apart)
 
@@ -124,10 +124,10 @@ def copy_plots(collection: Collection, folder: Path) -> None:
     """Put every run's plots beside a table."""
     for row in (row for table in tables_of(collection.runs) for row in table.rows):
         digest = hashlib.sha256(row.label.encode()).hexdigest()[:8]
-        name = folder_name(row.label, digest) if row.setting else row.model
+        name = folder_name(row.label, digest) if row.setting else one_name(row.model)
         for run in row.runs:
-            for plot in sorted((run["path"] / "plots").glob("*.png")):
-                shutil.copyfile(plot, folder / f"{row.data}_{name}_seed{run['seed']}_{plot.name}")
+            for plot in plots_of(run):
+                shutil.copyfile(plot, folder / f"{one_name(row.data)}_{name}_seed{run['seed']}_{plot.name}")
 
 
 if __name__ == "__main__":

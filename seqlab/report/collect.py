@@ -3,7 +3,7 @@
 import csv
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,13 +11,12 @@ import yaml
 
 from seqlab.job import CONFIG, OVERRIDES, in_use, key_of, read_status
 from seqlab.report.curves import read_metrics
-from seqlab.report.formats import markdown
-from seqlab.report.rows import VALIDATION, Apart, checked, tables_of
+from seqlab.report.rows import VALIDATION, Apart, checked
 from seqlab.report.settings import deciding
+from seqlab.summary import read_summary
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 INSIDE = {".hydra", "checkpoints", "plots", "tensorboard", "export"}  # folders of a run, which hold no other run
-NEEDED = {"model": str, "data": str, "seed": int, "steps": int, "metrics": dict, "baselines": dict}
 
 
 class Collection(NamedTuple):
@@ -36,8 +35,8 @@ def collect(folders: Iterable[Path]) -> Collection:
         if status["status"] in ("done", "unknown"):
             try:
                 run = read_run(path)
-            except (OSError, ValueError, TypeError, KeyError, csv.Error, yaml.YAMLError) as error:
-                apart.append(Apart(path, "unreadable", " ".join(str(error).split())))
+            except (OSError, ValueError, TypeError, KeyError, RecursionError, csv.Error, yaml.YAMLError) as error:
+                apart.append(Apart(path, "unreadable", " ".join(str(error).split()).removeprefix(f"{path}{os.sep}")))
                 continue
         if run is not None and run["metrics"]:
             runs.append(run)
@@ -54,11 +53,6 @@ def collect(folders: Iterable[Path]) -> Collection:
 def summaries(folders: Iterable[Path]) -> list[dict[str, Any]]:
     """The finished runs below the folders, in the order of their paths, each with its folder under "path"."""
     return collect(folders).runs
-
-
-def markdown_table(runs: Sequence[dict[str, Any]]) -> str:
-    """The table of some finished runs in Markdown."""
-    return markdown(tables_of(runs), [])
 
 
 def run_folders(folders: Iterable[Path]) -> list[Path]:
@@ -80,16 +74,19 @@ def read_run(path: Path) -> dict[str, Any] | None:
     """
     if not (path / "summary.json").exists():
         return None
-    summary = _read(path / "summary.json", lambda file: json.loads(file.read_text(encoding="utf-8")))
-    for name, kind in NEEDED.items():
-        if not isinstance(summary, dict) or not isinstance(summary.get(name), kind):
-            raise ValueError(f"summary.json is damaged: it has no {name}")
+    summary = read_summary(path)
     known = {"columns": {}, "intervals": {}, "seconds": 0.0, "description": summary["data"], "stopped": ""}
     run = {**known, **summary, "path": path, "config": read_config(path), "checks": {}}
     if (path / "metrics.csv").exists():
         names = {VALIDATION, *(checked(metric) for metric in run["columns"].values())}
         run["checks"] = _read(path / "metrics.csv", lambda file: read_metrics(file, names))
     return run
+
+
+def plots_of(run: dict[str, Any]) -> list[Path]:
+    """The figures that a run drew. A link out of its folder is none: it could lead to any file."""
+    inside = run["path"].resolve()
+    return [file for file in sorted((run["path"] / "plots").glob("*.png")) if file.resolve().is_relative_to(inside)]
 
 
 def read_config(path: Path) -> dict[str, str] | None:
@@ -125,7 +122,7 @@ def flat(node: Any, path: str = "") -> dict[str, str]:
 def _read(file: Path, reader: Any) -> Any:
     try:
         return reader(file)
-    except (ValueError, TypeError, KeyError, csv.Error, yaml.YAMLError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError, csv.Error, yaml.YAMLError) as error:
         raise ValueError(f"{file.name} is damaged: {error}") from error
 
 

@@ -1,6 +1,7 @@
 """metrics.csv of a run: learning curves, and the spread of its last validations."""
 
 import csv
+import math
 from collections.abc import Container
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ Checks = dict[str, list[tuple[int, float]]]  # metric -> (step, value) in order
 def read_metrics(path: Path, names: Container[str] | None = None) -> Checks:
     """Every metric of a metrics.csv, or those of some names, with its steps."""
     metrics: Checks = {}
-    with open(path, newline="") as file:
+    with open(path, encoding="utf-8", newline="") as file:
         rows = csv.reader(file)
         header = next(rows, ["step"])
         at_step = header.index("step")
@@ -31,7 +32,8 @@ def read_metrics(path: Path, names: Container[str] | None = None) -> Checks:
 
 
 def spread_of_last_checks(metrics: Checks, last: int) -> dict[str, dict[str, float]]:
-    """Mean, smallest and largest value of each val/ metric over the last checks, and how many there were.
+    """Mean, smallest and largest value of each val/ metric over the last checks, and how many there were; without
+    those that were NaN or infinite.
 
     Rules out of distribution swing from check to check of one converged run: a single check says little.
 
@@ -40,8 +42,8 @@ def spread_of_last_checks(metrics: Checks, last: int) -> dict[str, dict[str, flo
     """
     spread: dict[str, dict[str, Any]] = {}
     for name, points in metrics.items():
-        if name.startswith("val/"):
-            values = [value for _, value in points[-last:]]
+        values = [value for _, value in points[-last:]]
+        if name.startswith("val/") and all(map(math.isfinite, values)):
             mean = sum(values) / len(values)
             spread[name] = {"mean": mean, "min": min(values), "max": max(values), "checks": len(values)}
     return spread

@@ -6,10 +6,9 @@ import re
 import statistics
 from collections.abc import Iterable, Sequence
 
-from rich import box
-from rich.markup import escape
-from rich.table import Table as RichTable
+from rich.text import Text
 
+from seqlab.report.layout import Column, Sheet
 from seqlab.report.rows import Apart, Cell, Row, Table
 from seqlab.report.table import number
 
@@ -62,28 +61,26 @@ def _plain(text: str) -> str:
     return " ".join(text.split()).replace("|", r"\|").replace("<", "&lt;")
 
 
-def terminal(tables: Sequence[Table], apart: Sequence[Apart]) -> list[RichTable]:
-    """Tables for Rich, the last of them the runs that are not in the others."""
+def sheets(tables: Sequence[Table], apart: Sequence[Apart]) -> list[Sheet]:
+    """Tables for a terminal, the last of them the runs that are not in the others."""
     found = []
     for table in tables:
-        rich = RichTable(box=box.SIMPLE_HEAD, caption=LEGEND, caption_justify="left")
-        for heading in FIXED:
-            rich.add_column(heading, justify="left" if heading in ("data", "model") else "right", overflow="fold")
-        for heading in table.columns:
-            rich.add_column(escape(heading), justify="right", overflow="fold")
-        for block in table.blocks:
-            for row in block.rows:
-                cells = [(metric, cell_text(row.cells[metric], row.n)) for metric in table.columns.values()]
-                bold = [f"[bold]{text}[/bold]" if metric in row.best else text for metric, text in cells]
-                rich.add_row(*map(escape, fixed_texts(row)), *bold, style="" if row.runs else "dim")
-            rich.add_section()
-        found.append(rich)
+        names, numbers = FIXED[:2], (*FIXED[2:], *table.columns)
+        columns = [*(Column(heading, "name") for heading in names), *map(Column, numbers)]
+        blocks = [[_cells(row, table) for row in block.rows] for block in table.blocks]
+        found.append(Sheet(columns, blocks, notes=[LEGEND]))
     if apart:
-        rich = RichTable(*APART, box=box.SIMPLE_HEAD, title="not in the table", title_justify="left")
-        for run in apart:
-            rich.add_row(run.status, escape(str(run.path)), escape(run.reason))
-        found.append(rich)
+        columns = [Column("status", "name"), Column("run", "name"), Column("reason", "text")]
+        rows = [(run.status, str(run.path), run.reason) for run in apart]
+        found.append(Sheet(columns, [rows], title="not in the table"))
     return found
+
+
+def _cells(row: Row, table: Table) -> list[Text]:
+    numbers = [(metric, cell_text(row.cells[metric], row.n)) for metric in table.columns.values()]
+    styles = [*("" for _ in FIXED), *("bold" if metric in row.best else "" for metric, _ in numbers)]
+    texts = [*fixed_texts(row), *(text for _, text in numbers)]
+    return [Text(text, style if row.runs else f"{style} dim") for text, style in zip(texts, styles, strict=True)]
 
 
 def latex(tables: Sequence[Table], apart: Sequence[Apart]) -> str:

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from matplotlib.figure import Figure
 
+from seqlab.report.collect import plots_of
 from seqlab.report.formats import APART, FIXED, LEGEND, cell_text, fixed_texts
 from seqlab.report.panels import MOST_ROWS, bars, curves, learning, shown
 from seqlab.report.rows import Apart, Block, Row, Table, unique
@@ -115,7 +116,7 @@ def section(table: Table, block: Block, place: Path) -> str:
 def own_figures(row: Row) -> Iterable[str]:
     """What the first run of a row drew of its own kind of task: forecasts and the like."""
     run = row.runs[0]
-    for file in sorted((run["path"] / "plots").glob("*.png")):
+    for file in plots_of(run):
         if file.name not in DRAWN_ANEW:
             yield image(file.read_bytes(), f"{row.label}, seed {run['seed']}: {file.stem.replace('_', ' ')}")
 

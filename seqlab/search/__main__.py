@@ -21,6 +21,7 @@ from seqlab.cli import tell
 from seqlab.errors import InputError, Interrupted, nearest
 from seqlab.files import at_home, write_json
 from seqlab.job import claimed, differences, folder_name
+from seqlab.output import take_any_text
 from seqlab.values import text_of
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -28,6 +29,7 @@ CONF = Path(__file__).parents[2] / "conf"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, run the study, compare, report; returns the exit code."""
+    take_any_text()
     parser = Parser(
         prog="python -m seqlab.search", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -49,7 +51,7 @@ def search(name: str, words: Sequence[str]) -> int:
     from seqlab.search.confirm import confirmed
     from seqlab.search.plan import defaults, read_plan
     from seqlab.search.report import report
-    from seqlab.search.study import carry_out, storage, stored
+    from seqlab.search.study import carry_out, refuse_foreign, storage, stored
 
     started()
 
@@ -66,6 +68,7 @@ def search(name: str, words: Sequence[str]) -> int:
             raise InputError(f"{folder} holds another study: {'; '.join(changed)}")
         write_json(note, now)
         study = stored(folder, file.stem)
+        refuse_foreign(study, plan)
         try:
             carry_out(study, plan, first, folder)
             comparison = confirmed(study, plan, folder)

@@ -7,12 +7,9 @@ from pathlib import Path
 import optuna
 from matplotlib.figure import Figure
 from optuna.trial import FrozenTrial
-from rich import box
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from seqlab.files import write_text
+from seqlab.report.layout import Column, Sheet, show
 from seqlab.report.table import number
 from seqlab.search.confirm import Comparison, best_of, mean_and_deviation, verdict
 from seqlab.search.plan import Plan, Range, Scalar
@@ -24,18 +21,15 @@ def report(study: optuna.Study, plan: Plan, comparison: Comparison | None, folde
     """Print the study's table, and write study.md and plots/ into its folder."""
     trials = study.trials[: plan.num_trials]
     best = best_of(trials)
-    console = Console() if Console().is_terminal else Console(width=150)
-    console.print(trials_table(trials, plan))
-    parts = [f"# {study.study_name}", about(trials, plan), markdown(trials_table(trials, plan))]
+    end = [] if best is None else conclusion(best, plan, comparison)
+    tables = [trials_table(trials, plan)]
+    if best is not None and comparison is not None and comparison.rows:
+        tables.append(comparison_table(comparison, plan))
+    show(*tables)
+    print("", *end, sep="\n")
+    first, *second = map(markdown, tables)
+    parts = [f"# {study.study_name}", about(trials, plan), first, *end[:1], *second, *end[1:]]
     if best is not None:
-        end = conclusion(best, plan, comparison)
-        if comparison is not None and comparison.rows:
-            console.print(comparison_table(comparison, plan))
-            end.insert(1, markdown(comparison_table(comparison, plan)))
-        for paragraph in end:
-            if not paragraph.startswith("|"):
-                print(paragraph)
-        parts += end
         (folder / "plots").mkdir(exist_ok=True)
         for name, figure in figures(trials, plan).items():
             figure.savefig(folder / "plots" / f"{name}.png", dpi=100)
@@ -60,33 +54,29 @@ def _allowed(values: Range | Sequence[Scalar]) -> str:
     return ", ".join(map(str, values))
 
 
-def trials_table(trials: Sequence[FrozenTrial], plan: Plan) -> Table:
+def trials_table(trials: Sequence[FrozenTrial], plan: Plan) -> Sheet:
     """The trials, the best first, those that failed last."""
-    table = Table(title="trials", title_justify="left", box=box.SIMPLE_HEAD)
-    for heading in ("trial", *plan.space, plan.metric, ""):
-        table.add_column(heading, justify="left" if heading == "" else "right")
+    rows = []
     for trial in sorted(trials, key=lambda trial: (trial.value is None, trial.value or 0.0, trial.number)):
         note = f"failed: {trial.user_attrs['reason']}" if trial.value is None else ""
         if trial.number == 0:
             note = "; ".join(filter(None, ["default", note]))
         values = [_short(trial.params[key]) for key in plan.space]
-        table.add_row(str(trial.number), *map(escape, values), number(trial.value), escape(note))
-    return table
+        rows.append([str(trial.number), *values, number(trial.value), note])
+    columns = [Column("trial", "name"), *map(Column, (*plan.space, plan.metric)), Column("", "text")]
+    return Sheet(columns, [rows], title="trials")
 
 
 def _short(value: Scalar) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def comparison_table(comparison: Comparison, plan: Plan) -> Table:
+def comparison_table(comparison: Comparison, plan: Plan) -> Sheet:
     """The default and the best over the new seeds."""
     seeds = len(comparison.rows[plan.metric][0])
-    table = Table(title=f"mean ± sd over {seeds} new seeds", title_justify="left", box=box.SIMPLE_HEAD)
-    for heading in ("metric", "default", "best"):
-        table.add_column(heading, justify="left" if heading == "metric" else "right")
-    for metric, sides in comparison.rows.items():
-        table.add_row(metric, *(mean_and_deviation(side) for side in sides))
-    return table
+    rows = [[metric, *map(mean_and_deviation, sides)] for metric, sides in comparison.rows.items()]
+    columns = [Column("metric", "name"), Column("default"), Column("best")]
+    return Sheet(columns, [rows], title=f"mean ± sd over {seeds} new seeds")
 
 
 def conclusion(best: FrozenTrial, plan: Plan, comparison: Comparison | None) -> list[str]:
@@ -103,11 +93,11 @@ def conclusion(best: FrozenTrial, plan: Plan, comparison: Comparison | None) -> 
     return [*said, f"Best, trial {best.number}: `python run.py {shlex.join(plan.job(best.params))}`"]
 
 
-def markdown(table: Table) -> str:
-    """A Rich table as Markdown."""
-    headings = [str(column.header) for column in table.columns]
-    rows = zip(*(column.cells for column in table.columns), strict=True)
-    lines = [headings, ["---"] * len(headings), *([str(cell) for cell in row] for row in rows)]
+def markdown(sheet: Sheet) -> str:
+    """A table in Markdown."""
+    headings = [column.heading for column in sheet.columns]
+    rows = [[str(cell) for cell in row] for block in sheet.rows for row in block]
+    lines = [headings, ["---"] * len(headings), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 

@@ -78,6 +78,17 @@ def storage(folder: Path) -> Iterator[None]:
         raise InputError(f"{folder / 'study.db'}: {reason}{locked if 'locked' in reason else ''}") from error
 
 
+def refuse_foreign(study: optuna.Study, plan: Plan) -> None:
+    """Raise InputError for a stored trial that is none of this plan: its values become words of a command line."""
+    for trial in study.trials:
+        wrong = trial.params.keys() ^ plan.space.keys()
+        wrong |= {key for key, values in plan.space.items() if key not in wrong and trial.params[key] not in values}
+        if wrong:
+            raise InputError(
+                f"study.db: trial {trial.number} has no value of the search for {', '.join(sorted(wrong))}"
+            )
+
+
 def carry_out(study: optuna.Study, plan: Plan, first: Mapping[str, Scalar], folder: Path) -> None:
     """Run the trials that are missing, and print a line for each.
 
@@ -144,7 +155,7 @@ def run_of(plan: Plan, values: Mapping[str, Scalar], run_dir: Path, needed: bool
     code = run_job(plan.job(values), run_dir, log)
     if code == 0:
         return _lowest(plan.metric, run_dir, needed)
-    lines = log.read_text(errors="replace").splitlines() or [""]
+    lines = log.read_text(errors="replace", encoding="utf-8").splitlines() or [""]
     status = read_status(run_dir)
     if code == BAD_INPUT:
         reason = lines[-1].removeprefix("error: ")
@@ -172,7 +183,7 @@ def run_job(words: Sequence[str], run_dir: Path, log: Path) -> int:
         Interrupted: when SIGINT or SIGTERM came: the run was told, and has saved what it had.
     """
     command = [sys.executable, str(RUN), *words, "resume=auto", f"hydra.run.dir={quoted(run_dir.resolve())}"]
-    with open(log, "a") as output:
+    with open(log, "a", encoding="utf-8") as output:
         code, received = waited_for(command, log=output)
     if received is not None:
         raise Interrupted(received)

@@ -54,6 +54,16 @@ def test_is_a_sequence_model_with_its_spec(model, spec):
     assert model.spec == spec
 
 
+def test_can_be_built_without_memory(model, spec, request):
+    """A file is held against the model that it declares before that model takes room (seqlab/runs.py)."""
+    with torch.device("meta"):
+        declared = small_model(request.node.callspec.params["model"], spec).state_dict()
+    assert {name: tensor.shape for name, tensor in declared.items()} == {
+        name: tensor.shape for name, tensor in model.state_dict().items()
+    }
+    assert all(tensor.is_meta for tensor in declared.values())
+
+
 @pytest.mark.parametrize(("batch", "time"), [(1, 1), (1, 9), (3, 5), (3, 9)])
 def test_output_shapes(model, spec, batch, time):
     width = spec.output.width

@@ -41,7 +41,7 @@ def test_reset():
 
 def _process(rank, folder, results):
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
-    beta, outputs = BetaBitError(num_bits=4), DistinctOutputs()
+    beta, outputs = BetaBitError(num_bits=4, sync_on_compute=True), DistinctOutputs(sync_on_compute=True)
     predicted = torch.tensor([[1, 2, 3], [3, 3, 9]][rank])
     for metric, arguments in ((beta, (predicted, torch.tensor([1, 1, 1]))), (outputs, (predicted,))):
         metric.update(*arguments)

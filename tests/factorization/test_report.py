@@ -15,6 +15,9 @@ def leave(folder, hits, trials, metrics=True, factor=None):
         values[names[-1]] = hits / trials
     summary = {
         "model": "sine_net",
+        "data": "semiprimes",
+        "seed": 1,
+        "steps": 200,
         "metrics": values if metrics else {},
         "counts": dict.fromkeys(names, trials),
         "baselines": {"last bit": dict.fromkeys(names, (hits + 1) / trials)},

@@ -8,7 +8,7 @@ import torch
 from lightning import Callback
 
 from seqlab.errors import Interrupted
-from seqlab.lit.checkpoints import Checkpoints, load_checkpoint
+from seqlab.lit.checkpoints import Checkpoints, load_checkpoint, training_seconds
 from seqlab.report.curves import read_metrics
 from tests.comparison import differences
 
@@ -70,6 +70,8 @@ MODELS = {
         "schedule.total=12",
     ],
 }
+PRECISIONS = ("64-true", "bf16-true")
+OPTIONS = MODELS | {f"linear in {precision}": [f"trainer.precision={precision}"] for precision in PRECISIONS}
 
 
 CUTS = {
@@ -80,12 +82,13 @@ CUTS = {
 }
 CASES = [(model, num_train, "between validations") for model in MODELS for num_train in ("null", "20")]
 CASES.remove(("deep_lstm", "20", "between validations"))  # the set of samples is no matter of the model's
+CASES += [(f"linear in {precision}", "20", "between validations") for precision in PRECISIONS]
 CASES += [("linear", "20", cut) for cut in CUTS if cut != "between validations"]
 
 
 @pytest.mark.parametrize(("model", "num_train", "cut_off"), CASES)
 def test_resumed_is_uninterrupted(fit, tmp_path, model, num_train, cut_off):
-    overrides = [f"model={model}", *MODELS[model], f"data.num_train={num_train}"]
+    overrides = [f"model={model.split()[0]}", *OPTIONS[model], f"data.num_train={num_train}"]
     whole, whole_metrics = fit("whole", STEPS, *overrides)
     cut, cut_metrics = fit(
         "cut", CUTS[cut_off]["max_steps"], *overrides, interrupted_at=CUTS[cut_off].get("interrupted_at")
@@ -145,6 +148,18 @@ def test_the_comparison_sees_a_difference():
     assert differences(state, {"weights": [torch.zeros(2)], "step": 1}) == []
     assert differences(state, {"weights": [torch.tensor([0.0, 1e-9])], "step": 1}) == ["/weights/0"]
     assert differences(state, {"weights": [torch.zeros(2)]}) == ["/step"]
+
+
+def test_training_time_adds_up_over_every_resume(fit, tmp_path):
+    """The first part is the longest: a clock that forgot it would go back."""
+    parts = [("first", 12), ("second", 13), ("third", 14), ("fourth", 15)]
+    times, checkpoint = [0.0], None
+    for folder, max_steps in parts:
+        trainer, _ = fit(folder, max_steps, "model=linear", resumed_from=checkpoint)
+        checkpoint = tmp_path / folder / "checkpoints" / "last.ckpt"
+        times.append(load_checkpoint(checkpoint)["environment"]["seconds"])
+        assert training_seconds(trainer) == times[-1]
+    assert times == sorted(set(times))
 
 
 def test_patience_is_carried_over(fit, tmp_path):

@@ -83,17 +83,18 @@ def test_a_library_that_cannot_be_loaded_gives_its_reason(monkeypatch, tmp_path)
 
 def test_the_library_is_named_by_all_that_it_depends_on(monkeypatch, tmp_path):
     monkeypatch.setenv("SEQLAB_CACHE", str(tmp_path))
-    paths = [scan_native.library_path()]
-    assert paths[0].parent == tmp_path
+    paths = []
+    for capability in ("DEFAULT", "AVX2", "AVX512", "of another processor"):
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda name=capability: name)
+        paths.append(scan_native.library_path())
+    assert {path.parent for path in paths} == {tmp_path}
     monkeypatch.setattr(torch, "__version__", "0.0")
-    paths.append(scan_native.library_path())
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
     paths.append(scan_native.library_path())
     source = tmp_path / "other.cpp"
     source.write_text("int other;")
     monkeypatch.setattr(scan_native, "SOURCE", source)
     paths.append(scan_native.library_path())
-    assert len(set(paths)) == 4
+    assert len(set(paths)) == 6
 
 
 def test_the_cache_folder(monkeypatch):

@@ -124,7 +124,7 @@ def test_runs_that_are_not_in_the_table_are_listed_with_their_reasons(leave, rep
         "early": ("failed", ["no memory"]),
         "old": ("unfinished", ["not_finite"]),
         "cut": ("unreadable", ["summary.json is damaged: Unterminated string starting at: line 1 column 11 (char 10)"]),
-        "odd": ("unreadable", ["summary.json is damaged: it has no data"]),
+        "odd": ("unreadable", ["summary.json is damaged: data: missing"]),
         "curves": ("unreadable", ["metrics.csv is damaged: could not convert string to float: 'much'"]),
     }
 

@@ -1,6 +1,7 @@
 """python -m seqlab.search: a study of runs, also one that was cut off. A stand-in for run.py makes runs short."""
 
 import json
+import re
 import shlex
 import sqlite3
 from contextlib import closing
@@ -8,6 +9,9 @@ from contextlib import closing
 import pytest
 
 pytest.importorskip("optuna")
+from optuna.distributions import CategoricalDistribution
+from optuna.trial import create_trial
+
 from seqlab.job import claimed
 from seqlab.report.table import number
 from seqlab.search import study as study_module
@@ -49,7 +53,8 @@ if lr > 0.3:
 loss = (math.log10(lr) + 2) ** 2 + 0.001 * seed
 (folder / "metrics.csv").write_text(f"step,val/loss,val/nothing\\n4,{loss + 1},nan\\n5,{loss},nan\\n")
 metrics = {"test/loss": loss + 0.1}
-(folder / "summary.json").write_text(json.dumps({"columns": {"loss": "test/loss"}, "metrics": metrics}))
+summary = {"model": "linear", "data": "L5", "seed": seed, "steps": 5, "baselines": {}, "metrics": metrics}
+(folder / "summary.json").write_text(json.dumps({"columns": {"loss": "test/loss"}, **summary}))
 """
 
 
@@ -86,7 +91,10 @@ def test_a_study_begins_with_the_default_and_finds_better(search, tmp_path):
     report = (tmp_path / "study" / "study.md").read_text()
     assert "| 0 | 0.001 | 128 | 1.001 | default |" in report
     assert "the loss is inf at step 3" in report
-    assert out.count("\ntrial ") + out.startswith("trial ") == 12
+    assert len(re.findall("^trial [0-9]+/12 ", out, re.MULTILINE)) == 12
+    told = [line.split() for line in out.splitlines()]
+    assert ["0", "0.001", "128", "1.001", "default"] in told
+    assert ["val/loss", "1.008", "±", "0.0014", number(value + 0.007), "±", "0.0014"] in told
     assert "On 2 of 2 new seeds the best has a lower val/loss than the default" in report
     assert f"| val/loss | 1.008 ± 0.0014 | {number(value + 0.007)} ± 0.0014 |" in report
     assert "test/loss" in report
@@ -184,6 +192,27 @@ def test_one_process_and_one_study_a_folder(search, tmp_path):
     with claimed(tmp_path / "study" / "trials" / "006"):
         assert search("search.num_trials=7")[0] == 2
     assert len(trials(tmp_path / "study")) == 6
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"optimizer.lr": 0.1, "model.d_model": 128, "hydra.callbacks.x._target_": "os.mkdir"},
+        {"optimizer.lr": 0.1, "model.d_model": "128 +hydra.callbacks.x._target_=os.mkdir"},
+        {"optimizer.lr": 0.1},
+    ],
+    ids=["a further key", "a further word", "a missing key"],
+)
+def test_stored_trials_become_no_words_unless_the_search_has_them(search, tmp_path, params):
+    assert search()[0] == 0
+    space = {key: CategoricalDistribution([value]) for key, value in params.items()}
+    (tmp_path / "study" / "study.db").unlink()
+    study = stored(tmp_path / "study", "plan")
+    study.add_trial(create_trial(params=params, distributions=space, value=-1.0))
+    before = starts(tmp_path / "study")
+    code, _, err = search()
+    assert (code, err.count("\n")) == (2, 1) and "trial 0 has no value of the search for" in err
+    assert starts(tmp_path / "study") == before
 
 
 def test_what_is_tried_is_a_function_of_the_trials_before(search, tmp_path):

@@ -1,0 +1,117 @@
+"""The keys that every run gives to TensorBoard's tab of hyperparameters, whatever its model and data.
+
+TensorBoard takes the columns of the tab from one run of a folder, and fails to sort or to filter a column in which it
+finds numbers beside texts. So each run writes the keys of every choice in the configuration groups, each of one type.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from math import nan
+from typing import Any
+
+import yaml
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from lightning.fabric.utilities.logger import _flatten_dict
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+ABSENT = "-"  # a key that a run does not have; where the others have numbers it is nan, which TensorBoard leaves blank
+REFERENCE = re.compile(r"\$\{([\w.]+)\}")
+
+
+def hyperparameters(config: Mapping[str, Any]) -> dict[str, float | str]:
+    """The configuration of a run as name -> number or text, with the keys that other choices of its groups have.
+
+    Args:
+        config: resolved, plain types.
+
+    Returns:
+        names like model/num_layers. A key whose values in the groups are all numbers is a float, and nan where this
+        run has no number; any other key is a text.
+    """
+    own = _flatten_dict(dict(config))
+    types = types_of(list(choices()))
+    for name, value in own.items():
+        types.setdefault(name, float if isinstance(value, int | float) else str)
+    return {name: _typed(own.get(name, ABSENT), of) for name, of in sorted(types.items())}
+
+
+def _typed(value: Any, of: type) -> float | str:
+    if of is float:
+        return float(value) if isinstance(value, int | float) else nan
+    return "null" if value is None else str(value)
+
+
+def types_of(configs: list[dict[str, Any]]) -> dict[str, type]:
+    """The type of each key of some configurations: float where all of its values are numbers, else str.
+
+    >>> types_of([{"lr": 0.1, "total": "${steps}"}, {"steps": 9, "lr": None, "total": 5, "path": None}])
+    {'lr': <class 'float'>, 'total': <class 'float'>, 'steps': <class 'float'>, 'path': <class 'str'>}
+    """
+    found: dict[str, list[Any]] = {}
+    for config in configs:
+        for name, value in _flatten_dict(config).items():
+            found.setdefault(name, []).append(value)
+
+    def numeric(name: str, asking: frozenset[str] = frozenset()) -> bool:
+        said = [value for value in found.get(name, []) if value is not None]
+        return bool(said) and name not in asking and all(is_number(value, asking | {name}) for value in said)
+
+    def is_number(value: Any, asking: frozenset[str]) -> bool:
+        reference = REFERENCE.fullmatch(value) if isinstance(value, str) else None
+        if reference is not None:
+            return numeric(reference[1].replace(".", "/"), asking)
+        return isinstance(value, int | float)
+
+    return {name: float if numeric(name) else str for name in found}
+
+
+def choices() -> Iterator[dict[str, Any]]:
+    """Every choice of every group that the configuration of a job of Hydra chooses from; outside of one there is none.
+
+    Each is nested as in the whole configuration, with interpolations as they are written. A file that cannot be read is
+    left out: it was not chosen.
+    """
+    if not (GlobalHydra.instance().is_initialized() and HydraConfig.initialized()):
+        return
+    loader = GlobalHydra.instance().config_loader()
+    waiting: list[tuple[str, str | None]] = [("", "")]  # a group, and the package that its user puts it into
+    seen = set(waiting)
+    while waiting:
+        group, package = waiting.pop()
+        names = loader.get_group_options(group) if group else [str(HydraConfig.get().job.config_name)]
+        for name in names:
+            with suppress(HydraException, OmegaConfBaseException, yaml.YAMLError, OSError):
+                content, place, used = _read(loader, f"{group}/{name}".lstrip("/"), package)
+                waiting += [new for new in used if new not in seen]
+                seen.update(used)
+                yield _nested(content, place)
+
+
+def _read(loader: ConfigLoader, path: str, package: str | None) -> tuple[dict[str, Any], str, list[Any]]:
+    """What a file says, the place of that in the whole configuration, and the groups from which its defaults choose."""
+    result = next(source.load_config(path) for source in loader.get_sources() if source.is_config(path))
+    content = OmegaConf.to_container(result.config)
+    if not isinstance(content, dict):
+        return {}, "", []
+    group = path.rpartition("/")[0]
+    used = []
+    for entry in content.pop("defaults", []):
+        for key in entry if isinstance(entry, dict) else ():
+            *words, name = key.split()
+            if "override" not in words:
+                name, _, where = name.partition("@")
+                used.append((name[1:] if name.startswith("/") else f"{group}/{name}".lstrip("/"), where or None))
+    content.pop("hydra", None)
+    place = result.header.get("package") or group.replace("/", ".") if package is None else package
+    return content, "" if place == "_global_" else place, used  # type: ignore[return-value]
+
+
+def _nested(content: dict[str, Any], place: str) -> dict[str, Any]:
+    for name in reversed(place.split(".") if place else []):
+        content = {name: content}
+    return content

@@ -1,0 +1,53 @@
+"""summary.json: what came of a run. Somebody else may have written it, so its types are looked at."""
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from seqlab.errors import InputError
+
+Numbers = dict[str, float | None]  # metric -> value
+
+
+class Summary(BaseModel):
+    """The keys that commands read, and their types; there are more, for people."""
+
+    model_config = ConfigDict(strict=True)
+
+    model: str
+    data: str
+    seed: int
+    steps: int
+    metrics: Numbers
+    baselines: dict[str, Numbers]
+    description: str = ""
+    stopped: str = ""
+    seconds: float = 0.0
+    num_parameters: int = 0
+    columns: dict[str, str] = {}
+    better: dict[str, Literal["low", "high"]] = {}
+    intervals: dict[str, tuple[float, float] | None] = {}  # none over 0 cases
+    counts: dict[str, int] = {}
+
+
+def read_summary(run_dir: Path) -> dict[str, Any]:
+    """summary.json of a run directory.
+
+    Raises:
+        InputError: when it is damaged.
+    """
+    file = run_dir / "summary.json"
+    try:
+        text = file.read_text(encoding="utf-8")
+        content = json.loads(text)
+        Summary.model_validate_json(text)
+        return content
+    except ValidationError as error:
+        problem = error.errors()[0]
+        place = ".".join(map(str, problem["loc"])) or "the file"
+        reason = "missing" if problem["type"] == "missing" else problem["msg"][0].lower() + problem["msg"][1:]
+        raise InputError(f"{file} is damaged: {place}: {reason}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{file} is damaged: {error}") from error
