@@ -1,4 +1,5 @@
 # Every target sets up what it needs by itself: .venv, torch, then the rest as constraints.txt pins it.
+# test-oldest and test-newest have environments of their own: the lower bounds of pyproject.toml, and what is newest now.
 #
 # Settings, all optional:
 #   PYTHON=python3.12   the interpreter (3.11 or newer) that makes the environment
@@ -6,12 +7,14 @@
 #                       is used as it is and keeps the torch that it has
 #   TORCH=torch==2.13.0 the torch to install where there is none: an exact version, pip options may follow it.
 #                       To change the torch of .venv, remove .venv first.
+#   CONSTRAINTS=file    the exact versions of the rest
 #   ARGS="..."          more arguments for `make run` (Hydra overrides), `make test` and `make test-all` (pytest)
 #   JOBS=2              processes among which the tests are shared out
 #   MODEL= DATA=        what `make run` trains, and on what
 PYTHON ?= python3
 VENV ?= .venv
 TORCH ?= torch==2.13.0
+CONSTRAINTS ?= constraints.txt
 MODEL = transformer
 DATA = L5
 ARGS =
@@ -21,7 +24,7 @@ python = $(VENV)/bin/python
 pip = $(python) -m pip --disable-pip-version-check
 stamp = $(VENV)/.seqlab
 
-.PHONY: help setup run test test-all check docs bench
+.PHONY: help setup run test test-all test-oldest test-newest check docs bench
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
@@ -44,6 +47,13 @@ test: $(stamp)-test  ## the tests, slow ones left out
 
 test-all: $(stamp)-test  ## every test
 	$(python) -m pytest $(share_out) -m "" $(ARGS)
+
+test-oldest:  ## the tests with the oldest versions that pyproject.toml allows
+	$(MAKE) test VENV=.venv-oldest CONSTRAINTS=constraints-oldest.txt TORCH=torch==2.6.0
+
+test-newest:  ## the tests with the newest versions of everything, installed anew
+	rm -rf .venv-newest
+	$(MAKE) test VENV=.venv-newest CONSTRAINTS=/dev/null TORCH=torch
 
 check: $(stamp)-dev  ## lint, format, types, who imports whom
 	$(python) -m ruff check
@@ -69,10 +79,10 @@ stamps_docs = $(stamps_run) $(stamp)-docs
 stamps_test = $(stamps_docs) $(stamp)-test
 stamps_dev = $(stamps_test) $(stamp)-dev
 
-$(stamps_dev): $(stamp)-%: pyproject.toml constraints.txt | $(python)
-	$(pip) show --quiet torch 2>/dev/null || $(pip) install --constraint constraints.txt $(TORCH)
+$(stamps_dev): $(stamp)-%: pyproject.toml $(CONSTRAINTS) | $(python)
+	$(pip) show --quiet torch 2>/dev/null || $(pip) install --constraint $(CONSTRAINTS) $(TORCH)
 	@$(python) -c 'from importlib.metadata import version; print("torch==" + version("torch"))' >$(stamp)-torch.txt
-	$(pip) install --quiet --constraint constraints.txt setuptools
-	$(pip) install --quiet --constraint constraints.txt --constraint $(stamp)-torch.txt --no-build-isolation \
+	$(pip) install --quiet --constraint $(CONSTRAINTS) setuptools
+	$(pip) install --quiet --constraint $(CONSTRAINTS) --constraint $(stamp)-torch.txt --no-build-isolation \
 		--editable '.$(if $(filter-out run,$*),[$*])'
 	@touch $(stamps_$*)
