@@ -44,8 +44,10 @@ def run_command(words: Sequence[str], cwd: Path, scratch: Path) -> CompletedProc
     if process.is_alive():
         process.kill()
         process.join()
-        raise TimeoutError(f"{' '.join(words)} ran for {SECONDS} seconds; stderr: {err.read_text()}")
-    return CompletedProcess(list(words), process.exitcode or 0, out.read_text(), err.read_text())
+        raise TimeoutError(f"{' '.join(words)} ran for {SECONDS} seconds; stderr: {err.read_text(encoding='utf-8')}")
+    return CompletedProcess(
+        list(words), process.exitcode or 0, out.read_text(encoding="utf-8"), err.read_text(encoding="utf-8")
+    )
 
 
 def _run(words: list[str], cwd: Path, out: Path, err: Path) -> None:

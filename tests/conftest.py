@@ -14,6 +14,11 @@ from omegaconf import OmegaConf, open_dict
 from seqlab.runs import build, construct
 from tests.commands import run_command
 
+# What the tests look at does not depend on who looks at the tests: they and their commands have the same terminal.
+for name in ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+    os.environ.pop(name, None)
+os.environ["TERM"] = "xterm"
+
 ROOT = Path(__file__).parents[1]
 TINY_MODEL = {
     "num_layers": 1,
@@ -125,7 +130,7 @@ def python(environment, tmp_path_factory):
         cwd = cwd or tmp_path_factory.mktemp("cwd")
         command = [sys.executable, *map(str, arguments)]
         env = environment | ({"PYTHONPATH": str(path)} if path else {})
-        return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=300)
+        return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=300, encoding="utf-8")
 
     return ran
 

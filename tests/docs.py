@@ -54,7 +54,7 @@ def blocks() -> list[Block]:
     """All blocks of all pages, in order."""
     found = []
     for page in PAGES:
-        text, name = page.read_text(), str(page.relative_to(ROOT))
+        text, name = page.read_text(encoding="utf-8"), str(page.relative_to(ROOT))
         for number, block in enumerate(BLOCK.findall(text)):
             lines = tuple(line for line in block.splitlines() if line.split("#")[0].strip())
             found.append(Block(name, number, lines))

@@ -17,7 +17,9 @@ SCRIPTS = sorted((ROOT / "benchmarks").glob("[!_]*.py"))
 def test_ends_with_ratios(script, tmp_path):
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_WAIT_POLICY": "PASSIVE", "COLUMNS": "160"}
     words = [sys.executable, str(script)]
-    done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, encoding="utf-8"
+    )
     assert done.returncode == 0, done.stderr
     assert re.search("ratio|times the naive cell", done.stdout) and re.search(r"^│ .*\d", done.stdout, re.MULTILINE), (
         done.stdout

@@ -138,24 +138,24 @@ def test_a_refused_job_leaves_nothing_behind(job, tmp_path):
 def test_a_used_directory_is_refused_and_left_as_it_is(job, tmp_path, name):
     file = tmp_path / "run" / name
     file.parent.mkdir(parents=True)
-    file.write_text("kept")
+    file.write_text("kept", encoding="utf-8")
     with pytest.raises(InputError, match="already holds a run"):
         job()
-    assert file.read_text() == "kept"
+    assert file.read_text(encoding="utf-8") == "kept"
 
 
 def test_other_files_in_a_refused_directory_are_left(job, tmp_path):
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "notes.txt").write_text("mine")
+    (tmp_path / "run" / "notes.txt").write_text("mine", encoding="utf-8")
     with pytest.raises(InputError):
         job("model.num_heads=3")
-    assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
+    assert (tmp_path / "run" / "notes.txt").read_text(encoding="utf-8") == "mine"
 
 
 def test_a_run_that_blows_up_says_so_in_its_summary(job, tmp_path):
     with pytest.raises(NonFiniteError):
         job("optimizer=sgd", "optimizer.lr=1e30", "schedule=constant", "trainer.gradient_clip=null")
-    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text(encoding="utf-8"))
     assert summary["stopped"] == "not_finite"
     assert summary["steps"] < 40
 
@@ -192,7 +192,7 @@ def test_the_command_refuses_several_values_without_m(run_py, tmp_path):
 
 
 def test_the_command_refuses_a_directory_that_cannot_be_made(run_py, tmp_path):
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     line = one_line(run_py(f"hydra.run.dir={tmp_path}/file/run", cwd=tmp_path))
     assert f"{tmp_path}/file" in line
     assert "Not a directory" in line
@@ -326,7 +326,7 @@ def test_a_sweep_outlives_a_failing_job(run_py, tiny, tmp_path):
     assert done.stderr.splitlines()[-1] == "sweep: 1 of 2 jobs did not finish; the same command runs these again"
     assert "Traceback" not in done.stderr
     (summary,) = (tmp_path / "sweep").rglob("summary.json")
-    content = json.loads(summary.read_text())
+    content = json.loads(summary.read_text(encoding="utf-8"))
     assert (content["stopped"], content["steps"]) == ("early", 6)
     assert "optimizer.lr=1e-30" in str(summary.parent.relative_to(tmp_path))
 
@@ -366,6 +366,7 @@ def test_the_shell_completes_choices_and_keys(root, environment):
             capture_output=True,
             text=True,
             timeout=60,
+            encoding="utf-8",
         )
         assert done.stdout.split() == [expected], done.stderr
 
@@ -375,6 +376,11 @@ def test_the_command_sets_its_threads_to_sleep_unless_told_otherwise(root, envir
     clean = {name: value for name, value in environment.items() if name != "OMP_WAIT_POLICY"}
     for extra, expected in (({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")):
         done = subprocess.run(
-            [sys.executable, "-c", code], env=clean | extra, capture_output=True, text=True, timeout=60
+            [sys.executable, "-c", code],
+            env=clean | extra,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            encoding="utf-8",
         )
         assert done.stdout.strip() == expected, done.stderr

@@ -23,7 +23,7 @@ TOLERANCE = 1e-9
 
 
 def rows(run):
-    with open(run / "metrics.csv", newline="") as file:
+    with open(run / "metrics.csv", newline="", encoding="utf-8") as file:
         return [{name: float(text) for name, text in row.items() if text} for row in csv.DictReader(file)]
 
 
@@ -64,7 +64,9 @@ def test_several_processes_learn_as_one(devices, command, python, root, tiny, tm
     assert len(found) == len(expected) == 12 + 2
     for row, other in zip(found, expected, strict=True):
         assert row == pytest.approx(other, rel=TOLERANCE, abs=TOLERANCE)
-    summaries = [json.loads((tmp_path / name / "summary.json").read_text()) for name in ("shared", "alone")]
+    summaries = [
+        json.loads((tmp_path / name / "summary.json").read_text(encoding="utf-8")) for name in ("shared", "alone")
+    ]
     assert summaries[0]["counts"] == summaries[1]["counts"]
     assert summaries[0]["metrics"] == pytest.approx(summaries[1]["metrics"], rel=TOLERANCE, abs=TOLERANCE)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["alone", "shared"]
@@ -79,7 +81,9 @@ def test_an_interrupted_run_of_two_processes_goes_on(python, environment, root, 
     whole = python(*start, "hydra.run.dir=whole", cwd=tmp_path)
     assert whole.returncode == 0, whole.stderr
     command = [sys.executable, *map(str, start), "hydra.run.dir=cut"]
-    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True, encoding="utf-8"
+    )
     file = tmp_path / "cut" / "metrics.csv"
     while not file.exists() or file.read_bytes().count(b"\n") < 20:
         assert process.poll() is None
@@ -105,7 +109,12 @@ def test_more_devices_than_there_are(command, root, tmp_path):
 def test_several_tasks_of_a_scheduler_are_refused(environment, root, tmp_path):
     tasks = {"SLURM_NTASKS": "2", "SLURM_PROCID": "1"}
     done = subprocess.run(
-        [sys.executable, root / "run.py"], cwd=tmp_path, env=environment | tasks, capture_output=True, text=True
+        [sys.executable, root / "run.py"],
+        cwd=tmp_path,
+        env=environment | tasks,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
     )
     assert done.returncode == 2
     assert done.stderr.startswith("error: SLURM_NTASKS=2: a run starts its own processes")

@@ -65,7 +65,7 @@ def place(finished_run, tmp_path):
     """A folder with what the names in capitals stand for, and a run where runs lie."""
     shutil.copytree(finished_run[0], tmp_path / ONE)
     rows = "\n".join(f"{index},{index % 24 + index / 100}" for index in range(600))
-    (tmp_path / "series.csv").write_text(f"hour,load\n{rows}\n")
+    (tmp_path / "series.csv").write_text(f"hour,load\n{rows}\n", encoding="utf-8")
     shutil.copy(ROOT / "tests" / "lm" / "coriolanus.txt", tmp_path / "text.txt")
     shutil.copy(ROOT / "conf" / "search" / "lstm_lr.yaml", tmp_path / "my.yaml")
     return tmp_path
@@ -173,7 +173,9 @@ def test_what_is_left_out_is_little():
 def test_commands_stand_in_bash_blocks():
     """No page hides a command in a block that no test reads. (console: with its output.)"""
     for page in {block.page for block in BLOCKS} | {"docs/extending.md", "docs/gpu.md", "CONTRIBUTING.md"}:
-        for language, text in re.findall(r"^```(\w*)\n(.*?)^```", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL):
+        for language, text in re.findall(
+            r"^```(\w*)\n(.*?)^```", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+        ):
             if language not in ("bash", "console"):
                 assert not re.search(r"^(\$ )?(python|make|pip) ", text, re.MULTILINE), page
 
@@ -196,7 +198,12 @@ def test_make_targets(line):
     """What make would do from the beginning, with this environment in the place of .venv."""
     words = [word for word in line.split("#")[0].split() if not word.startswith("VENV=")]
     done = subprocess.run(
-        [*words, "-B", "-n", f"VENV={sys.prefix}"], cwd=ROOT, capture_output=True, text=True, check=False
+        [*words, "-B", "-n", f"VENV={sys.prefix}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        encoding="utf-8",
     )
     assert done.returncode == 0, done.stderr
     assert "pip" in done.stdout or "python" in done.stdout
@@ -204,13 +211,17 @@ def test_make_targets(line):
 
 def test_extras():
     """Pages and messages name extras that there are, and docs/start.md lists each."""
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     folders = ("seqlab", "rule_extrapolation", "factorization", "lm", "sequences", "conf", "docs", "benchmarks")
     files = [*ROOT.glob("*.md"), *(path for name in folders for path in (ROOT / name).rglob("*.*"))]
-    texts = [path.read_text() for path in files if path.suffix in {".md", ".py", ".yaml"}]
+    texts = [path.read_text(encoding="utf-8") for path in files if path.suffix in {".md", ".py", ".yaml"}]
     named = {part for text in texts for names in re.findall(r"'seqlab\[([\w,]+)\]'", text) for part in names.split(",")}
     assert {"series", "wiki"} <= named <= set(extras)
-    rows = [row for row in (ROOT / "docs/start.md").read_text().partition("| extra |")[2].splitlines() if "`" in row]
+    rows = [
+        row
+        for row in (ROOT / "docs/start.md").read_text(encoding="utf-8").partition("| extra |")[2].splitlines()
+        if "`" in row
+    ]
     listed = {name: bool(star) for row in rows for name, star in re.findall(r"`(\w+)`( \*)?", row.split("|")[1])}
     brought = re.search(r"seqlab\[(.*)\]", " ".join(extras["test"]))
     assert brought
@@ -222,7 +233,7 @@ TROUBLE = [
     (words, re.split(r"\s*\.\.\.:?\s*", message))
     for words, message in re.findall(
         r"^\| `([^`|]+)` \| `((?:error|stopped): [^|]+)`[^|]*\|",
-        (ROOT / "docs/troubleshooting.md").read_text(),
+        (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8"),
         re.MULTILINE,
     )
     if "DIR" not in words and "resume=RUN" not in words

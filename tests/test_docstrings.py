@@ -52,7 +52,8 @@ def test_what_is_missing_is_found(tmp_path):
         "class Bare:\n    def method(self): pass\n"
         'class Documented:\n    """Yes."""\n    def method(self): "Yes."\n    @property\n    def bare(self): pass\n'
         'class Child(Documented):\n    """Yes."""\n    def method(self): pass\n    def _private(self): pass\n'
-        "def function(): pass\n"
+        "def function(): pass\n",
+        encoding="utf-8",
     )
     spec = importlib.util.spec_from_file_location("example", file)
     module = importlib.util.module_from_spec(spec)

@@ -10,7 +10,7 @@ import pytest
 from tests.test_imports import PACKAGES
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = [*(package.name for package in PACKAGES), "benchmarks", "docs"]
+FOLDERS = [*(package.name for package in PACKAGES), "benchmarks", "docs", "tests"]
 RUNNERS = {"run", "Popen", "check_output", "check_call", "call"}  # of subprocess
 BINARY = {"os", "tarfile", "zipfile", "Image", "webbrowser"}  # their open() takes no encoding
 

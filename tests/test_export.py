@@ -37,7 +37,7 @@ def test_safetensors_load_to_the_same_logits(run, tmp_path):
     save_exported(run, tmp_path, "safetensors")
     again = load_exported(tmp_path)
     assert torch.equal(logits(again), logits(run))
-    assert json.loads((tmp_path / "config.json").read_text()) == run.config
+    assert json.loads((tmp_path / "config.json").read_text(encoding="utf-8")) == run.config
     assert again.task.describe(again.task.parse_prompt("MENENIUS:")) == run.task.describe(
         run.task.parse_prompt("MENENIUS:")
     )
@@ -170,7 +170,7 @@ def test_the_command_gives_one_table(text_runs, capsys):
         [run, format] for run in runs for format in ("checkpoint", "safetensors", "int8")
     ]
     for row in cells:
-        summary = json.loads((Path(row[0]) / "summary.json").read_text())
+        summary = json.loads((Path(row[0]) / "summary.json").read_text(encoding="utf-8"))
         value, _, change = row[-1].partition(" ")
         before = summary["metrics"]["test/bits_per_byte"]
         assert float(value) == pytest.approx(before + float(change.strip("()")), abs=2e-4)

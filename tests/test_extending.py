@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGE = (ROOT / "docs" / "extending.md").read_text()
+PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^## A (model|language|data set)$(.*?)(?=^## |\Z)", PAGE, flags=re.MULTILINE | re.DOTALL))
 STEP = re.compile(
     r"^(?:New file `(?P<new>[^`]+)`|At the end of `(?P<end>[^`]+)`|"
@@ -36,14 +36,14 @@ def write(step, project):
     path = project / (step["new"] or step["end"] or step["within"])
     if step["new"]:
         assert not path.exists(), f"{path} is there already"
-        path.write_text(step["code"])
+        path.write_text(step["code"], encoding="utf-8")
     elif step["end"]:
-        path.write_text(f"{path.read_text()}\n\n{step['code']}")
+        path.write_text(f"{path.read_text(encoding='utf-8')}\n\n{step['code']}", encoding="utf-8")
     else:
-        lines = path.read_text().splitlines(keepends=True)
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
         places = [index for index, line in enumerate(lines) if line.startswith(step["line"])]
         assert len(places) == 1, f"{path}: {step['line']}"
-        path.write_text("".join([*lines[: places[0] + 1], step["code"], *lines[places[0] + 1 :]]))
+        path.write_text("".join([*lines[: places[0] + 1], step["code"], *lines[places[0] + 1 :]]), encoding="utf-8")
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path):
     with pytest.raises(OSError) as caught:
         write_json(file, {"step": 3})
     assert caught.value.filename == str(file)
-    assert file.read_text() == '{\n  "step": 1\n}\n'
+    assert file.read_text(encoding="utf-8") == '{\n  "step": 1\n}\n'
 
 
 def test_nothing_else_is_left(tmp_path):
@@ -28,6 +28,6 @@ def test_nothing_else_is_left(tmp_path):
 
 def test_only_temporaries_are_removed(tmp_path):
     for name in (".last.ckpt.tmp", "kept.tmp", ".hidden", "last.ckpt"):
-        (tmp_path / name).write_text("")
+        (tmp_path / name).write_text("", encoding="utf-8")
     remove_temporaries(tmp_path)
     assert sorted(os.listdir(tmp_path)) == [".hidden", "kept.tmp", "last.ckpt"]

@@ -48,7 +48,9 @@ def newly_imported(modules: list[str], *, before: str = "sys") -> set[str]:
         f"for name in {modules!r}: importlib.import_module(name)\n"
         "print(json.dumps(sorted({name.split('.')[0] for name in set(sys.modules) - known})))"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False, encoding="utf-8"
+    )
     assert done.returncode == 0, done.stderr
     return set(json.loads(done.stdout))
 
@@ -108,6 +110,12 @@ def test_a_contract_sees_a_file_that_breaks_it(tmp_path, files, contract, import
     command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"]
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}
     done = subprocess.run(
-        [*command, *words], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        [*command, *words],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        encoding="utf-8",
     )
     assert done.returncode == 1 and imports in done.stdout, done.stdout + done.stderr

@@ -21,12 +21,12 @@ def run_dir(finished_run):
 
 @pytest.fixture(scope="module")
 def summary(run_dir):
-    return json.loads((run_dir / "summary.json").read_text())
+    return json.loads((run_dir / "summary.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
 def completions(run_dir):
-    return [json.loads(line) for line in (run_dir / "completions.jsonl").read_text().splitlines()]
+    return [json.loads(line) for line in (run_dir / "completions.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
 def plain(value):

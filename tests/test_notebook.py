@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FILE = ROOT / "docs" / "notebook.ipynb"
-CELLS = [cell for cell in json.loads(FILE.read_text())["cells"] if cell["cell_type"] == "code"]
+CELLS = [cell for cell in json.loads(FILE.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
 
 
 def printed(cell):
@@ -24,7 +24,7 @@ def test_the_notebook_is_small_and_executed_in_order():
     assert any(printed(cell) for cell in CELLS)
     assert any("image/png" in out.get("data", {}) for cell in CELLS for out in cell["outputs"])
     assert not [out for cell in CELLS for out in cell["outputs"] if out["output_type"] == "error"]
-    assert all(word not in FILE.read_text() for word in ("/tmp/", "/root/", "/home/", str(ROOT)))
+    assert all(word not in FILE.read_text(encoding="utf-8") for word in ("/tmp/", "/root/", "/home/", str(ROOT)))
 
 
 @pytest.mark.slow
@@ -33,10 +33,16 @@ def test_cells_print_what_stands_there(tmp_path):
     assert sources[0].startswith("RUN_PY")
     sources[0] = f"RUN_PY = {str(ROOT / 'run.py')!r}"
     script = "import matplotlib\nmatplotlib.use('agg')\n" + "\nprint(chr(12), end='')\n".join(sources)
-    (tmp_path / "cells.py").write_text(script)
+    (tmp_path / "cells.py").write_text(script, encoding="utf-8")
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, "cells.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "cells.py"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        encoding="utf-8",
     )
     assert done.returncode == 0, done.stderr
     for cell, text in zip(CELLS, done.stdout.split(chr(12)), strict=True):

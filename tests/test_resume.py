@@ -63,7 +63,7 @@ def whole(run_py, tmp_path_factory):
 
 def rows(run_dir):
     """metrics.csv without the wall clock."""
-    with open(run_dir / "metrics.csv", newline="") as file:
+    with open(run_dir / "metrics.csv", newline="", encoding="utf-8") as file:
         return [{k: v for k, v in row.items() if k != "train/tokens_per_second"} for row in csv.DictReader(file)]
 
 
@@ -75,11 +75,11 @@ def assert_same(a, b):
         for part in ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "callbacks"):
             assert differences(without_folder(one[part]), without_folder(other[part])) == [], (name, part)
     assert (a / "completions.jsonl").read_bytes() == (b / "completions.jsonl").read_bytes()
-    summaries = [json.loads((run / "summary.json").read_text()) for run in (a, b)]
+    summaries = [json.loads((run / "summary.json").read_text(encoding="utf-8")) for run in (a, b)]
     for summary in summaries:
         assert summary.pop("seconds") >= 0
     assert summaries[0] == summaries[1]
-    assert json.loads((b / "status.json").read_text())["status"] == "done"
+    assert json.loads((b / "status.json").read_text(encoding="utf-8"))["status"] == "done"
     assert not list(b.rglob("*.tmp"))
 
 

@@ -25,12 +25,12 @@ def no_constant(name):
 
 @pytest.fixture(scope="module")
 def summary(run_dir):
-    return json.loads((run_dir / "summary.json").read_text(), parse_constant=no_constant)
+    return json.loads((run_dir / "summary.json").read_text(encoding="utf-8"), parse_constant=no_constant)
 
 
 @pytest.fixture(scope="module")
 def completions(run_dir):
-    lines = (run_dir / "completions.jsonl").read_text().splitlines()
+    lines = (run_dir / "completions.jsonl").read_text(encoding="utf-8").splitlines()
     return [json.loads(line, parse_constant=no_constant) for line in lines]
 
 
@@ -38,7 +38,7 @@ def completions(run_dir):
 def checks(run_dir):
     """metric -> [(step, value)] as metrics.csv has them."""
     found = {}
-    with open(run_dir / "metrics.csv", newline="") as file:
+    with open(run_dir / "metrics.csv", newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             for name, text in row.items():
                 if text:

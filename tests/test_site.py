@@ -42,9 +42,11 @@ def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("site")
     words = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
     environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
-    done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, encoding="utf-8"
+    )
     assert done.returncode == 0, done.stderr
-    pages = {path.relative_to(folder): Page(path.read_text()) for path in folder.rglob("*.html")}
+    pages = {path.relative_to(folder): Page(path.read_text(encoding="utf-8")) for path in folder.rglob("*.html")}
     return pages, folder
 
 
@@ -57,7 +59,7 @@ def names_in(nav):
 
 def test_every_page_is_in_the_navigation(site):
     pages, _ = site
-    named = names_in(yaml.safe_load((ROOT / "mkdocs.yml").read_text().partition("\nnav:\n")[2]))
+    named = names_in(yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:\n")[2]))
     beside = {"CHANGELOG.md", "CONTRIBUTING.md", "notebook.ipynb"}
     written = {str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md")}
     assert set(named) == written | beside
@@ -87,13 +89,15 @@ def test_nothing_is_loaded_from_elsewhere(site):
         for source in page.loads:
             assert not urlsplit(source).netloc and urlsplit(source).scheme in ("", "data"), f"{path}: {source}"
     for sheet in folder.rglob("*.css"):
-        assert not re.search(r"url\(\s*['\"]?(https?:)?//|@import", sheet.read_text()), sheet
+        assert not re.search(r"url\(\s*['\"]?(https?:)?//|@import", sheet.read_text(encoding="utf-8")), sheet
 
 
 def test_the_api_page_shows_what_it_names(site):
     pages, _ = site
     wanted = re.findall(
-        r"^::: ([\w.]+)\.([A-Z]\w+|load_run|build|load_exported)$", (ROOT / "docs/api.md").read_text(), re.M
+        r"^::: ([\w.]+)\.([A-Z]\w+|load_run|build|load_exported)$",
+        (ROOT / "docs/api.md").read_text(encoding="utf-8"),
+        re.M,
     )
     assert len(wanted) > 10
     assert {".".join(parts) for parts in wanted} <= pages[Path("api.html")].names
@@ -103,20 +107,20 @@ def test_links_work_on_a_code_host():
     """Relative links of README and the pages, as files."""
     pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
     for page in pages:
-        text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+        text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
         for link in LINK.findall(text):
             if not urlsplit(link).scheme and not link.startswith("#"):
                 assert (page.parent / link.partition("#")[0]).exists(), f"{page.name}: {link}"
 
 
 def test_the_citation_has_what_it_needs():
-    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert {"cff-version", "message", "title", "authors", "version", "license", "type"} <= set(citation)
     assert citation["authors"] == [{"name": "The SeqLab authors"}]
-    project = (ROOT / "pyproject.toml").read_text()
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert f'version = "{citation["version"]}"' in project and f'license = "{citation["license"]}"' in project
-    assert f"## {citation['version']}" in (ROOT / "CHANGELOG.md").read_text()
+    assert f"## {citation['version']}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
 def test_the_readme_fits_a_screen():
-    assert len((ROOT / "README.md").read_text().splitlines()) <= 70
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 70

@@ -35,7 +35,9 @@ def started(words, environment, tmp_path):
 
     def start(*more):
         command = [sys.executable, *map(str, words), *more]
-        process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True, encoding="utf-8"
+        )
         for _ in range(1200):
             time.sleep(0.1)
             files = list(tmp_path.rglob("metrics.csv"))
@@ -49,12 +51,14 @@ def started(words, environment, tmp_path):
 def jobs(folder):
     """The folders of jobs, with their statuses."""
     found = sorted(path.parent for path in folder.rglob("status.json"))
-    return {run.name: json.loads((run / "status.json").read_text()) for run in found}
+    return {run.name: json.loads((run / "status.json").read_text(encoding="utf-8")) for run in found}
 
 
 def child_of(process):
     """The process that a process has started."""
-    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True)
+    listed = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True, encoding="utf-8"
+    )
     return int(listed.stdout)
 
 
@@ -70,7 +74,7 @@ def test_a_failing_job_is_told_at_the_end_and_tried_again(sweep, tmp_path):
         "failed",
         "optimizer.lr=-1: input should be greater than 0",
     )
-    assert "InputError" in (folder / "L5" / "linear" / bad / "run.log").read_text()
+    assert "InputError" in (folder / "L5" / "linear" / bad / "run.log").read_text(encoding="utf-8")
     assert re.search("^L5 +linear +1 ", done.stdout, re.MULTILINE)
     *_, failed, count = done.stderr.splitlines()
     assert failed.startswith("failed: ")
@@ -95,7 +99,7 @@ def test_a_killed_job_does_not_stop_the_others(started):
         ("done", "max_steps"),
     ]
     assert err.splitlines()[-2].endswith("killed by SIGKILL")
-    assert "killed by SIGKILL" in (run / "run.log").read_text()
+    assert "killed by SIGKILL" in (run / "run.log").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -166,19 +170,25 @@ def test_slurm(words, environment, tmp_path):
     folder.mkdir()
     sbatch = SBATCH.format(python=sys.executable, folder=folder)
     for name, text in {"sbatch": sbatch, "srun": SRUN, "sacct": SACCT}.items():
-        (folder / name).write_text(text)
+        (folder / name).write_text(text, encoding="utf-8")
         (folder / name).chmod(0o755)
     slurm = ["hydra/launcher=slurm", "hydra.launcher.partition=short", "hydra.launcher.cpus_per_task=1"]
     command = [sys.executable, *map(str, words), "optimizer.lr=0.01,-1", "trainer=ddp", "trainer.max_steps=8", *slurm]
     path = f"{folder}{os.pathsep}{environment['PATH']}"
     done = subprocess.run(
-        command, cwd=tmp_path, env=environment | {"PATH": path}, capture_output=True, text=True, timeout=280
+        command,
+        cwd=tmp_path,
+        env=environment | {"PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=280,
+        encoding="utf-8",
     )
-    script = (folder / "script.sh").read_text()
+    script = (folder / "script.sh").read_text(encoding="utf-8")
     for option in ("cpus-per-task=1", "partition=short", "time=240", "mem=16GB", "array=0-1%", "ntasks-per-node=1"):
         assert f"#SBATCH --{option}" in script
     assert "srun" in script
-    assert done.returncode == 3, done.stderr + (folder / "stderr").read_text()
+    assert done.returncode == 3, done.stderr + (folder / "stderr").read_text(encoding="utf-8")
     assert [job["status"] for job in jobs(tmp_path).values()] == ["failed", "done"]
 
 

@@ -236,7 +236,7 @@ def build_at_default_sizes(name, *overrides):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_number_of_parameters_on_L5(name):
-    golden = json.loads(GOLDEN_FILE.read_text())
+    golden = json.loads(GOLDEN_FILE.read_text(encoding="utf-8"))
     counted = num_parameters(build_at_default_sizes(name))
     if name not in golden:
         pytest.fail(
@@ -251,4 +251,4 @@ def test_number_of_parameters_of_the_post_norm_transformer():
 
 
 def test_golden_numbers_of_parameters_name_models_that_exist():
-    assert set(json.loads(GOLDEN_FILE.read_text())) <= set(MODELS)
+    assert set(json.loads(GOLDEN_FILE.read_text(encoding="utf-8"))) <= set(MODELS)

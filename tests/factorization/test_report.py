@@ -23,7 +23,7 @@ def leave(folder, hits, trials, metrics=True, factor=None):
         "baselines": {"last bit": dict.fromkeys(names, (hits + 1) / trials)},
         "last_five_checks": {"val/beta_0": {"mean": hits / 10}},
     }
-    (folder / "summary.json").write_text(json.dumps(summary))
+    (folder / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
 
 
 def test_hits_of_all_folds_are_added_up(tmp_path, capsys):
@@ -32,7 +32,7 @@ def test_hits_of_all_folds_are_added_up(tmp_path, capsys):
     leave(tmp_path / "runs" / "S3" / "cut_off", hits=9, trials=9, metrics=False)
     assert main([str(tmp_path / "runs"), "--out", str(tmp_path / "new" / "table.md")]) == 0
     table = capsys.readouterr().out
-    assert (tmp_path / "new" / "table.md").read_text() == table
+    assert (tmp_path / "new" / "table.md").read_text(encoding="utf-8") == table
     _, _, ours, last, rule = table.partition("\n\n")[0].splitlines()
     cells = [cell.strip() for cell in ours.strip("|").split("|")]
     # 4 of 100 by Wilson's formula; the mean of the folds' shares would be 0.067

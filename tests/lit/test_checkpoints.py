@@ -91,7 +91,7 @@ def damaged(file, kind):
     elif kind == "cut short":
         file.write_bytes(content[: len(content) // 2])
     elif kind == "text":
-        file.write_text("step: 1\n")
+        file.write_text("step: 1\n", encoding="utf-8")
     elif kind == "overwritten":
         file.write_bytes(b"\0" * len(content))
     elif kind == "half overwritten":
@@ -180,7 +180,7 @@ def test_a_full_and_a_read_only_disk(tmp_path, environment):
         pytest.skip("file systems cannot be mounted here; the limit on the size of files is tested above")
     command = f'{mount} && exec "$0" -c "$1" {tmp_path}'
     words = ["unshare", "-rm", "sh", "-c", command, sys.executable, IN_A_SMALL_DISK]
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=120, encoding="utf-8")
     last = tmp_path / "checkpoints" / "last.ckpt"
     assert done.stdout.splitlines() == [
         "['last.ckpt'] 1",
@@ -200,7 +200,7 @@ def test_a_disk_that_fills_up_ends_a_run_in_one_line(root, tiny, tmp_path, envir
     command = f'{mount} && "$0" "$@" hydra.run.dir={run_dir}; echo $?; "$0" -c "{look}" {run_dir}'
     words = [*tiny("transformer"), "trainer=fast", "trainer.val_every=5", "trainer.accelerator=cpu", "logger=csv"]
     shell = ["unshare", "-rm", "sh", "-c", command, sys.executable, str(root / "run.py"), *words]
-    done = subprocess.run(shell, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(shell, env=environment, capture_output=True, text=True, timeout=120, encoding="utf-8")
     *_, code, seed = done.stdout.splitlines()
     assert (code, seed) == ("2", "1"), done.stderr
     (line,) = done.stderr.splitlines()

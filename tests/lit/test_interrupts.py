@@ -24,6 +24,7 @@ def started(root, environment, tiny, tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        encoding="utf-8",
     )
     deadline = time.monotonic() + 120
     while not (run_dir / "checkpoints" / "last.ckpt").exists():
@@ -41,7 +42,7 @@ def test_a_signal_leaves_checkpoint_and_summary(started, signum, code):
     process.send_signal(signum)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == code
-    summary = json.loads((run_dir / "summary.json").read_text())
+    summary = json.loads((run_dir / "summary.json").read_text(encoding="utf-8"))
     assert summary["stopped"] == "interrupted"
     last = [line for line in stderr.splitlines() if line][-1]
     assert last == f"interrupted: {signum.name} at step {summary['steps']}; last.ckpt is saved"

@@ -39,7 +39,7 @@ def test_a_row_that_a_kill_cut_short_is_dropped(tmp_path):
 def test_columns_that_are_cut_away_come_back(tmp_path):
     written(tmp_path, range(6), extra_at=[4])
     MetricsFile(save_dir=tmp_path, first_step=3).save()
-    with open(tmp_path / "metrics.csv", newline="") as file:
+    with open(tmp_path / "metrics.csv", newline="", encoding="utf-8") as file:
         assert next(csv.reader(file)) == ["step", "train/loss"]
     assert b"val/loss" in written(tmp_path, range(3, 6), first_step=3, extra_at=[4])
 

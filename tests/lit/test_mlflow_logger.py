@@ -32,7 +32,7 @@ def only_run(tmp_path):
 
 
 def assert_steps_are_those_of_metrics_csv(client, run, run_dir):
-    with open(run_dir / "metrics.csv", newline="") as file:
+    with open(run_dir / "metrics.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     for name in set(rows[0]) - {"step"}:
         points = [(point.step, point.value) for point in client.get_metric_history(run.info.run_id, name)]
@@ -46,7 +46,7 @@ def test_the_store_has_the_rows_the_configuration_and_the_test_metrics(train, on
     assert run.info.status == "FINISHED"
     assert run.data.params["optimizer/lr"] == "0.001"
     assert_steps_are_those_of_metrics_csv(client, run, tmp_path / "run")
-    metrics = json.loads((tmp_path / "run" / "summary.json").read_text())["metrics"]
+    metrics = json.loads((tmp_path / "run" / "summary.json").read_text(encoding="utf-8"))["metrics"]
     expected = {name: value for name, value in metrics.items() if value is not None}
     assert {name: run.data.metrics[name] for name in expected} == pytest.approx(expected)
     assert {file.path for file in client.list_artifacts(run.info.run_id)} >= {"completions", "learning_curves.png"}

@@ -39,7 +39,7 @@ def run_through(command, root, tiny, tmp_path):
     """(a script) -> the process that ran it on run.py and a quick job."""
 
     def ran(script):
-        (tmp_path / "script.py").write_text(script)
+        (tmp_path / "script.py").write_text(script, encoding="utf-8")
         return command(tmp_path / "script.py", root / "run.py", *tiny("linear"), *QUICK, cwd=tmp_path)
 
     return ran

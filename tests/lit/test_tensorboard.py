@@ -31,7 +31,7 @@ def get(sweep, environment, tmp_path_factory):
     """(path below /data, query, body) -> what TensorBoard answers; it reads the folder of the sweep."""
     log = tmp_path_factory.mktemp("server") / "stderr"
     words = ["-m", "tensorboard.main", "--logdir", sweep[0], "--port", "0", "--load_fast", "false"]
-    with open(log, "w") as errors:
+    with open(log, "w", encoding="utf-8") as errors:
         server = subprocess.Popen([sys.executable, *words], stdout=errors, stderr=errors, env=environment)
 
     def asked(path, body=None, **query):
@@ -42,8 +42,8 @@ def get(sweep, environment, tmp_path_factory):
             return json.loads(answer.read())
 
     try:
-        until(lambda: STARTED in log.read_text(), server, log)
-        url = next(word.rstrip("/") for word in log.read_text().split() if word.startswith(STARTED))
+        until(lambda: STARTED in log.read_text(encoding="utf-8"), server, log)
+        url = next(word.rstrip("/") for word in log.read_text(encoding="utf-8").split() if word.startswith(STARTED))
         until(lambda: len(asked("runs")) == 2 and len(asked("plugin/images/tags")) == 2, server, log)
         yield asked
     finally:
@@ -55,14 +55,14 @@ def until(true, server, log):
     """Wait until something is true of a server that runs."""
     end = time.monotonic() + SECONDS
     while time.monotonic() < end:
-        assert server.poll() is None, log.read_text()
+        assert server.poll() is None, log.read_text(encoding="utf-8")
         try:
             if true():
                 return
         except URLError:
             pass
         time.sleep(0.2)
-    raise AssertionError(f"nothing after {SECONDS} s: {log.read_text()}")
+    raise AssertionError(f"nothing after {SECONDS} s: {log.read_text(encoding='utf-8')}")
 
 
 def names(sweep):
@@ -75,7 +75,7 @@ def test_each_run_has_its_own_curves(sweep, get):
     assert set(get("runs")) == set(runs)
     curves = []
     for name, run in runs.items():
-        with open(run / "metrics.csv", newline="") as file:
+        with open(run / "metrics.csv", newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         for tag in ("train/loss", "val/loss"):
             points = [(step, value) for _, step, value in get("plugin/scalars/scalars", run=name, tag=tag)]
@@ -93,7 +93,10 @@ def test_hparams_have_the_test_metrics(sweep, get):
     wanted |= {"colParams": [{"metric": info["name"]} for info in experiment["metricInfos"]], "sliceSize": 10}
     groups = get("plugin/hparams/session_groups", body=wanted)["sessionGroups"]
     assert sorted(group["hparams"]["optimizer/lr"] for group in groups) == [0.01, 0.02]
-    summaries = {name: json.loads((run / "summary.json").read_text())["metrics"] for name, run in names(sweep).items()}
+    summaries = {
+        name: json.loads((run / "summary.json").read_text(encoding="utf-8"))["metrics"]
+        for name, run in names(sweep).items()
+    }
     for group in groups:
         (session,) = group["sessions"]
         values = {v["name"]["tag"]: v["value"] for v in session["metricValues"]}
@@ -120,6 +123,6 @@ def test_the_layout_has_both_losses_in_one_chart_and_a_chart_for_each_group(swee
         (pattern,) = chart["multiline"]["tag"]
         shown = get("plugin/custom_scalars/scalars", run=run, tag=pattern)["tag_to_events"]
         if expected is None:
-            with open(names(sweep)[run] / "metrics.csv", newline="") as file:
+            with open(names(sweep)[run] / "metrics.csv", newline="", encoding="utf-8") as file:
                 expected = {name for name in next(csv.reader(file)) if name.startswith("val/ood/")}
         assert set(shown) == expected

@@ -58,7 +58,7 @@ def history(run_dir):
 
 def in_metrics_csv(run_dir):
     rows = {}
-    with open(run_dir / "metrics.csv", newline="") as file:
+    with open(run_dir / "metrics.csv", newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             rows.setdefault(int(row.pop("step")), {}).update({k: float(v) for k, v in row.items() if v})
     return rows
@@ -86,7 +86,7 @@ def test_wandb_has_the_rows_the_configuration_and_the_test_metrics(train, tmp_pa
             for item in record.config.update:
                 config[item.key or "/".join(item.nested_key)] = json.loads(item.value_json)
     assert config["optimizer"]["lr"] == 0.001
-    metrics = json.loads((run / "summary.json").read_text())["metrics"]
+    metrics = json.loads((run / "summary.json").read_text(encoding="utf-8"))["metrics"]
     expected = {name: value for name, value in metrics.items() if value is not None}
     assert {name: summary[name] for name in expected} == pytest.approx(expected)
     assert not [path for path in tmp_path.iterdir() if path.name != "run"]

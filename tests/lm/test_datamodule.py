@@ -14,7 +14,7 @@ TEXT = "".join(f"Speaker {n}:\n{n * n} words, {7919 * n} more.\n\n" for n in ran
 def make(tmp_path):
     """Options -> the data module of a small text in a file."""
     file = tmp_path / "text.txt"
-    file.write_text(TEXT)
+    file.write_text(TEXT, encoding="utf-8")
 
     def made(**options):
         defaults = {"path": str(file), "cache_dir": str(tmp_path / "cache"), "vocabulary_size": 300, "batch_size": 8}
@@ -80,13 +80,13 @@ def test_ids_are_encoded_once_and_mapped(make, tmp_path):
     assert not list((tmp_path / "cache" / "text").glob("*.tmp"))
     other = make(tokenizer="char")
     assert other.train_ids.shape != first.shape  # keyed by the tokenizer too
-    (tmp_path / "text.txt").write_text(TEXT.replace("Speaker", "Talker"))
+    (tmp_path / "text.txt").write_text(TEXT.replace("Speaker", "Talker"), encoding="utf-8")
     assert "Talker" in make().tokenizer.decode(make().train_ids.tolist())  # and by the text
 
 
 def test_a_tokenizer_of_ones_own(make, tmp_path):
     tokenizer = train_tokenizer("bpe", [TEXT], 280)
-    (tmp_path / "mine.json").write_text(tokenizer.json)
+    (tmp_path / "mine.json").write_text(tokenizer.json, encoding="utf-8")
     assert make(tokenizer_path=str(tmp_path / "mine.json")).spec.input.size == 280
     stored = make(tokenizer_json=tokenizer.json, path=str(tmp_path / "gone.txt"))
     assert stored.spec.output.width == 280  # a run can be loaded where its text is not

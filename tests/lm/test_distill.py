@@ -75,7 +75,7 @@ def test_a_taught_run_needs_no_teacher_afterwards(command, text_runs, tmp_path):
     shutil.rmtree(tmp_path / "teacher")
     run = load_run(tmp_path / "taught")
     assert isinstance(run.task, Distillation)
-    assert json.loads((tmp_path / "taught" / "summary.json").read_text())["model"] == "lstm_distilled"
+    assert json.loads((tmp_path / "taught" / "summary.json").read_text(encoding="utf-8"))["model"] == "lstm_distilled"
     assert "sample" in run.task.describe(run.task.parse_prompt("MENENIUS:"))
 
 
@@ -115,7 +115,9 @@ def test_the_search_preset_gives_each_setting_a_row(command, tmp_path):
     words = [*SIZES, *QUICK, "hydra.sweep.dir=search", "optimizer.lr=1e-3,1e-2"]
     done = command(ROOT / "run.py", "-m", "experiment=lm_search", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    names = {json.loads(path.read_text())["model"] for path in (tmp_path / "search").rglob("summary.json")}
+    names = {
+        json.loads(path.read_text(encoding="utf-8"))["model"] for path in (tmp_path / "search").rglob("summary.json")
+    }
     assert len(names) == 4
     assert all(name.startswith("lstm ") and "optimizer.lr=" in name and "model.dropout=" in name for name in names)
 
@@ -125,7 +127,9 @@ def test_training_in_bfloat16(command, tmp_path, model):
     words = [*tiny_sizes(model, "text"), *QUICK, "data=text", f"model={model}", "trainer.accelerator=cpu"]
     done = command(ROOT / "run.py", *words, "trainer.precision=bf16-mixed", "hydra.run.dir=run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    perplexity = json.loads((tmp_path / "run" / "summary.json").read_text())["metrics"]["test/perplexity"]
+    perplexity = json.loads((tmp_path / "run" / "summary.json").read_text(encoding="utf-8"))["metrics"][
+        "test/perplexity"
+    ]
     assert 1 < perplexity < 400  # of 300 tokens
     weights = load_run(tmp_path / "run").model.parameters()
     assert all(weight.dtype == torch.float32 for weight in weights)

@@ -47,7 +47,7 @@ def test_the_models_that_were_asked_for(compose, cache, model, options, number):
 @pytest.mark.parametrize("model", ["lstm", "transformer"])
 def test_a_run_leaves_its_numbers_samples_and_tokenizer(text_runs, model):
     run_dir = text_runs[model]
-    summary = json.loads((run_dir / "summary.json").read_text())
+    summary = json.loads((run_dir / "summary.json").read_text(encoding="utf-8"))
     metrics = summary["metrics"]
     task = load_text_run(run_dir)
     ids = torch.from_numpy(task.data.ids("test").astype("int64"))
@@ -56,9 +56,9 @@ def test_a_run_leaves_its_numbers_samples_and_tokenizer(text_runs, model):
     assert metrics["test/perplexity"] == pytest.approx(float(nats.mean().exp()), rel=1e-5)
     assert metrics["test/bits_per_character"] == pytest.approx(float(nats.sum()) / characters / 0.693147, rel=1e-5)
     assert {"gzip", "xz", "unigram of tokens"} <= set(summary["baselines"])
-    assert (run_dir / "tokenizer.json").read_text() == task.data.tokenizer.json
-    assert "tokens_per_second" in (run_dir / "metrics.csv").read_text()
-    records = [json.loads(line) for line in (run_dir / "completions.jsonl").read_text().splitlines()]
+    assert (run_dir / "tokenizer.json").read_text(encoding="utf-8") == task.data.tokenizer.json
+    assert "tokens_per_second" in (run_dir / "metrics.csv").read_text(encoding="utf-8")
+    records = [json.loads(line) for line in (run_dir / "completions.jsonl").read_text(encoding="utf-8").splitlines()]
     assert records and all(record["completion"].startswith(record["prompt"]) for record in records)
     assert (run_dir / "plots" / "bits_per_character.png").is_file()
 
@@ -147,7 +147,7 @@ def test_evaluation_on_other_text(text_runs, tmp_path):
     trained = evaluate(str(text_runs["lstm"]), str(ROOT / "tests" / "lm" / "coriolanus.txt"))
     assert "NO TEST" in trained and "bits per byte" in trained
     assert re.search(r"^perplexity +[\d.]+ \(95%: [\d.]+ to [\d.]+\)$", trained, re.MULTILINE)
-    (tmp_path / "new.txt").write_text("Here is a line which no play of his has ever had in it.\n" * 3)
+    (tmp_path / "new.txt").write_text("Here is a line which no play of his has ever had in it.\n" * 3, encoding="utf-8")
     other = evaluate(str(text_runs["lstm"]), str(tmp_path / "new.txt"))
     assert "NO TEST" not in other and "0 of 1 lines" in other
     (tmp_path / "latin.txt").write_bytes(b"caf\xe9")

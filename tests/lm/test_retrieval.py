@@ -225,7 +225,7 @@ def test_damaged_index_is_refused(tmp_path):
     checkpoint.write_bytes(b"weights")
     folder = tmp_path / "index"
     save_index(build_index(model(), encode, ITEMS.documents[:5]), folder, checkpoint)
-    (folder / "passages.jsonl").write_text(json.dumps({"passage": "only one"}) + "\n")
+    (folder / "passages.jsonl").write_text(json.dumps({"passage": "only one"}) + "\n", encoding="utf-8")
     with pytest.raises(ValueError, match="damaged index: 1 passages, 5 vectors"):
         load_index(folder, checkpoint)
     (folder / "vectors.npz").write_bytes(b"PK")

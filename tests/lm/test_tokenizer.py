@@ -103,7 +103,7 @@ def test_refusals(tmp_path):
         train_tokenizer("bpe", [TEXT], 5000)
     with pytest.raises(ValueError, match=r"data\.tokenizer_path=.*missing\.json cannot be read"):
         read_tokenizer(tmp_path / "missing.json")
-    (tmp_path / "bad.json").write_text("{}")
+    (tmp_path / "bad.json").write_text("{}", encoding="utf-8")
     with pytest.raises(ValueError, match=r"bad\.json: this is no tokenizer"):
         read_tokenizer(tmp_path / "bad.json")
     from tokenizers import Tokenizer, models

@@ -232,7 +232,7 @@ def test_cuda_asked_for_without_a_gpu(monkeypatch):
 
 
 def in_a_fresh_interpreter(code):
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, encoding="utf-8")
 
 
 def test_the_package_is_imported_with_the_first_model():

@@ -244,7 +244,7 @@ BROKEN = {
 @pytest.mark.parametrize("how", BROKEN)
 def test_a_missing_or_broken_mamba_ssm_is_one_line_with_the_install_command(fresh_choice, monkeypatch, tmp_path, how):
     (tmp_path / "mamba_ssm").mkdir()
-    (tmp_path / "mamba_ssm" / "__init__.py").write_text(BROKEN[how])
+    (tmp_path / "mamba_ssm" / "__init__.py").write_text(BROKEN[how], encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "mamba_ssm", raising=False)
     with pytest.raises(ValueError) as caught:

@@ -23,7 +23,7 @@ print(chosen_backend("auto", "cpu"))
 def start(environment, **changes):
     command = [sys.executable, "-c", CODE]
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, env=environment | changes, stdout=pipe, stderr=pipe, text=True)
+    return subprocess.Popen(command, env=environment | changes, stdout=pipe, stderr=pipe, text=True, encoding="utf-8")
 
 
 def has_native():
@@ -91,7 +91,7 @@ def test_the_library_is_named_by_all_that_it_depends_on(monkeypatch, tmp_path):
     monkeypatch.setattr(torch, "__version__", "0.0")
     paths.append(scan_native.library_path())
     source = tmp_path / "other.cpp"
-    source.write_text("int other;")
+    source.write_text("int other;", encoding="utf-8")
     monkeypatch.setattr(scan_native, "SOURCE", source)
     paths.append(scan_native.library_path())
     assert len(set(paths)) == 6

@@ -27,14 +27,17 @@ def leave(tmp_path):
             "metrics": shares, "intervals": {"test/accuracy": [0, 1]},
             "baselines": {"chance": {"test/accuracy": 0.25}}, **more,
         }  # fmt: skip
-        (folder / "summary.json").write_text(json.dumps(summary))
-        (folder / "status.json").write_text(json.dumps({"status": status, "reason": reason, "hash": "0"}))
+        (folder / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+        (folder / "status.json").write_text(
+            json.dumps({"status": status, "reason": reason, "hash": "0"}), encoding="utf-8"
+        )
         rows = [f"{step},{loss},0.5,1.0" for step, loss in enumerate(losses)]
         (folder / "metrics.csv").write_text(
-            "\n".join(["step,val/loss,val/accuracy,train/loss", *rows, "9,,,0.5"]) + "\n"
+            "\n".join(["step,val/loss,val/accuracy,train/loss", *rows, "9,,,0.5"]) + "\n",
+            encoding="utf-8",
         )
         known = {"seed": seed, "name": {"model": model}, "logger": {"csv": name}, "optimizer": {"lr": 0.1}}
-        (folder / ".hydra" / "config.yaml").write_text(yaml.safe_dump(known | dict(config)))
+        (folder / ".hydra" / "config.yaml").write_text(yaml.safe_dump(known | dict(config)), encoding="utf-8")
         return folder
 
     return left

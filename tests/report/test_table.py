@@ -55,7 +55,7 @@ def test_settings_are_rows_of_their_own(leave, report):
 def test_a_run_that_was_continued_has_the_steps_it_was_continued_to(leave, report):
     for name, seed, words in (("1", 1, ["seed=1"]), ("2", 2, ["seed=2", "trainer.max_steps=30"])):
         folder = leave(name, seed=seed, config={"trainer": {"max_steps": 20}})
-        (folder / ".hydra" / "overrides.yaml").write_text(json.dumps(words))
+        (folder / ".hydra" / "overrides.yaml").write_text(json.dumps(words), encoding="utf-8")
     assert "lstm trainer.max_steps=20 | 1 |" in report()
     assert "lstm trainer.max_steps=30 | 1 |" in report()
 
@@ -110,9 +110,9 @@ def test_runs_that_are_not_in_the_table_are_listed_with_their_reasons(leave, rep
     held = leave("held", status="running", metrics={})
     (leave("early", status="failed", reason="no memory") / "summary.json").unlink()
     (leave("old", metrics={}, stopped="not_finite") / "status.json").unlink()
-    (leave("cut") / "summary.json").write_text('{"model": "lst')
-    (leave("odd") / "summary.json").write_text('{"model": "lstm"}')
-    (leave("curves", seed=5) / "metrics.csv").write_text("step,val/loss\n1,much\n")
+    (leave("cut") / "summary.json").write_text('{"model": "lst', encoding="utf-8")
+    (leave("odd") / "summary.json").write_text('{"model": "lstm"}', encoding="utf-8")
+    (leave("curves", seed=5) / "metrics.csv").write_text("step,val/loss\n1,much\n", encoding="utf-8")
     with FileLock(held / ".lock"):
         lines = report().split("Not in the table:")[1].splitlines()[4:]
     listed = {line.split(" | ")[1].rpartition("/")[2]: line.strip("| ").split(" | ") for line in lines}
@@ -175,7 +175,7 @@ def test_terminal_shows_every_number(leave, report, tmp_path):
     ]
     assert "no [memory]" in printed
     report("--out", str(tmp_path / "table.txt"))
-    assert "lstm [bold]" in (tmp_path / "table.txt").read_text()
+    assert "lstm [bold]" in (tmp_path / "table.txt").read_text(encoding="utf-8")
 
 
 def test_a_folder_gets_the_table_and_the_plots(leave, report, tmp_path):
@@ -183,7 +183,7 @@ def test_a_folder_gets_the_table_and_the_plots(leave, report, tmp_path):
     leave("2", config={"optimizer": {"lr": 0.2}})
     printed = report()
     report("--out", str(tmp_path / "out"))
-    assert (tmp_path / "out" / "table.md").read_text() == printed
+    assert (tmp_path / "out" / "table.md").read_text(encoding="utf-8") == printed
     report("--format", "csv", "--out", str(tmp_path / "out"))
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"table.md", "table.csv"} <= names
@@ -211,6 +211,6 @@ def test_bad_input_is_one_line(tmp_path, monkeypatch, capsys, options, message):
 
 def test_a_page_that_cannot_be_written_is_one_line(leave, tmp_path, capsys):
     leave("1")
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     assert main([str(tmp_path / "runs"), "--out", str(tmp_path / "file" / "a.csv")]) == 2
     assert capsys.readouterr().err.startswith(f"error: {tmp_path / 'file'}")

@@ -61,11 +61,11 @@ summary = {"model": "linear", "data": "L5", "seed": seed, "steps": 5, "baselines
 @pytest.fixture
 def search(tmp_path, monkeypatch, capsys):
     """(words, the plan's text) -> (exit code, stdout, stderr) of the command, whose study is tmp_path/study."""
-    (tmp_path / "run.py").write_text(STAND_IN)
+    (tmp_path / "run.py").write_text(STAND_IN, encoding="utf-8")
     monkeypatch.setattr(study_module, "RUN", tmp_path / "run.py")
 
     def ran(*words, plan=PLAN, folder="study"):
-        (tmp_path / "plan.yaml").write_text(plan)
+        (tmp_path / "plan.yaml").write_text(plan, encoding="utf-8")
         code = main([str(tmp_path / "plan.yaml"), f"search.dir={tmp_path / folder}", *words])
         return code, *capsys.readouterr()
 
@@ -77,7 +77,7 @@ def trials(folder):
 
 
 def starts(folder):
-    return {path.parent.name: len(path.read_text()) for path in folder.rglob("starts")}
+    return {path.parent.name: len(path.read_text(encoding="utf-8")) for path in folder.rglob("starts")}
 
 
 def test_a_study_begins_with_the_default_and_finds_better(search, tmp_path):
@@ -88,7 +88,7 @@ def test_a_study_begins_with_the_default_and_finds_better(search, tmp_path):
     assert found[0] == ({"optimizer.lr": 0.001, "model.d_model": 128}, pytest.approx(1.001))
     best, value = min((pair for pair in found if pair[1] is not None), key=lambda pair: pair[1])
     assert value < 0.2
-    report = (tmp_path / "study" / "study.md").read_text()
+    report = (tmp_path / "study" / "study.md").read_text(encoding="utf-8")
     assert "| 0 | 0.001 | 128 | 1.001 | default |" in report
     assert "the loss is inf at step 3" in report
     assert len(re.findall("^trial [0-9]+/12 ", out, re.MULTILINE)) == 12
@@ -122,11 +122,12 @@ def test_a_study_that_was_stopped_is_the_study_that_was_not(search, command, tmp
     script.write_text(
         "import sys\nfrom pathlib import Path\n"
         "from seqlab.search import study\nfrom seqlab.search.__main__ import main\n"
-        f"study.RUN = Path({str(tmp_path / 'run.py')!r})\nsys.exit(main(sys.argv[1:]))\n"
+        f"study.RUN = Path({str(tmp_path / 'run.py')!r})\nsys.exit(main(sys.argv[1:]))\n",
+        encoding="utf-8",
     )
     words = [script, tmp_path / "plan.yaml", f"search.dir={tmp_path / 'study'}"]
     environment = "import os\nos.environ.update(KILLS='003', SIGNAL=" + repr(name) + ")\n"
-    (tmp_path / "stopped.py").write_text(environment + script.read_text())
+    (tmp_path / "stopped.py").write_text(environment + script.read_text(encoding="utf-8"), encoding="utf-8")
     stopped = command(tmp_path / "stopped.py", *words[1:], cwd=tmp_path)
     assert stopped.returncode == code, stopped.stderr
     if name == "SIGTERM":
@@ -242,7 +243,7 @@ def test_real_runs(command, tmp_path):
     words += ["data.prompt_length=4", "search.num_trials=3", "search.confirm_seeds=[5]", "search.dir=study"]
     done = command("-m", "seqlab.search", "lstm_lr", *words, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    runs = [json.loads(path.read_text()) for path in sorted((tmp_path / "study").rglob("status.json"))]
+    runs = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((tmp_path / "study").rglob("status.json"))]
     assert {run["status"] for run in runs} == {"done"}
     assert len(runs) in (3, 5)
 

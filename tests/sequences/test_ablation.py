@@ -55,7 +55,7 @@ def finished(root, job, value):
     folder.mkdir(parents=True)
     task = TASKS[job.task]
     content = {"metrics": {task.metric: value}, "baselines": {task.baseline: {task.metric: 0.5}}}
-    (folder / "summary.json").write_text(json.dumps(content))
+    (folder / "summary.json").write_text(json.dumps(content), encoding="utf-8")
 
 
 def test_the_table_pairs_runs_by_seed(tmp_path, capsys):
@@ -65,7 +65,7 @@ def test_the_table_pairs_runs_by_seed(tmp_path, capsys):
             finished(tmp_path, job, values[job.variant] + job.seed)
     out = tmp_path / "new" / "table.md"
     assert main([str(tmp_path), "--table", "--out", str(out)]) == 0
-    text = out.read_text()
+    text = out.read_text(encoding="utf-8")
     assert capsys.readouterr().out.strip() == text.strip()
     assert "Full 3 ± 1 (3), plain 5 ± 1 (3); ridge 0.5." in text
     (line,) = [line for line in text.splitlines() if line.startswith("| layer norm")]

@@ -33,7 +33,7 @@ def evaluated(prepare, tmp_path, *words):
 
 def test_a_run_prints_its_baselines_and_draws_the_forecast(finished):
     folder, done = finished
-    summary = json.loads((folder / "summary.json").read_text())
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     assert summary["data"] == "series_sunspots"
     assert list(summary["baselines"]) == ["last value", "naive, cycle", "ridge", "ETS", "ARIMA"]
     metrics = ("test/mae", "test/rmse", "test/mase", "test/mse", "test/mae_by_horizon/3")
@@ -49,8 +49,8 @@ def test_a_run_prints_its_baselines_and_draws_the_forecast(finished):
 
 def test_the_written_forecasts_have_the_error_that_is_printed(finished):
     folder, _ = finished
-    summary = json.loads((folder / "summary.json").read_text())
-    rows = [json.loads(line) for line in (folder / "completions.jsonl").read_text().splitlines()]
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    rows = [json.loads(line) for line in (folder / "completions.jsonl").read_text(encoding="utf-8").splitlines()]
     forecast, target = (np.array([row[name] for row in rows]) for name in ("forecast", "target"))
     assert np.abs(forecast - target).mean() == pytest.approx(summary["metrics"]["test/mae"])
 
@@ -67,7 +67,7 @@ def test_a_forecast_of_given_values(prepare, tmp_path):
 
 
 def test_tables_call_a_series_of_the_users_own_by_its_file(prepare, tmp_path):
-    (tmp_path / "mine.csv").write_text("x\n" + "\n".join(str(step % 7) for step in range(300)))
+    (tmp_path / "mine.csv").write_text("x\n" + "\n".join(str(step % 7) for step in range(300)), encoding="utf-8")
     run, _ = prepare("data=series", "model=deep_lstm", f"data.csv={tmp_path}/mine.csv", "data.column=x")
     assert run.task.names() == {"data": "series_mine"}
 

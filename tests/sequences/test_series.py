@@ -54,7 +54,7 @@ def test_a_missing_package_is_named(monkeypatch, module, load):
 
 def test_a_column_of_a_file(tmp_path):
     path = tmp_path / "mine.csv"
-    path.write_text("\ufeffday, load ,x\n1,2.5,a\n2,-3e1,b\n\n")
+    path.write_text("\ufeffday, load ,x\n1,2.5,a\n2,-3e1,b\n\n", encoding="utf-8")
     series = from_csv(path, "load", {"7": 7})
     assert series.values.tolist() == [2.5, -30.0]
     assert (series.name, series.window, dict(series.seasons)) == ("mine", 24, {"7": 7})
@@ -74,7 +74,7 @@ FAULTS = {
 @pytest.mark.parametrize(("content", "message"), FAULTS.items())
 def test_a_faulty_file_is_refused_in_one_line(tmp_path, content, message):
     path = tmp_path / "bad.csv"
-    path.write_text(content)
+    path.write_text(content, encoding="utf-8")
     with pytest.raises(ValueError, match=message) as caught:
         read_columns(path, ["x"])
     assert "\n" not in str(caught.value) and "bad.csv" in str(caught.value)
@@ -91,7 +91,7 @@ def test_a_file_that_is_not_there_or_no_text(tmp_path):
 @pytest.mark.parametrize("row", ["1,2,1.5", "0,0,0", "2,1,-1", "2,0,1"])
 def test_prices_that_cannot_be(tmp_path, row):
     path = tmp_path / "prices.csv"
-    path.write_text(f"High,Low,Close\n2,1,1.5\n{row}\n")
+    path.write_text(f"High,Low,Close\n2,1,1.5\n{row}\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"prices.csv, day 2: High=.*prices are positive, and High is not below Low"):
         prices_from_csv(path)
 

@@ -73,7 +73,7 @@ def made(tmp_path):
             "High,Low,Close",
             *(",".join(map(repr, map(float, row))) for row in zip(*written.values(), strict=True)),
         ]
-        path.write_text("\n".join(rows) + "\n")
+        path.write_text("\n".join(rows) + "\n", encoding="utf-8")
         if kind == "series":
             return SeriesDataModule(csv=str(path), column="Close", window=24, horizon=3, seasons=(5,), batch_size=16)
         return ReturnsDataModule(csv=str(path), window=24, batch_size=16)
