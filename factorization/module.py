@@ -1,5 +1,7 @@
 """Training on semiprimes, and how many bits of the smaller factor a model gets wrong."""
 
+import re
+import reprlib
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from types import MappingProxyType
@@ -18,6 +20,7 @@ from factorization.plots import beta_curves
 from factorization.primes import smallest_factor
 from factorization.semiprimes import unsigned
 from factorization.splits import UNUSED
+from seqlab.errors import InputError
 from seqlab.lit.module import Module, Results
 from seqlab.metrics import Mean
 from seqlab.schedule import Schedule
@@ -151,22 +154,25 @@ class Factorization(Module):
         """A semiprime of no more bits than the set has.
 
         Raises:
-            ValueError: for a text that is none, and says why.
+            InputError: for a text that is none, and says why.
         """
         bits = self.data.family.bits
-        try:
-            number = int(text.strip())
-        except ValueError:
-            raise ValueError(f"{text!r} is no whole number in decimal digits") from None
+        if (match := re.fullmatch("([+-]?)0*([0-9]+)", text.strip())) is None:
+            raise InputError(f"{reprlib.repr(text)} is no whole number in decimal digits")
+        sign, digits = match.groups()
+        if len(digits) > len(str(1 << bits)):  # Python refuses to read an integer of thousands of digits
+            reason = "is below 4" if sign == "-" else f"has more bits than the model reads, {bits}"
+            raise InputError(f"{reprlib.repr(sign + digits)} {reason}")
+        number = int(sign + digits)
         if number < 4:
-            raise ValueError(f"{number} is no semiprime: the smallest is 4")
+            raise InputError(f"{number} is no semiprime: the smallest is 4")
         if number.bit_length() > bits:
-            raise ValueError(f"{number} has {number.bit_length()} bits, the model reads at most {bits}")
+            raise InputError(f"{number} has {number.bit_length()} bits, the model reads at most {bits}")
         smaller = smallest_factor(number)
         if smaller == number:
-            raise ValueError(f"{number} is a prime, no semiprime")
+            raise InputError(f"{number} is a prime, no semiprime")
         if smallest_factor(number // smaller) != number // smaller:
-            raise ValueError(f"{number} is no semiprime: {smaller} · {number // smaller}, and the latter is no prime")
+            raise InputError(f"{number} is no semiprime: {smaller} · {number // smaller}, and the latter is no prime")
         return number
 
     def describe(self, prompt: int) -> str:

@@ -20,6 +20,7 @@ from lm.metrics import TextMetrics, token_scores
 from lm.plots import bits_per_character
 from lm.tokenizer import DOCUMENT_ID
 from seqlab.decode import continuation, sampler
+from seqlab.errors import InputError
 from seqlab.lit.module import Module, Results
 from seqlab.model import SequenceModel
 from seqlab.schedule import Schedule
@@ -205,11 +206,17 @@ class LanguageModel(Module):
         """The ids of a text, (1, length); of no text, DOCUMENT.
 
         Raises:
-            ValueError: when a model with a bounded context cannot read it whole.
+            InputError: for a text without a UTF-8 form (a byte of the command line that is none), and when a model with
+                a bounded context cannot read it whole.
         """
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            wrong = text[error.start]
+            raise InputError(f"the prompt is no UTF-8: its character {error.start + 1} is {wrong!r}") from None
         ids = self.data.tokenizer.encode(text) or [DOCUMENT_ID]
         if len(ids) > self.data.context_length and not self.model.endless_state:
-            raise ValueError(
+            raise InputError(
                 f"the prompt has {len(ids)} tokens, and the model reads data.context_length="
                 f"{self.data.context_length} at once: shorten it"
             )

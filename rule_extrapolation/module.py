@@ -15,6 +15,7 @@ from rule_extrapolation.metrics import NAMES, judge, rule_results, token_loss
 from rule_extrapolation.prompts import framed
 from rule_extrapolation.rules import EOS, PAD
 from seqlab.decode import Decoded, greedy
+from seqlab.errors import InputError
 from seqlab.lit.module import Module, Results
 from seqlab.metrics import Mean
 from seqlab.model import SequenceModel
@@ -155,11 +156,14 @@ class RuleExtrapolation(Module):
         """Symbols of the language, with or without blanks.
 
         Raises:
-            ValueError: for a symbol that the language does not have, or a prompt beyond max_length.
+            InputError: for a symbol that the language does not have, or a prompt beyond max_length.
         """
-        prompt = tuple(self.grammar.parse(text))
+        try:
+            prompt = tuple(self.grammar.parse(text))
+        except ValueError as error:
+            raise InputError(str(error)) from error
         if len(prompt) > self.max_length:
-            raise ValueError(f"the prompt has {len(prompt)} symbols, at most {self.max_length} are allowed")
+            raise InputError(f"the prompt has {len(prompt)} symbols, at most {self.max_length} are allowed")
         return prompt
 
     def describe(self, prompt: tuple[int, ...]) -> str:

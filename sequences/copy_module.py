@@ -1,5 +1,6 @@
 """Training on the copy problem: how many of ten symbols are still known after `length` steps."""
 
+import reprlib
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
+from seqlab.errors import InputError
 from seqlab.lit.module import Module, Results
 from seqlab.metrics import Mean
 from seqlab.schedule import Schedule
@@ -108,15 +110,15 @@ class Copying(Module):
         """Ten symbols 1 .. 8 with blanks between, as the sequence that asks for them, (1, length + 20).
 
         Raises:
-            ValueError: for other words, or another number of them.
+            InputError: for other words, or another number of them.
         """
         words = text.split()
         allowed = [str(symbol) for symbol in range(1, NUM_SYMBOLS + 1)]
         for word in words:
             if word not in allowed:
-                raise ValueError(f"{word!r} is no symbol; allowed: 1 to {NUM_SYMBOLS}, blanks between")
+                raise InputError(f"{reprlib.repr(word)} is no symbol; allowed: 1 to {NUM_SYMBOLS}, blanks between")
         if len(words) != NUM_COPIED:
-            raise ValueError(f"{len(words)} symbols: exactly {NUM_COPIED} are needed")
+            raise InputError(f"{len(words)} symbols: exactly {NUM_COPIED} are needed")
         sequence = torch.zeros(1, self.data.spec.max_length, dtype=torch.int64)
         sequence[0, :NUM_COPIED] = torch.tensor([int(word) for word in words])
         sequence[0, -NUM_COPIED - 1] = DELIMITER

@@ -14,6 +14,7 @@ from torch.nn.functional import mse_loss
 from torch.optim import Optimizer
 
 from seqlab.attempts import Attempts
+from seqlab.errors import InputError
 from seqlab.lit.module import Module, Results
 from seqlab.metrics import Mean
 from seqlab.schedule import Schedule
@@ -21,6 +22,7 @@ from seqlab.share import Share
 from sequences.forecast_datamodule import AddingDataModule, ForecastDataModule, ReturnsDataModule, SeriesDataModule
 from sequences.forecast_metrics import ForecastMetrics
 from sequences.forecast_plots import error_by_horizon, one_step_figure, origin_figure
+from sequences.numerals import numbers
 from sequences.windows import Windows, single
 
 NUM_WRITTEN = 200  # test forecasts in completions.jsonl
@@ -156,6 +158,17 @@ class Forecast(Module, Generic[Data]):
         self.model.train(was_training)
         return output
 
+    def forecast_of(self, windows: Windows) -> list[float]:
+        """The forecast of one window in the unit of the series, `horizon` values.
+
+        Raises:
+            InputError: where it is no number: the window lies too far from what the model was trained on.
+        """
+        forecast = self.in_units(self.output_of(windows), windows.level)[0].tolist()
+        if not np.isfinite(forecast).all():
+            raise InputError("the forecast is no finite number: these values lie too far from those of the training")
+        return forecast
+
 
 class SeriesForecast(Forecast[SeriesDataModule]):
     """A forecast of one real series."""
@@ -167,20 +180,29 @@ class SeriesForecast(Forecast[SeriesDataModule]):
         """The last values of a series in its unit; of no text, those that end the run's own series.
 
         Raises:
-            ValueError: for a word that is no number, or fewer values than the model reads.
+            InputError: for a word that is no number, fewer values than the model reads, or values that lie so far from
+                the training part that their scaled form has no float32.
         """
-        values = numbers(text) if text.strip() else self.data.series.values
+        values = numbers(text.replace(",", " ").split()) if text.strip() else self.data.series.values
         if len(values) < self.data.window:
-            raise ValueError(f"{len(values)} values are too few: the model reads data.window={self.data.window}")
-        return values[-self.data.window :]
+            raise InputError(f"{len(values)} values are too few: the model reads data.window={self.data.window}")
+        read = values[-self.data.window :]
+        if not torch.isfinite(self._read(read).inputs).all():
+            mean, deviation = self.data.scale
+            farthest = read[np.abs(read - mean).argmax()]
+            raise InputError(f"{farthest:g} lies too far from the training part, {mean:g} ± {deviation:g}")
+        return read
+
+    def _read(self, values: np.ndarray) -> Windows:
+        """The last values of a series as the model reads them."""
+        level = values[-1] if self.data.center else self.data.scale.mean
+        with np.errstate(over="ignore", invalid="ignore"):
+            inputs = single((values - level) / self.data.scale.deviation).view(1, -1, 1)
+        return Windows(inputs, torch.zeros(1, self.horizon), torch.full((1, 1), level, dtype=torch.float64))
 
     def describe(self, prompt: np.ndarray) -> str:
         """The forecast, step by step."""
-        data = self.data
-        level = prompt[-1] if data.center else data.scale.mean
-        inputs = single((prompt - level) / data.scale.deviation).view(1, -1, 1)
-        windows = Windows(inputs, torch.zeros(1, self.horizon), torch.full((1, 1), level, dtype=torch.float64))
-        values = self.in_units(self.output_of(windows), windows.level)[0].tolist()
+        values = self.forecast_of(self._read(prompt))
         lines = [f"read        {len(prompt)} values, the last {prompt[-1]:g}"]
         return "\n".join([*lines, f"forecast    {' '.join(f'{value:.5g}' for value in values)}"])
 
@@ -217,16 +239,16 @@ class RangeForecast(Forecast[ReturnsDataModule]):
         """The days that end the run's own data: a day has five numbers, too many to type.
 
         Raises:
-            ValueError: for any text.
+            InputError: for any text.
         """
         if text.strip():
-            raise ValueError("data=returns reads the days that end its own data: give an empty prompt")
+            raise InputError("data=returns reads the days that end its own data: give an empty prompt")
         read = self.data.read_before(np.array([len(self.data.ranges)]))
         return Windows(read, torch.zeros(1, 2), self.data.levels(1))
 
     def describe(self, prompt: Windows) -> str:
         """The log range of the next day, and as a percentage."""
-        value = float(self.in_units(self.output_of(prompt), prompt.level))
+        (value,) = self.forecast_of(prompt)
         says = f"log range {value:.5f}, the high {np.expm1(value):.2%} above the low"
         return f"read        {self.data.window} days\nforecast    {says}"
 
@@ -241,37 +263,26 @@ class AddingForecast(Forecast[AddingDataModule]):
         """Numbers with blanks between, the marked ones with a star: 0.3 0.9* 0.1 0.5*; of no text, a test sequence.
 
         Raises:
-            ValueError: for a word that is no number, other than two marks, or more steps than the model was trained on.
+            InputError: for a word that is no number, other than two marks, or more steps than the model was trained on.
         """
         if not text.strip():
             return Windows(*(part[:1] for part in self.data.test))
         words = text.split()
-        values, marks = numbers(text.replace("*", "")), np.array([word.endswith("*") for word in words])
+        marks = np.array([word.endswith("*") for word in words])
+        values = numbers([word.removesuffix("*") for word in words])
         if marks.sum() != 2:
-            raise ValueError(f"{marks.sum()} numbers are marked with *: exactly two are to be")
+            raise InputError(f"{marks.sum()} numbers are marked with *: exactly two are to be")
         if len(values) > self.data.length:
-            raise ValueError(
+            raise InputError(
                 f"{len(values)} numbers are too many: the model was trained on data.length={self.data.length}"
             )
         inputs = single(np.stack([values, marks.astype(float)], 1)).unsqueeze(0)
-        return Windows(inputs, single(values[marks].sum().reshape(1, 1)), torch.zeros(1, 1, dtype=torch.float64))
+        targets = single(values[marks].sum().reshape(1, 1))
+        if not (torch.isfinite(inputs).all() and torch.isfinite(targets)):
+            raise InputError(f"{values[np.abs(values).argmax()]:g} is too large: the model was trained on 0 to 1")
+        return Windows(inputs, targets, torch.zeros(1, 1, dtype=torch.float64))
 
     def describe(self, prompt: Windows) -> str:
         """The sum that the model says, and the true one."""
-        said = float(self.output_of(prompt))
+        (said,) = self.forecast_of(prompt)
         return f"forecast    {said:.4f}\nin truth    {float(prompt.targets):.4f}"
-
-
-def numbers(text: str) -> np.ndarray:
-    """Numbers with blanks or commas between.
-
-    Raises:
-        ValueError: for a word that is none.
-    """
-    values = []
-    for word in text.replace(",", " ").split():
-        try:
-            values.append(float(word))
-        except ValueError:
-            raise ValueError(f"{word!r} is no number; allowed: numbers with blanks between") from None
-    return np.array(values)

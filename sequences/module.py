@@ -1,6 +1,8 @@
 """Training on integer sequences, and what a model predicts beside solvers, the Bayes predictor and real sequences."""
 
 import logging
+import re
+import reprlib
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
@@ -13,6 +15,7 @@ from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 
 from seqlab.decode import extend
+from seqlab.errors import InputError
 from seqlab.lit.module import Module, Results
 from seqlab.metrics import Mean
 from seqlab.model import SequenceModel
@@ -176,17 +179,12 @@ class Recurrence(Module):
         """Integers with blanks or commas between.
 
         Raises:
-            ValueError: for a word that is no integer, one outside 0 .. 255, or fewer than three.
+            InputError: for a word that is no integer, one outside 0 .. 255, or fewer than three.
         """
-        words = text.replace(",", " ").split()
-        for word in words:
-            if not word.lstrip("-").isdecimal():
-                raise ValueError(f"{word!r} is no integer; allowed: integers 0 to {NUM_VALUES - 1}, blanks between")
-            if not 0 <= int(word) < NUM_VALUES:
-                raise ValueError(f"{word} lies outside 0 to {NUM_VALUES - 1}")
-        if len(words) < MIN_PROMPT:
-            raise ValueError(f"{len(words)} terms are too few: at least {MIN_PROMPT} are needed")
-        return torch.tensor([[int(word) for word in words]])
+        terms = [term(word) for word in text.replace(",", " ").split()]
+        if len(terms) < MIN_PROMPT:
+            raise InputError(f"{len(terms)} terms are too few: at least {MIN_PROMPT} are needed")
+        return torch.tensor([terms])
 
     def describe(self, prompt: Tensor) -> str:
         """The most probable next terms, and the next eight, greedily."""
@@ -202,6 +200,25 @@ class Recurrence(Module):
                 f"greedily    {listed(self.continuations(read)[0])}",
             ]
         )
+
+
+def term(word: str) -> int:
+    """One term of a prompt.
+
+    >>> term("007")
+    7
+
+    Raises:
+        InputError: for a word that is no integer, or one that the model cannot read.
+    """
+    if (match := re.fullmatch("([+-]?)0*([0-9]+)", word)) is None:
+        raise InputError(f"{reprlib.repr(word)} is no integer; allowed: integers 0 to {NUM_VALUES - 1}, blanks between")
+    sign, digits = match.groups()
+    # Python refuses to read an integer of thousands of digits
+    if len(digits) > len(str(NUM_VALUES)) or not 0 <= (value := int(sign + digits)) < NUM_VALUES:
+        what = word if len(word) < 30 else f"an integer of {len(digits):,} digits"
+        raise InputError(f"{what} lies outside 0 to {NUM_VALUES - 1}, the integers that the model reads")
+    return value
 
 
 def inputs_of(terms: Tensor) -> Tensor:

@@ -104,7 +104,7 @@ class Module(LightningModule, ABC):
 
     @abstractmethod
     def parse_prompt(self, text: str) -> Any:
-        """The model's input from what a user typed. Raises ValueError that names what is wrong."""
+        """The model's input from what a user typed. Raises InputError that names what is wrong."""
 
     @abstractmethod
     def describe(self, prompt: Any) -> str:

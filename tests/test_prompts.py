@@ -1,0 +1,124 @@
+"""No prompt ends in a traceback: of every kind of data, on tiny untrained models, any text is answered or refused."""
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from seqlab.errors import InputError
+from seqlab.runs import build
+
+DATA = sorted(path.stem for path in (Path(__file__).parents[1] / "conf" / "data").glob("*.yaml"))
+PIECES = [
+    "1", "2", "7", "255", "256", "8633", "1" * 5000, "0" * 5000 + "7", "-", "--5", "+3", "1_0", "0.5", "0.5*", "*",
+    "**", "1e400", "-1e308", "1e308", "1e-400", "3.5e38*", "nan", "inf", "-inf", "NaN", "٣", "²", "1,5", ",", ";",
+    "\x00", "\n", "\u2028", "a", "b", "c", "ab" * 40, "(", "[", ")", "()", "[]", "<|document|>", "\udcff", "\ud800",
+    "😀", "é", "\ufeff",
+]  # fmt: skip
+WORDS = st.lists(st.sampled_from(PIECES) | st.text(max_size=4) | st.integers().map(str) | st.floats().map(repr))
+# what a command line can hand over: bytes that are no UTF-8 come as lone surrogates
+PROMPTS = (
+    st.builds(lambda words, between: between.join(words), WORDS, st.sampled_from([" ", ",", "", "\n"]))
+    | st.text(st.characters(exclude_categories=[]))
+    | st.binary(max_size=30).map(lambda raw: raw.decode(errors="surrogateescape"))
+    | st.lists(st.integers(0, 300) | st.floats(-1e300, 1e300), min_size=20, max_size=30).map(
+        lambda v: " ".join(map(str, v))
+    )
+)
+FORECASTS = {"series", "returns", "adding"}
+
+
+@pytest.fixture(scope="module")
+def task_of(compose):
+    """Kind of data -> the task of an untrained run on it."""
+    made = {}
+
+    def task(data):
+        if data == "returns":
+            pytest.importorskip("arch")
+        if data not in made:
+            model = "linear" if data in FORECASTS else "lstm"
+            made[data] = build(compose(f"data={data}", f"model={model}")).task.eval()
+        return made[data]
+
+    return task
+
+
+def answered(task, prompt, describe=True):
+    """Whether a prompt is read, and what is said of it then; else why it is not, in one line."""
+    try:
+        parsed = task.parse_prompt(prompt)
+        said = task.describe(parsed) if describe else ""
+    except InputError as error:
+        assert str(error) and len(str(error).splitlines()) == 1, repr(str(error))
+        assert len(str(error)) < 400, str(error)
+        return False
+    assert not re.search(r"^(forecast|in truth).*\b(nan|inf)\b", said, re.MULTILINE), said
+    return True
+
+
+@pytest.mark.parametrize("data", DATA)
+def test_any_prompt_is_answered_or_refused(task_of, data):
+    task = task_of(data)
+    num_read = 0
+    for piece in ["", *PIECES]:
+        for prompt in (piece, f"1 2 {piece}", f"1 2 {piece} " * 12, f"0.5* {piece} 0.5*"):
+            num_read += answered(task, prompt, describe=num_read < 3)
+    assert num_read or data in {
+        "copy",
+        "semiprimes",
+    }  # which are asked for ten symbols, and a product of two primes
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("data", DATA)
+def test_any_prompt_at_length(task_of, data):
+    task = task_of(data)
+
+    @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(PROMPTS, st.integers(0, 9))
+    def holds(prompt, number):
+        answered(task, prompt, describe=data != "text" or number == 0)  # an answer of a language model takes a second
+
+    holds()
+
+
+@pytest.mark.parametrize(
+    ("data", "prompt", "message"),
+    [
+        ("series", "nan " * 22, "'nan' is no number; allowed: finite numbers"),
+        ("series", "inf " * 22, "'inf' is no number"),
+        ("series", "1 " * 21 + "1e400", "'1e400' is no number"),
+        ("series", "1 " * 21 + "1_0", "'1_0' is no number"),
+        ("series", "1 " * 21 + "٣", "'٣' is no number"),
+        ("series", "1 " * 21 + "1e300", r"1e\+300 lies too far from the training part"),
+        ("series", "1 " * 21 + "-1e308", r"-1e\+308 lies too far"),
+        ("adding", "0.5* nan*", "'nan' is no number"),
+        ("adding", "0.5* 0.1 *", "'' is no number"),
+        ("adding", "0.5** 0.1*", r"'0.5\*' is no number"),
+        ("adding", "1e39* 0.1*", r"1e\+39 is too large"),
+        ("adding", "3e38* 3e38*", r"3e\+38 is too large"),
+        ("semiprimes", "1" * 5000, r"^'1+\.\.\.1+' has more bits than the model reads"),
+        ("semiprimes", "-" + "1" * 5000, r"is below 4"),
+        ("semiprimes", "1_5", "'1_5' is no whole number"),
+        ("semiprimes", "١٥", "is no whole number"),
+        ("copy", "1 2 ٣", "'٣' is no symbol"),
+        ("text", "a\udcff", r"the prompt is no UTF-8: its character 2 is '\\udcff'"),
+    ],
+)
+def test_what_is_wrong_is_named(task_of, data, prompt, message):
+    with pytest.raises(InputError, match=message):
+        task_of(data).parse_prompt(prompt)
+
+
+def test_a_forecast_that_is_no_number_is_refused(task_of):
+    """Values that the model can read may still be too much for it."""
+    task = task_of("series")
+    prompt = task.parse_prompt("1e38 " + "1 " * 21)
+    with pytest.raises(
+        InputError, match="the forecast is no finite number: these values lie too far from those of the tr"
+    ):
+        task.model.load_state_dict({name: value * 1e6 for name, value in task.model.state_dict().items()})
+        task.describe(prompt)
