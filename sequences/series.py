@@ -1,9 +1,7 @@
 """Real series: some that packages bring along, and the user's own from a CSV file."""
 
-import csv
-import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -11,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from seqlab.files import at_home
+from seqlab.errors import InputError
+from sequences.csv_file import read_csv
+from sequences.time_order import STRICT, Mending, Rows, in_order
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Series:
         values: (length,) float64.
         seasons: {name: steps} of its seasons, the longest last; without one, empty.
         window, horizon: steps that suit it, to read and to forecast.
+        filled: steps whose value was missing in a user's file, and is the one before.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Series:
     seasons: Mapping[str, int]
     window: int
     horizon: int
+    filled: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
 
 def co2() -> Series:
@@ -75,52 +77,29 @@ NAMED: Mapping[str, Callable[[], Series]] = {
 }
 
 
-def from_csv(path: str | Path, column: str, seasons: Mapping[str, int]) -> Series:
+def from_csv(path: str | Path, column: str, seasons: Mapping[str, int], mending: Mending = STRICT) -> Series:
     """A column of a user's CSV file, whose first line names the columns.
 
     Raises:
-        ValueError: see `read_columns`.
+        InputError: see `read_rows`.
     """
-    values = read_columns(path, [column])[column]
+    rows = read_rows(path, [column], mending)
     longest = max(seasons.values(), default=1)
-    return Series(Path(path).stem, f"{column} of {path}", values, seasons, window=max(24, 2 * longest), horizon=12)
+    description = f"{column} of {path} ({rows.account})"
+    filled = np.flatnonzero(rows.filled)
+    return Series(
+        Path(path).stem, description, rows.values[:, 0], seasons, window=max(24, 2 * longest), horizon=12, filled=filled
+    )
 
 
-def read_columns(path: str | Path, columns: list[str]) -> dict[str, np.ndarray]:
-    """Columns of numbers from a CSV file, {name: (rows,) float64}.
+def read_rows(path: str | Path, columns: list[str], mending: Mending = STRICT) -> Rows:
+    """Columns of numbers from a CSV file, a row for each step in the order of time.
 
     Raises:
-        ValueError: for a file that is missing or empty, a column that is not there, a gap, text, or no finite number.
+        InputError: for a file that is missing or empty, a column that is not there, a cell that is no number, and for
+            rows out of order, given twice or missing that are not to be mended.
     """
-    try:
-        with open(at_home(path), newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.reader(file))
-    except FileNotFoundError:
-        raise ValueError(f"data.csv={path}: no such file") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"data.csv={path} cannot be read as CSV: {error}") from error
-    if not rows:
-        raise ValueError(f"data.csv={path} is empty")
-    header = [name.strip() for name in rows[0]]
-    for column in columns:
-        if column not in header:
-            raise ValueError(f"{path} has no column {column!r}; it has {', '.join(map(repr, header))}")
-    places = {column: header.index(column) for column in columns}
-    return {name: np.array([_number(path, n, row, place, name) for n, row in enumerate(rows[1:], 2) if row])
-            for name, place in places.items()}  # fmt: skip
-
-
-def _number(path: str | Path, line: int, row: list[str], place: int, column: str) -> float:
-    text = row[place].strip() if place < len(row) else ""
-    if text.lower() in ("", "na", "nan", "null", "none"):
-        raise ValueError(f"{path}, line {line}: {column} has a gap; fill it or cut the series there")
-    try:
-        value = float(text)
-    except ValueError:
-        raise ValueError(f"{path}, line {line}: {column} is {text!r}, no number") from None
-    if not math.isfinite(value):
-        raise ValueError(f"{path}, line {line}: {column} is {text}, not finite")
-    return value
+    return in_order(read_csv(path, columns), columns, mending)
 
 
 @dataclass(frozen=True)
@@ -153,20 +132,20 @@ def sp500() -> Prices:
     return Prices("S&P 500, 1999 to 2018", *columns)
 
 
-def prices_from_csv(path: str | Path) -> Prices:
+def prices_from_csv(path: str | Path, mending: Mending = STRICT) -> Prices:
     """Columns High, Low and Close of a user's CSV file, a row a day.
 
     Raises:
-        ValueError: see `read_columns`; and for a price that is not positive, or a high below its low.
+        InputError: see `read_rows`; and for a price that is not positive, or a high below its low.
     """
-    columns = read_columns(path, ["High", "Low", "Close"])
-    high, low, close = columns["High"], columns["Low"], columns["Close"]
+    rows = read_rows(path, ["High", "Low", "Close"], mending)
+    high, low, close = rows.values.T
     wrong = np.flatnonzero(~((low > 0) & (close > 0) & (high >= low)))
     if len(wrong):
         day = wrong[0]
         found = f"High={high[day]:g}, Low={low[day]:g}, Close={close[day]:g}"
-        raise ValueError(f"{path}, day {day + 1}: {found}; prices are positive, and High is not below Low")
-    return Prices(str(path), high, low, close)
+        raise InputError(f"{path}, line {rows.lines[day]}: {found}; prices are positive, and High is not below Low")
+    return Prices(f"{path} ({rows.account})", high, low, close)
 
 
 def package(module: str, what: str, extra: str = "series") -> ModuleType:

@@ -7,7 +7,8 @@ import pytest
 
 from seqlab.errors import InputError
 from sequences.forecast_datamodule import choose
-from sequences.series import NAMED, co2, from_csv, prices_from_csv, read_columns, sp500, sunspots
+from sequences.series import NAMED, co2, from_csv, prices_from_csv, read_rows, sp500, sunspots
+from sequences.time_order import Mending
 from sequences.windows import split
 
 
@@ -56,18 +57,31 @@ def test_a_column_of_a_file(tmp_path):
     path = tmp_path / "mine.csv"
     path.write_text("\ufeffday, load ,x\n1,2.5,a\n2,-3e1,b\n\n", encoding="utf-8")
     series = from_csv(path, "load", {"7": 7})
-    assert series.values.tolist() == [2.5, -30.0]
+    assert series.values.tolist() == [2.5, -30.0] and len(series.filled) == 0
+    assert series.description == f"load of {path} (by day; a step is 1)"
     assert (series.name, series.window, dict(series.seasons)) == ("mine", 24, {"7": 7})
 
 
 FAULTS = {
     "a,b\n1,2\n": r"has no column 'x'; it has 'a', 'b'",
-    "x\n1\n\n,2\n": r"line 4: x has a gap",
+    "x,y,x\n1,2,3\n": r"has several columns of this name",
+    "x\n1\n\n2\n": r"line 3: a blank line is a gap; data.gaps=close .* fill .* drop",
+    "x,y\n1,2\n , \n3,4\n": r"line 3: a blank line is a gap",
     "x,y\n1,2\nNA,2\n": r"line 3: x has a gap",
+    "x,y\n1,2\n.,2\n,3\n": r"line 3: x has a gap \(the first of 2\)",
+    'y,x\n"a\nb",1\nc,\n': r"line 4: x has a gap",
     "y,x\n1\n": r"line 2: x has a gap",
     "x\n1\nmuch\n": r"line 3: x is 'much', no number",
-    "x\n1\ninf\n": r"line 3: x is inf, not finite",
+    "x\n1\ninf\n": r"line 3: x is 'inf', no number",
+    "x\n1\n1e400\n": r"line 3: x is '1e400', too large",
+    "x\n1\n1_000\n": r"line 3: x is '1_000', no number; .* as 1234.5",
+    "x\n1\n\u0661\u0662\n": r"line 3: x is '\u0661\u0662', no number",
+    'x\n1\n"1,234.5"\n': r"line 3: x is '1,234.5', no number; .* as 1234.5",
+    "x;y\n1,5;2\n": r"line 2: x is '1,5', no number; .* as 1234.5",
+    'x\n1\n"2\n': r"cannot be read as CSV: line 3: unexpected end of data",
     "": r"is empty",
+    "\n\n": r"is empty",
+    "x,y\n": r"has no row with a number in 'x'",
 }
 
 
@@ -76,23 +90,40 @@ def test_a_faulty_file_is_refused_in_one_line(tmp_path, content, message):
     path = tmp_path / "bad.csv"
     path.write_text(content, encoding="utf-8")
     with pytest.raises(ValueError, match=message) as caught:
-        read_columns(path, ["x"])
+        read_rows(path, ["x"])
     assert "\n" not in str(caught.value) and "bad.csv" in str(caught.value)
 
 
 def test_a_file_that_is_not_there_or_no_text(tmp_path):
     with pytest.raises(ValueError, match=r"data.csv=.*none.csv: no such file"):
-        read_columns(tmp_path / "none.csv", ["x"])
-    (tmp_path / "bytes.csv").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ValueError, match=r"cannot be read as CSV"):
-        read_columns(tmp_path / "bytes.csv", ["x"])
+        read_rows(tmp_path / "none.csv", ["x"])
+    with pytest.raises(ValueError, match=r"cannot be read as CSV: Is a directory"):
+        read_rows(tmp_path, ["x"])
+    (tmp_path / "bytes.csv").write_bytes(b"x\n1\n\xff\xfe\x00")
+    with pytest.raises(ValueError, match=r"cannot be read as CSV: line 3 is not UTF-8 \(byte 0xff\)"):
+        read_rows(tmp_path / "bytes.csv", ["x"])
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("start", ["", "\ufeff", "\n"])
+def test_separators_line_ends_and_marks_of_byte_order(tmp_path, separator, end, start):
+    rows = [["when", "Temp (°C)"], ["2020", "1.5"], ["2021", '"-.5e1"'], ["2022", "+3."]]
+    text = start.replace("\n", end) + end.join(separator.join(row) for row in rows) + 3 * end
+    (tmp_path / "mine.csv").write_text(text, encoding="utf-8", newline="")
+    assert read_rows(tmp_path / "mine.csv", ["Temp (°C)"]).values[:, 0].tolist() == [1.5, -5.0, 3.0]
+
+
+def test_a_name_in_two_lines_and_quotes_under_another_separator(tmp_path):
+    (tmp_path / "mine.csv").write_text('"day";"load\n(MW)"\n"1";"2"\n"2";"3"\n')
+    assert read_rows(tmp_path / "mine.csv", ["load (MW)"]).values[:, 0].tolist() == [2.0, 3.0]
 
 
 @pytest.mark.parametrize("row", ["1,2,1.5", "0,0,0", "2,1,-1", "2,0,1"])
 def test_prices_that_cannot_be(tmp_path, row):
     path = tmp_path / "prices.csv"
     path.write_text(f"High,Low,Close\n2,1,1.5\n{row}\n", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"prices.csv, day 2: High=.*prices are positive, and High is not below Low"):
+    with pytest.raises(ValueError, match=r"prices.csv, line 3: High=.*prices are positive, and High is not below Low"):
         prices_from_csv(path)
 
 
@@ -103,6 +134,8 @@ def test_prices_that_cannot_be(tmp_path, row):
         (("co2", "x.csv", None, ()), "data.csv=x.csv needs data.column=NAME"),
         (("co2", None, "x", ()), "data.column and data.seasons belong to data.csv=FILE"),
         (("co2", None, None, (7,)), "data.column and data.seasons belong to data.csv=FILE"),
+        (("co2", None, None, (), Mending(gaps="fill")), "data.gaps=fill belongs to data.csv=FILE"),
+        (("co2", None, None, (), Mending(time=())), r"data.time=\(\) belongs to data.csv=FILE"),
     ],
 )
 def test_options_that_do_not_go_together(options, message):
