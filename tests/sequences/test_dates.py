@@ -56,8 +56,8 @@ def test_what_is_no_time(cell):
 @pytest.mark.parametrize(
     ("cells", "days"),
     [
-        (["13/01/2020", "01/02/2020"], ["2020-01-13", "2020-02-01"]),
-        (["01/13/2020", "02/01/2020"], ["2020-01-13", "2020-02-01"]),
+        (["13/01/2020", "01/02/2020", "03/02/2020"], ["2020-01-13", "2020-02-01", "2020-02-03"]),
+        (["01/13/2020", "02/01/2020", "02/03/2020"], ["2020-01-13", "2020-02-01", "2020-02-03"]),
     ],
 )
 def test_the_whole_column_says_where_the_month_is(cells, days):
@@ -92,6 +92,8 @@ def test_days_with_zones_are_days_of_the_calendar():
 
 def test_a_zone_in_some_cells_only_cannot_be_compared():
     (way,) = readings(["2020-01-01 01:00Z", "2020-01-01 02:00", "2020-01-01 03:00Z"])
+    assert np.isnat(way).tolist() == [False, True, False]
+    (way,) = readings(["2020-01-01 01:00", "2020-01-01 02:00Z", "2020-01-01 03:00"])
     assert np.isnat(way).tolist() == [False, True, False]
 
 
