@@ -163,15 +163,13 @@ def _check_steps(axis: Axis, found: Steps, gaps: Gaps) -> None:
     if gaps == "refuse":
         raise InputError(
             f"{start}{_counted(int(found.missing[row]))} missing between {axis.at(row)} and {axis.cells[row + 1]}, "
-            f"a step being {found.name}{_in_all(found)}; {CURES}"
+            f"a step being {found.name} (in all {_places(found)}); {CURES}"
         )
 
 
-def _in_all(found: Steps) -> str:
-    places = int((found.missing > 0).sum())
-    if places == 1:
-        return ""
-    return f" ({found.missing.sum():,} in {places:,} places in all, at most {found.missing.max():,} at once)"
+def _places(found: Steps) -> str:
+    missing, places = found.missing, int((found.missing > 0).sum())
+    return f"{missing.sum():,} in {places:,} place{'s' if places != 1 else ''}, at most {missing.max():,} at once"
 
 
 def _mended(path: str, found: Steps, gaps: Gaps, account: list[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -191,5 +189,6 @@ def _mended(path: str, found: Steps, gaps: Gaps, account: list[str]) -> tuple[np
         kept = max(np.split(everything, odd + 1), key=len)
         account.append(f"{count - len(kept):,} of {_counted(count)} dropped, to keep the longest stretch without a gap")
         return kept, np.zeros(len(kept), dtype=bool)
-    account.append(f"gaps closed: {in_all:,} missing{_in_all(found)}")
+    if in_all:
+        account.append(f"gaps closed: {_places(found)}")
     return everything, np.zeros(count, dtype=bool)

@@ -213,7 +213,8 @@ def test_missing_days_are_refused_and_mended(read):
     rows = daily(60)
     del rows[20:50]
     message = (
-        r"line 22: 30 rows missing between 2020-01-25 \(line 21\) and 2020-02-25, a step being a day; "
+        r"line 22: 30 rows missing between 2020-01-25 \(line 21\) and 2020-02-25, a step being a day \(in all "
+        r"30 in 1 place, at most 30 at once\); "
         "data.gaps=close takes .* fill repeats .* drop keeps"
     )
     refused(read, text(rows), message)
@@ -239,10 +240,10 @@ def test_weekends_are_no_gaps_and_holidays_are(read):
     assert read(text(rows)).account == "by Date; a step is a day without Saturday and Sunday"
     del rows[7], rows[15]
     message = (
-        r"line 9: 1 row missing between 2020-01-14 .*Saturday and Sunday \(2 in 2 places in all, at most 1 at once\)"
+        r"line 9: 1 row missing between 2020-01-14 .*Saturday and Sunday \(in all 2 in 2 places, at most 1 at once\)"
     )
     refused(read, text(rows), message)
-    assert "gaps closed: 2 missing (2 in 2 places" in read(text(rows), gaps="close").account
+    assert "gaps closed: 2 in 2 places, at most 1 at once" in read(text(rows), gaps="close").account
 
 
 def test_cells_without_a_value_are_gaps(read):
@@ -317,14 +318,14 @@ def test_prices_of_trading_days(tmp_path):
         prices_from_csv(path, Mending(order="sort"))
     prices = prices_from_csv(path, Mending(order="sort", gaps="close"))
     assert (np.diff(prices.close) > 0).all()
-    assert "sorted; gaps closed: 1 missing" in prices.description
+    assert "sorted; gaps closed: 1 in 1 place, at most 1 at once" in prices.description
 
 
 def test_the_title_of_a_run_says_what_was_done(prepare, tmp_path):
     rows = [row for row in daily(300) if row[1] not in (100, 101, 280)]
     (tmp_path / "mine.csv").write_text(text([(day, value % 7) for day, value in rows[::-1]]))
     words = ["data=series", "model=deep_lstm", f"data.csv={tmp_path}/mine.csv", "data.column=v", "data.order=sort"]
-    with pytest.raises(InputError, match=r"line 198: 2 rows missing .* \(3 in 2 places in all"):
+    with pytest.raises(InputError, match=r"line 198: 2 rows missing .* \(in all 3 in 2 places"):
         prepare(*words)
     run, _ = prepare(*words, "data.gaps=fill", "data.time=Date")
     account = "by Date; a step is a day; sorted; 3 missing filled with the value before"
