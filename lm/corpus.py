@@ -15,14 +15,16 @@ goes on: without it a 7-gram of characters has 2.42 bits per character on `test`
 
 import hashlib
 import io
+import sys
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from itertools import accumulate, pairwise
+from pathlib import Path
 from typing import Literal, NamedTuple
 
-from lm.own_text import own_documents
-from lm.packaged_text import article_summaries, hub_documents
+from lm.own_text import own_documents, own_files
+from lm.packaged_text import article_summaries, hub_documents, local_files, summaries_file
 
 CorpusName = Literal["shakespeare", "plays", "files", "wiki", "hf"]
 ARCHIVE = "plays.tar.xz"
@@ -72,17 +74,51 @@ def load_corpus(corpus: CorpusName, *, path: str | None = None, name: str | None
             length = sum(map(len, documents))
             description = f"38 plays by Shakespeare ({length:,} characters, tiny-shakespeare's test part among them)"
         case "files":
-            documents = own_documents(str(path))
+            found = own_documents(str(path))
+            say_what_is_repeated(found)
+            documents = list(found.values())
             description = f"{path} (documents: {len(documents):,}, characters: {sum(map(len, documents)):,})"
         case "wiki":
             documents = article_summaries()
             description = f"summaries of {len(documents):,} articles ({sum(map(len, documents)):,} characters)"
         case "hf":
             documents = hub_documents(str(name))
+            say_what_is_repeated({f"row {row}": text for row, text in enumerate(documents, 1)})
             description = f"{name} (documents: {len(documents):,}, characters: {sum(map(len, documents)):,})"
         case _:
             raise ValueError(f"corpus={corpus!r} must be shakespeare, plays, files, wiki or hf")
     return Corpus(corpus, description, *split_by_position(documents))
+
+
+def source_files(corpus: CorpusName, path: str | None, name: str | None) -> dict[str, Path]:
+    """The files that `load_corpus` reads, by a name that the user knows; none for a data set on the hub.
+
+    Raises:
+        ValueError: there are none where they should be.
+    """
+    match corpus:
+        case "files":
+            return own_files(str(path))
+        case "wiki":
+            file = summaries_file()
+            return {f"{file.parent.name}/{file.name}": file}
+        case "hf":
+            return local_files(str(name))
+        case _:
+            return {f"lm/{ARCHIVE}": Path(str(files("lm").joinpath(ARCHIVE)))}
+
+
+def say_what_is_repeated(documents: Mapping[str, str]) -> None:
+    """Say on stderr which documents hold the same text: what is trained on may be in another part too."""
+    firsts: dict[str, str] = {}
+    repeats = [(name, first) for name, text in documents.items() if (first := firsts.setdefault(text, name)) != name]
+    if repeats:
+        more = f", and {len(repeats) - 1:,} more repeat another" if len(repeats) > 1 else ""
+        print(
+            f"warning: {repeats[0][1]} and {repeats[0][0]} hold the same text{more}: "
+            "the same text may be in the training and in the test part",
+            file=sys.stderr,
+        )
 
 
 def check_source(corpus: str, path: str | None, name: str | None) -> None:

