@@ -76,6 +76,7 @@ def best_n_gram(
         cost = float(model.nats(val)[1:].sum())
         if best is None or cost < best[0]:
             best = cost, order, model.nats(test)[1:]
+        del model  # before the next one is made
     assert best is not None
     return best[1], best[2]
 

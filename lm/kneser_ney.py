@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+POSITIONS_AT_ONCE = 2**20  # of a text that is measured
 CODE_BITS = 63  # an n-gram is one int64: its ids side by side, the last one lowest
 
 
@@ -49,32 +50,34 @@ class KneserNey:
             raise ValueError(f"order={order} must be 1 .. {CODE_BITS // self.bits} for {vocabulary_size:,} ids")
         if len(train_ids) < order:
             raise ValueError(f"{len(train_ids)} ids are too few for order={order}")
-        ids = self._checked(train_ids)
-        grams, counts = np.unique(self._codes(ids, order), return_counts=True)
-        levels = [self._level(grams, counts)]
+        grams, counts = np.unique(self._codes(self._checked(train_ids), order), return_counts=True)
+        counted = [(grams, counts.astype(np.uint32))]
         for shorter in range(order - 1, 0, -1):
             # an n-gram of this order comes from each different id that stands before it
             grams, counts = np.unique(grams & ((1 << self.bits * shorter) - 1), return_counts=True)
-            levels.append(self._level(grams, counts))
-        self.levels = levels[::-1]
+            counted.append((grams, counts.astype(np.uint32)))
+        self.counted = counted[::-1]  # by order; the rest of a Level takes twice as much memory again
 
     def _checked(self, ids: np.ndarray) -> np.ndarray:
         if len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < self.vocabulary_size:
             raise ValueError(f"ids {ids.min()} .. {ids.max()} must be within 0 .. {self.vocabulary_size - 1}")
-        return ids.astype(np.int64)
+        return ids.astype(np.min_scalar_type(self.vocabulary_size - 1), copy=False)
 
     def _codes(self, ids: np.ndarray, order: int) -> np.ndarray:
         """The n-gram that ends at each position from the order-th on, as one number: (length - order + 1,)."""
         codes = np.zeros(len(ids) - order + 1, dtype=np.int64)
         for place in range(order):
-            codes = (codes << self.bits) | ids[place : place + len(codes)]
+            codes <<= self.bits
+            codes |= ids[place : place + len(codes)].astype(np.int64)
         return codes
 
     def _level(self, grams: np.ndarray, counts: np.ndarray) -> Level:
         subtracted = discounts(counts)[np.minimum(counts, 3)]
-        contexts, starts = np.unique(grams >> self.bits, return_index=True)
-        totals = np.add.reduceat(counts, starts).astype(np.float64)
-        return Level(grams, counts - subtracted, contexts, totals, backoff=np.add.reduceat(subtracted, starts) / totals)
+        contexts = grams >> self.bits
+        starts = np.flatnonzero(np.concatenate([[True], contexts[1:] != contexts[:-1]]))
+        totals = np.add.reduceat(counts, starts, dtype=np.float64)
+        backoff = np.add.reduceat(subtracted, starts) / totals
+        return Level(grams, counts - subtracted, contexts[starts], totals, backoff)
 
     def nats(self, ids: np.ndarray) -> np.ndarray:
         """-ln p of each id given the ids before it, as many as there are and the order sees: (length,) float64.
@@ -86,15 +89,20 @@ class KneserNey:
         """
         ids = self._checked(ids)
         probabilities = np.full(len(ids), 1 / self.vocabulary_size)
-        for order, level in enumerate(self.levels[: len(ids)], start=1):
-            codes = self._codes(ids, order)
-            context, known = find(level.contexts, codes >> self.bits)
-            gram, seen = find(level.grams, codes)
-            count = np.where(seen, level.discounted[gram], 0.0)
-            lower = probabilities[order - 1 :]
-            with_this = count / level.totals[context] + level.backoff[context] * lower
-            probabilities[order - 1 :] = np.where(known, with_this, lower)
+        for order, (grams, counts) in enumerate(self.counted, start=1):
+            level = self._level(grams, counts)
+            for start in range(0, len(ids) - order + 1, POSITIONS_AT_ONCE):
+                codes = self._codes(ids[start : start + POSITIONS_AT_ONCE + order - 1], order)
+                lower = probabilities[start + order - 1 : start + order - 1 + len(codes)]
+                lower[:] = self._raised(level, codes, lower)
         return -np.log(probabilities)
+
+    def _raised(self, level: Level, codes: np.ndarray, lower: np.ndarray) -> np.ndarray:
+        """The probabilities of an order from those of the order below."""
+        context, known = find(level.contexts, codes >> self.bits)
+        gram, seen = find(level.grams, codes)
+        count = np.where(seen, level.discounted[gram], 0.0)
+        return np.where(known, count / level.totals[context] + level.backoff[context] * lower, lower)
 
 
 def bits_of(vocabulary_size: int) -> int:

@@ -42,14 +42,19 @@ def token_scores(model: SequenceModel, ids: Tensor, *, stride: int) -> TokenScor
         ids: (length,) int64.
         stride: 1 .. spec.max_length; smaller is better for the model and slower.
     """
-    ids = ids.to(next(model.parameters()).device)
+    weight = next(model.parameters())
+    ids = ids.to(weight.device)
     pieces = _with_carried_state(model, ids) if model.endless_state else _in_windows(model, ids, stride)
-    nats, correct = zip(*(_scores(logits, targets) for logits, targets in pieces), strict=True)
-    return TokenScores(torch.cat(nats).cpu(), torch.cat(correct).cpu())
-
-
-def _scores(logits: Tensor, targets: Tensor) -> TokenScores:
-    return TokenScores(cross_entropy(precise(logits), targets, reduction="none"), logits.argmax(-1) == targets)
+    # written into one place: many small results between large temporaries would leave holes that nothing fits into
+    nats = ids.new_empty(len(ids) - 1, dtype=torch.promote_types(weight.dtype, torch.float32))
+    correct = torch.empty_like(nats, dtype=torch.bool)
+    start = 0
+    for logits, targets in pieces:
+        place = slice(start, start + len(targets))
+        nats[place] = cross_entropy(precise(logits), targets, reduction="none")
+        correct[place] = logits.argmax(-1) == targets
+        start = place.stop
+    return TokenScores(nats.cpu(), correct.cpu())
 
 
 def _with_carried_state(model: SequenceModel, ids: Tensor) -> Iterator[tuple[Tensor, Tensor]]:

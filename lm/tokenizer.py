@@ -4,7 +4,9 @@ Encoding and decoding is the identity on every string that has a UTF-8 form. Id 
 document and is never made from text: a text that holds the words "<|document|>" is encoded as ordinary characters.
 """
 
-from collections.abc import Iterable, Sequence
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,27 +17,31 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 from seqlab.files import at_home
 
 Kind = Literal["bpe", "char", "byte"]
-MOST_IDS = 2**16  # they are stored as uint16
+Cut = Literal["anywhere", "before blanks", "nowhere"]
+MOST_IDS = 2**16  # ids are stored as uint16
 VocabularySize = Annotated[int, Interval(ge=257, le=MOST_IDS)]
 
 DOCUMENT = "<|document|>"
 DOCUMENT_ID = 0
 NUM_BYTES = 256
+PIECE = 2**17  # characters that are encoded at once: the library takes a hundred bytes for each
+# Not after U+180E, which was a blank in older editions of Unicode.
+BLANK_AFTER_OTHER = re.compile(r"[^\s\u180e][ \n]")
 
 
 class TextTokenizer:
     """A tokenizer of this project: ids 0 .. vocabulary_size - 1, of which 0 is DOCUMENT.
 
     Args:
-        json: as `tokenizers` writes it.
+        text: JSON, as `tokenizers` writes it.
 
     Raises:
-        ValueError: when json is no tokenizer, or one that does not know DOCUMENT, or has other ids than it says.
+        ValueError: when the text is no tokenizer, or one that does not know DOCUMENT, or has other ids than it says.
     """
 
-    def __init__(self, json: str):
+    def __init__(self, text: str):
         try:
-            self.tokenizer = Tokenizer.from_str(json)
+            self.tokenizer = Tokenizer.from_str(text)
         except Exception as error:  # the library raises Exception itself
             reason = " ".join(str(error).split())
             raise ValueError(f"this is no tokenizer as the library tokenizers writes it: {reason}") from error
@@ -47,7 +53,8 @@ class TextTokenizer:
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
         self.tokenizer.encode_special_tokens = True  # what looks like DOCUMENT in a text is text
-        self.json = json
+        self.json = text
+        self.cut: Cut = cut_of(self.tokenizer)
 
     @property
     def vocabulary_size(self) -> int:
@@ -64,9 +71,29 @@ class TextTokenizer:
 
     def encode_documents(self, documents: Iterable[str]) -> np.ndarray:
         """DOCUMENT and the ids of each document in turn, in one array of uint16."""
-        encodings = self.tokenizer.encode_batch_fast(list(documents), add_special_tokens=False)
-        pieces = [np.array([DOCUMENT_ID, *encoding.ids], dtype=np.uint16) for encoding in encodings]
-        return np.concatenate(pieces)
+        return np.concatenate([*self.encoded(documents)])
+
+    def encoded(self, documents: Iterable[str]) -> Iterator[np.ndarray]:
+        """The same piece by piece, so that a long document takes little more memory than its text and its ids do."""
+        waiting: list[tuple[bool, str]] = []
+        length = 0
+        for document in documents:
+            for number, piece in enumerate(pieces(document, self.cut)):
+                waiting.append((number == 0, piece))
+                length += len(piece)
+                if length >= PIECE:
+                    yield self._ids(waiting)
+                    waiting, length = [], 0
+        if waiting:
+            yield self._ids(waiting)
+
+    def _ids(self, batch: Sequence[tuple[bool, str]]) -> np.ndarray:
+        """The ids of pieces, DOCUMENT before those that begin a document."""
+        encodings = self.tokenizer.encode_batch_fast([text for _, text in batch], add_special_tokens=False)
+        ids: list[int] = []
+        for (begins, _), encoding in zip(batch, encodings, strict=True):
+            ids += [DOCUMENT_ID] * begins + encoding.ids
+        return np.array(ids, dtype=np.uint16)
 
     def stream(self) -> "Stream":
         """A decoder for ids that come one by one."""
@@ -83,6 +110,47 @@ class Stream:
     def step(self, id: int) -> str:
         """What can be written after one more id; may be empty."""
         return self.decoder.step(self.tokenizer, id) or ""
+
+
+def cut_of(tokenizer: Tokenizer) -> Cut:
+    """Where a tokenizer lets a text be cut so that the ids of the pieces are the ids of the whole.
+
+    One without merges reads each character by itself. One that splits words as byte-level BPE does never has a token
+    in which a blank follows something else.
+    """
+    about = json.loads(tokenizer.to_str())
+    model, before, added = about["model"], about["pre_tokenizer"], about["added_tokens"]
+    if [(token["content"], token["special"]) for token in added] != [(DOCUMENT, True)]:
+        return "nowhere"
+    unusual = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "ignore_merges")
+    if about["normalizer"] is not None or model["type"] != "BPE" or any(model[key] for key in unusual):
+        return "nowhere"
+    if before is None:
+        return "nowhere" if model["merges"] else "anywhere"
+    if before["type"] != "ByteLevel" or before["add_prefix_space"]:
+        return "nowhere"
+    if not model["merges"]:
+        return "anywhere"
+    return "before blanks" if before["use_regex"] else "nowhere"
+
+
+def pieces(text: str, cut: Cut, size: int = PIECE) -> Iterator[str]:
+    """A text in pieces of `size` characters, or some more where there is no place to cut; of no text, one without any.
+
+    >>> [*pieces("ab cd  ef", "before blanks", size=1)]
+    ['ab', ' cd', '  ef']
+    """
+    start = 0
+    while cut != "nowhere" and len(text) - start > size:
+        end = start + size
+        if cut == "before blanks":
+            found = BLANK_AFTER_OTHER.search(text, end - 1)
+            if found is None:
+                break
+            end = found.start() + 1
+        yield text[start:end]
+        start = end
+    yield text[start:]
 
 
 def train_tokenizer(kind: Kind, documents: Sequence[str], vocabulary_size: int = 2000) -> TextTokenizer:
@@ -108,7 +176,8 @@ def train_tokenizer(kind: Kind, documents: Sequence[str], vocabulary_size: int =
         trainer = trainers.BpeTrainer(
             vocab_size=wanted, initial_alphabet=alphabet, special_tokens=[DOCUMENT], show_progress=False
         )
-        tokenizer.train_from_iterator(documents if kind == "bpe" else [], trainer)
+        words = (piece for document in documents for piece in pieces(document, "before blanks"))
+        tokenizer.train_from_iterator(words if kind == "bpe" else [], trainer)
         if (got := tokenizer.get_vocab_size()) != wanted:
             raise ValueError(f"the training text gives {got} tokens at most: data.vocabulary_size={wanted} is too many")
     return TextTokenizer(tokenizer.to_str())

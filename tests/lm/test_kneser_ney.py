@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lm import kneser_ney
 from lm.kneser_ney import KneserNey, discounts
 from tests.reference.kneser_ney import PlainKneserNey
 
@@ -40,6 +41,15 @@ def test_discounts_where_counts_of_counts_are_zero():
 def test_equal_to_a_plain_implementation(train, test, order):
     plain = PlainKneserNey(train, order, 6)
     np.testing.assert_allclose(KneserNey(np.array(train), order, 6).nats(np.array(test)), plain.nats(test), rtol=1e-9)
+
+
+@pytest.mark.parametrize("order", [1, 2, 4])
+def test_a_long_text_is_measured_in_parts(monkeypatch, order):
+    train, test = (np.random.default_rng(seed).integers(0, 6, 50) for seed in (0, 1))
+    model = KneserNey(train, order, 6)
+    whole = model.nats(test)
+    monkeypatch.setattr(kneser_ney, "POSITIONS_AT_ONCE", 7)
+    np.testing.assert_array_equal(model.nats(test), whole)
 
 
 @pytest.mark.parametrize("order", [1, 2, 3, 5])

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-from lm.tokenizer import DOCUMENT, DOCUMENT_ID, TextTokenizer, read_tokenizer, train_tokenizer
+from lm.tokenizer import DOCUMENT, DOCUMENT_ID, PIECE, TextTokenizer, pieces, read_tokenizer, train_tokenizer
 from tests.reference.bpe import encode_word, read_merges, train_merges
 
 TEXT = (
@@ -89,6 +90,77 @@ def test_documents_stand_behind_their_token(kind):
     assert tokenizer.decode(ids.tolist()) == "Speak.Hear"
 
 
+BLANKS = "ab1'\n \t\r\x0b\x1c\x85\xa0\u1680\u180e\u2003\u2028\u200b\u3000é日\U0001f600<|"
+blank_text = st.text(st.one_of(st.sampled_from(BLANKS), st.characters(exclude_categories=["Cs"])), max_size=40)
+
+
+@pytest.mark.parametrize("kind", TOKENIZERS)
+@given(text=blank_text, size=st.integers(1, 5))
+def test_the_ids_of_pieces_are_those_of_the_whole(kind, text, size):
+    tokenizer = TOKENIZERS[kind]
+    cut = [*pieces(text, tokenizer.cut, size)]
+    assert "".join(cut) == text
+    assert [id for piece in cut for id in tokenizer.encode(piece)] == tokenizer.encode(text)
+
+
+@pytest.mark.parametrize("kind", TOKENIZERS)
+def test_a_long_document_is_cut_and_its_ids_are_those_of_the_whole(kind):
+    tokenizer = TOKENIZERS[kind]
+    long = TEXT * (2 * PIECE // len(TEXT))
+    parts = [*tokenizer.encoded([long, "Speak."])]
+    assert len(parts) > 1 and all(len(part) <= 2 * PIECE for part in parts)
+    expected = [DOCUMENT_ID, *tokenizer.encode(long), DOCUMENT_ID, *tokenizer.encode("Speak.")]
+    assert np.concatenate(parts).tolist() == tokenizer.encode_documents([long, "Speak."]).tolist() == expected
+
+
+def test_merges_of_a_long_text_are_those_of_the_whole():
+    long = TEXT * (2 * PIECE // len(TEXT))
+    whole = Tokenizer(models.BPE())
+    whole.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    whole.train_from_iterator(
+        [long],
+        trainers.BpeTrainer(vocab_size=330, initial_alphabet=alphabet, special_tokens=[DOCUMENT], show_progress=False),
+    )
+    assert len([*pieces(long, "before blanks")]) > 1
+    assert read_merges(train_tokenizer("bpe", [long], 330).json) == read_merges(whole.to_str())
+
+
+def foreign(change):
+    """A tokenizer of this project with something changed in it."""
+    about = json.loads(TOKENIZERS["bpe"].json)
+    change(about)
+    return TextTokenizer(json.dumps(about))
+
+
+FOREIGN = {
+    "a normalizer": lambda about: about.update(normalizer={"type": "NFC"}),
+    "another splitter": lambda about: about.update(pre_tokenizer=None),
+    "a blank before": lambda about: about["pre_tokenizer"].update(add_prefix_space=True),
+    "words are not split": lambda about: about["pre_tokenizer"].update(use_regex=False),
+    "another token": lambda about: about["added_tokens"].append({**about["added_tokens"][0], "id": 5, "content": "!"}),
+    "whole words": lambda about: (
+        about.update(pre_tokenizer=None),
+        about["model"].update(merges=[], ignore_merges=True),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_a_tokenizer_whose_texts_cannot_be_cut_reads_them_whole(name):
+    tokenizer = foreign(FOREIGN[name])
+    assert tokenizer.cut == "nowhere"
+    long = "e " * PIECE
+    assert tokenizer.encode_documents([long]).tolist() == [DOCUMENT_ID, *tokenizer.encode(long)]
+
+
+def test_a_tokenizer_of_more_ids_than_are_stored_is_refused():
+    about = json.loads(TOKENIZERS["char"].json)
+    about["model"]["vocab"] |= {f"x{number}": 400 + number for number in range(2**16)}
+    with pytest.raises(ValueError, match=r"this tokenizer has 65,\d+ ids: 65,536 at most"):
+        TextTokenizer(json.dumps(about))
+
+
 @pytest.mark.parametrize("kind", TOKENIZERS)
 def test_a_saved_tokenizer_is_the_same(kind, tmp_path):
     (tmp_path / "t.json").write_text(TOKENIZERS[kind].json, encoding="utf-8")
@@ -106,8 +178,6 @@ def test_refusals(tmp_path):
     (tmp_path / "bad.json").write_text("{}", encoding="utf-8")
     with pytest.raises(ValueError, match=r"bad\.json: this is no tokenizer"):
         read_tokenizer(tmp_path / "bad.json")
-    from tokenizers import Tokenizer, models
-
     with pytest.raises(ValueError, match="not one of this project"):
         TextTokenizer(Tokenizer(models.BPE()).to_str())
 
