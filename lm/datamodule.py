@@ -1,7 +1,6 @@
 """A corpus as training windows, and as validation and test texts."""
 
-import hashlib
-import os
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,14 +11,22 @@ from annotated_types import Ge
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lm.corpus import Corpus, CorpusName, check_source, load_corpus
+from lm.cache import Cache, digest
+from lm.corpus import Corpus, CorpusName, check_source, load_corpus, source_files
 from lm.tokenizer import Kind, TextTokenizer, VocabularySize, read_tokenizer, train_tokenizer
 from seqlab.files import at_home
 from seqlab.lit.datamodule import DataModule
+from seqlab.lit.kept import Fitted, Kept
 from seqlab.randomness import permutation, uniforms
 from seqlab.spec import Classes, Spec, Tokens
 
 Part = Literal["train", "val", "test"]
+
+
+class TextFit(Fitted):
+    """What a language model needs of the text that it was trained on: its tokenizer, as JSON."""
+
+    tokenizer: str
 
 
 class TextDataModule(DataModule):
@@ -34,10 +41,10 @@ class TextDataModule(DataModule):
         name: of a data set for corpus=hf.
         tokenizer, vocabulary_size: as in lm.tokenizer.train_tokenizer; made from the training part.
         tokenizer_path: a tokenizer that exists, instead.
-        tokenizer_json: a tokenizer itself, instead: a checkpoint holds its own.
         context_length: the tokens that a model reads at once.
         batch_size: windows in a batch.
-        cache_dir: ids are kept there, in files named by what text and tokenizer they come from.
+        cache_dir: ids are kept there, in files named by what text and tokenizer they come from; where nothing can be
+            written there, in memory.
         seed: of the order of windows.
 
     Raises:
@@ -54,7 +61,6 @@ class TextDataModule(DataModule):
         tokenizer: Kind = "bpe",
         vocabulary_size: VocabularySize = 2000,
         tokenizer_path: str | None = None,
-        tokenizer_json: str | None = None,
         context_length: Annotated[int, Ge(2)] = 128,
         batch_size: Annotated[int, Ge(1)] = 32,
         cache_dir: str = "outputs/cache",
@@ -65,50 +71,54 @@ class TextDataModule(DataModule):
         self.source: tuple[CorpusName, str | None, str | None] = (corpus or implied, path, name)
         check_source(*self.source)
         self.context_length, self.batch_size = context_length, batch_size
-        self.cache_dir = at_home(cache_dir) / "text"
+        self.cache = Cache(at_home(cache_dir) / "text")
         self.seed = seed
-        if tokenizer_json is not None:
-            self.tokenizer = TextTokenizer(tokenizer_json)
-        elif tokenizer_path is not None:
-            self.tokenizer = read_tokenizer(tokenizer_path)
-        else:
-            self.tokenizer = self._trained_tokenizer(tokenizer, vocabulary_size)
-        width = self.tokenizer.vocabulary_size
-        self.spec = Spec(Tokens(width), Classes(width), max_length=context_length)
+        self.tokenizer_path, self.vocabulary_size = tokenizer_path, vocabulary_size
+        self.kind: Kind = tokenizer
+        self.arrays: dict[Part, np.ndarray] = {}
         self.epoch = -1
         self.starts: Tensor
 
+    fitted_type = TextFit
+
+    def data_files(self) -> Mapping[str, Path]:
+        return source_files(*self.source)
+
     @cached_property
     def corpus(self) -> Corpus:
-        """The text; read when first asked for, so that a run can be loaded where its text is not."""
+        """The text; read when first asked for."""
+        self.refuse_changed_files()
         source, path, name = self.source
         return load_corpus(source, path=path, name=name)
 
-    def _trained_tokenizer(self, kind: Kind, vocabulary_size: int) -> TextTokenizer:
-        key = digest(kind, str(vocabulary_size), *self.corpus.train)
-        file = self.cache_dir / f"tokenizer-{key}.json"
-        if file.is_file():
-            return read_tokenizer(file)
-        tokenizer = train_tokenizer(kind, self.corpus.train, vocabulary_size)
-        temporary = self._temporary(file)
-        temporary.write_text(tokenizer.json, encoding="utf-8")
-        os.replace(temporary, file)
-        return tokenizer
+    def fit(self) -> TextFit:
+        if self.tokenizer_path is not None:
+            return TextFit(tokenizer=read_tokenizer(self.tokenizer_path).json)
+        train, size = self.corpus.train, self.vocabulary_size
+        name = f"tokenizer-{digest(self.kind, str(size), *train)}.json"
+        return TextFit(tokenizer=self.cache.text(name, lambda: train_tokenizer(self.kind, train, size).json))
+
+    def restore(self, kept: Kept) -> None:
+        super().restore(kept)
+        _ = self.tokenizer  # refused here, if it is none
+
+    @cached_property
+    def tokenizer(self) -> TextTokenizer:
+        """What the ids mean."""
+        return TextTokenizer(self.fitted.tokenizer)
+
+    @property
+    def spec(self) -> Spec:  # type: ignore[override]
+        width = self.tokenizer.vocabulary_size
+        return Spec(Tokens(width), Classes(width), max_length=self.context_length)
 
     def ids(self, part: Part) -> np.ndarray:
-        """The ids of a part, DOCUMENT before each document, as a memory map of uint16; encoded once, then kept."""
-        documents = getattr(self.corpus, part)
-        file = self.cache_dir / f"ids-{digest(self.tokenizer.json, *documents)}.npy"
-        if not file.is_file():
-            temporary = self._temporary(file)
-            with open(temporary, "wb") as out:
-                np.save(out, self.tokenizer.encode_documents(documents))
-            os.replace(temporary, file)
-        return np.load(file, mmap_mode="r")
-
-    def _temporary(self, file: Path) -> Path:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        return file.with_name(f".{file.name}.{os.getpid()}.tmp")
+        """The ids of a part, DOCUMENT before each document, uint16; encoded once, then kept, and mapped into memory."""
+        if part not in self.arrays:
+            documents = getattr(self.corpus, part)
+            name = f"ids-{digest(self.tokenizer.json, *documents)}.npy"
+            self.arrays[part] = self.cache.array(name, lambda: self.tokenizer.encoded(documents))
+        return self.arrays[part]
 
     @cached_property
     def train_ids(self) -> np.ndarray:
@@ -155,12 +165,3 @@ class TextDataModule(DataModule):
 
     def test_dataloader(self) -> DataLoader:
         return self.part_loader("test")
-
-
-def digest(*texts: str) -> str:
-    """A name for texts: 16 hexadecimal digits of the SHA-256 of each with its length before it."""
-    sha = hashlib.sha256()
-    for text in texts:
-        content = text.encode()
-        sha.update(len(content).to_bytes(8, "big") + content)
-    return sha.hexdigest()[:16]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated
 
 import torch
@@ -15,6 +16,7 @@ from lm.module import LanguageModel
 from lm.text_run import load_text_run
 from seqlab.errors import InputError
 from seqlab.files import at_home
+from seqlab.lit.kept import FileRecords, records_of
 from seqlab.model import precise
 from seqlab.schedule import Schedule
 
@@ -72,7 +74,15 @@ class Distillation(LanguageModel):
         self.teacher_path, self.temperature, self.weight = teacher, temperature, weight
 
     def before_training(self) -> None:
-        _ = self.teacher  # read now: a bad one is refused before a step is done
+        super().before_training()
+        _ = self.teacher, self.file_records  # read now: a bad one is refused before a step is done
+
+    @cached_property
+    def file_records(self) -> FileRecords:
+        """Of the teacher's checkpoint."""
+        path = Path(self.teacher_path)
+        file = path / "checkpoints" / "best.ckpt" if path.is_dir() else path
+        return records_of({str(file): file})
 
     @cached_property  # which stores it past nn.Module, so that it is not registered
     def teacher(self) -> nn.Module:

@@ -25,7 +25,7 @@ from lm.text_run import TUNED, load_text_run
 from lm.vectors import Encode, inverse_document_frequency
 from seqlab.cli import tell
 from seqlab.errors import InputError
-from seqlab.lit.checkpoints import AtomicCheckpointIO, load_checkpoint, version
+from seqlab.lit.checkpoints import AtomicCheckpointIO, kept_in, load_checkpoint, version
 from seqlab.model import SequenceModel
 from seqlab.output import take_any_text
 from seqlab.randomness import derived_seed, permutation
@@ -122,7 +122,8 @@ def finetune_run(path: str) -> str:
     losses = tune(task.model, task.data.tokenizer.encode, items.tuning)
     content = load_checkpoint(Path(path) / "checkpoints" / "best.ckpt")
     target = Path(path) / "checkpoints" / TUNED
-    tuned = {"config": content["config"], "state_dict": task.state_dict(), "tuning": {"losses": losses}}
+    kept = kept_in(content, path)._asdict()
+    tuned = {"config": content["config"], "state_dict": task.state_dict(), "tuning": {"losses": losses}, **kept}
     AtomicCheckpointIO().save_checkpoint({"version": version(), **tuned}, target)
     return f"{len(items.tuning):,} pairs, loss {losses[0]:.3f} -> {losses[-1]:.3f} nats; wrote {target}"
 

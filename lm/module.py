@@ -85,11 +85,6 @@ class LanguageModel(Module):
     def files(self) -> dict[str, str]:
         return {"tokenizer.json": self.data.tokenizer.json}  # what the ids mean
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        # with its tokenizer, so that a checkpoint can be used where its training text is not
-        data = {**self.config["data"], "tokenizer_json": self.data.tokenizer.json}
-        checkpoint["config"] = {**self.config, "data": data}
-
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
         loss = super().training_step(batch, batch_idx)
         if self.logs_this_step():

@@ -23,6 +23,6 @@ def load_text_run(path: str | Path, checkpoint: str = "best.ckpt") -> LanguageMo
 
 def untrained(task: LanguageModel) -> LanguageModel:
     """The same run before its first step: the control for whatever its training taught it."""
-    fresh = build(task.config).task
+    fresh = build(task.config, kept=task.data.kept).task
     assert isinstance(fresh, LanguageModel)
     return fresh.eval()

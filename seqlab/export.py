@@ -6,7 +6,8 @@
     onnx         the forward pass for other runtimes: pip install 'seqlab[onnx]'
 
 Several runs and formats give one table. Each export goes to RUN/export/FORMAT with configuration and tokenizer, is
-loaded from there again (seqlab.exported.load_exported) and evaluated through the run's own test. The table has a row
+loaded from there again (seqlab.exported.load_exported) and evaluated through the run's own test, if the data are there
+and are those of the run: an export needs none. The table has a row
 for the checkpoint, whose file holds the optimizer's state too, and one for each format: the size of the file, of the
 weights in memory, the time of one step at the end of a window and of one whole window, both for one sequence on a CPU
 in float32, and the metrics with their change. A format that a run cannot have is left out, and said on stderr after the
@@ -136,10 +137,23 @@ def measured(run: "Run", path: str, format: str, size: int) -> Row:
         if isinstance(model, SequenceModel):
             _, state = model.prefill(inputs[:, :-1], model.init_state(1, inputs.shape[1]))
             step = median_seconds(lambda: model.step(inputs[:, -1], state))
-    evaluator = build_evaluator(run_dir=Path(path), precision="32-true", accelerator="cpu")
-    evaluator.test(run.task, datamodule=run.datamodule, verbose=False)
-    metrics = {name: value_of(result) for name, result in run.task.results.items()}
+    metrics = {}
+    if (trouble := data_trouble(run)) is None:
+        evaluator = build_evaluator(run_dir=Path(path), precision="32-true", accelerator="cpu")
+        evaluator.test(run.task, datamodule=run.datamodule, verbose=False)
+        metrics = {name: value_of(result) for name, result in run.task.results.items()}
+    elif format == "checkpoint":  # else it has been said
+        print(f"{path} is exported and not evaluated: {trouble}", file=sys.stderr)
     return Row(path, format, size, memory_of(model), step, window, metrics)
+
+
+def data_trouble(run: "Run") -> str | None:
+    """Why the test data of a run cannot be read, or are not those of the run; None where they can."""
+    try:
+        run.datamodule.test_dataloader()
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def median_seconds(function) -> float:

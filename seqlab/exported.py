@@ -2,9 +2,10 @@
 
     model.safetensors   the weights under the names of the model's state_dict, tied ones once (or model.onnx)
     config.json         the configuration, as the checkpoint holds it
-    ...                 what else the task needs: tokenizer.json for text
+    data.json           what was fitted to the data (tokenizer, scale), and the SHA-256 of their files, likewise
+    ...                 what other programs may want: tokenizer.json for text, the same as in data.json
 
-The safetensors file names its format and the SHA-256 of each of the task's files in its metadata.
+The safetensors file names its format and the SHA-256 of data.json and of each of those others in its metadata.
 """
 
 import hashlib
@@ -12,14 +13,15 @@ import json
 import os
 from copy import deepcopy
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from seqlab.errors import InputError
-from seqlab.files import write_json, write_text
+from seqlab.files import write_text
+from seqlab.lit.kept import Kept
 from seqlab.onnx_file import write_onnx
 from seqlab.quantize import quantize
 from seqlab.runs import Run, build
@@ -39,7 +41,7 @@ def save_exported(run: Run, folder: Path, format: Format) -> Path:
     Raises:
         InputError: for a model that has no such form, or a package that is missing.
     """
-    files = run.task.files()
+    files = {"data.json": _as_json(_data_of(run.datamodule.kept)), **run.task.files()}
     file = folder / ("model.onnx" if format == "onnx" else "model.safetensors")
     temporary = file.with_name(f".{file.name}.tmp")
     folder.mkdir(parents=True, exist_ok=True)
@@ -48,11 +50,18 @@ def save_exported(run: Run, folder: Path, format: Format) -> Path:
     else:
         metadata = {"format": format, **{name: digest(text) for name, text in files.items()}}
         save_file(_in_format(run.model, format), temporary, metadata=metadata)
-    write_json(folder / "config.json", run.config)
-    for name, text in files.items():
+    for name, text in {"config.json": _as_json(run.config), **files}.items():
         write_text(folder / name, text)
     os.replace(temporary, file)
     return file
+
+
+def _data_of(kept: Kept) -> dict[str, Any]:
+    return {"fitted": kept.fitted, "data_files": kept.data_files}
+
+
+def _as_json(content: dict[str, Any]) -> str:
+    return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
 def _in_format(model: nn.Module, format: Format) -> dict[str, Tensor]:
@@ -100,8 +109,11 @@ def load_exported(folder: str | Path) -> Run:
     if (folder / "model.onnx").is_file():
         raise InputError(f"{folder} holds an ONNX graph: run it with onnxruntime")
     tensors, metadata = read_tensors(file)
-    run = build(_read_config(folder / "config.json"), tensors.values())
-    for name, text in run.task.files().items():
+    config, data = _read_json(folder / "config.json"), _read_json(folder / "data.json")
+    if data.keys() != {"fitted", "data_files"}:
+        raise InputError(f"{folder / 'data.json'} does not say what was fitted, and to which data_files")
+    run = build(config, tensors.values(), kept=Kept(**data))
+    for name, text in {"data.json": _as_json(data), **run.task.files()}.items():
         path = folder / name
         if not path.is_file():
             raise InputError(f"{path}: no such file; the export needs it")
@@ -135,16 +147,16 @@ def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise InputError(f"cannot read {file}: {error}") from error
 
 
-def _read_config(path: Path) -> dict:
+def _read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is no JSON: {error}") from error
-    if not isinstance(config, dict):
-        raise InputError(f"{path} is no configuration of a run")
-    return config
+    if not isinstance(content, dict):
+        raise InputError(f"{path} is not what an export has there: an object is needed")
+    return content
 
 
 def memory_of(model: nn.Module) -> int:

@@ -10,7 +10,9 @@ from seqlab.begun import refuse_links_out
 from seqlab.errors import InputError
 from seqlab.files import remove_temporaries
 from seqlab.job import deciding, differences, load_configuration, read_status, resolved
-from seqlab.lit.checkpoints import environment, load_checkpoint, origin, version
+from seqlab.lit.checkpoints import environment, kept_in, load_checkpoint, origin, version
+from seqlab.lit.kept import Kept, file_records, refuse_changes
+from seqlab.lit.module import Module
 
 MAX_KEYS_NAMED = 6
 # Newest first. A process killed between two renames leaves last-1.ckpt without last.ckpt.
@@ -23,16 +25,18 @@ class Start(NamedTuple):
     config: the resolved configuration to train with.
     checkpoint: what to restore; None for a start at step 0.
     step: the optimizer steps that it has behind it.
+    kept: what the checkpoint keeps of the data; None for a start at step 0.
     """
 
     config: dict[str, Any]
     checkpoint: Path | None
     step: int
+    kept: Kept | None
 
 
 def new_start(config: DictConfig) -> Start:
     """The start of a run that has nothing behind it."""
-    return Start(_without_resume(resolved(config)), None, 0)
+    return Start(_without_resume(resolved(config)), None, 0, None)
 
 
 def start_of(config: DictConfig, run_dir: Path) -> Start | None:
@@ -64,13 +68,24 @@ def start_of(config: DictConfig, run_dir: Path) -> Start | None:
     followed["trainer"]["max_steps"] = now
     remove_temporaries(run_dir)
     if newest is None:
-        return Start(followed, None, 0)
+        return Start(followed, None, 0, None)
     file, content = newest
     remove_temporaries(file.parent)
     _refuse_foreign(file, content, followed)
     _refuse_damaged_best(file.parent)
     _warn_of_another_environment(content)
-    return Start(followed, file, content["global_step"])
+    return Start(followed, file, content["global_step"], kept_in(content, file))
+
+
+def refuse_other_data(run_dir: Path, start: Start, task: Module) -> None:
+    """Raise InputError where a file that the run was trained on is missing, or is another one now."""
+    if start.kept is None:
+        return
+    try:
+        task.data.refuse_changed_files()
+        refuse_changes(file_records(start.kept.task_files, "task_files"), task.file_records)
+    except ValueError as error:
+        raise InputError(f"{run_dir} cannot be resumed: {error}") from error
 
 
 def _without_resume(config: dict[str, Any]) -> dict[str, Any]:

@@ -16,8 +16,9 @@ from torch.optim import Optimizer
 
 from seqlab.check import check, located
 from seqlab.errors import InputError
-from seqlab.lit.checkpoints import load_checkpoint, origin
+from seqlab.lit.checkpoints import kept_in, load_checkpoint, origin
 from seqlab.lit.datamodule import DataModule
+from seqlab.lit.kept import Kept
 from seqlab.lit.module import Module
 from seqlab.randomness import derived_seed
 from seqlab.schedule import Schedule
@@ -61,23 +62,33 @@ def configuration(
     """The top-level keys of a configuration, as `check` holds them against what a user set."""
 
 
-def build(config: dict[str, Any], weights: Iterable[Tensor] | None = None) -> Run:
+def build(config: dict[str, Any], weights: Iterable[Tensor] | None = None, *, kept: Kept | None = None) -> Run:
     """Check a resolved configuration and construct its datamodule, its untrained model and its task.
 
     Args:
         config: plain dicts, lists and scalars.
         weights: what a file holds for this model, if there is one: a model that is far too large for it is refused
             before it takes memory.
+        kept: what a checkpoint keeps of the data: no data are read, then; None: they are read and fitted to.
 
     Raises:
-        InputError: for every fault of the configuration, and for a pair that cannot work.
+        InputError: for every fault of the configuration, for data that are not there, for a pair that cannot work, and
+            for values in `kept` that do not belong to such data.
     """
     check(config, configuration)
-    datamodule = construct(config["data"])
+    datamodule: DataModule = construct(config["data"])
+    try:
+        if kept is None:
+            _ = datamodule.file_records, datamodule.fitted  # in this order: what changes between them is noticed later
+        else:
+            datamodule.restore(kept)
+        spec = datamodule.spec
+    except ValueError as error:
+        raise InputError(str(error)) from error
     if weights is not None:
-        refuse_larger(config["model"], datamodule.spec, weights)
+        refuse_larger(config["model"], spec, weights)
     torch.manual_seed(derived_seed(config["seed"], "initial weights"))
-    model = construct(config["model"], spec=datamodule.spec)
+    model = construct(config["model"], spec=spec)
     task = construct(
         config["task"],
         model=model,
@@ -148,7 +159,8 @@ def load_run(path: str | Path, checkpoint: str = "best.ckpt") -> Run:
     """Rebuild a run from its directory, with the weights of a checkpoint (or from the path of a checkpoint file).
 
     A file from a stranger runs nothing (docs/security.md): it holds tensors and plain types, and its configuration
-    constructs only what has a place there, such as a model of this project where the model belongs.
+    constructs only what has a place there, such as a model of this project where the model belongs. No data are read:
+    what was fitted to them is in the checkpoint.
 
     Raises:
         InputError: when path is no run directory, or the checkpoint is missing or damaged.
@@ -166,7 +178,7 @@ def load_run(path: str | Path, checkpoint: str = "best.ckpt") -> Run:
     if not all(isinstance(value, Tensor) for value in state.values()):
         raise InputError(f"{file} is no checkpoint of this project: its state_dict holds more than tensors")
     try:
-        run = build(config, state.values())
+        run = build(config, state.values(), kept=kept_in(content, file))
     except InputError as error:
         raise InputError(f"{file}{origin(content)}: {error}") from error
     try:

@@ -30,7 +30,7 @@ from seqlab.lit.checkpoints import load_checkpoint, training_seconds
 from seqlab.lit.module import Results
 from seqlab.lit.trainer import build_evaluator
 from seqlab.model import num_parameters
-from seqlab.resume import Start, new_start, start_of
+from seqlab.resume import Start, new_start, refuse_other_data, start_of
 from seqlab.runs import Run, build, configuration, construct
 from seqlab.share import Share
 from seqlab.summary import read_summary
@@ -91,7 +91,8 @@ def accepted(run_dir: Path, config: DictConfig, in_sweep: bool) -> tuple[Run, Tr
         start = start_of(config, run_dir)
     if start is None:
         return None
-    run = build(start.config)
+    run = build(start.config, kept=start.kept)
+    refuse_other_data(run_dir, start, run.task)
     val_every, max_steps = (run.config["trainer"][key] for key in ("val_every", "max_steps"))
     if val_every > max_steps:
         raise InputError(
@@ -113,7 +114,7 @@ def train_along(config: DictConfig, run_dir: Path) -> None:
     take_typed(config, configuration, HydraConfig.get().overrides.task)
     start = start_of(config, run_dir)
     assert start is not None, "the first process has found something to do"
-    run = build(start.config)
+    run = build(start.config, kept=start.kept)
     run.task.before_training()
     if run.config["compile"]:
         run.model.compile()

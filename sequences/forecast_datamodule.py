@@ -1,71 +1,29 @@
-"""Real series, daily ranges of prices, and the adding problem: inputs as vectors, what is to come as values."""
+"""Real series, and daily ranges of prices: inputs as vectors, what is to come as values."""
 
-from abc import abstractmethod
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, Gt
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from seqlab.attempts import Attempts
-from seqlab.lit.datamodule import BlockStream, DataModule, EpochStream
 from seqlab.spec import Spec, Values, Vectors
 from sequences.forecast_baselines import forecasts, har
-from sequences.long_memory import adding
-from sequences.series import NAMED, Series, from_csv, prices_from_csv, sp500
+from sequences.forecast_data import RecordedDataModule, RecordedFit
+from sequences.series import NAMED, Prices, Series, from_csv, own_file, packaged_file, prices_from_csv, sp500
 from sequences.time_order import STRICT, Gaps, Mending, Order, Repeated
-from sequences.windows import Windows, fit_scale, main_season, origins, seasonal_error, single, split, windows
-
-EVALUATION_BATCH = 256
+from sequences.windows import Scale, Windows, fit_scale, main_season, origins, seasonal_error, single, split, windows
 
 
-class ForecastDataModule(DataModule):
-    """Windows of vectors and the values that follow them.
+class SeriesFit(RecordedFit):
+    """What a forecast needs of a series: `mean` of the training part, and `horizon`, the steps that it forecasts."""
 
-    A dataset writes `spec`, `train_batch`, `val`, `test` and `baselines`. A value is level + deviation * what a model
-    says, with the level of its window.
-    """
-
-    title: str
-    horizon: int = 1
-    deviation: float = 1.0
-    naive_error: float | None = None  # the unit of MASE, where there is one
-    val: Windows
-    test: Windows
-
-    @abstractmethod
-    def baselines(self) -> Attempts[np.ndarray]:
-        """Forecasts of the test part by name, (n, H), in the unit of the series; those that can be had."""
-
-    def in_units(self, scaled: Tensor, level: Tensor) -> Tensor:
-        """Values in the unit of the series, float64."""
-        return level + self.deviation * scaled.double()
-
-    def val_dataloader(self) -> DataLoader:
-        return in_batches(self.val)
-
-    def test_dataloader(self) -> DataLoader:
-        return in_batches(self.test)
-
-
-class RecordedDataModule(ForecastDataModule):
-    """Data that were measured: the training windows are all there, and permuted anew each epoch.
-
-    A class with `train`, the windows, and `stream`, which chooses among them.
-    """
-
-    train: Windows
-    stream: EpochStream
-
-    @property
-    def steps_per_epoch(self) -> int | None:
-        return self.stream.steps_per_epoch
-
-    def train_batch(self, step: int) -> Windows:
-        chosen = self.stream.batch(step)
-        return Windows(*(part[chosen] for part in self.train))
+    mean: float
+    horizon: Annotated[int, Ge(1)]
 
 
 class SeriesDataModule(RecordedDataModule):
@@ -105,22 +63,62 @@ class SeriesDataModule(RecordedDataModule):
         batch_size: Annotated[int, Ge(1)] = 32,
         seed: Annotated[int, Ge(0)] = 1,
     ):
-        super().__init__()
-        self.series = choose(name, csv, column, seasons, Mending(time, order, repeated, gaps))
-        values = self.series.values
-        self.window, self.horizon = window or self.series.window, horizon or self.series.horizon
+        super().__init__(batch_size, seed)
+        self.source = name, csv, column, seasons, Mending(time, order, repeated, gaps)
+        refuse_options(*self.source)
+        self.sizes = window, horizon
         self.center = center
-        longest = main_season(self.series.seasons)
-        self.parts = split(len(values), max(self.window, longest), self.horizon)
-        train = values[: self.parts["train"].stop]
-        self.scale = fit_scale(train)
-        self.deviation = self.scale.deviation
-        self.naive_error = seasonal_error(train, longest)
-        self.train, self.val, self.test = (self.windows(origins(part, self.horizon)) for part in self.parts.values())
-        self.stream = EpochStream(torch.arange(len(self.train.targets)), batch_size, seed)
-        self.spec = Spec(Vectors(1), Values(self.horizon), max_length=self.window, readout="last")
-        self.title = (
-            f"{self.series.description}: {len(values):,} steps{self.filled()}, {self.horizon} forecast from "
+
+    fitted_type = SeriesFit
+
+    @cached_property
+    def series(self) -> Series:
+        """The series; read when first asked for."""
+        self.refuse_changed_files()
+        return choose(*self.source)
+
+    def data_files(self) -> Mapping[str, Path]:
+        name, csv, *_ = self.source
+        return packaged_file(name) if csv is None else own_file(csv)
+
+    def fit(self) -> SeriesFit:
+        values, season = self.series.values, main_season(self.series.seasons)
+        window, horizon = self.sizes[0] or self.series.window, self.sizes[1] or self.series.horizon
+        train = values[: split(len(values), max(window, season), horizon)["train"].stop]
+        mean, deviation = fit_scale(train)
+        last = values[-window:, None].tolist()
+        naive_error = seasonal_error(train, season)
+        return SeriesFit(deviation=deviation, naive_error=naive_error, last=last, mean=mean, horizon=horizon)
+
+    @property
+    def spec(self) -> Spec:  # type: ignore[override]
+        return Spec(Vectors(1), Values(self.horizon), max_length=self.window, readout="last")
+
+    @property
+    def window(self) -> int:
+        return self.sizes[0] or len(self.fitted.last)
+
+    @property
+    def horizon(self) -> int:
+        return self.sizes[1] or self.fitted.horizon
+
+    @property
+    def scale(self) -> Scale:
+        """Mean and standard deviation of the training part."""
+        return Scale(self.fitted.mean, self.deviation)
+
+    @property
+    def num_steps(self) -> int:
+        return len(self.series.values)
+
+    @property
+    def lookback(self) -> int:
+        return max(self.window, main_season(self.series.seasons))
+
+    @property
+    def title(self) -> str:
+        return (
+            f"{self.series.description}: {self.num_steps:,} steps{self.filled()}, {self.horizon} forecast from "
             f"{self.window}; split by time, 70% training, 10% validation, 20% test"
         )
 
@@ -131,7 +129,6 @@ class SeriesDataModule(RecordedDataModule):
         return f", {len(steps):,} of them filled, {in_test:,} in the test part" if len(steps) else ""
 
     def windows(self, starts: np.ndarray) -> Windows:
-        """The windows whose first forecast steps are given, (n,)."""
         return windows(self.series.values, starts, self.window, self.horizon, self.scale, self.center)
 
     def baselines(self) -> Attempts[np.ndarray]:
@@ -140,24 +137,42 @@ class SeriesDataModule(RecordedDataModule):
         return forecasts(series.values, self.parts, window=self.window, horizon=self.horizon, seasons=series.seasons)
 
 
+def refuse_options(name: str, csv: str | None, column: str | None, seasons: tuple[int, ...], mending: Mending) -> None:
+    """Raise ValueError for a name that there is not, and for options that do not go together."""
+    if csv is not None:
+        if column is None:
+            raise ValueError(f"data.csv={csv} needs data.column=NAME")
+        return
+    refuse_mending(mending)
+    if column is not None or seasons:
+        raise ValueError(f"data.column and data.seasons belong to data.csv=FILE; data.name={name} knows its own")
+    if name not in NAMED:
+        raise ValueError(f"data.name={name}: no such series; allowed: {', '.join(NAMED)}, or data.csv=FILE")
+
+
 def choose(
     name: str, csv: str | None, column: str | None, seasons: tuple[int, ...], mending: Mending = STRICT
 ) -> Series:
     """A named series, or a column of a file.
 
     Raises:
-        ValueError: for a name that there is not, and for options that do not go together.
+        ValueError: for options that `refuse_options` refuses, and a series that cannot be read.
     """
-    if csv is not None:
-        if column is None:
-            raise ValueError(f"data.csv={csv} needs data.column=NAME")
-        return from_csv(csv, column, {str(season): season for season in sorted(seasons)}, mending)
-    refuse_mending(mending)
-    if column is not None or seasons:
-        raise ValueError(f"data.column and data.seasons belong to data.csv=FILE; data.name={name} knows its own")
-    if name not in NAMED:
-        raise ValueError(f"data.name={name}: no such series; allowed: {', '.join(NAMED)}, or data.csv=FILE")
-    return NAMED[name]()
+    refuse_options(name, csv, column, seasons, mending)
+    if csv is None or column is None:
+        return NAMED[name]()
+    return from_csv(csv, column, {str(season): season for season in sorted(seasons)}, mending)
+
+
+class ReturnsFit(RecordedFit):
+    """What a forecast needs of prices: `level`, the mean log range, and mean and deviation of the returns.
+
+    All are of the training part; `last` has the range and the return of each day, scaled.
+    """
+
+    level: float
+    mean_return: float
+    return_deviation: Annotated[float, Gt(0)]
 
 
 def refuse_mending(mending: Mending) -> None:
@@ -195,40 +210,93 @@ class ReturnsDataModule(RecordedDataModule):
         batch_size: Annotated[int, Ge(1)] = 32,
         seed: Annotated[int, Ge(0)] = 1,
     ):
-        super().__init__()
-        mending = Mending(time, order, repeated, gaps)
+        super().__init__(batch_size, seed)
+        self.mending = Mending(time, order, repeated, gaps)
         if csv is None:
-            refuse_mending(mending)
-        self.prices = prices = sp500() if csv is None else prices_from_csv(csv, mending)
-        self.window = window
-        self.ranges, self.returns = prices.log_ranges(), prices.returns()
-        self.parts = split(len(self.ranges), window, 1)
-        num_train = self.parts["train"].stop
-        scales = [fit_scale(values[:num_train]) for values in (self.ranges, self.returns)]
-        self.level, self.deviation = scales[0]
-        self.features = np.stack([(self.ranges - scales[0].mean), (self.returns - scales[1].mean)], 1)
-        self.features /= [scale.deviation for scale in scales]
-        self.mean_return = scales[1].mean / scales[1].deviation  # in the scale of the second output
-        self.naive_error = seasonal_error(self.ranges[:num_train], 1)
-        self.train, self.val, self.test = (self.windows(origins(part, 1)) for part in self.parts.values())
-        self.stream = EpochStream(torch.arange(len(self.train.targets)), batch_size, seed)
+            refuse_mending(self.mending)
+        self.csv, self.days = csv, window
         self.spec = Spec(Vectors(2), Values(2), max_length=window, readout="last")
-        self.title = (
-            f"log range of the next day, {prices.description}: {len(self.ranges):,} days, from {window}; "
+
+    fitted_type = ReturnsFit
+
+    @cached_property
+    def prices(self) -> Prices:
+        """The prices; read when first asked for."""
+        self.refuse_changed_files()
+        return sp500() if self.csv is None else prices_from_csv(self.csv, self.mending)
+
+    @cached_property
+    def ranges(self) -> np.ndarray:
+        """The log range of each day, (days,)."""
+        return self.prices.log_ranges()
+
+    @cached_property
+    def returns(self) -> np.ndarray:
+        """The return of each day, (days,)."""
+        return self.prices.returns()
+
+    def data_files(self) -> Mapping[str, Path]:
+        return packaged_file("sp500") if self.csv is None else own_file(self.csv)
+
+    def fit(self) -> ReturnsFit:
+        num_train = split(len(self.ranges), self.window, 1)["train"].stop
+        ranges, returns = (fit_scale(values[:num_train]) for values in (self.ranges, self.returns))
+        return ReturnsFit(
+            deviation=ranges.deviation,
+            naive_error=seasonal_error(self.ranges[:num_train], 1),
+            last=self.scaled(ranges, returns)[-self.window :].tolist(),
+            level=ranges.mean,
+            mean_return=returns.mean,
+            return_deviation=returns.deviation,
+        )
+
+    def scaled(self, ranges: Scale, returns: Scale) -> np.ndarray:
+        """Range and return of each day by these scales, (days, 2)."""
+        features = np.stack([self.ranges - ranges.mean, self.returns - returns.mean], 1)
+        return features / [ranges.deviation, returns.deviation]
+
+    @cached_property
+    def features(self) -> np.ndarray:
+        """Range and return of each day, scaled by the training part, (days, 2)."""
+        fitted = self.fitted
+        return self.scaled(Scale(fitted.level, self.deviation), Scale(fitted.mean_return, fitted.return_deviation))
+
+    @property
+    def mean_return(self) -> float:
+        """Of the training part, in the scale of the second output."""
+        return self.fitted.mean_return / self.fitted.return_deviation
+
+    @property
+    def window(self) -> int:
+        return self.days
+
+    @property
+    def num_steps(self) -> int:
+        return len(self.ranges)
+
+    @property
+    def lookback(self) -> int:
+        return self.window
+
+    @property
+    def title(self) -> str:
+        return (
+            f"log range of the next day, {self.prices.description}: {self.num_steps:,} days, from {self.window}; "
             "split by time, 70% training, 10% validation, 20% test"
         )
 
     def windows(self, starts: np.ndarray) -> Windows:
         """The windows whose next days are given, (n,): inputs (n, window, 2), targets (n, 2)."""
-        return Windows(self.read_before(starts), single(self.features[starts]), self.levels(len(starts)))
+        read = single(self.features[starts[:, None] + np.arange(-self.window, 0)])
+        return Windows(read, single(self.features[starts]), self.levels(len(starts)))
 
-    def read_before(self, starts: np.ndarray) -> Tensor:
-        """What is read before some days, (n, window, 2)."""
-        return single(self.features[starts[:, None] + np.arange(-self.window, 0)])
+    def after_all(self) -> Windows:
+        """The window that ends the data, with zeros for what is not known yet."""
+        return Windows(single(np.array(self.fitted.last))[None], torch.zeros(1, 2), self.levels(1))
 
     def levels(self, count: int) -> Tensor:
         """The mean log range of the training part, for each window, (count, 1)."""
-        return torch.full((count, 1), self.level, dtype=torch.float64)
+        return torch.full((count, 1), self.fitted.level, dtype=torch.float64)
 
     def baselines(self) -> Attempts[np.ndarray]:
         """Last value, ridge on the lags of the log range, ETS, ARIMA and HAR, as for any series."""
@@ -237,61 +305,3 @@ class ReturnsDataModule(RecordedDataModule):
         with rows.attempt("HAR"):
             rows["HAR"] = har(values, num_train, origins(self.parts["test"], 1))
         return rows
-
-
-class AddingDataModule(ForecastDataModule):
-    """The adding problem (sequences/long_memory.py), an endless stream.
-
-    Args:
-        length: steps of a sequence.
-        batch_size: sequences in a batch.
-        num_val, num_test: sequences that validation and test are measured on.
-        seed: of the data.
-    """
-
-    def __init__(
-        self,
-        *,
-        length: Annotated[int, Ge(2)] = 100,
-        batch_size: Annotated[int, Ge(1)] = 32,
-        num_val: Annotated[int, Ge(1)] = 500,
-        num_test: Annotated[int, Ge(1)] = 2000,
-        seed: Annotated[int, Ge(0)] = 1,
-    ):
-        super().__init__()
-        self.length, self.seed = length, seed
-        self.spec = Spec(Vectors(2), Values(1), max_length=length, readout="last")
-        self.title = f"the adding problem, {length} steps; numbers drawn anew for every sequence"
-        self.val, self.test = (self.drawn(split, 0, n) for split, n in (("val", num_val), ("test", num_test)))
-        self.stream = BlockStream(lambda start, count: packed(self.drawn("train", start, count)), batch_size)
-
-    def drawn(self, stream: str, start: int, count: int) -> Windows:
-        """Sequences start .. start + count - 1 of a stream."""
-        inputs, targets = adding(self.seed, stream, start, count, self.length)
-        return Windows(inputs, targets, torch.zeros(count, 1, dtype=torch.float64))
-
-    @property
-    def steps_per_epoch(self) -> int | None:
-        return None
-
-    def train_batch(self, step: int) -> Windows:
-        rows = self.stream.batch(step)
-        inputs = rows[:, 1:].view(len(rows), self.length, 2)
-        return Windows(inputs, rows[:, :1], torch.zeros(len(rows), 1, dtype=torch.float64))
-
-    def baselines(self) -> Attempts[np.ndarray]:
-        """Always 1, the mean: what can be had without memory."""
-        rows = Attempts[np.ndarray]()
-        rows["always 1"] = np.ones((len(self.test.targets), 1))
-        return rows
-
-
-def packed(windows: Windows) -> Tensor:
-    """Targets and inputs of sequences side by side, a row each, as a BlockStream keeps them."""
-    return torch.cat([windows.targets, windows.inputs.flatten(1)], 1)
-
-
-def in_batches(windows: Windows) -> DataLoader:
-    """Windows, batch by batch, for validation and test."""
-    parts = zip(*(part.split(EVALUATION_BATCH) for part in windows), strict=True)
-    return DataLoader([Windows(*part) for part in parts], batch_size=None)  # type: ignore[arg-type]

@@ -19,7 +19,9 @@ from seqlab.lit.module import Module, Results
 from seqlab.metrics import Mean
 from seqlab.schedule import Schedule
 from seqlab.share import Share
-from sequences.forecast_datamodule import AddingDataModule, ForecastDataModule, ReturnsDataModule, SeriesDataModule
+from sequences.adding_datamodule import AddingDataModule
+from sequences.forecast_data import ForecastDataModule
+from sequences.forecast_datamodule import ReturnsDataModule, SeriesDataModule
 from sequences.forecast_metrics import ForecastMetrics
 from sequences.forecast_plots import error_by_horizon, one_step_figure, origin_figure
 from sequences.numerals import numbers
@@ -183,7 +185,7 @@ class SeriesForecast(Forecast[SeriesDataModule]):
             InputError: for a word that is no number, fewer values than the model reads, or values that lie so far from
                 the training part that their scaled form has no float32.
         """
-        values = numbers(text.replace(",", " ").split()) if text.strip() else self.data.series.values
+        values = numbers(text.replace(",", " ").split()) if text.strip() else np.array(self.data.fitted.last)[:, 0]
         if len(values) < self.data.window:
             raise InputError(f"{len(values)} values are too few: the model reads data.window={self.data.window}")
         read = values[-self.data.window :]
@@ -243,8 +245,7 @@ class RangeForecast(Forecast[ReturnsDataModule]):
         """
         if text.strip():
             raise InputError("data=returns reads the days that end its own data: give an empty prompt")
-        read = self.data.read_before(np.array([len(self.data.ranges)]))
-        return Windows(read, torch.zeros(1, 2), self.data.levels(1))
+        return self.data.after_all()
 
     def describe(self, prompt: Windows) -> str:
         """The log range of the next day, and as a percentage."""

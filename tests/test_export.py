@@ -41,7 +41,8 @@ def test_safetensors_load_to_the_same_logits(run, tmp_path):
     assert again.task.describe(again.task.parse_prompt("MENENIUS:")) == run.task.describe(
         run.task.parse_prompt("MENENIUS:")
     )
-    assert {path.name for path in tmp_path.iterdir()} == {"model.safetensors", "config.json", "tokenizer.json"}
+    files = {"model.safetensors", "config.json", "data.json", "tokenizer.json"}
+    assert {path.name for path in tmp_path.iterdir()} == files
 
 
 def test_bfloat16_takes_half(run, tmp_path):
@@ -120,10 +121,10 @@ def other_width(text):
 def other_tokenizer(text):
     """The same vocabulary size, another meaning."""
     config = json.loads(text)
-    tokenizer = json.loads(config["data"]["tokenizer_json"])
+    tokenizer = json.loads(config["fitted"]["tokenizer"])
     vocabulary = tokenizer["model"]["vocab"]
     vocabulary["a"], vocabulary["e"] = vocabulary["e"], vocabulary["a"]
-    config["data"]["tokenizer_json"] = json.dumps(tokenizer)
+    config["fitted"]["tokenizer"] = json.dumps(tokenizer)
     return json.dumps(config)
 
 
@@ -131,10 +132,17 @@ def other_tokenizer(text):
     ("name", "change", "message"),
     [
         ("tokenizer.json", lambda text: text + " ", "tokenizer.json does not fit model.safetensors"),
-        ("config.json", other_tokenizer, "tokenizer.json does not fit model.safetensors"),
+        ("data.json", other_tokenizer, "data.json does not fit model.safetensors"),
+        ("data.json", lambda text: "{}", "data.json does not say what was fitted"),
+        (
+            "data.json",
+            lambda text: '{"fitted": {"tokenizer": 1}, "data_files": {}}',
+            "fitted.tokenizer: input should be",
+        ),
+        ("data.json", lambda text: '{"fitted": ' * 100_000, "data.json is no JSON"),
         ("config.json", other_width, r"does not fit config.json: \S+ is \(.*\), and should be \(.*\)"),
         ("config.json", lambda text: text[:50], "config.json is no JSON"),
-        ("config.json", lambda text: "[]", "is no configuration"),
+        ("config.json", lambda text: "[]", "config.json is not what an export has there"),
         ("config.json", lambda text: text.replace("seqlab.models", "os.path"), "is not allowed"),
     ],
 )
@@ -145,7 +153,7 @@ def test_what_does_not_fit_is_refused(text_runs, tmp_path, name, change, message
         load_exported(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "data.json", "tokenizer.json"])
 def test_a_missing_file_is_named(text_runs, tmp_path, name):
     save_exported(load_run(text_runs["lstm"]), tmp_path, "int8")
     (tmp_path / name).unlink()
@@ -184,7 +192,7 @@ def test_the_command_gives_one_table(text_runs, capsys):
 def test_a_run_on_a_grammar_exports_too(finished_run, tmp_path):
     table, _ = export([str(finished_run[0])], ["bf16"], tmp_path)
     assert "| bf16 |" in table
-    assert {path.name for path in (tmp_path / "bf16").iterdir()} == {"model.safetensors", "config.json"}
+    assert {path.name for path in (tmp_path / "bf16").iterdir()} == {"model.safetensors", "config.json", "data.json"}
     run = load_exported(tmp_path / "bf16")
     assert run.task.describe(run.task.parse_prompt("( ["))
 

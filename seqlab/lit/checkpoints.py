@@ -7,6 +7,7 @@ import pickle
 import time
 import warnings
 import zipfile
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from seqlab.errors import InputError, NonFiniteError
 from seqlab.files import temporary_name, unwritable
+from seqlab.lit.kept import Kept
 
 
 class AtomicCheckpointIO(CheckpointIO):
@@ -98,6 +100,24 @@ def origin(content: dict[str, Any]) -> str:
     """Words behind the name of a checkpoint that another version of SeqLab wrote; none where it is this version's."""
     wrote = str(content.get("version", "before 0.1.0"))
     return "" if wrote == version() else f" (written by SeqLab {wrote}; this is {version()})"
+
+
+def kept_in(content: Mapping[str, Any], file: str | Path) -> Kept:
+    """What a checkpoint keeps of its run's data.
+
+    Args:
+        content: of the checkpoint.
+        file: where it came from, for the message.
+
+    Raises:
+        InputError: some of it is not there.
+    """
+    if absent := [key for key in Kept._fields if key not in content]:
+        raise InputError(
+            f"{file} holds no {', '.join(absent)}: a version of SeqLab wrote it that did not keep what was fitted "
+            "to the data; train the run anew"
+        )
+    return Kept(*(content[key] for key in Kept._fields))
 
 
 def environment() -> dict[str, Any]:

@@ -1,15 +1,18 @@
 """The base of every domain's data module: batches are a function of the step."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from itertools import count
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 from lightning import LightningDataModule
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from seqlab.lit.kept import FileRecords, Fitted, Kept, file_records, plain, records_of, refuse_changes, validated
 from seqlab.randomness import permutation
 from seqlab.spec import Spec
 
@@ -33,9 +36,67 @@ class DataModule(LightningDataModule, ABC):
     """A dataset that knows its Spec, makes the training batch of any step, and holds fixed validation and test parts.
 
     A domain writes `spec`, `train_batch`, `val_dataloader` and `test_dataloader`.
+
+    Data that were collected are read when they are first asked for, so that a run can be loaded where they are not:
+    their domain names the files in `data_files`, and calls `refuse_changed_files` before it reads them. What it fits
+    to the training part (a tokenizer, a scale) `fit` returns, as a `fitted_type`; from there on it uses
+    `fitted`, which is what a checkpoint holds where the module was restored from one.
     """
 
     spec: Spec
+    fitted_type: ClassVar[type[Fitted]] = Fitted
+    files_before: FileRecords | None = None
+
+    def fit(self) -> Fitted:
+        """Read the training data, and fit what using a trained model needs.
+
+        Raises:
+            ValueError: for data that are not there, or cannot be used.
+        """
+        return self.fitted_type()
+
+    @cached_property
+    def fitted(self) -> Any:
+        """What was fitted, a `fitted_type`; when first asked for, the data are read."""
+        return self.fit()
+
+    def data_files(self) -> Mapping[str, Path]:
+        """The files that the data come from, by the name that the user knows.
+
+        Raises:
+            ValueError: there are none where they should be.
+        """
+        return {}
+
+    @cached_property
+    def file_records(self) -> FileRecords:
+        """Size and SHA-256 of each of `data_files`, taken once."""
+        return records_of(self.data_files())
+
+    @property
+    def restored(self) -> bool:
+        """Whether a checkpoint gave what was fitted."""
+        return self.files_before is not None
+
+    @property
+    def kept(self) -> Kept:
+        """What a checkpoint keeps of these data."""
+        records = self.file_records if self.files_before is None else self.files_before
+        return Kept(self.fitted.model_dump(), plain(records))
+
+    def restore(self, kept: Kept) -> None:
+        """Take what a checkpoint keeps in place of fitting anew.
+
+        Raises:
+            ValueError: it does not hold what this module fits.
+        """
+        self.fitted = validated(self.fitted_type, kept.fitted, "fitted")
+        self.files_before = file_records(kept.data_files, "data_files")
+
+    def refuse_changed_files(self) -> None:
+        """Raise ValueError where a file is another one than it was when the run began that this was restored from."""
+        if self.files_before is not None:
+            refuse_changes(self.files_before, self.file_records)
 
     @abstractmethod
     def train_batch(self, step: int) -> Any:

@@ -3,6 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -13,8 +14,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from seqlab.errors import NonFiniteError
+from seqlab.errors import InputError, NonFiniteError
 from seqlab.lit.datamodule import DataModule, num_rows, part_of
+from seqlab.lit.kept import FileRecords, plain
 from seqlab.lit.loggers import RunLogger
 from seqlab.lit.precision import own_types
 from seqlab.randomness import derived_seed
@@ -63,7 +65,8 @@ class Module(LightningModule, ABC):
         self.baseline_results: Mapping[str, Results] = {}
         self.row: dict[str, float] = {}
         self.config: dict[str, Any] = {}
-        if schedule.unit == "epoch" and datamodule.steps_per_epoch is None:
+        # a run that is loaded was looked at when it began, and its data may not be here
+        if schedule.unit == "epoch" and not datamodule.restored and datamodule.steps_per_epoch is None:
             raise ValueError(
                 "schedule.unit=epoch needs a finite training set: set data.num_train, or schedule.unit=step"
             )
@@ -92,7 +95,16 @@ class Module(LightningModule, ABC):
         return {}
 
     def before_training(self) -> None:
-        """Get what training needs and a finished run does not. Raises InputError when it is not there."""
+        """Get what training needs and a finished run does not: the data. Raises InputError when it is not there."""
+        try:
+            _ = self.data.steps_per_epoch
+        except ValueError as error:
+            raise InputError(str(error)) from error
+
+    @cached_property
+    def file_records(self) -> FileRecords:
+        """Size and SHA-256 of the files that training reads beside those of the data module, taken once."""
+        return {}
 
     def names(self) -> dict[str, str]:
         """What tables call the data or the model, where that is in the data and not in the configuration."""
@@ -201,4 +213,6 @@ class Module(LightningModule, ABC):
         }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["config"] = self.config  # plain types: a checkpoint says by itself what it belongs to
+        # plain types: a checkpoint says by itself what it belongs to, and what its numbers mean
+        checkpoint["config"] = self.config
+        checkpoint |= self.data.kept._replace(task_files=plain(self.file_records))._asdict()

@@ -1,11 +1,15 @@
 """Windows are a function of the step, cover the text, and are cut from ids that are encoded once."""
 
+import hashlib
+
 import numpy as np
 import pytest
 import torch
 
-from lm.datamodule import TextDataModule, digest
+from lm.cache import digest
+from lm.datamodule import TextDataModule
 from lm.tokenizer import DOCUMENT_ID, train_tokenizer
+from seqlab.lit.kept import Kept
 
 TEXT = "".join(f"Speaker {n}:\n{n * n} words, {7919 * n} more.\n\n" for n in range(400))
 
@@ -88,10 +92,88 @@ def test_a_tokenizer_of_ones_own(make, tmp_path):
     tokenizer = train_tokenizer("bpe", [TEXT], 280)
     (tmp_path / "mine.json").write_text(tokenizer.json, encoding="utf-8")
     assert make(tokenizer_path=str(tmp_path / "mine.json")).spec.input.size == 280
-    stored = make(tokenizer_json=tokenizer.json, path=str(tmp_path / "gone.txt"))
-    assert stored.spec.output.width == 280  # a run can be loaded where its text is not
-    with pytest.raises(ValueError, match=r"gone\.txt"):
-        stored.train_batch(0)
+
+
+def test_what_a_checkpoint_keeps_replaces_the_text(make, tmp_path):
+    first = make(vocabulary_size=280)
+    batch, kept = first.train_batch(3), first.kept
+    assert kept.fitted == {"tokenizer": first.tokenizer.json}
+    content = (tmp_path / "text.txt").read_bytes()
+    record = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    assert kept.data_files == {str(tmp_path / "text.txt"): record}
+    again = make(vocabulary_size=300)  # that it is not trained anew shows in the number of its ids
+    again.restore(kept)
+    assert torch.equal(again.train_batch(3), batch)
+    (tmp_path / "text.txt").unlink()
+    gone = make()
+    gone.restore(kept)
+    assert gone.spec.output.width == 280
+    assert gone.tokenizer.decode(gone.tokenizer.encode("Speaker")) == "Speaker"
+    with pytest.raises(ValueError, match=r"text\.txt: there is no such file or folder$"):
+        gone.train_batch(0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: text + "x", r"text\.txt was [\d,]+ bytes with SHA-256 \w{8}, and is [\d,]+ bytes with SHA"),
+        (lambda text: text.replace("7919", "7918"), r"text\.txt was [\d,]+ bytes"),
+    ],
+)
+def test_a_text_that_has_changed_is_not_read(make, tmp_path, change, message):
+    kept = make().kept
+    (tmp_path / "text.txt").write_text(change(TEXT))
+    other = make()
+    other.restore(kept)
+    with pytest.raises(ValueError, match=message) as refused:
+        other.ids("test")
+    assert "\n" not in str(refused.value)
+
+
+def test_the_files_of_a_folder_are_told_apart(make, tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name in ("a.txt", "b.md", "c.txt"):
+        (folder / name).write_text(f"{name}\n{TEXT}")
+    kept = make(path=str(folder)).kept
+    assert [*kept.data_files] == [f"{folder}/{name}" for name in ("a.txt", "b.md", "c.txt")]
+    (folder / "a.txt").unlink()
+    (folder / "b.md").write_text(TEXT)
+    (folder / "d.txt").write_text(TEXT)
+    (folder / "notes.html").write_text(TEXT)
+    other = make(path=str(folder))
+    other.restore(kept)
+    with pytest.raises(ValueError, match=r"a\.txt is gone; .*b\.md was .*, and is .*; .*d\.txt was not there$"):
+        other.refuse_changed_files()
+
+
+FITTED = [
+    (None, "fitted: input should be a valid dictionary"),
+    ({}, "fitted.tokenizer: field required"),
+    ({"tokenizer": 3}, "fitted.tokenizer: input should be a valid string"),
+    ({"tokenizer": "{}"}, "this is no tokenizer"),
+    ({"tokenizer": "{}", "scale": 1.0}, "fitted.scale: extra inputs are not permitted"),
+]
+
+
+@pytest.mark.parametrize(("fitted", "message"), FITTED)
+def test_what_a_stranger_says_was_fitted_is_looked_at(make, fitted, message):
+    with pytest.raises(ValueError, match=message) as refused:
+        make().restore(Kept(fitted, {}))
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (3, "data_files: files by their names are needed"),
+        ({"a.txt": {"size": "1", "sha256": "x"}}, r"data_files\.a\.txt\.size: input should be a valid integer"),
+        ({"a.txt": {"size": 1}}, r"data_files\.a\.txt\.sha256: field required"),
+    ],
+)
+def test_what_a_stranger_says_of_files_is_looked_at(make, files, message):
+    with pytest.raises(ValueError, match=message):
+        make().restore(Kept({"tokenizer": train_tokenizer("byte", []).json}, files))
 
 
 @pytest.mark.parametrize(
@@ -106,17 +188,31 @@ def test_a_tokenizer_of_ones_own(make, tmp_path):
         ({"corpus": "hf", "path": None}, r"data\.corpus=hf, data\.name=None"),
     ],
 )
-def test_a_path_and_a_corpus_that_exclude_each_other_are_refused_at_once(make, tmp_path, options, message):
-    tokenizer = train_tokenizer("bpe", [TEXT], 280)  # the text itself would not be read before training
+def test_a_path_and_a_corpus_that_exclude_each_other_are_refused_at_once(make, options, message):
     with pytest.raises(ValueError, match=message):
-        make(tokenizer_json=tokenizer.json, **options)
+        make(**options)
 
 
 def test_a_path_or_a_name_implies_its_corpus(make):
-    json = train_tokenizer("bpe", [TEXT], 280).json
     assert make().source[0] == make(corpus="files").source[0] == "files"
-    assert make(path=None, name="somewhere", tokenizer_json=json).source[0] == "hf"
-    assert make(path=None, tokenizer_json=json).source[0] == "shakespeare"
+    assert make(path=None, name="somewhere").source[0] == "hf"
+    assert make(path=None).source[0] == "shakespeare"
+
+
+def test_where_nothing_can_be_kept_ids_stay_in_memory(make, tmp_path, capsys):
+    expected = make().train_batch(0)
+    (tmp_path / "file").write_text("no folder")
+    data = make(cache_dir=str(tmp_path / "file"))
+    assert torch.equal(data.train_batch(0), expected)
+    assert data.ids("train") is data.ids("train")
+    assert f"warning: {tmp_path / 'file' / 'text'}: Not a directory: nothing is kept there" in capsys.readouterr().err
+
+
+def test_a_file_of_ids_that_was_cut_short_is_written_anew(make, tmp_path):
+    expected = make().train_ids.copy()
+    for file in (tmp_path / "cache" / "text").glob("*.npy"):
+        file.write_bytes(file.read_bytes()[:-50])
+    assert np.array_equal(make().train_ids, expected)
 
 
 def test_a_text_that_does_not_fill_a_batch_is_refused(make):
@@ -125,5 +221,7 @@ def test_a_text_that_does_not_fill_a_batch_is_refused(make):
 
 
 def test_digest_tells_where_texts_end():
-    assert digest("ab", "c") != digest("a", "bc") != digest("abc")
+    assert len({digest("ab", "c"), digest("a", "bc"), digest("abc"), digest("abc", "")}) == 4
     assert len(digest("x")) == 16
+    long = "é" * (2**20 + 1)  # it is read piece by piece
+    assert digest(long) == digest("".join(["é", long[1:]])) != digest(long[1:])

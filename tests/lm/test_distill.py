@@ -79,6 +79,22 @@ def test_a_taught_run_needs_no_teacher_afterwards(command, text_runs, tmp_path):
     assert "sample" in run.task.describe(run.task.parse_prompt("MENENIUS:"))
 
 
+def test_another_teacher_is_refused_on_resume(command, text_runs, tmp_path):
+    shutil.copytree(text_runs["transformer"], tmp_path / "teacher")
+    words = [*SIZES, *QUICK, "hydra.run.dir=taught", "task.teacher=teacher"]
+    assert command(ROOT / "run.py", "experiment=lm_distill", *words, cwd=tmp_path).returncode == 0
+    best = tmp_path / "teacher" / "checkpoints" / "best.ckpt"
+    shutil.copy(best.with_name("last.ckpt"), best)
+    done = command(ROOT / "run.py", "resume=taught", "trainer.max_steps=6", cwd=tmp_path)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert (
+        "/taught cannot be resumed: these are not the data of the run: teacher/checkpoints/best.ckpt was" in done.stderr
+    )
+    best.unlink()
+    done = command(ROOT / "run.py", "resume=taught", "trainer.max_steps=6", cwd=tmp_path)
+    assert done.returncode == 2 and "teacher/checkpoints/best.ckpt cannot be read: No such file" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
