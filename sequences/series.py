@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from seqlab.errors import InputError
+from seqlab.files import at_home
 from sequences.csv_file import read_csv
 from sequences.time_order import STRICT, Mending, Rows, in_order
 
@@ -163,7 +164,7 @@ def own_file(csv: str) -> dict[str, Path]:
     Raises:
         ValueError: there is none.
     """
-    if not (path := Path(csv).expanduser()).is_file():
+    if not (path := at_home(csv)).is_file():
         raise ValueError(f"data.csv={csv}: no such file")
     return {csv: path}
 
