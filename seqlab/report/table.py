@@ -69,15 +69,17 @@ def _row(summary: dict[str, Any], group: str, metric: str) -> Sequence[str | Tex
 
 
 def _short(value: float) -> str:
-    return f"{value:.2f}" if abs(value) >= 0.01 else number(value)
+    return f"{value:.2f}" if 0.01 <= abs(value) < 1e6 else number(value)
 
 
 def number(value: float | None) -> str:
-    """Three decimals, below 0.01 two digits, or a dash where there is no value.
+    """Three decimals, below 0.01 two digits, from a million on four, or a dash where there is no value.
 
-    >>> number(0.25), number(0.000123), number(0.0), number(None)
-    ('0.250', '0.00012', '0.000', '-')
+    >>> number(0.25), number(0.000123), number(0.0), number(1.5e88), number(None)
+    ('0.250', '0.00012', '0.000', '1.5e+88', '-')
     """
     if value is None:
         return "-"
+    if abs(value) >= 1e6:
+        return f"{value:.4g}"
     return f"{value:.2g}" if 0 < abs(value) < 0.01 else f"{value:.3f}"
