@@ -2,16 +2,18 @@
 
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
+from annotated_types import Ge
 from omegaconf import DictConfig
+from pydantic import BaseModel, ConfigDict
 
 from seqlab.begun import refuse_links_out
 from seqlab.errors import InputError
 from seqlab.files import remove_temporaries
 from seqlab.job import deciding, differences, load_configuration, read_status, resolved
 from seqlab.lit.checkpoints import environment, kept_in, load_checkpoint, origin, version
-from seqlab.lit.kept import Kept, file_records, refuse_changes
+from seqlab.lit.kept import Kept, file_records, refuse_changes, validated
 from seqlab.lit.module import Module
 
 MAX_KEYS_NAMED = 6
@@ -92,6 +94,36 @@ def _without_resume(config: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key != "resume"}
 
 
+class _Names(BaseModel):
+    model: str
+    data: str
+
+
+class _Steps(BaseModel):
+    max_steps: int
+
+
+class _Config(BaseModel):
+    name: _Names
+    trainer: _Steps
+    model: dict[str, Any]
+
+
+class _Environment(BaseModel):
+    seconds: float
+
+
+class Resumable(BaseModel):
+    """What going on with a run reads of a checkpoint, beside what Lightning restores from it."""
+
+    model_config = ConfigDict(strict=True)
+
+    state_dict: dict[str, Any]
+    config: _Config
+    environment: _Environment
+    global_step: Annotated[int, Ge(0)]
+
+
 def newest_checkpoint(folder: Path) -> tuple[Path, dict[str, Any]] | None:
     """The newest checkpoint that can be read, with its content; says on stderr which could not.
 
@@ -104,12 +136,12 @@ def newest_checkpoint(folder: Path) -> tuple[Path, dict[str, Any]] | None:
             continue
         try:
             content = load_checkpoint(file)
-            if not (
-                isinstance(content, dict) and {"state_dict", "config", "environment", "global_step"} <= content.keys()
-            ):
-                raise InputError(f"{file} is no checkpoint that training can go on from{origin(content)}")
+            validated(Resumable, content, file.name)
         except InputError as error:
             faults.append(str(error))
+            continue
+        except ValueError as error:
+            faults.append(f"{file} is no checkpoint that training can go on from{origin(content)}: {error}")
             continue
         for fault in faults:
             print(f"warning: {fault}; going on from {file.name}", file=sys.stderr)

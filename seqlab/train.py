@@ -26,7 +26,7 @@ from seqlab.job import (
     save_configuration,
     write_status,
 )
-from seqlab.lit.checkpoints import load_checkpoint, training_seconds
+from seqlab.lit.checkpoints import has_begun, load_checkpoint, training_seconds
 from seqlab.lit.module import Results
 from seqlab.lit.trainer import build_evaluator
 from seqlab.model import num_parameters
@@ -150,6 +150,9 @@ def fit(run: Run, trainer: Trainer, start: Start, run_dir: Path) -> dict[str, An
     try:
         trainer.fit(run.task, datamodule=run.datamodule, ckpt_path=start.checkpoint, weights_only=True)
     except BaseException as error:
+        if start.checkpoint is not None and not has_begun(trainer) and isinstance(error, Exception):
+            reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+            raise InputError(f"training cannot go on from {start.checkpoint}: {reason}") from error
         summary["stopped"] = STOPPED.get(type(error), "failed")
         with contextlib.suppress(OSError):
             write_json(run_dir / "summary.json", summary | reached(trainer))

@@ -230,6 +230,59 @@ def test_tags_of_yaml_construct_nothing(finished_run, run_dir, mark, name, comma
     assert not mark.exists()
 
 
+def drop_names(content):
+    content["config"]["name"] = ["L5"]
+
+
+def drop_steps(content):
+    content["config"]["trainer"] = 40
+
+
+def text_as_step(content):
+    content["global_step"] = "40"
+
+
+def text_as_seconds(content):
+    content["environment"] = {"seconds": "long"}
+
+
+def text_as_optimizer(content):
+    content["optimizer_states"] = "adam"
+
+
+def text_as_weights(content):
+    content["state_dict"] = dict.fromkeys(content["state_dict"], "weights")
+
+
+def text_as_loops(content):
+    content["loops"] = {"fit_loop": ["x"]}
+
+
+def text_as_callbacks(content):
+    content["callbacks"] = dict.fromkeys(content["callbacks"], 3)
+
+
+DAMAGES = [
+    drop_names,
+    drop_steps,
+    text_as_step,
+    text_as_seconds,
+    text_as_optimizer,
+    text_as_weights,
+    text_as_loops,
+    text_as_callbacks,
+]
+
+
+@pytest.mark.parametrize("change", DAMAGES, ids=lambda change: change.__name__)
+def test_a_checkpoint_of_wrong_types_is_not_resumed(finished_run, run_dir, change, command):
+    for name in ("last.ckpt", "last-1.ckpt", "best.ckpt"):
+        spoil(run_dir, change, name)
+    done = command(finished_run[2].args[1], f"resume={run_dir}", "trainer.max_steps=45")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert done.stderr.startswith("error: ") and "last.ckpt" in done.stderr
+
+
 @pytest.mark.parametrize("name", ["run.log", "metrics.csv", "checkpoints", "plots/x.png"])
 def test_links_out_of_a_run_directory_are_refused(finished_run, run_dir, tmp_path, name, command):
     outside = tmp_path / "outside"

@@ -141,8 +141,18 @@ def training_seconds(trainer: Trainer) -> float:
     At the step of the newest checkpoint it is the checkpoint's own number: a run that is resumed counts on from there,
     and none of its parts says less than the one before.
     """
-    (checkpoints,) = (callback for callback in trainer.callbacks if isinstance(callback, Checkpoints))  # type: ignore[attr-defined]
+    checkpoints = _checkpoints(trainer)
     return checkpoints.saved_seconds if checkpoints.saved_step == trainer.global_step else checkpoints.seconds_so_far()
+
+
+def has_begun(trainer: Trainer) -> bool:
+    """Whether a Trainer trains, or has: all that it had to restore is restored."""
+    return _checkpoints(trainer).begun
+
+
+def _checkpoints(trainer: Trainer) -> "Checkpoints":
+    (checkpoints,) = (callback for callback in trainer.callbacks if isinstance(callback, Checkpoints))  # type: ignore[attr-defined]
+    return checkpoints
 
 
 def agreed(trainer: Trainer, wish: bool) -> bool:
@@ -160,6 +170,7 @@ class Checkpoints(Callback):
     """
 
     def __init__(self, folder: Path, monitor: str = "val/loss", seconds: float = 60.0):
+        self.begun = False
         self.seconds_before = 0.0
         self.started_at = time.monotonic()
         self.folder = folder
@@ -182,6 +193,7 @@ class Checkpoints(Callback):
         trainer.save_checkpoint(self.folder / name, weights_only=False)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.begun = True
         self.saved_at = self.started_at = time.monotonic()
 
     def seconds_so_far(self) -> float:
