@@ -87,12 +87,12 @@ def character_encoder(alphabet: Sequence[str]) -> Encode:
     >>> character_encoder("abc")(["ab", "cb"]).tolist()
     [0, 1, 2, 0, 3, 2]
     """
-    number = np.zeros(max(map(ord, alphabet)) + 1, dtype=np.int64)
+    number = np.zeros(max(map(ord, alphabet)) + 1, dtype=np.min_scalar_type(len(alphabet)))
     number[[ord(character) for character in alphabet]] = np.arange(1, len(alphabet) + 1)
 
     def encode(documents: Sequence[str]) -> np.ndarray:
         codes = (np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32) for text in documents)
-        return np.concatenate([piece for code in codes for piece in ([0], number[code])])
+        return np.concatenate([piece for code in codes for piece in (np.zeros(1, number.dtype), number[code])])
 
     return encode
 

@@ -18,14 +18,16 @@ class Level(NamedTuple):
     """One order: its n-grams and their contexts, each sorted by code.
 
     grams: codes of n-grams, int64.
-    discounted: their counts less the discount.
+    counts: how often each was seen.
+    discounts: what counts 0, 1, 2, 3 and more lose.
     contexts: codes of the n-grams without their last id, each once.
     totals: the sum of counts after each context.
     backoff: the share of that sum which was subtracted: the weight of the order below.
     """
 
     grams: np.ndarray
-    discounted: np.ndarray
+    counts: np.ndarray
+    discounts: np.ndarray
     contexts: np.ndarray
     totals: np.ndarray
     backoff: np.ndarray
@@ -72,12 +74,12 @@ class KneserNey:
         return codes
 
     def _level(self, grams: np.ndarray, counts: np.ndarray) -> Level:
-        subtracted = discounts(counts)[np.minimum(counts, 3)]
+        lost = discounts(counts)
         contexts = grams >> self.bits
         starts = np.flatnonzero(np.concatenate([[True], contexts[1:] != contexts[:-1]]))
         totals = np.add.reduceat(counts, starts, dtype=np.float64)
-        backoff = np.add.reduceat(subtracted, starts) / totals
-        return Level(grams, counts - subtracted, contexts[starts], totals, backoff)
+        backoff = np.add.reduceat(lost[np.minimum(counts, 3)], starts) / totals
+        return Level(grams, counts, lost, contexts[starts], totals, backoff)
 
     def nats(self, ids: np.ndarray) -> np.ndarray:
         """-ln p of each id given the ids before it, as many as there are and the order sees: (length,) float64.
@@ -101,7 +103,8 @@ class KneserNey:
         """The probabilities of an order from those of the order below."""
         context, known = find(level.contexts, codes >> self.bits)
         gram, seen = find(level.grams, codes)
-        count = np.where(seen, level.discounted[gram], 0.0)
+        count = np.where(seen, level.counts[gram], 0)
+        count = count - level.discounts[np.minimum(count, 3)]
         return np.where(known, count / level.totals[context] + level.backoff[context] * lower, lower)
 
 
