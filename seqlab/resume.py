@@ -121,6 +121,7 @@ class Resumable(BaseModel):
     state_dict: dict[str, Any]
     config: _Config
     environment: _Environment
+    loops: dict[str, dict[str, Any]]  # where in the data training stood
     global_step: Annotated[int, Ge(0)]
 
 
