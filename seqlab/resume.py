@@ -137,10 +137,11 @@ def newest_checkpoint(folder: Path) -> tuple[Path, dict[str, Any]] | None:
             continue
         try:
             content = load_checkpoint(file)
-            validated(Resumable, content, file.name)
         except InputError as error:
             faults.append(str(error))
             continue
+        try:
+            validated(Resumable, content, file.name)
         except ValueError as error:
             faults.append(f"{file} is no checkpoint that training can go on from{origin(content)}: {error}")
             continue

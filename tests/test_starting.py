@@ -1,6 +1,5 @@
 """Ctrl-C and SIGTERM while a command starts: one line, the exit code of the signal, and nothing left behind."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -22,6 +21,22 @@ COMMANDS = {
     "sequences.ablation": ["FOLDER", "--table"],
 }
 CODES = {signal.SIGINT: (130, "interrupted"), signal.SIGTERM: (143, "interrupted: SIGTERM")}
+STOP = """
+import os, runpy, signal, sys
+from pathlib import Path
+
+class Stop:
+    def find_spec(self, name, path=None, target=None):
+        if name == module:
+            assert Path("runs/one").is_dir()
+            os.kill(os.getpid(), signal.SIGINT)
+
+_, module, script, *words = sys.argv
+sys.meta_path.insert(0, Stop())
+sys.argv = [script, *words]
+sys.path.insert(0, str(Path(script).parent))
+runpy.run_path(script, run_name="__main__")
+"""
 IMPORTED = "import time:"  # how python -X importtime begins a line
 
 
@@ -83,26 +98,15 @@ def test_a_signal_while_run_py_imports(root, stopped, tmp_path, module, signum):
 
 
 @pytest.mark.parametrize("used", [False, True])
-def test_ctrl_c_between_the_imports_and_the_first_step(root, environment, tmp_path, used):
-    """The run waits for its data, which come through a pipe: a moment that the test can meet."""
-    os.mkfifo(tmp_path / "data.csv")
+def test_ctrl_c_between_the_imports_and_the_first_step(root, python, tmp_path, used):
+    """The process gets it from itself, as it begins to import the data's module: the configuration is composed."""
     if used:
         (tmp_path / "runs" / "one").mkdir(parents=True)
         (tmp_path / "runs" / "one" / "notes.txt").write_text("mine")
-    words = ["model=linear", "data=series", "data.csv=data.csv", "data.column=x", "hydra.run.dir=runs/one"]
-    process = subprocess.Popen(
-        [sys.executable, str(root / "run.py"), *words],
-        cwd=tmp_path,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    with open(tmp_path / "data.csv", "w"):  # returns when the run has begun to read
-        assert (tmp_path / "runs" / "one").is_dir()
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=120)
-    assert (process.returncode, out, err) == (130, "", "interrupted\n")
+    (tmp_path / "stop.py").write_text(STOP)
+    words = ["model=linear", "data=L5", "hydra.run.dir=runs/one"]
+    done = python(tmp_path / "stop.py", "rule_extrapolation.datamodule", root / "run.py", *words, cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
     assert (tmp_path / "runs").exists() == used
     if used:
         assert (tmp_path / "runs" / "one" / "notes.txt").read_text() == "mine"
