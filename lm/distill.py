@@ -80,9 +80,9 @@ class Distillation(LanguageModel):
     @cached_property
     def file_records(self) -> FileRecords:
         """Of the teacher's checkpoint."""
-        path = Path(self.teacher_path)
+        path = at_home(self.teacher_path)
         file = path / "checkpoints" / "best.ckpt" if path.is_dir() else path
-        return records_of({str(file): file})
+        return records_of({self.teacher_path if file == path else f"{self.teacher_path}/checkpoints/best.ckpt": file})
 
     @cached_property  # which stores it past nn.Module, so that it is not registered
     def teacher(self) -> nn.Module:
