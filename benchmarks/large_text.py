@@ -33,7 +33,7 @@ def write_text(file: Path, size: int, end: str) -> None:
     letters = generator.integers(97, 123, (NUM_WORDS, 10), dtype=np.uint8)
     words = [bytes(row[: 2 + rank % 9]).decode() for rank, row in enumerate(letters)]
     weights = 1 / np.arange(1, NUM_WORDS + 1)
-    with open(file, "w") as out:
+    with open(file, "w", encoding="utf-8") as out:
         while out.tell() < size:
             drawn = generator.choice(NUM_WORDS, (LINES_AT_ONCE, WORDS_A_LINE), p=weights / weights.sum())
             out.write("".join(" ".join(words[word] for word in line) + ".\n" for line in drawn.tolist()) + end)

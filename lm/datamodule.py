@@ -109,6 +109,7 @@ class TextDataModule(DataModule):
 
     @property
     def spec(self) -> Spec:  # type: ignore[override]
+        """Tokens of the tokenizer in and out."""
         width = self.tokenizer.vocabulary_size
         return Spec(Tokens(width), Classes(width), max_length=self.context_length)
 

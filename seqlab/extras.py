@@ -121,7 +121,7 @@ def say(missing: Mapping[str, str], errors: Mapping[str, Exception], run_dir: Pa
     """One line on stderr for each thing that is missing; the whole errors in run.log, and on stderr where asked for."""
     for name, why in missing.items():
         print(f"warning: {name} is missing: {why}", file=sys.stderr)
-    with open(run_dir / "run.log", "a") as log:
+    with open(run_dir / "run.log", "a", encoding="utf-8") as log:
         for name, error in errors.items():
             print(f"{name}:", file=log)
             traceback.print_exception(error, file=log)

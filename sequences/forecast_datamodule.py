@@ -92,6 +92,7 @@ class SeriesDataModule(RecordedDataModule):
 
     @property
     def spec(self) -> Spec:  # type: ignore[override]
+        """One number a step in, `horizon` values out."""
         return Spec(Vectors(1), Values(self.horizon), max_length=self.window, readout="last")
 
     @property

@@ -33,7 +33,7 @@ def trained(command, root, tiny, tmp_path_factory):
         if kind not in found:
             cwd = tmp_path_factory.mktemp(kind)
             name, content, _ = FORMS[kind]
-            (cwd / name).write_text(content)
+            (cwd / name).write_text(content, encoding="utf-8")
             done = command(root / "run.py", *words_of(kind, tiny), "hydra.run.dir=run", cwd=cwd)
             assert done.returncode == 0, done.stderr
             found[kind] = cwd
@@ -71,7 +71,7 @@ def test_predictions_stay_when_the_file_grows_and_when_it_is_gone(copied, capsys
     folder = copied(kind)
     name, content, _ = FORMS[kind]
     before = said(folder / "run", kind, capsys)
-    (folder / name).write_text(content + content.partition("\n")[2])
+    (folder / name).write_text(content + content.partition("\n")[2], encoding="utf-8")
     assert said(folder / "run", kind, capsys) == before
     (folder / name).unlink()
     shutil.rmtree(folder / "cache", ignore_errors=True)
@@ -100,9 +100,9 @@ def test_resume_refuses_another_file_by_name_and_takes_the_same_again(command, r
     folder = shutil.copytree(trained(kind), tmp_path / "copy")
     name, content, _ = FORMS[kind]
     words = ["resume=run", "trainer.max_steps=9"]
-    status = (folder / "run" / "status.json").read_text()
+    status = (folder / "run" / "status.json").read_text(encoding="utf-8")
     for change in CHANGES.values():
-        (folder / name).write_text(change(content))
+        (folder / name).write_text(change(content), encoding="utf-8")
         done = command(root / "run.py", *words, cwd=folder)
         assert done.returncode == 2
         (line,) = done.stderr.splitlines()
@@ -116,8 +116,8 @@ def test_resume_refuses_another_file_by_name_and_takes_the_same_again(command, r
     done = command(root / "run.py", *words, cwd=folder)
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     assert f"/run cannot be resumed: data.{'path' if kind == 'text' else 'csv'}={name}: " in done.stderr
-    assert (folder / "run" / "status.json").read_text() == status
-    (folder / name).write_text(content)
+    assert (folder / "run" / "status.json").read_text(encoding="utf-8") == status
+    (folder / name).write_text(content, encoding="utf-8")
     done = command(root / "run.py", *words, cwd=folder)
     assert done.returncode == 0, done.stderr
     kept = [torch.load(folder / "run" / "checkpoints" / "last.ckpt", weights_only=True)[key] for key in KEPT]
@@ -143,7 +143,7 @@ def test_resume_goes_on_with_the_tokenizer_that_was_fitted(command, root, copied
     assert done.returncode == 0, done.stderr
     for name in ("last.ckpt", "best.ckpt"):
         assert torch.load(file.with_name(name), weights_only=True)["fitted"] == content["fitted"]
-    stored = json.loads((folder / "run" / "tokenizer.json").read_text())
+    stored = json.loads((folder / "run" / "tokenizer.json").read_text(encoding="utf-8"))
     assert (stored["model"]["vocab"]["a"], stored["model"]["vocab"]["e"]) == (names["a"], names["e"])
 
 
@@ -165,7 +165,7 @@ def test_a_run_is_exported_where_its_data_are_not(copied, capsys, kind):
 def test_an_export_is_not_measured_on_other_data(copied, capsys, monkeypatch):
     folder = copied("series")
     monkeypatch.chdir(folder)
-    (folder / "mine.csv").write_text(CHANGES["longer"](CSV))
+    (folder / "mine.csv").write_text(CHANGES["longer"](CSV), encoding="utf-8")
     assert export(["run", "--format", "safetensors"]) == 0
     out, err = capsys.readouterr()
     assert "not evaluated: these are not the data of the run: mine.csv was " in err

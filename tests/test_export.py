@@ -198,7 +198,7 @@ def test_a_run_on_a_grammar_exports_too(finished_run, tmp_path):
 
 
 def test_a_format_that_fails_hides_no_other(finished_run, tmp_path, capsys):
-    (tmp_path / "bf16").write_text("in the way")
+    (tmp_path / "bf16").write_text("in the way", encoding="utf-8")
     run = str(finished_run[0])
     assert main([run, "--format", "bf16", "safetensors", "--out", str(tmp_path)]) == 2
     told = capsys.readouterr()

@@ -32,7 +32,7 @@ def plain(path):
     def refuse(name):
         raise AssertionError(f"{name} in {path}")
 
-    return json.loads(path.read_text(), parse_constant=refuse)
+    return json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def forecast(command, root, tmp_path):
 
     def ran(values, seasons, *words):
         text = "".join(f"{float(value)!r}\n" for value in values)
-        (tmp_path / "v.csv").write_text(f"v\n{text}")
+        (tmp_path / "v.csv").write_text(f"v\n{text}", encoding="utf-8")
         data = ["data=series", "data.csv=v.csv", "data.column=v", "data.window=24", "data.horizon=4"]
         words = [*STEPS, *data, f"data.seasons={seasons}", "model=linear", "model.d_model=4", "logger=csv", *words]
         done = command(root / "run.py", *words, "hydra.run.dir=run", cwd=tmp_path)
@@ -66,7 +66,7 @@ def test_a_baseline_that_cannot_be_fitted_is_a_dash_with_its_reason(forecast, co
     assert f"warning: baseline ARIMA is missing: {summary['missing']['baseline ARIMA']}\n" in done.stderr
     assert f"baseline ARIMA: {summary['missing']['baseline ARIMA'][:40]}" in done.stdout
     assert "Traceback" not in done.stderr
-    assert "Traceback" in (tmp_path / "run" / "run.log").read_text()
+    assert "Traceback" in (tmp_path / "run" / "run.log").read_text(encoding="utf-8")
     assert (tmp_path / "run" / "plots" / "forecast.png").exists()
     report = command("-m", "seqlab.report", "run", "--format", "csv", cwd=tmp_path)
     assert report.returncode == 0, report.stderr
@@ -80,7 +80,9 @@ def test_a_run_whose_end_was_cut_off_is_ended_by_resume(forecast, command, root,
     forecast(values, seasons)
     run = tmp_path / "run"
     (run / "summary.json").unlink()
-    (run / "status.json").write_text(json.dumps(read_status(run) | {"status": "failed", "reason": "float division"}))
+    (run / "status.json").write_text(
+        json.dumps(read_status(run) | {"status": "failed", "reason": "float division"}), encoding="utf-8"
+    )
     done = command(root / "run.py", "resume=run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert read_status(run)["status"] == "done"
@@ -114,7 +116,7 @@ def test_files_that_cannot_be_written_hide_nothing(command, root, tiny, tmp_path
     """Things of the names of the run's own stand in their way."""
     run = tmp_path / "run"
     (run / "completions.jsonl").mkdir(parents=True)
-    (run / "plots").write_text("")
+    (run / "plots").write_text("", encoding="utf-8")
     done = command(root / "run.py", *tiny("linear"), *STEPS, "model=linear", "hydra.run.dir=run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     summary = plain(run / "summary.json")
@@ -124,7 +126,7 @@ def test_files_that_cannot_be_written_hide_nothing(command, root, tiny, tmp_path
     assert summary["baselines"]["oracle"]["test/id/grammatical"] == 1
     assert read_status(run)["status"] == "done"
     assert "oracle" in done.stdout
-    assert (run / "run.log").read_text().count("Traceback") >= 3
+    assert (run / "run.log").read_text(encoding="utf-8").count("Traceback") >= 3
     again = command(root / "run.py", "resume=run", cwd=tmp_path)
     assert (again.returncode, "nothing to resume" in again.stdout) == (0, True)
 
@@ -145,7 +147,7 @@ def test_a_logger_that_fails_does_not_stop_the_next(prepare, tmp_path, capsys):
     run, trainer = prepare("model=linear", *STEPS, "logger=csv")
     listener = Listener(tmp_path / "second", name="", version="")
     trainer.loggers += [Unreachable(tmp_path / "first", name="", version=""), listener]
-    summary = fit(run, trainer, Start(run.config, None, 0), tmp_path / "run")
+    summary = fit(run, trainer, Start(run.config, None, 0, None), tmp_path / "run")
     assert summary["missing"] == {"logger Unreachable": "no route to host"}
     numbers, figures = listener.told
     assert numbers["test/loss"] == summary["metrics"]["test/loss"]
@@ -158,8 +160,8 @@ def test_nothing_is_missing_of_any_task(prepare, tmp_path, data):
     """An extra that fails by a fault of ours is seen here."""
     model = {"semiprimes": "bits_transformer"}.get(data, "lstm")
     run, trainer = prepare(f"data={data}", f"model={model}", *STEPS)
-    summary = fit(run, trainer, Start(run.config, None, 0), tmp_path / "run")
+    summary = fit(run, trainer, Start(run.config, None, 0, None), tmp_path / "run")
     assert summary["missing"] == {}
     assert all(math.isfinite(value) for value in summary["metrics"].values() if value is not None)
     assert {path.stem for path in (tmp_path / "run" / "plots").iterdir()} >= {"learning_curves"}
-    assert (tmp_path / "run" / "completions.jsonl").read_text()
+    assert (tmp_path / "run" / "completions.jsonl").read_text(encoding="utf-8")

@@ -55,6 +55,7 @@ def stopped(environment, tmp_path):
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
+            encoding="utf-8",
         )
         assert process.stderr is not None
         lines, sent = [], False
@@ -102,14 +103,14 @@ def test_ctrl_c_between_the_imports_and_the_first_step(root, python, tmp_path, u
     """The process gets it from itself, as it begins to import the data's module: the configuration is composed."""
     if used:
         (tmp_path / "runs" / "one").mkdir(parents=True)
-        (tmp_path / "runs" / "one" / "notes.txt").write_text("mine")
-    (tmp_path / "stop.py").write_text(STOP)
+        (tmp_path / "runs" / "one" / "notes.txt").write_text("mine", encoding="utf-8")
+    (tmp_path / "stop.py").write_text(STOP, encoding="utf-8")
     words = ["model=linear", "data=L5", "hydra.run.dir=runs/one"]
     done = python(tmp_path / "stop.py", "rule_extrapolation.datamodule", root / "run.py", *words, cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
     assert (tmp_path / "runs").exists() == used
     if used:
-        assert (tmp_path / "runs" / "one" / "notes.txt").read_text() == "mine"
+        assert (tmp_path / "runs" / "one" / "notes.txt").read_text(encoding="utf-8") == "mine"
 
 
 def test_a_signal_that_is_ignored_stays_so(python):

@@ -192,7 +192,7 @@ def test_a_full_and_a_read_only_disk(tmp_path, environment):
 
 
 def test_a_disk_that_fills_up_ends_a_run_in_one_line(root, tiny, tmp_path, environment):
-    mount = f"mount -t tmpfs -o size=220k tmpfs {tmp_path}"
+    mount = f"mount -t tmpfs -o size=150k tmpfs {tmp_path}"
     if subprocess.run(["unshare", "-rm", "sh", "-c", mount], capture_output=True).returncode != 0:
         pytest.skip("file systems cannot be mounted here; the limit on the size of files is tested above")
     run_dir = tmp_path / "run"

@@ -121,9 +121,11 @@ def job(root, tmp_path):
     """Stands in a job whose conf has a model of a plug-in, a file that is no YAML, and one that is a list."""
     conf = tmp_path / "conf"
     shutil.copytree(root / "conf", conf)
-    (conf / "model" / "plug_in.yaml").write_text("_target_: plug_in.Model\nwings: 2\nengine: {power: 1.5, kind: jet}\n")
-    (conf / "model" / "broken.yaml").write_text("_target_: [\n")
-    (conf / "model" / "a_list.yaml").write_text("- 1\n")
+    (conf / "model" / "plug_in.yaml").write_text(
+        "_target_: plug_in.Model\nwings: 2\nengine: {power: 1.5, kind: jet}\n", encoding="utf-8"
+    )
+    (conf / "model" / "broken.yaml").write_text("_target_: [\n", encoding="utf-8")
+    (conf / "model" / "a_list.yaml").write_text("- 1\n", encoding="utf-8")
     before = HydraConfig.instance().cfg
     with hydra.initialize_config_dir(str(conf), version_base="1.3"):
         HydraConfig.instance().set_config(hydra.compose("config", return_hydra_config=True))

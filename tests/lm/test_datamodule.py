@@ -122,7 +122,7 @@ def test_what_a_checkpoint_keeps_replaces_the_text(make, tmp_path):
 )
 def test_a_text_that_has_changed_is_not_read(make, tmp_path, change, message):
     kept = make().kept
-    (tmp_path / "text.txt").write_text(change(TEXT))
+    (tmp_path / "text.txt").write_text(change(TEXT), encoding="utf-8")
     other = make()
     other.restore(kept)
     with pytest.raises(ValueError, match=message) as refused:
@@ -134,13 +134,13 @@ def test_the_files_of_a_folder_are_told_apart(make, tmp_path):
     folder = tmp_path / "folder"
     folder.mkdir()
     for name in ("a.txt", "b.md", "c.txt"):
-        (folder / name).write_text(f"{name}\n{TEXT}")
+        (folder / name).write_text(f"{name}\n{TEXT}", encoding="utf-8")
     kept = make(path=str(folder)).kept
     assert [*kept.data_files] == [f"{folder}/{name}" for name in ("a.txt", "b.md", "c.txt")]
     (folder / "a.txt").unlink()
-    (folder / "b.md").write_text(TEXT)
-    (folder / "d.txt").write_text(TEXT)
-    (folder / "notes.html").write_text(TEXT)
+    (folder / "b.md").write_text(TEXT, encoding="utf-8")
+    (folder / "d.txt").write_text(TEXT, encoding="utf-8")
+    (folder / "notes.html").write_text(TEXT, encoding="utf-8")
     other = make(path=str(folder))
     other.restore(kept)
     with pytest.raises(ValueError, match=r"a\.txt is gone; .*b\.md was .*, and is .*; .*d\.txt was not there$"):
@@ -201,7 +201,7 @@ def test_a_path_or_a_name_implies_its_corpus(make):
 
 def test_where_nothing_can_be_kept_ids_stay_in_memory(make, tmp_path, capsys):
     expected = make().train_batch(0)
-    (tmp_path / "file").write_text("no folder")
+    (tmp_path / "file").write_text("no folder", encoding="utf-8")
     data = make(cache_dir=str(tmp_path / "file"))
     assert torch.equal(data.train_batch(0), expected)
     assert data.ids("train") is data.ids("train")

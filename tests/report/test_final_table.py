@@ -101,7 +101,7 @@ def environment_of_a_terminal(monkeypatch):
 
 def test_languages_and_text(finished_run, text_runs):
     for run in (finished_run[0], text_runs["lstm"]):
-        check(json.loads((run / "summary.json").read_text()))
+        check(json.loads((run / "summary.json").read_text(encoding="utf-8")))
 
 
 @pytest.mark.slow
@@ -110,11 +110,11 @@ def test_every_task(command, root, tiny, tmp_path, task):
     words = [f"data={DATA_OF_TASK[task]}", "model=lstm", *tiny("lstm", DATA_OF_TASK[task]), *QUICK]
     done = command(root / "run.py", *words, "hydra.run.dir=run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    check(json.loads((tmp_path / "run" / "summary.json").read_text()))
+    check(json.loads((tmp_path / "run" / "summary.json").read_text(encoding="utf-8")))
 
 
 def test_terminals_without_colours_or_styles(finished_run, monkeypatch):
-    summary = json.loads((finished_run[0] / "summary.json").read_text())
+    summary = json.loads((finished_run[0] / "summary.json").read_text(encoding="utf-8"))
     styled = shown(summary, 80)
     assert set(STYLES.findall(styled)) == {"\x1b[0m", "\x1b[1m"}
     monkeypatch.setenv("NO_COLOR", "1")
@@ -128,7 +128,7 @@ def test_terminals_without_colours_or_styles(finished_run, monkeypatch):
 
 def test_a_pipe_gets_every_column_on_one_line(finished_run):
     run_dir, _, process = finished_run
-    summary = json.loads((run_dir / "summary.json").read_text())
+    summary = json.loads((run_dir / "summary.json").read_text(encoding="utf-8"))
     lines = process.stdout.splitlines()
     assert "\x1b" not in process.stdout
     for metric, cells in expected(summary).items():
@@ -148,7 +148,7 @@ def test_the_command_itself(root, tiny, environment, tmp_path, columns, wishes):
         subprocess.run(command, cwd=tmp_path, env=env, stdout=terminal, stderr=subprocess.PIPE, check=True, timeout=300)
 
     text = in_terminal(columns, run)
-    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text(encoding="utf-8"))
     rows = [line.split() for line in STYLES.sub("", text).splitlines()]
     for metric, cells in expected(summary).items():
         (row,) = (row for row in rows if row[:1] == [metric])

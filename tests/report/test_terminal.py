@@ -7,6 +7,7 @@ import pytest
 
 from seqlab.report.__main__ import main
 from seqlab.report.layout import NARROW
+from seqlab.report.table import number
 from seqlab.sweep import conclude
 from tests.terminal import STYLES, in_terminal
 
@@ -50,8 +51,8 @@ def test_a_report_shows_every_metric_and_breaks_no_number_and_no_name(runs, show
     lines = shown(columns, lambda: main([str(runs)]))
     words = Counter(" ".join(lines).split())
     for value in VALUES.values():
-        assert words[f"{value:.3f}"] >= 2  # of the first run and of the baseline
-        assert words[f"{2 * value:.3f}"] >= 1
+        assert words[number(value)] >= 2  # of the first run and of the baseline
+        assert words[number(2 * value)] >= 1
     parts = 1 if columns < NARROW else sum(line.startswith("data ") for line in lines)
     assert (parts > 1) == (NARROW <= columns < 200)
     for word in ("optimizer.lr=0.1", "optimizer.lr=0.25", "model.a_long_key=value1", "(Kneser-Ney)", "transformer"):
@@ -78,5 +79,5 @@ def test_a_sweep_that_is_piped_ends_in_a_table_of_whole_lines(runs, capsys):
     out = capsys.readouterr().out
     (row,) = (line for line in out.splitlines() if "optimizer.lr=0.25" in line)
     assert row.split()[:4] == ["L1", "transformer", "model.a_long_key=value1", "optimizer.lr=0.25"]
-    assert row.split()[-9:] == [f"{2 * value:.3f}" for value in VALUES.values()]
+    assert row.split()[-9:] == [number(2 * value) for value in VALUES.values()]
     assert "\x1b" not in out

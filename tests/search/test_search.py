@@ -293,7 +293,7 @@ def test_a_study_that_another_program_has_locked_says_so(search, tmp_path):
 def test_a_damaged_plan_is_named(search, tmp_path):
     assert search("search.num_trials=1")[0] == 0
     for text in ("{", "[1]"):
-        (tmp_path / "study" / "plan.json").write_text(text)
+        (tmp_path / "study" / "plan.json").write_text(text, encoding="utf-8")
         code, _, err = search("search.num_trials=1")
         assert code == 2 and err.startswith(f"error: {tmp_path / 'study' / 'plan.json'}") and err.count("\n") == 1
 
@@ -303,5 +303,5 @@ def test_words_that_hydra_cannot_read_and_the_home_folder(search, tmp_path, monk
     monkeypatch.setenv("HOME", str(tmp_path))
     assert search("search.num_trials=1", "data.column=Temp (°C)", "search.dir=~/home", plan=plan)[0] == 0
     assert search("search.num_trials=1", "data.column='Temp (°C)'", "search.dir=~/home", plan=plan)[0] == 0
-    note = json.loads((tmp_path / "home" / "plan.json").read_text())
+    note = json.loads((tmp_path / "home" / "plan.json").read_text(encoding="utf-8"))
     assert note["words"][-2:] == ["data.csv=été (1).csv", "data.column=Temp (°C)"]

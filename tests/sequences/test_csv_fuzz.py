@@ -82,7 +82,7 @@ def test_sorted_and_filled_is_the_series_whatever_the_order_of_its_rows(tmp_path
     """Of any rows but the first and the last, in any order."""
     absent -= {0, 29}
     hours = [f"{np.datetime64('2020-02-28T20', 'h') + step},{step}" for step in order if step not in absent]
-    (tmp_path / "mine.csv").write_text("\n".join(["hour,v", *hours]))
+    (tmp_path / "mine.csv").write_text("\n".join(["hour,v", *hours]), encoding="utf-8")
     rows = read_rows(tmp_path / "mine.csv", ["v"], Mending(order="sort", gaps="fill"))
     expected = np.arange(30.0)
     for step in sorted(absent):

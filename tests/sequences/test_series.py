@@ -115,7 +115,7 @@ def test_separators_line_ends_and_marks_of_byte_order(tmp_path, separator, end, 
 
 
 def test_a_name_in_two_lines_and_quotes_under_another_separator(tmp_path):
-    (tmp_path / "mine.csv").write_text('"day";"load\n(MW)"\n"1";"2"\n"2";"3"\n')
+    (tmp_path / "mine.csv").write_text('"day";"load\n(MW)"\n"1";"2"\n"2";"3"\n', encoding="utf-8")
     assert read_rows(tmp_path / "mine.csv", ["load (MW)"]).values[:, 0].tolist() == [2.0, 3.0]
 
 

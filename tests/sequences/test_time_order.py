@@ -14,7 +14,7 @@ def read(tmp_path):
 
     def rows(text, **options):
         path = tmp_path / "mine.csv"
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
         return read_rows(path, ["v"], Mending(**options))
 
     return rows
@@ -105,7 +105,7 @@ def test_several_series_in_one_file_are_refused(read):
 
 
 def test_the_series_itself_is_not_taken_for_times(tmp_path):
-    (tmp_path / "mine.csv").write_text("Year\n2020\n2019\n")
+    (tmp_path / "mine.csv").write_text("Year\n2020\n2019\n", encoding="utf-8")
     assert read_rows(tmp_path / "mine.csv", ["Year"]).account == "rows as they stand"
 
 
@@ -311,7 +311,7 @@ def test_prices_of_trading_days(tmp_path):
     path = tmp_path / "prices.csv"
     rows = [(day, 2 + value / 9, 1, 1.5 + value / 9) for day, value in daily(20) if np.is_busday(day)]
     del rows[4]
-    path.write_text(text(rows[::-1], "Date,High,Low,Close"))
+    path.write_text(text(rows[::-1], "Date,High,Low,Close"), encoding="utf-8")
     with pytest.raises(InputError, match="line 3: Date goes back"):
         prices_from_csv(path)
     with pytest.raises(InputError, match="line 11: 1 row missing"):
@@ -323,7 +323,7 @@ def test_prices_of_trading_days(tmp_path):
 
 def test_the_title_of_a_run_says_what_was_done(prepare, tmp_path):
     rows = [row for row in daily(300) if row[1] not in (100, 101, 280)]
-    (tmp_path / "mine.csv").write_text(text([(day, value % 7) for day, value in rows[::-1]]))
+    (tmp_path / "mine.csv").write_text(text([(day, value % 7) for day, value in rows[::-1]]), encoding="utf-8")
     words = ["data=series", "model=deep_lstm", f"data.csv={tmp_path}/mine.csv", "data.column=v", "data.order=sort"]
     with pytest.raises(InputError, match=r"line 198: 2 rows missing .* \(in all 3 in 2 places"):
         prepare(*words)
