@@ -49,7 +49,7 @@ test-all: $(stamp)-test  ## every test
 	$(python) -m pytest $(share_out) -m "" $(ARGS)
 
 test-oldest:  ## the tests with the oldest versions that pyproject.toml allows
-	$(MAKE) test VENV=.venv-oldest CONSTRAINTS=constraints-oldest.txt TORCH=torch==2.6.0
+	$(MAKE) test VENV=.venv-oldest CONSTRAINTS=constraints-oldest.txt TORCH=torch==2.8.0
 
 test-newest:  ## the tests with the newest versions of everything, installed anew
 	rm -rf .venv-newest
