@@ -247,7 +247,8 @@ def test_a_tokenizer_that_cuts_and_pads_does_neither_here():
     pad = {"strategy": {"Fixed": 99}, "direction": "Right", "pad_to_multiple_of": None, "pad_id": 0, "pad_type_id": 0,
            "pad_token": DOCUMENT}  # fmt: skip
     tokenizer = TextTokenizer(changed("bpe", truncation=cut, padding=pad))
-    assert tokenizer.encode(TEXT) == TOKENIZERS["bpe"].encode(TEXT)
+    for text in (TEXT, "Speak"):  # too long, and too short
+        assert tokenizer.encode(text) == TOKENIZERS["bpe"].encode(text)
 
 
 def test_ids_that_leave_a_gap_are_refused():
