@@ -42,6 +42,8 @@ class Attempts(dict[str, T]):
 
 def reason(error: Exception) -> str:
     """An error in one line: what it says, after its kind where that is none of those that are written for people."""
+    if isinstance(error, OSError) and error.strerror is not None:  # a full disk comes without a file's name
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     text = " ".join(str(error).split())
     kind = type(error).__name__
     return text if text and isinstance(error, ValueError | OSError) else f"{kind}: {text}".rstrip(": ")

@@ -17,7 +17,7 @@ CSV = "x,v\n" + "".join(f"{row},{(row * 7919) % 101 + row / 10}\n" for row in ra
 PRICES = "High,Low,Close\n" + "".join(f"{100 + row % 7},{90 - row % 5},{95 + row % 3}\n" for row in range(300))
 TEXT = "".join(f"Speaker {n}:\n{n * n} words, {7919 * n} more.\n\n" for n in range(300))
 FORMS = {
-    "series": ("mine.csv", CSV, ["data=series", "data.csv=mine.csv", "data.column=v"]),
+    "series": ("mine.csv", CSV, ["data=series", "data.csv=mine.csv", "data.column=v", "schedule.unit=epoch"]),
     "returns": ("mine.csv", PRICES, ["data=returns", "data.csv=mine.csv"]),
     "text": ("mine.txt", TEXT, ["data=text", "data.path=mine.txt", "data.cache_dir=cache"]),
 }
