@@ -88,6 +88,9 @@ def refuse_links_out(run_dir: Path) -> None:
     """Raise InputError where a link inside a run directory leads out of it: writing there writes elsewhere."""
     inside = run_dir.resolve()
     for folder, folders, files in os.walk(run_dir):
+        if Path(folder) == run_dir / "wandb":  # W&B keeps links of its own there, and begins a new folder each time
+            folders.clear()
+            continue
         for path in (Path(folder) / name for name in [*folders, *files]):
             if path.is_symlink() and not path.resolve().is_relative_to(inside):
                 raise InputError(f"{path} is a link out of the run directory: put the file itself there")

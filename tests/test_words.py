@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import sys
 from pathlib import Path
 
 import hydra
@@ -50,6 +51,16 @@ def value_of(word):
     return OmegaConf.to_container(OmegaConf.create(saved), resolve=True)["value"]
 
 
+@pytest.fixture
+def longest_int():
+    """Python reads integers of so many digits unless somebody says otherwise, as a library does that others import."""
+    before = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(sys.int_info.default_max_str_digits)
+    yield
+    sys.set_int_max_str_digits(before)
+
+
+@pytest.mark.usefixtures("longest_int")
 @pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("options", [[], ["-m"]])
 def test_a_value_that_hydra_cannot_read_is_the_text_that_it_is(text, options):
