@@ -21,10 +21,11 @@ from seqlab.schedule import Schedule
 from seqlab.share import Share
 from sequences.adding_datamodule import AddingDataModule
 from sequences.forecast_data import ForecastDataModule
-from sequences.forecast_datamodule import ReturnsDataModule, SeriesDataModule
+from sequences.forecast_datamodule import SeriesDataModule
 from sequences.forecast_metrics import ForecastMetrics
 from sequences.forecast_plots import error_by_horizon, one_step_figure, origin_figure
 from sequences.numerals import numbers
+from sequences.returns_datamodule import ReturnsDataModule
 from sequences.windows import Windows, single
 
 NUM_WRITTEN = 200  # test forecasts in completions.jsonl

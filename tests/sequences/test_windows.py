@@ -6,7 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sequences.forecast_datamodule import ReturnsDataModule, SeriesDataModule
+from sequences.forecast_datamodule import SeriesDataModule
+from sequences.returns_datamodule import ReturnsDataModule
 from sequences.windows import fit_scale, origins, seasonal_error, split, windows
 
 
