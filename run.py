@@ -21,11 +21,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from seqlab.cli import tell
 from seqlab.errors import InputError, Interrupted
-from seqlab.job import claimed, remove_if_empty
 from seqlab.output import take_any_text
-from seqlab.processes import leave_cluster, quiet_threads, run_apart, thread_settings
-from seqlab.sweep import SweepFolder, conclude
-from seqlab.words import prepared
+from seqlab.report.sweep import conclude
+from seqlab.run.directory import claimed, remove_if_empty
+from seqlab.run.launch import leave_cluster, quiet_threads, run_apart, thread_settings
+from seqlab.run.overrides import prepared
+from seqlab.run.sweep import SweepFolder
 
 SCRIPT = Path(__file__).resolve()
 CONF = SCRIPT.parent / "conf"
@@ -42,7 +43,7 @@ def job(config: DictConfig) -> None:
         return
     os.environ |= thread_settings(config)
     try:
-        from seqlab.train import train  # torch and lightning load here, not for --help, nor for a sweep
+        from seqlab.run.train import train  # torch and lightning load here, not for --help, nor for a sweep
 
         started()
         train(config)

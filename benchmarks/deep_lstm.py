@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from seqlab.quantize import quantize
+from seqlab.export.quantize import quantize
 
 HIDDEN, LAYERS, LENGTH, BATCH = 512, 5, 60, 32
 REPEATS = 3

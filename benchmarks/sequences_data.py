@@ -20,7 +20,7 @@ from seqlab.randomness import GOLDEN, derived_seed
 from sequences.curriculum import FAMILIES, MAX_ATTEMPTS, draw, draw_from, mixture
 from sequences.datamodule import RecurrenceDataModule
 from sequences.family import SCALES, Family
-from sequences.module import inputs_of
+from sequences.task import inputs_of
 
 NUM_PLAIN, NUM_OURS = 2000, 16_384  # ours: a block as training draws them (64 batches), from the caches of the CPU
 MASK = 2**64 - 1

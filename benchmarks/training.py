@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from rule_extrapolation.datamodule import GrammarDataModule
 from rule_extrapolation.dyck import Dyck
 from rule_extrapolation.metrics import token_loss
-from rule_extrapolation.module import RuleExtrapolation
+from rule_extrapolation.task import RuleExtrapolation
 from seqlab.lit.trainer import build_trainer
 from seqlab.models.linear import Linear
 from seqlab.models.lstm import LSTM

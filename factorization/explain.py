@@ -25,7 +25,7 @@ from factorization.phases import Matches, controls, match, residue_phases
 from seqlab.cli import tell
 from seqlab.errors import InputError
 from seqlab.output import take_any_text
-from seqlab.runs import Run, load_run
+from seqlab.run.build import Run, load_run
 from seqlab.share import Share
 
 NUM_DRAWN = 6  # units whose phases are drawn

@@ -18,8 +18,8 @@ from seqlab.cli import tell
 from seqlab.errors import InputError
 from seqlab.files import write_text
 from seqlab.output import take_any_text
+from seqlab.run.summary import read_summary
 from seqlab.share import Share
-from seqlab.summary import read_summary
 
 METRICS = ("beta_0", "beta_1", "beta_2", "beta_3", "s3/beta_0", "s3/beta_1")
 

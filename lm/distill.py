@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy, kl_div, log_softmax
 from torch.optim import Optimizer
 
 from lm.datamodule import TextDataModule
-from lm.module import LanguageModel
+from lm.task import LanguageModel
 from lm.text_run import load_text_run
 from seqlab.errors import InputError
 from seqlab.files import at_home
@@ -36,7 +36,7 @@ class Distillation(LanguageModel):
     are the student's, and a finished run does not need it.
 
     Args:
-        model, datamodule, optimizer, schedule, seed, stride, prompts: as in lm.module.LanguageModel.
+        model, datamodule, optimizer, schedule, seed, stride, prompts: as in lm.task.LanguageModel.
         teacher: the run directory of a language model with the same tokenizer.
         temperature: T, above 1 to tell more of what the teacher thinks improbable.
         weight: of the teacher: 0 .. 1.

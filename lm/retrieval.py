@@ -20,8 +20,8 @@ import torch
 from lm import rankers
 from lm.index import build_index, load_index, passages, save_index, search
 from lm.known_items import KnownItems, Task, items_of
-from lm.module import LanguageModel
 from lm.ranking import evaluate, table
+from lm.task import LanguageModel
 from lm.text_run import TUNED, load_text_run, untrained
 from lm.vectors import fit, vectors
 from seqlab.cli import tell

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from lm.module import LanguageModel
+from lm.task import LanguageModel
 from seqlab.errors import InputError
-from seqlab.runs import build, load_run
+from seqlab.run.build import build, load_run
 
 TUNED = "retrieval.ckpt"  # what `python -m lm.finetune RUN` leaves beside best.ckpt
 

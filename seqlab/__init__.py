@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from seqlab.runs import Run
+    from seqlab.run.build import Run
 
 
 def load_run(path: str | Path, checkpoint: str = "best.ckpt") -> Run:
-    """Run(model, datamodule, config, task) of a run directory. See seqlab.runs.load_run."""
-    from seqlab import runs  # torch and lightning load when they are needed, not with the package
+    """Run(model, datamodule, config, task) of a run directory. See seqlab.run.build.load_run."""
+    from seqlab.run import build  # torch and lightning load when they are needed, not with the package
 
-    return runs.load_run(path, checkpoint)
+    return build.load_run(path, checkpoint)

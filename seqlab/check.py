@@ -16,7 +16,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from seqlab.errors import InputError, nearest
 
-PACKAGES = ("seqlab", "rule_extrapolation", "factorization", "lm", "sequences")
+PACKAGES = ("seqlab", "rule_extrapolation", "factorization", "sequences", "forecasting", "lm")
 LONGEST_VALUE = 200  # characters of a value in a message
 # What a plain value is made of: no node may stand for one of these.
 PLAIN = (object, bool, int, float, complex, str, bytes, type(None))

@@ -14,8 +14,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
 from seqlab.errors import InputError, Interrupted, NonFiniteError, nearest
-from seqlab.job import key_of
-from seqlab.values import read
+from seqlab.run.directory import key_of
+from seqlab.run.values import read
 
 
 class Ending(NamedTuple):

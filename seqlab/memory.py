@@ -55,9 +55,9 @@ def compose(overrides: Sequence[str]) -> dict[str, Any]:
     from omegaconf import OmegaConf, open_dict
 
     from seqlab.errors import InputError
-    from seqlab.runs import configuration
-    from seqlab.typed import take_typed
-    from seqlab.words import readable_words
+    from seqlab.run.build import configuration
+    from seqlab.run.overrides import readable_words
+    from seqlab.run.typed import take_typed
 
     started()
 
@@ -84,7 +84,7 @@ def measure(config: dict[str, Any]) -> int:
 
 def _rise(config: dict[str, Any]) -> int:
     from seqlab.check import check, located
-    from seqlab.runs import build, configuration, construct
+    from seqlab.run.build import build, configuration, construct
 
     check(config, configuration)
     datamodule = construct(config["data"])
@@ -120,8 +120,8 @@ def _peak() -> int:
 def show(config: dict[str, Any], measured: int | None) -> None:
     """Print the estimate of a configuration as a table, and what was measured, if it was."""
     from seqlab.lit.footprint import estimate
-    from seqlab.report import layout
-    from seqlab.runs import build
+    from seqlab.run.build import build
+    from seqlab.show import layout
 
     parts = estimate(build(config).task)
     total = {"total (estimate)": sum(parts.values())}

@@ -32,7 +32,7 @@ def predict(run: str, prompt: str, checkpoint: str) -> str:
     import torch  # here, so that --help is quick
 
     from seqlab.errors import InputError, refuse_bytes
-    from seqlab.runs import load_run
+    from seqlab.run.build import load_run
 
     started()
     refuse_bytes(prompt)

@@ -17,12 +17,12 @@ CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
     [
         "pytest",
-        "seqlab.train",
-        "rule_extrapolation.module",
-        "sequences.module",
-        "sequences.forecast_module",
-        "factorization.module",
-        "lm.module",
+        "seqlab.run.train",
+        "rule_extrapolation.task",
+        "sequences.task",
+        "forecasting.task",
+        "factorization.task",
+        "lm.task",
     ]
 )
 

@@ -11,7 +11,7 @@ import pytest
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf, open_dict
 
-from seqlab.runs import build, construct
+from seqlab.run.build import build, construct
 from tests.commands import run_command
 
 # What the tests look at does not depend on who looks at the tests: they and their commands have the same terminal.

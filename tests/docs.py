@@ -27,7 +27,7 @@ INLINE = re.compile(
 # {start of a line: why no test runs it}. Everything else is run.
 LEFT_OUT = {
     "PYTHONPATH=. python benchmarks/": "minutes; tests/test_benchmarks.py runs every script",
-    "python -m sequences.ablation": "hours; tests/sequences/test_ablation.py runs it in tiny sizes",
+    "python -m forecasting.ablation": "hours; tests/forecasting/test_ablation.py runs it in tiny sizes",
     "pip ": "the network; test_extras checks the names",
     "python docs/make_notebook.py": "a kernel; tests/test_notebook.py runs the cells",
     "make ": "makes environments; test_make_targets checks the targets",

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from rule_extrapolation.grammars import Grammar
 from seqlab.check import PACKAGES, check
 from seqlab.errors import InputError
-from seqlab.runs import build, configuration
+from seqlab.run.build import build, configuration
 from seqlab.schedule import Schedule
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -176,8 +176,8 @@ FORBIDDEN = [
     {"_target_": "seqlabx.models.linear.Linear"},
     {"_target_": "seqlab.files.os"},  # what a module of ours imports
     {"_target_": "seqlab.search.study.create_trial"},
-    {"_target_": "seqlab.runs"},
-    {"_target_": "seqlab.processes.waited_for", "command": ["true"]},  # ours, and of no class that belongs anywhere
+    {"_target_": "seqlab.run.build"},
+    {"_target_": "seqlab.run.launch.waited_for", "command": ["true"]},  # ours, and of no class that belongs anywhere
     {"_target_": "seqlab.check.check"},
     {"_target_": "seqlab.decode.decode"},
     {"_target_": "seqlab.lit.datamodule.BlockStream"},
@@ -210,7 +210,7 @@ OTHER_PLACES = [
     ("schedule", "rule_extrapolation.dyck.Dyck", "Schedule"),
     ("optimizer", "seqlab.lit.trainer.build_trainer", "Optimizer"),
     ("trainer", "seqlab.optim.sgd", "Trainer"),
-    ("data", "rule_extrapolation.module.RuleExtrapolation", "DataModule"),
+    ("data", "rule_extrapolation.task.RuleExtrapolation", "DataModule"),
     ("task", "rule_extrapolation.datamodule.GrammarDataModule", "Module"),
     ("logger.other", "seqlab.lit.clipping.AdaptiveClipping", "Logger"),
     ("data.grammar", "seqlab.models.linear.Linear", "Grammar"),
@@ -254,7 +254,7 @@ def test_the_functions_that_a_configuration_may_call_are_these():
     assert functions_that_make(kinds) == {
         "seqlab.optim.adamw", "seqlab.optim.sgd", "seqlab.optim.rmsprop", "seqlab.optim.rprop",
         "seqlab.lit.trainer.build_trainer", "seqlab.lit.trainer.build_evaluator",
-        "seqlab.quantize.quantize", "seqlab.nn.embedding.input_layer", "seqlab.lit.progress.progress",
+        "seqlab.export.quantize.quantize", "seqlab.nn.embedding.input_layer", "seqlab.lit.progress.progress",
     }  # fmt: skip
 
 

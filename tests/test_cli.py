@@ -10,8 +10,8 @@ from omegaconf import OmegaConf
 
 from seqlab.cli import ending, tell
 from seqlab.errors import InputError, Interrupted, NonFiniteError
-from seqlab.runs import build
-from seqlab.train import train
+from seqlab.run.build import build
+from seqlab.run.train import train
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from seqlab.errors import InputError
-from seqlab.export import main as export
+from seqlab.export.__main__ import main as export
 from seqlab.predict import main as predict
-from seqlab.runs import load_run
+from seqlab.run.build import load_run
 
 STEPS = ["trainer.max_steps=6", "trainer.val_every=3", "trainer.log_every=1", "trainer.min_steps=0", "logger=csv"]
 CSV = "x,v\n" + "".join(f"{row},{(row * 7919) % 101 + row / 10}\n" for row in range(300))
@@ -155,7 +155,7 @@ def test_a_run_is_exported_where_its_data_are_not(copied, capsys, kind):
     assert f"{folder / 'run'} is exported and not evaluated: " in err and err.count("\n") == 1
     assert [row.split("|")[-2].strip() for row in out.splitlines()[2:]] == ["-", "-"]
     before = said(folder / "run", kind, capsys)
-    from seqlab.exported import load_exported
+    from seqlab.export.folder import load_exported
 
     task = load_exported(folder / "run" / "export" / "safetensors").task
     with torch.inference_mode():

@@ -11,6 +11,7 @@ import pytest
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
+from seqlab.check import PACKAGES
 from tests.docs import ROOT, Block, blocks, is_search, is_sweep, left_out, num_jobs, single, words_of
 
 BLOCKS = blocks()
@@ -212,7 +213,7 @@ def test_make_targets(line):
 def test_extras():
     """Pages and messages name extras that there are, and docs/start.md lists each."""
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
-    folders = ("seqlab", "rule_extrapolation", "factorization", "lm", "sequences", "conf", "docs", "benchmarks")
+    folders = (*PACKAGES, "conf", "docs", "benchmarks")
     files = [*ROOT.glob("*.md"), *(path for name in folders for path in (ROOT / name).rglob("*.*"))]
     texts = [path.read_text(encoding="utf-8") for path in files if path.suffix in {".md", ".py", ".yaml"}]
     named = {part for text in texts for names in re.findall(r"'seqlab\[([\w,]+)\]'", text) for part in names.split(",")}

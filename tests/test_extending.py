@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from seqlab.check import PACKAGES
+
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^## A (model|language|data set)$(.*?)(?=^## |\Z)", PAGE, flags=re.MULTILINE | re.DOTALL))
@@ -17,7 +19,7 @@ STEP = re.compile(
     flags=re.MULTILINE | re.DOTALL,
 )
 QUICK = ["trainer.max_steps=4", "trainer.min_steps=0", "trainer.val_every=2", "trainer.accelerator=cpu"]
-OF_THE_PROJECT = ("seqlab", "rule_extrapolation", "factorization", "lm", "sequences", "conf", "tests", "docs")
+OF_THE_PROJECT = (*PACKAGES, "conf", "tests", "docs")
 
 
 @pytest.fixture

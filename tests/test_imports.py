@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from seqlab import check
+
 ROOT = Path(__file__).parents[1]
 FRAMEWORKS = {"lightning", "pytorch_lightning", "hydra", "omegaconf", "matplotlib"}
 
@@ -21,10 +23,12 @@ def module_names(folder: Path) -> list[str]:
     return [".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for file in files]
 
 
+IMPORTLINTER = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
 PACKAGES = sorted(file.parent for file in ROOT.glob("*/__init__.py"))
 MODULES = [name for package in PACKAGES for name in module_names(package)]
-CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
-(CONTRACT,) = (contract for contract in CONTRACTS if contract["id"] == "plain")
+CONTRACT, LAYERS = (
+    next(contract for contract in IMPORTLINTER["contracts"] if contract["id"] == id) for id in ("plain", "layers")
+)
 
 
 def is_plain(name: str) -> bool:
@@ -58,7 +62,21 @@ def newly_imported(modules: list[str], *, before: str = "sys") -> set[str]:
 def test_the_packages_are_found():
     assert {"seqlab", "rule_extrapolation"} <= {package.name for package in PACKAGES}
     assert {"seqlab.models.transformer", "seqlab.nn.attention", "seqlab.nn", "lm.metrics"} <= set(PLAIN)
-    assert not {"lm.module", "seqlab.lit.trainer", "seqlab.train"} & set(PLAIN)
+    assert not {"lm.task", "seqlab.lit.trainer", "seqlab.run.train"} & set(PLAIN)
+
+
+def test_lists_of_packages_name_those_that_are_there():
+    """Beside the layers these two are all that a new domain is added to."""
+    names = {package.name for package in PACKAGES}
+    assert set(check.PACKAGES) == set(IMPORTLINTER["root_packages"]) == names
+
+
+def test_every_module_has_a_layer():
+    """One without could import any other: the contract says nothing about it."""
+    layers = {name.strip(" ()") for row in LAYERS["layers"] for name in row.split("|")}
+    modules = {f"seqlab.{path.stem}" for path in (ROOT / "seqlab").iterdir() if path.name[0] not in "_."}
+    assert modules - layers == set()
+    assert layers - modules == {package.name for package in PACKAGES} - {"seqlab"}
 
 
 def test_the_contract_names_the_same_modules_twice():
@@ -93,9 +111,10 @@ CIRCLE = ("lm/ranking.py", "\nfrom lm import rankers\n"), ("lm/rankers.py", "\nf
     [
         ([("rule_extrapolation/new.py", "import lightning\n")], "plain", "rule_extrapolation.new -> lightning"),
         ([("seqlab/nn/new.py", "import omegaconf\n")], "plain", "seqlab.nn.new -> omegaconf"),
-        ([("lm/new.py", "def f():\n    from lm import module\n")], "plain", "lm.new -> lm.module"),
-        ([("sequences/new.py", "import seqlab.runs\n")], "plain", "sequences.new -> seqlab.runs"),
-        ([("lm/module.py", "\nimport pytorch_lightning\n")], "lightning", "lm.module -> pytorch_lightning"),
+        ([("lm/new.py", "def f():\n    from lm import task\n")], "plain", "lm.new -> lm.task"),
+        ([("sequences/new.py", "import seqlab.run.build\n")], "plain", "sequences.new -> seqlab.run.build"),
+        ([("lm/task.py", "\nimport pytorch_lightning\n")], "lightning", "lm.task -> pytorch_lightning"),
+        ([("seqlab/nn/new.py", "import forecasting\n")], "layers", "seqlab.nn.new -> forecasting"),
         (CIRCLE, "circles", "lm"),
     ],
 )

@@ -7,7 +7,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 
 from seqlab.memory import compose, main
-from seqlab.runs import build
+from seqlab.run.build import build
 
 
 @pytest.fixture(autouse=True)

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from seqlab.check import PACKAGES
+
 ROOT = Path(__file__).parents[1]
-FOLDERS = "benchmarks", "conf", "docs", "factorization", "lm", "rule_extrapolation", "seqlab", "sequences", "tests"
+FOLDERS = "benchmarks", "conf", "docs", "tests", *PACKAGES
 READ = {".py", ".md", ".yaml", ".toml", ".cpp", ".css", ".js"}
 FILES = sorted(
     path
@@ -29,7 +31,7 @@ DOTTED = re.compile(rf"{START}(?:{OURS})(?:\.\w+)+")
 PLACE_HOLDER = re.compile(r"\b[A-Z]{3,}\b")  # conf/search/NAME.yaml
 OF_OTHERS = {
     "BPE_LSTM_embedding.py",  # the published program
-    "seqlab.runs.os.system",  # what a hostile file might say
+    "seqlab.run.build.os.system",  # what a hostile file might say
 }
 PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 NEW_FILES = re.findall(r"^New file `([^`]+)`", PAGE, flags=re.MULTILINE)
@@ -108,7 +110,7 @@ def test_what_is_named_exists(folder):
         ("(benchmarks/transformer.py)", ["benchmarks/transformer.py"]),
         ("`nn/dropout.py`, tests/reference, conf/search/NAME.yaml and docs/runs.md", []),
         ("nn/drop_out.py; conf/modle", ["conf/modle", "nn/drop_out.py"]),
-        ("seqlab.runs.load_run, seqlab.runs.load_runs. `lm.known_items`", ["seqlab.runs.load_runs"]),
+        ("seqlab.run.build.load_run, seqlab.run.build.load_runs. `lm.known_items`", ["seqlab.run.build.load_runs"]),
         ("`python -m lm.finetune RUN` writes outputs/run/metrics.csv", []),
     ],
 )

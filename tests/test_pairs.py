@@ -10,12 +10,12 @@ from seqlab.share import Share
 
 CONF = Path(__file__).parents[1] / "conf"
 PROMPTS = {  # of each module with a task: something to ask, and a word of the answer
-    "rule_extrapolation.module": ("", "completion"),
-    "sequences.module": ("1 1 2 3 5 8 13 21", "greedily"),
-    "sequences.forecast_module": ("", "forecast"),
-    "sequences.copy_module": ("1 2 3 4 5 6 7 8 1 2", "written"),
-    "factorization.module": ("8633", "cofactor"),
-    "lm.module": ("MENENIUS:\n", "sample"),
+    "rule_extrapolation.task": ("", "completion"),
+    "sequences.task": ("1 1 2 3 5 8 13 21", "greedily"),
+    "forecasting.task": ("", "forecast"),
+    "forecasting.copy_task": ("1 2 3 4 5 6 7 8 1 2", "written"),
+    "factorization.task": ("8633", "cofactor"),
+    "lm.task": ("MENENIUS:\n", "sample"),
 }
 DATA, MODELS = (sorted(path.stem for path in (CONF / group).glob("*.yaml")) for group in ("data", "model"))
 

@@ -13,7 +13,7 @@ import yaml
 
 import seqlab
 from seqlab.errors import InputError
-from seqlab.exported import load_exported, save_exported
+from seqlab.export.folder import load_exported, save_exported
 from seqlab.predict import main as predict
 from seqlab.report.__main__ import main as report
 
@@ -51,8 +51,8 @@ def spoil(run_dir, change, name="best.ckpt"):
 
 def call(mark):
     """A node that would run a command, by functions of this project."""
-    words = {"_target_": "seqlab.words.with_sweep_names", "words": ["touch", str(mark)]}
-    return {"_target_": "seqlab.processes.waited_for", "command": words}
+    words = {"_target_": "seqlab.run.overrides.with_sweep_names", "words": ["touch", str(mark)]}
+    return {"_target_": "seqlab.run.launch.waited_for", "command": words}
 
 
 def set_data(content, mark):

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from seqlab.check import PACKAGES
+
 COMMANDS = {
     "seqlab.predict": ["RUN", "x"],
     "seqlab.export": ["RUN", "--format", "bf16"],
@@ -18,7 +20,7 @@ COMMANDS = {
     "lm.finetune": ["RUN"],
     "factorization.explain": ["RUN"],
     "factorization.report": ["RUN"],
-    "sequences.ablation": ["FOLDER", "--table"],
+    "forecasting.ablation": ["FOLDER", "--table"],
 }
 CODES = {signal.SIGINT: (130, "interrupted"), signal.SIGTERM: (143, "interrupted: SIGTERM")}
 STOP = """
@@ -73,9 +75,7 @@ def stopped(environment, tmp_path):
 
 
 def test_every_command_is_here(root):
-    modules = [
-        path for package in ("seqlab", "lm", "factorization", "sequences") for path in (root / package).rglob("*.py")
-    ]
+    modules = [path for package in PACKAGES for path in (root / package).rglob("*.py")]
     made_once = {"lm.derive_plays", "sequences.named"}  # these write files of the project
     found = {path for path in modules if '__name__ == "__main__"' in path.read_text(encoding="utf-8")}
     names = {".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__main__") for path in found}

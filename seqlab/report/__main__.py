@@ -19,12 +19,12 @@ if __name__ == "__main__":
 
 from seqlab.errors import InputError, nearest
 from seqlab.files import write_text
-from seqlab.job import folder_name, one_name
 from seqlab.output import take_any_text
 from seqlab.report.collect import Collection, collect, plots_of
 from seqlab.report.formats import comma_separated, latex, markdown, sheets
-from seqlab.report.layout import show
 from seqlab.report.rows import tables_of
+from seqlab.run.directory import folder_name, one_name
+from seqlab.show.layout import show
 
 SUFFIXES = {"terminal": ".txt", "markdown": ".md", "csv": ".csv", "latex": ".tex", "html": ".html"}
 

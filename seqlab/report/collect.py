@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from seqlab.job import CONFIG, OVERRIDES, in_use, key_of, read_status
-from seqlab.report.curves import read_metrics
 from seqlab.report.rows import VALIDATION, Apart, checked
 from seqlab.report.settings import deciding
-from seqlab.summary import read_summary
+from seqlab.run.directory import CONFIG, OVERRIDES, in_use, key_of, read_status
+from seqlab.run.summary import read_summary
+from seqlab.show.curves import read_metrics
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 INSIDE = {".hydra", "checkpoints", "plots", "tensorboard", "export"}  # folders of a run, which hold no other run

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 
 from rich.text import Text
 
-from seqlab.report.layout import Column, Sheet
 from seqlab.report.rows import Apart, Cell, Row, Table
-from seqlab.report.table import number
+from seqlab.show.layout import Column, Sheet
+from seqlab.show.table import number
 
 FIXED = ("data", "model", "n", "steps", "time")  # the columns before those of metrics
 APART = ("status", "run", "reason")

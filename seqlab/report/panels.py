@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from seqlab.report.bars import MARKERS
-from seqlab.report.groups import full_name, groups_of
 from seqlab.report.numbered import numbered
 from seqlab.report.rows import VALIDATION, Block, Cell, Row, cell, checked, unique
+from seqlab.show.bars import MARKERS
+from seqlab.show.groups import full_name, groups_of
 
 MOST_ROWS = 8  # models in a figure: those with the lowest validation loss
 MOST_CURVES = 4  # panels of learning curves

@@ -20,9 +20,9 @@ if __name__ == "__main__":
 from seqlab.cli import tell
 from seqlab.errors import InputError, Interrupted, nearest
 from seqlab.files import at_home, write_json
-from seqlab.job import claimed, differences, folder_name
 from seqlab.output import take_any_text
-from seqlab.values import text_of
+from seqlab.run.directory import claimed, differences, folder_name
+from seqlab.run.values import text_of
 
 CONF = Path(__file__).parents[2] / "conf"
 

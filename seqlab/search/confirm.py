@@ -8,10 +8,10 @@ from pathlib import Path
 import optuna
 from optuna.trial import FrozenTrial
 
-from seqlab.report.table import number
+from seqlab.run.summary import read_summary
 from seqlab.search.plan import Plan
 from seqlab.search.study import run_of
-from seqlab.summary import read_summary
+from seqlab.show.table import number
 
 
 @dataclass(frozen=True)

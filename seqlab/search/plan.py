@@ -16,9 +16,9 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from seqlab.errors import InputError, nearest
-from seqlab.job import key_of
-from seqlab.values import quoted, unquoted
-from seqlab.words import readable_words
+from seqlab.run.directory import key_of
+from seqlab.run.overrides import readable_words
+from seqlab.run.values import quoted, unquoted
 
 Scalar = bool | int | float | str | None
 Seed = Annotated[int, Interval(ge=0, lt=2**32)]

@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 from optuna.trial import FrozenTrial
 
 from seqlab.files import write_text
-from seqlab.report.layout import Column, Sheet, show
-from seqlab.report.table import number
 from seqlab.search.confirm import Comparison, best_of, mean_and_deviation, verdict
 from seqlab.search.plan import Plan, Range, Scalar
+from seqlab.show.layout import Column, Sheet, show
+from seqlab.show.table import number
 
 CAUTION = "The best of many trials on one seed looks better than it is"
 

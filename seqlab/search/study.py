@@ -24,11 +24,11 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.exc import SQLAlchemyError
 
 from seqlab.errors import InputError, Interrupted, nearest
-from seqlab.job import in_use, read_status
-from seqlab.processes import waited_for
-from seqlab.report.curves import read_metrics
+from seqlab.run.directory import in_use, read_status
+from seqlab.run.launch import waited_for
+from seqlab.run.values import quoted
 from seqlab.search.plan import Plan, Range, Scalar
-from seqlab.values import quoted
+from seqlab.show.curves import read_metrics
 
 RUN = Path(__file__).parents[2] / "run.py"
 NUM_RANDOM = 5  # trials before the sampler has something to go by

@@ -55,7 +55,7 @@ def test_is_a_sequence_model_with_its_spec(model, spec):
 
 
 def test_can_be_built_without_memory(model, spec, request):
-    """A file is held against the model that it declares before that model takes room (seqlab/runs.py)."""
+    """A file is held against the model that it declares before that model takes room (seqlab/run/build.py)."""
     with torch.device("meta"):
         declared = small_model(request.node.callspec.params["model"], spec).state_dict()
     assert {name: tensor.shape for name, tensor in declared.items()} == {

@@ -39,7 +39,7 @@ def test_controls_are_shuffled_units():
 
 @pytest.mark.parametrize("order", ["msb", "lsb"])
 def test_weights_stand_in_the_order_of_the_phases(compose, order):
-    from seqlab.runs import build
+    from seqlab.run.build import build
 
     run = build(compose("model=sine_net", "data=semiprimes", f"data.order={order}"))
     number = torch.tensor([8633])

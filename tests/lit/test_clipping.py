@@ -10,7 +10,7 @@ from torch import nn
 from seqlab.errors import InputError
 from seqlab.lit.checkpoints import load_checkpoint
 from seqlab.lit.clipping import AdaptiveClipping
-from seqlab.report.curves import read_metrics
+from seqlab.show.curves import read_metrics
 from tests.lit.test_module import BeforeOptimizer
 
 NORMS = [1.0, 1.2, 0.8, 1.1, 9.0, 1.0, 1.3, 0.2, 30.0, 1.0]

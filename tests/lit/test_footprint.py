@@ -5,7 +5,7 @@ import torch
 
 from seqlab.lit.footprint import LiveBytes, estimate
 from seqlab.lit.module import Module
-from seqlab.runs import build
+from seqlab.run.build import build
 from seqlab.schedule import Constant
 
 

@@ -9,7 +9,7 @@ from lightning import Callback
 
 from seqlab.errors import Interrupted
 from seqlab.lit.checkpoints import Checkpoints, load_checkpoint, training_seconds
-from seqlab.report.curves import read_metrics
+from seqlab.show.curves import read_metrics
 from tests.comparison import differences
 
 STEPS = 12  # validations are at 4, 8 and 12

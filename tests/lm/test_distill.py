@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 from lm.distill import Distillation, soft_loss
 from seqlab.errors import InputError
 from seqlab.model import num_parameters
-from seqlab.runs import build, load_run
+from seqlab.run.build import build, load_run
 from tests.conftest import ROOT, tiny_sizes
 
 SIZES = [*tiny_sizes("lstm", "text"), "model.layer_dropout=0", "trainer.accelerator=cpu"]

@@ -6,9 +6,9 @@ from collections import Counter
 import pytest
 
 from seqlab.report.__main__ import main
-from seqlab.report.layout import NARROW
-from seqlab.report.table import number
-from seqlab.sweep import conclude
+from seqlab.report.sweep import conclude
+from seqlab.show.layout import NARROW
+from seqlab.show.table import number
 from tests.terminal import STYLES, in_terminal
 
 WIDTHS = (50, 60, 80, 100, 120, 200)

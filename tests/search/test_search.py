@@ -12,12 +12,12 @@ pytest.importorskip("optuna")
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import create_trial
 
-from seqlab.job import claimed
-from seqlab.report.table import number
+from seqlab.run.directory import claimed
 from seqlab.search import study as study_module
 from seqlab.search.__main__ import CONF, main
 from seqlab.search.plan import Plan, Range, defaults, read_plan
 from seqlab.search.study import stored, suggestion
+from seqlab.show.table import number
 
 PLAN = """
 words: [model=linear, trainer.max_steps=5]

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from seqlab.runs import build
-from sequences.module import inputs_of
+from seqlab.run.build import build
+from sequences.task import inputs_of
 
 
 @pytest.fixture

@@ -1,0 +1,164 @@
+"""What a forecast is worth beside: last value, seasonal naive, ridge on lags, exponential smoothing, ARIMA, HAR.
+
+Each is fitted on the training part alone and then forecasts from every origin, seeing all values before it.
+"""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.linear_model import LinearRegression, Ridge
+
+from forecasting.windows import main_season, origins
+from seqlab.attempts import Attempts
+
+# n origins, T lags, H steps forecast; values (length,); starts (n,) are the first forecast steps
+
+PENALTIES = tuple(10.0**power for power in range(-4, 5))  # of ridge, in units of the training part's variance
+ORDERS = ((1, 0), (2, 0), (3, 0), (0, 1), (1, 1), (2, 1))  # of ARMA, the one with the least AIC is taken
+HAR_DAYS = (1, 5, 22)
+LONG_SEASON = 60  # steps above which the first seasonal states of ETS are averages: hundreds cannot be fitted in a run
+
+
+def forecasts(
+    values: np.ndarray, parts: Mapping[str, range], *, window: int, horizon: int, seasons: Mapping[str, int]
+) -> Attempts[np.ndarray]:
+    """Every baseline's forecasts of the test part of a series, {name: (n, H)}, of those that can be fitted to it.
+
+    Args:
+        values: the whole series.
+        parts: as forecasting.windows.split gives them.
+        window: lags that ridge reads.
+        seasons: {name: steps}.
+    """
+    starts, train = origins(parts["test"], horizon), values[: parts["train"].stop]
+    season = main_season(seasons)
+    rows = Attempts[np.ndarray]()
+    rows["last value"] = np.repeat(values[starts - 1, None], horizon, 1)
+    for name, steps in seasons.items():
+        rows[f"naive, {name}"] = seasonal_naive(values, starts, horizon, steps)
+    with rows.attempt("ridge"):
+        rows["ridge"] = ridge(values, parts, starts, window, horizon)
+    with rows.attempt("ETS"):
+        rows["ETS"] = exponential_smoothing(values, len(train), starts, horizon, season)
+    with rows.attempt("ARIMA"):
+        rows["ARIMA"] = arima(values, len(train), starts, horizon, season)
+    return rows
+
+
+def seasonal_naive(values: np.ndarray, starts: np.ndarray, horizon: int, season: int) -> np.ndarray:
+    """The value one season before, or as many seasons as are needed for it to be known: (n, H).
+
+    >>> seasonal_naive(np.arange(6.0), np.array([4]), horizon=3, season=2)
+    array([[2., 3., 2.]])
+    """
+    return values[starts[:, None] - season + np.arange(horizon) % season]
+
+
+def ridge(values: np.ndarray, parts: Mapping[str, range], starts: np.ndarray, window: int, horizon: int) -> np.ndarray:
+    """All H steps from the last T values, measured from the last one (NLinear, Zeng et al. 2023): (n, H).
+
+    The penalty is the one with the least squared error on the validation part.
+    """
+
+    def lags_and_steps(at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        last = values[at - 1, None]
+        return values[at[:, None] + np.arange(-window, -1)] - last, values[at[:, None] + np.arange(horizon)] - last
+
+    lags, steps = lags_and_steps(origins(parts["train"], horizon))
+    val_lags, val_steps = lags_and_steps(origins(parts["val"], horizon))
+    variance = values[: parts["train"].stop].var()
+    models = [Ridge(alpha=penalty * variance).fit(lags, steps) for penalty in PENALTIES]
+
+    def predict(model: Ridge, lags: np.ndarray) -> np.ndarray:
+        return model.predict(lags).reshape(-1, horizon)  # of one target scikit-learn gives (n,)
+
+    best = min(models, key=lambda model: float(np.square(predict(model, val_lags) - val_steps).mean()))
+    return predict(best, lags_and_steps(starts)[0]) + values[starts - 1, None]
+
+
+def exponential_smoothing(
+    values: np.ndarray, num_train: int, starts: np.ndarray, horizon: int, season: int
+) -> np.ndarray:
+    """ETS(A, Ad, A), without a season ETS(A, Ad, N) (Hyndman et al. 2008), by statsmodels: (n, H).
+
+    Parameters are those of the training part; from there its recursion goes on, and each origin forecasts from its
+    states.
+    """
+    from statsmodels.tsa.exponential_smoothing.ets import ETSModel
+
+    seasonal = season > 1 and num_train >= 3 * season
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that the optimiser ended before it converged: what it has is used
+        fitted: Any = ETSModel(
+            values[:num_train],
+            trend="add",
+            damped_trend=True,
+            seasonal="add" if seasonal else None,
+            seasonal_periods=season if seasonal else None,
+            initialization_method="estimated" if season <= LONG_SEASON else "heuristic",
+        ).fit(disp=False, maxiter=200)
+    names = dict(zip(fitted.model.param_names, fitted.params, strict=True))
+    alpha, beta, damping = (names[name] for name in ("smoothing_level", "smoothing_trend", "damping_trend"))
+    gamma = names.get("smoothing_seasonal", 0.0)
+    level, trend = fitted.level[-1], fitted.slope[-1]
+    seasons = list(fitted.season[-season:]) if seasonal else [0.0]  # of the steps to come, the next one first
+    weights = np.cumsum(damping ** np.arange(1, horizon + 1))  # of the trend, h steps on
+    rows = np.empty((len(values) + 1, horizon))
+    for step in range(num_train, len(values) + 1):
+        rows[step] = level + weights * trend + np.resize(seasons, horizon)
+        if step < len(values):
+            error = values[step] - rows[step, 0]
+            level, trend = level + damping * trend + alpha * error, damping * trend + beta * error
+            seasons.append(seasons.pop(0) + gamma * error)
+    return rows[starts]
+
+
+def arima(values: np.ndarray, num_train: int, starts: np.ndarray, horizon: int, season: int) -> np.ndarray:
+    """ARMA around the mean of differences over a season (over one step where there is none), by statsmodels: (n, H).
+
+    The order of ORDERS with the least AIC on the training part; from there the Kalman filter goes on with its
+    parameters.
+
+    Raises:
+        ValueError: for a series that leaves nothing to fit, or nothing stationary.
+    """
+    from statsmodels.tsa.arima.model import ARIMA
+
+    differences = values[season:] - values[:-season]
+    mean = differences[: num_train - season].mean()
+    train = differences[: num_train - season] - mean
+    if not train.any():
+        steps = f"{season} steps" if season > 1 else "a step"
+        raise ValueError(f"the series changes by {mean:g} over {steps}, always: there is nothing for ARMA to fit")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # starting values that it replaces by zeros
+        # the same likelihood as the Kalman filter's, several times as fast
+        fits: list[Any] = [ARIMA(train, order=(p, 0, q), trend="n").fit(method="innovations_mle") for p, q in ORDERS]
+    best = min(fits, key=lambda fit: fit.aic)
+    filtered = best.apply(differences - mean).filter_results
+    # the state that is expected at each origin, taken on step by step
+    state = filtered.predicted_state[:, starts - season]
+    design, transition = filtered.design[0, :, 0], filtered.transition[:, :, 0]
+    changes = np.empty((len(starts), horizon))
+    for step in range(horizon):
+        changes[:, step] = design @ state + mean
+        state = transition @ state
+    result = np.empty_like(changes)
+    for step in range(horizon):
+        before = result[:, step - season] if step >= season else values[starts + step - season]
+        result[:, step] = changes[:, step] + before
+    return result
+
+
+def har(values: np.ndarray, num_train: int, starts: np.ndarray, days: Sequence[int] = HAR_DAYS) -> np.ndarray:
+    """The next value from the means of the last day, week and month, by least squares (HAR, Corsi 2009): (n, 1)."""
+    sums = np.concatenate([[0.0], values.cumsum()])
+
+    def means(at: np.ndarray) -> np.ndarray:
+        return np.stack([(sums[at] - sums[at - number]) / number for number in days], 1)
+
+    fitted_at = np.arange(max(days), num_train)
+    model = LinearRegression().fit(means(fitted_at), values[fitted_at])
+    return model.predict(means(starts))[:, None]

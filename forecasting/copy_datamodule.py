@@ -1,0 +1,58 @@
+"""The copy problem as training, validation and test data."""
+
+from typing import Annotated
+
+import torch
+from annotated_types import Ge
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from forecasting.long_memory import COPY_VOCABULARY, NUM_COPIED, copying
+from seqlab.lit.datamodule import BlockStream, DataModule, in_batches
+from seqlab.spec import Classes, Spec, Tokens
+
+EVALUATION_BATCH = 256
+
+
+class CopyDataModule(DataModule):
+    """Ids to read and to write, (batch, 2, length + 20) int64, an endless stream.
+
+    Args:
+        length: steps over which ten symbols are to be remembered.
+        batch_size: sequences in a batch.
+        num_val, num_test: sequences that validation and test are measured on.
+        seed: of the data.
+    """
+
+    def __init__(
+        self,
+        *,
+        length: Annotated[int, Ge(1)] = 100,
+        batch_size: Annotated[int, Ge(1)] = 32,
+        num_val: Annotated[int, Ge(1)] = 200,
+        num_test: Annotated[int, Ge(1)] = 1000,
+        seed: Annotated[int, Ge(0)] = 1,
+    ):
+        super().__init__()
+        self.length, self.seed = length, seed
+        self.num_val, self.num_test = num_val, num_test
+        steps = length + 2 * NUM_COPIED
+        self.spec = Spec(Tokens(COPY_VOCABULARY), Classes(COPY_VOCABULARY), max_length=steps)
+        self.stream = BlockStream(lambda start, count: self.drawn("train", start, count), batch_size)
+
+    def drawn(self, stream: str, start: int, count: int) -> Tensor:
+        """Sequences start .. start + count - 1 of a stream, inputs and targets, (count, 2, length + 20)."""
+        return torch.stack(copying(self.seed, stream, start, count, self.length), 1)
+
+    @property
+    def steps_per_epoch(self) -> int | None:
+        return None
+
+    def train_batch(self, step: int) -> Tensor:
+        return self.stream.batch(step)
+
+    def val_dataloader(self) -> DataLoader:
+        return in_batches(self.drawn("val", 0, self.num_val), EVALUATION_BATCH)
+
+    def test_dataloader(self) -> DataLoader:
+        return in_batches(self.drawn("test", 0, self.num_test), EVALUATION_BATCH)

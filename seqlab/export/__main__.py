@@ -1,0 +1,227 @@
+"""Export trained models, and measure what that saves and costs: python -m seqlab.export RUN --format int8 bf16
+
+    safetensors  the weights as they are; loads to the same logits
+    bf16         the weights rounded to bfloat16; computes in float32
+    int8         8-bit weights, activations rounded as the model runs (seqlab/export/quantize.py); CPU only
+    onnx         the forward pass for other runtimes: pip install 'seqlab[onnx]'
+
+Several runs and formats give one table. Each export goes to RUN/export/FORMAT with configuration and tokenizer, is
+loaded from there again (seqlab.export.folder.load_exported) and evaluated through the run's own test, if the data are
+there and are those of the run: an export needs none. The table has a row for the checkpoint, whose file holds the
+optimizer's state too, and one for each format: the size of the file, of the weights in memory, the time of one step at
+the end of a window and of one whole window, both for one sequence on a CPU in float32, and the metrics with their
+change. A format that a run cannot have is left out, and said on stderr after the table.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from seqlab.starting import Parser, started, starting
+
+if __name__ == "__main__":
+    starting()
+
+from seqlab.cli import tell
+from seqlab.output import take_any_text
+
+if TYPE_CHECKING:
+    from seqlab.run.build import Run
+
+MEGABYTE = 10**6
+NUM_TIMED = 30  # calls, of which the median counts
+HEADINGS = ("run", "format", "file MB", "in memory MB", "step ms", "window ms")
+
+
+class Row(NamedTuple):
+    """What a format of a run takes, in bytes and seconds, and its metrics by name; None where there is none."""
+
+    run: str
+    format: str
+    size: int
+    memory: int | None
+    step: float | None
+    window: float | None
+    metrics: dict[str, float | None]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line, export, print the table; returns the exit code."""
+    take_any_text()
+    parser = Parser(
+        prog="python -m seqlab.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="run directories")
+    parser.add_argument("--format", nargs="+", required=True, help="safetensors, bf16, int8, onnx")
+    parser.add_argument("--out", type=Path, help="of one run: a folder instead of RUN/export")
+    parser.add_argument("--checkpoint", default="best.ckpt", help="file in RUN/checkpoints (default: best.ckpt)")
+    options = parser.parse_args(arguments)
+    try:
+        text, errors = export(options.runs, options.format, options.out, options.checkpoint)
+    except (Exception, KeyboardInterrupt) as error:
+        return tell(error)
+    if text:
+        print(text, flush=True)
+    return max((tell(error) for error in errors.values()), default=0)
+
+
+def export(
+    runs: Sequence[str], formats: Sequence[str], out: Path | None, checkpoint: str = "best.ckpt"
+) -> tuple[str, dict[str, Exception]]:
+    """Export runs in formats and measure them.
+
+    Returns:
+        The table of what could be exported (empty where nothing could), and why not, by run and format: a model that
+        has no such form, a package that is missing, a checkpoint that cannot be read.
+
+    Raises:
+        InputError: for a folder that is no run, or a format that there is not.
+    """
+    from seqlab.attempts import Attempts
+    from seqlab.errors import InputError, nearest
+    from seqlab.export.folder import FORMATS
+    from seqlab.run.build import load_run
+
+    started()
+
+    for format in formats:
+        if format not in FORMATS:
+            raise InputError(f"--format {format}: no such format; {nearest(format, FORMATS)}")
+    if out is not None and len(runs) > 1:
+        raise InputError(f"--out {out} is for one run, not {len(runs)}: leave it out, and each has its own folder")
+    for run in runs:
+        if not (Path(run) / "checkpoints").is_dir():
+            raise InputError(f"{run}: no run directory")
+    rows, columns = Attempts[Row](), {}
+    for path in runs:
+        with rows.attempt(path):
+            run = load_run(path, checkpoint)
+            columns |= run.task.columns
+            size = (Path(path) / "checkpoints" / checkpoint).stat().st_size
+            rows[path] = measured(run, path, "checkpoint", size)
+            for format in formats:
+                with rows.attempt(name := f"{path} {format}"):
+                    rows[name] = _exported_row(run, path, format, (out or Path(path) / "export") / format)
+    made = any(row.format != "checkpoint" for row in rows.values())
+    return table([*rows.values()], columns) if made else "", rows.errors
+
+
+def _exported_row(run: "Run", path: str, format: Any, folder: Path) -> Row:
+    from seqlab.export.folder import load_exported, save_exported
+
+    file = save_exported(run, folder, format)
+    size = file.stat().st_size
+    if format == "onnx":
+        return Row(path, format, size, None, None, onnx_window(run, file), {})
+    return measured(load_exported(folder), path, format, size)
+
+
+def measured(run: "Run", path: str, format: str, size: int) -> Row:
+    """Time a run in float32 on the CPU and evaluate it through its own test."""
+    import torch
+
+    from seqlab.export.folder import memory_of
+    from seqlab.export.onnx import example_inputs
+    from seqlab.lit.trainer import build_evaluator
+    from seqlab.model import SequenceModel
+    from seqlab.share import value_of
+
+    model = run.model
+    inputs = example_inputs(run.datamodule.spec, 1)
+    step = None
+    with torch.inference_mode():
+        window = median_seconds(lambda: model(inputs))
+        if isinstance(model, SequenceModel):
+            _, state = model.prefill(inputs[:, :-1], model.init_state(1, inputs.shape[1]))
+            step = median_seconds(lambda: model.step(inputs[:, -1], state))
+    metrics = {}
+    if (trouble := data_trouble(run)) is None:
+        evaluator = build_evaluator(run_dir=Path(path), precision="32-true", accelerator="cpu")
+        evaluator.test(run.task, datamodule=run.datamodule, verbose=False)
+        metrics = {name: value_of(result) for name, result in run.task.results.items()}
+    elif format == "checkpoint":  # else it has been said
+        print(f"{path} is exported and not evaluated: {trouble}", file=sys.stderr)
+    return Row(path, format, size, memory_of(model), step, window, metrics)
+
+
+def data_trouble(run: "Run") -> str | None:
+    """Why the test data of a run cannot be read, or are not those of the run; None where they can."""
+    try:
+        run.datamodule.test_dataloader()
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def median_seconds(function) -> float:
+    """The median time of a call, after three that do not count."""
+    import time
+
+    times = []
+    for _ in range(NUM_TIMED + 3):
+        started = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - started)
+    return sorted(times[3:])[NUM_TIMED // 2]
+
+
+def onnx_window(run: "Run", file: Path) -> float | None:
+    """Seconds of a whole window in onnxruntime; None where it is not installed.
+
+    Raises:
+        InputError: when it gives other logits than the model.
+    """
+    import importlib.util
+
+    import torch
+
+    from seqlab.errors import InputError
+    from seqlab.export.onnx import example_inputs
+
+    if importlib.util.find_spec("onnxruntime") is None:
+        return None
+    import onnxruntime
+
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = torch.get_num_threads()
+    settings.log_severity_level = 3  # it warns of shapes inside the graph that are those of the example
+    session = onnxruntime.InferenceSession(str(file), settings, providers=["CPUExecutionProvider"])
+    inputs = example_inputs(run.datamodule.spec, 1)
+    with torch.inference_mode():
+        expected = run.model(inputs)
+    found = torch.from_numpy(session.run(None, {"inputs": inputs.numpy()})[0])
+    if not torch.allclose(found, expected, rtol=1e-3, atol=1e-3):
+        worst = float((found - expected).abs().max())
+        raise InputError(f"{file}: onnxruntime gives logits that are off by up to {worst:.2g}")
+    return median_seconds(lambda: session.run(None, {"inputs": inputs.numpy()}))
+
+
+def table(rows: Sequence[Row], columns: dict[str, str]) -> str:
+    """Markdown, a row for each run and format; each metric with its change against the run's checkpoint."""
+    lines = ["| " + " | ".join([*HEADINGS, *columns]) + " |", "|" + " --- |" * (len(HEADINGS) + len(columns))]
+    before: dict[str, float | None] = {}
+    for row in rows:
+        if row.format == "checkpoint":
+            before = row.metrics
+        cells = [row.run, row.format, *(_scaled(size, 1 / MEGABYTE) for size in (row.size, row.memory))]
+        cells += [_scaled(seconds, 1000) for seconds in (row.step, row.window)]
+        cells += [_with_change(row.metrics.get(name), before.get(name)) for name in columns.values()]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _scaled(value: float | None, factor: float) -> str:
+    return "-" if value is None else f"{value * factor:.2f}"
+
+
+def _with_change(value: float | None, before: float | None) -> str:
+    if value is None:
+        return "-"
+    change = "" if before is None else f" ({value - before:+.4f})"
+    return f"{value:.4f}{change}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

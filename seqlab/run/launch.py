@@ -1,0 +1,181 @@
+"""The processes of a run: how many threads each has, and a job of a sweep in a process of its own.
+
+Nothing here imports torch, which reads these settings as it loads.
+"""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from seqlab.errors import InputError, Interrupted
+from seqlab.run.directory import claimed, configuration_hash, key_of, read_status, write_status
+from seqlab.run.values import quoted
+
+PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux's prctl
+
+
+def quiet_threads() -> None:
+    """Have idle OpenMP threads sleep: one that spins beside a busy core can cost many times the step."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("GOMP_SPINCOUNT", "0")
+
+
+def num_cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def num_threads(launcher: Mapping[str, Any], num_processes: int) -> int:
+    """How many threads each process of a job has: the cores of the job, shared out.
+
+    Args:
+        launcher: Hydra's node hydra.launcher. It says how many jobs run at once (joblib: n_jobs), or how many cores a
+            job has of its own (submitit: cpus_per_task; Ray: ray.remote.num_cpus); else a job has them all.
+        num_processes: the processes of the job, trainer.devices.
+
+    >>> num_threads({"cpus_per_task": 8}, 2)
+    4
+    """
+    if "cpus_per_task" in launcher:
+        cores = launcher["cpus_per_task"] or 1  # as SLURM has it
+    elif "ray" in launcher:
+        cores = launcher["ray"]["remote"].get("num_cpus") or 1
+    else:
+        jobs = launcher.get("n_jobs") or 1
+        cores = num_cores() // (jobs if jobs > 0 else max(1, num_cores() + 1 + jobs))
+    return max(1, int(cores) // num_processes)
+
+
+def thread_settings(config: DictConfig) -> dict[str, str]:
+    """The environment variables that give a job's processes their threads.
+
+    Empty where it has the machine to itself, and where OMP_NUM_THREADS is set already.
+    """
+    launcher = OmegaConf.to_container(HydraConfig.get().launcher)
+    assert isinstance(launcher, dict)
+    devices = config.trainer.get("devices")  # not checked yet
+    threads = num_threads(launcher, devices if isinstance(devices, int) and devices > 0 else 1)  # type: ignore[arg-type]
+    return {} if threads == num_cores() or "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": str(threads)}
+
+
+def leave_cluster() -> None:
+    """Have Lightning start the processes of a run by itself, also within a job of SLURM.
+
+    Raises:
+        InputError: when the scheduler has started several tasks: each would train in the same directory.
+    """
+    tasks = os.environ.pop("SLURM_NTASKS", "1")
+    if tasks != "1" and "SLURM_PROCID" in os.environ:
+        raise InputError(
+            f"SLURM_NTASKS={tasks}: a run starts its own processes; ask for one task, with --cpus-per-task or --gpus, "
+            "and set trainer.devices"
+        )
+
+
+def run_apart(script: Path, config: DictConfig) -> None:
+    """Run a job of a sweep as `python script WORDS` in its directory, and wait for its end.
+
+    However it ends, the sweep goes on: what killed it is noted in status.json. A signal that ends the sweep is handed
+    on to the job first.
+
+    Raises:
+        KeyboardInterrupt, Interrupted: when the sweep itself was to end.
+    """
+    hydra = HydraConfig.get()
+    run_dir = Path(hydra.runtime.output_dir)
+    digest = configuration_hash(config)
+    if is_finished(run_dir, digest, config.trainer.max_steps):
+        print(f"{run_dir} is finished: nothing to resume", flush=True)
+        return
+    texts = iter(hydra.callbacks["sweep_folder"].typed)
+    typed = dict(zip(texts, texts, strict=True))
+    words = [typed.get(word, word) for word in hydra.overrides.task if key_of(word) != "resume"]
+    place = [f"hydra.run.dir={quoted(run_dir)}", f"hydra.job.id={quoted(run_dir.name)}"]
+    command = [sys.executable, str(script), *words, *place]
+    sys.stdout.flush()
+    code, received = waited_for(command, Path(hydra.runtime.cwd), os.environ | thread_settings(config))
+    if code < 0:
+        note_kill(run_dir, digest, f"killed by {signal.Signals(-code).name}")
+    elif code and read_status(run_dir)["status"] in ("unknown", "running"):
+        note_kill(run_dir, digest, f"ended with exit code {code}")
+    if received == signal.SIGINT:
+        raise KeyboardInterrupt
+    if received is not None:
+        raise Interrupted(received)
+
+
+def is_finished(run_dir: Path, digest: str, max_steps: int) -> bool:
+    """Whether a run directory holds this very run, with nothing left to do."""
+    status = read_status(run_dir)
+    if status["status"] != "done" or status.get("hash") != digest:
+        return False
+    from seqlab.run.summary import read_summary  # pydantic loads when it is needed
+
+    return status.get("reason") != "max_steps" or read_summary(run_dir)["steps"] == max_steps
+
+
+def note_kill(run_dir: Path, digest: str, reason: str) -> None:
+    """Say what ended a process that could not do so itself; not where another process has taken the run up."""
+    try:
+        with claimed(run_dir):
+            write_status(run_dir, "failed", reason, digest)
+            with open(run_dir / "run.log", "a", encoding="utf-8") as log:
+                log.write(f"{reason}\n")
+    except InputError as error:
+        print(error, file=sys.stderr)
+
+
+def waited_for(
+    command: list[str],
+    cwd: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    log: IO[str] | None = None,
+) -> tuple[int, int | None]:
+    """Run a command to its end: its exit code, and the signal that this process got meanwhile and handed on.
+
+    The child is in a process group of its own, so that Ctrl-C reaches it once. On Linux it gets SIGTERM when this
+    process is gone, killed in whatever way. What it prints goes to `log`, or where this process prints.
+    """
+    received: list[int] = []
+    child = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        cwd=cwd,
+        env=environment,
+        process_group=0,
+        preexec_fn=_end_with_parent() if sys.platform == "linux" else None,
+    )
+
+    def hand_on(signum: int, frame: Any) -> None:
+        received.append(signum)
+        child.send_signal(signum)
+
+    # a launcher's own handler, such as submitit's against preemption, stays
+    untouched = (signal.default_int_handler, signal.SIG_DFL)
+    mine = [signum for signum in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(signum) in untouched]
+    previous = {signum: signal.signal(signum, hand_on) for signum in mine}
+    try:
+        code = child.wait()
+    finally:
+        for signum, handler in previous.items():
+            signal.signal(signum, handler)
+    return code, received[0] if received else None
+
+
+def _end_with_parent() -> Callable[[], None]:
+    prctl = ctypes.CDLL(None).prctl
+
+    def ask() -> None:
+        prctl(PARENT_DEATH_SIGNAL, signal.SIGTERM)
+
+    return ask

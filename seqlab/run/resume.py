@@ -1,0 +1,179 @@
+"""Going on with a run that was cut off, as if it had not been: which checkpoint, and whether this is the same run."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+from annotated_types import Ge
+from omegaconf import DictConfig
+from pydantic import BaseModel, ConfigDict
+
+from seqlab.errors import InputError
+from seqlab.files import remove_temporaries
+from seqlab.lit.checkpoints import environment, kept_in, load_checkpoint, origin, version
+from seqlab.lit.kept import Kept, file_records, refuse_changes, validated
+from seqlab.lit.module import Module
+from seqlab.run.begun import refuse_links_out
+from seqlab.run.directory import deciding, differences, load_configuration, read_status, resolved
+
+MAX_KEYS_NAMED = 6
+# Newest first. A process killed between two renames leaves last-1.ckpt without last.ckpt.
+CHECKPOINTS = ("last.ckpt", "last-1.ckpt", "best.ckpt")
+
+
+class Start(NamedTuple):
+    """Where training begins.
+
+    config: the resolved configuration to train with.
+    checkpoint: what to restore; None for a start at step 0.
+    step: the optimizer steps that it has behind it.
+    kept: what the checkpoint keeps of the data; None for a start at step 0.
+    """
+
+    config: dict[str, Any]
+    checkpoint: Path | None
+    step: int
+    kept: Kept | None
+
+
+def new_start(config: DictConfig) -> Start:
+    """The start of a run that has nothing behind it."""
+    return Start(_without_resume(resolved(config)), None, 0, None)
+
+
+def start_of(config: DictConfig, run_dir: Path) -> Start | None:
+    """Where the run in run_dir goes on under `config`; None when it is finished.
+
+    trainer.max_steps may have grown. What followed it when the run began (the end of a cosine, the length of a
+    curriculum) stays as it was: those steps are taken already.
+
+    Raises:
+        InputError: when the configuration differs in what decides a run, or no checkpoint can be read.
+    """
+    refuse_links_out(run_dir)
+    begun = load_configuration(run_dir)
+    first, now = begun.trainer.max_steps, config.trainer.max_steps
+    changed = differences(deciding(begun, first), deciding(config, first))
+    if changed:
+        more = f" and {len(changed) - MAX_KEYS_NAMED} more" if len(changed) > MAX_KEYS_NAMED else ""
+        raise InputError(
+            f"{run_dir} is another run and cannot be resumed as this one: {'; '.join(changed[:MAX_KEYS_NAMED])}{more}"
+        )
+    status = read_status(run_dir)
+    newest = newest_checkpoint(run_dir / "checkpoints")
+    reached = newest[1]["config"]["trainer"]["max_steps"] if newest else first
+    if now < reached:
+        raise InputError(f"trainer.max_steps={now}: {run_dir} has {reached}, which may grow and not shrink")
+    if status["status"] == "done" and (status["reason"] != "max_steps" or now == reached):
+        return None
+    followed = _without_resume(resolved(config, max_steps=first))
+    followed["trainer"]["max_steps"] = now
+    remove_temporaries(run_dir)
+    if newest is None:
+        return Start(followed, None, 0, None)
+    file, content = newest
+    remove_temporaries(file.parent)
+    _refuse_foreign(file, content, followed)
+    _refuse_damaged_best(file.parent)
+    _warn_of_another_environment(content)
+    return Start(followed, file, content["global_step"], kept_in(content, file))
+
+
+def refuse_other_data(run_dir: Path, start: Start, task: Module) -> None:
+    """Raise InputError where a file that the run was trained on is missing, or is another one now."""
+    if start.kept is None:
+        return
+    try:
+        task.data.refuse_changed_files()
+        refuse_changes(file_records(start.kept.task_files, "task_files"), task.file_records)
+    except ValueError as error:
+        raise InputError(f"{run_dir} cannot be resumed: {error}") from error
+
+
+def _without_resume(config: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in config.items() if key != "resume"}
+
+
+class _Names(BaseModel):
+    model: str
+    data: str
+
+
+class _Steps(BaseModel):
+    max_steps: int
+
+
+class _Config(BaseModel):
+    name: _Names
+    trainer: _Steps
+    model: dict[str, Any]
+
+
+class _Environment(BaseModel):
+    seconds: float
+
+
+class Resumable(BaseModel):
+    """What going on with a run reads of a checkpoint, beside what Lightning restores from it."""
+
+    model_config = ConfigDict(strict=True)
+
+    state_dict: dict[str, Any]
+    config: _Config
+    environment: _Environment
+    loops: dict[str, dict[str, Any]]  # where in the data training stood
+    global_step: Annotated[int, Ge(0)]
+
+
+def newest_checkpoint(folder: Path) -> tuple[Path, dict[str, Any]] | None:
+    """The newest checkpoint that can be read, with its content; says on stderr which could not.
+
+    Raises:
+        InputError: when there are some, and none can be read.
+    """
+    faults = []
+    for file in (folder / name for name in CHECKPOINTS):
+        if not file.exists():
+            continue
+        try:
+            content = load_checkpoint(file)
+        except InputError as error:
+            faults.append(str(error))
+            continue
+        try:
+            validated(Resumable, content, file.name)
+        except ValueError as error:
+            faults.append(f"{file} is no checkpoint that training can go on from{origin(content)}: {error}")
+            continue
+        for fault in faults:
+            print(f"warning: {fault}; going on from {file.name}", file=sys.stderr)
+        return file, content
+    if faults:
+        raise InputError(f"no checkpoint can be read: {'; '.join(faults)}")
+    return None
+
+
+def _refuse_foreign(file: Path, content: dict[str, Any], config: dict[str, Any]) -> None:
+    """Raise InputError where a file of another run has been put."""
+    changed = differences(content["config"]["model"], config["model"], "model")
+    if content["config"]["name"] != config["name"] or changed:
+        name = " on ".join(content["config"]["name"][key] for key in ("model", "data"))
+        raise InputError(f"{file} belongs to another run, {name}: {'; '.join(changed[:MAX_KEYS_NAMED])}")
+
+
+def _refuse_damaged_best(folder: Path) -> None:
+    """Raise InputError where the best weights so far are lost: the result could not be the uninterrupted run's."""
+    best = folder / "best.ckpt"
+    if best.exists():
+        load_checkpoint(best)
+
+
+def _warn_of_another_environment(content: dict[str, Any]) -> None:
+    """Say what makes the bits differ from here on."""
+    now = environment() | {"SeqLab": version()}
+    for key, before in [("SeqLab", content.get("version", "before 0.1.0")), *content["environment"].items()]:
+        if key in now and before != now[key]:
+            print(
+                f"warning: {key} {before} before and {now[key]} now: the run goes on, but not bit for bit",
+                file=sys.stderr,
+            )

@@ -1,0 +1,85 @@
+"""The table that a run prints: every number beside its interval, its count and its baselines."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.text import Text
+
+from seqlab.show.groups import full_name, groups_of
+from seqlab.show.layout import Column, Sheet, show
+
+FIRST = ("best", "95%", "chance", "oracle")  # then come the other baselines, and then:
+LAST = ("n", "last", "checks")
+
+
+def print_table(summary: dict[str, Any]) -> None:
+    """Print the test results of a run's summary to the terminal."""
+    show(result_table(summary))
+
+
+def result_table(summary: dict[str, Any]) -> Sheet:
+    """One row a metric: at best.ckpt with its 95% interval and count, at last.ckpt, mean and range of the last five
+    validations, and the baselines."""
+    caption = (
+        f"seed {summary['seed']}, {summary['steps']} steps in {summary['seconds']:.0f} s, stopped: "
+        f"{summary['stopped']}. best and last: at best.ckpt (step {summary['best_step']}, with the 95% Wilson interval "
+        "over n cases) and last.ckpt; checks: mean [range] of the last five validations; then the baselines."
+    )
+    headings = ["best", "95%", "n", "last", "checks", *summary["baselines"]]
+    blocks = []
+    for group, metrics in groups_of(summary).items():
+        shares = [metric for metric in metrics if full_name("test", group, metric) in summary["intervals"]]
+        if group.endswith("_finished") or (group and not shares):
+            continue  # they are in summary.json, with their counts
+        blocks.append([_row(summary, group, metric) for metric in metrics])
+    return Sheet(
+        columns=[Column("metric", "name"), *(Column(heading, rank=_rank(heading)) for heading in headings)],
+        blocks=blocks,
+        title=f"{summary['model']} on {summary['description']}",
+        notes=[caption, *_reasons(summary["missing"])],
+        elsewhere="summary.json in the run directory",
+    )
+
+
+def _reasons(missing: Mapping[str, str]) -> list[str]:
+    """Why there is a dash; the rest of what a run lacks is no part of its table."""
+    return [f"{name}: {why}" for name, why in missing.items() if name == "metrics" or name.startswith("baseline ")]
+
+
+def _rank(heading: str) -> int:
+    if heading in FIRST:
+        return FIRST.index(heading)
+    return len(FIRST) + (1 + LAST.index(heading) if heading in LAST else 0)
+
+
+def _row(summary: dict[str, Any], group: str, metric: str) -> Sequence[str | Text]:
+    name = full_name("test", group, metric)
+    interval = summary["intervals"].get(name)
+    check = summary["last_five_checks"].get(full_name("val", group, metric))
+    spread = "{} [{}-{}]".format(*(_short(check[part]) for part in ("mean", "min", "max"))) if check else ""
+    return [
+        full_name("", group, metric),
+        Text(number(summary["metrics"][name]), "bold"),
+        f"{interval[0]:.2f}-{interval[1]:.2f}" if interval else "",
+        str(summary["counts"].get(name, "")),
+        number(summary["metrics"][full_name("test_last", group, metric)]),
+        spread,
+        *(number(rows.get(name)) for rows in summary["baselines"].values()),
+    ]
+
+
+def _short(value: float) -> str:
+    return f"{value:.2f}" if 0.01 <= abs(value) < 1e6 else number(value)
+
+
+def number(value: float | None) -> str:
+    """Three decimals, below 0.01 two digits, from a million on four, or a dash where there is no value.
+
+    >>> number(0.25), number(0.000123), number(0.0), number(1.5e88), number(None)
+    ('0.250', '0.00012', '0.000', '1.5e+88', '-')
+    """
+    if value is None:
+        return "-"
+    if abs(value) >= 1e6:
+        return f"{value:.4g}"
+    return f"{value:.2g}" if 0 < abs(value) < 0.01 else f"{value:.3f}"

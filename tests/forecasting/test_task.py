@@ -1,0 +1,201 @@
+"""Forecasting runs: what they measure, draw, say and refuse."""
+
+import json
+import logging
+
+import numpy as np
+import pytest
+import torch
+
+from forecasting.windows import Windows
+from seqlab.errors import InputError
+from seqlab.lit.trainer import build_evaluator
+
+QUICK = ["trainer.max_steps=4", "trainer.min_steps=0", "trainer.val_every=2", "trainer.log_every=2", "logger=csv"]
+
+
+@pytest.fixture(scope="module")
+def finished(command, root, tiny, tmp_path_factory):
+    """The run directory of one real command on sunspots."""
+    folder = tmp_path_factory.mktemp("series")
+    words = [*tiny("deep_lstm", "series"), *QUICK, "data=series", "data.name=sunspots", "model=deep_lstm"]
+    done = command(root / "run.py", *words, "trainer.accelerator=cpu", "hydra.run.dir=one", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "one", done
+
+
+def evaluated(prepare, tmp_path, *words):
+    run, _ = prepare("model=deep_lstm", *words)
+    evaluator = build_evaluator(run_dir=tmp_path, precision="32-true", accelerator="cpu")
+    evaluator.test(run.task, datamodule=run.datamodule, verbose=False)
+    return run
+
+
+def test_a_run_prints_its_baselines_and_draws_the_forecast(finished):
+    folder, done = finished
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    assert summary["data"] == "series_sunspots"
+    assert list(summary["baselines"]) == ["last value", "naive, cycle", "ridge", "ETS", "ARIMA"]
+    metrics = ("test/mae", "test/rmse", "test/mase", "test/mse", "test/mae_by_horizon/3")
+    for row in [summary["metrics"], *summary["baselines"].values()]:
+        assert all(np.isfinite(row[name]) and row[name] > 0 for name in metrics)
+    assert {path.name for path in (folder / "plots").iterdir()} == {
+        "learning_curves.png",
+        "forecast.png",
+        "error_by_horizon.png",
+    }
+    assert "naive, cycle" in done.stdout and "mase" in done.stdout
+
+
+def test_the_written_forecasts_have_the_error_that_is_printed(finished):
+    folder, _ = finished
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    rows = [json.loads(line) for line in (folder / "completions.jsonl").read_text(encoding="utf-8").splitlines()]
+    forecast, target = (np.array([row[name] for row in rows]) for name in ("forecast", "target"))
+    assert np.abs(forecast - target).mean() == pytest.approx(summary["metrics"]["test/mae"])
+
+
+def test_a_forecast_of_given_values(prepare, tmp_path):
+    run = evaluated(prepare, tmp_path, "data=series", "data.name=sunspots", *QUICK)
+    values = run.datamodule.series.values
+    start = run.datamodule.parts["test"].start
+    prompt = run.task.parse_prompt(", ".join(map(str, values[start - 30 : start])))
+    words = run.task.describe(prompt).splitlines()[-1].split()
+    assert words[0] == "forecast"
+    expected = run.task.test_forecasts[0].tolist()
+    assert [float(word) for word in words[1:]] == pytest.approx(expected, rel=1e-3)
+
+
+def test_tables_call_a_series_of_the_users_own_by_its_file(prepare, tmp_path):
+    (tmp_path / "mine.csv").write_text("x\n" + "\n".join(str(step % 7) for step in range(300)), encoding="utf-8")
+    run, _ = prepare("data=series", "model=deep_lstm", f"data.csv={tmp_path}/mine.csv", "data.column=x")
+    assert run.task.names() == {"data": "series_mine"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("1 2 three", "'three' is no number"), ("1 2 3", "3 values are too few: .* data.window=22")]
+)
+def test_prompts_that_cannot_be_read(prepare, text, message):
+    run, _ = prepare("data=series", "data.name=sunspots", "model=deep_lstm")
+    with pytest.raises(ValueError, match=message):
+        run.task.parse_prompt(text)
+
+
+class Oracle(torch.nn.Module):
+    """Says what is handed to it at the last step."""
+
+    def __init__(self, answers):
+        super().__init__()
+        self.answers, self.place = answers, 0
+
+    def forward(self, inputs):
+        said = self.answers[self.place : self.place + len(inputs)]
+        self.place += len(inputs)
+        return said.unsqueeze(1)
+
+
+def with_answers(prepare, tmp_path, answers_of, *words):
+    run, _ = prepare("model=deep_lstm", *words)
+    run.task.model = Oracle(answers_of(run.datamodule))
+    evaluator = build_evaluator(run_dir=tmp_path, precision="32-true", accelerator="cpu")
+    evaluator.test(run.task, datamodule=run.datamodule, verbose=False)
+    return run.task
+
+
+@pytest.mark.parametrize("center", ["true", "false"])
+def test_a_perfect_model_has_no_error_and_zeros_are_the_level(prepare, tmp_path, center):
+    words = ["data=series", "data.name=sunspots", f"data.center={center}"]
+    task = with_answers(prepare, tmp_path, lambda data: data.test.targets, *words)
+    assert task.results["test/loss"] == 0 and task.results["test/mae"] < 1e-4
+    task = with_answers(prepare, tmp_path, lambda data: torch.zeros_like(data.test.targets), *words)
+    if center == "true":  # no change from the last value
+        assert task.results["test/mae"] == pytest.approx(task.baselines()["last value"]["test/mae"])
+    else:
+        expected = (task.truth - task.data.scale.mean).abs().mean()
+        assert task.results["test/mae"] == pytest.approx(float(expected))
+
+
+def test_a_model_that_knows_the_direction_is_taken_for_a_leak(prepare, tmp_path, caplog):
+    pytest.importorskip("arch")
+    with caplog.at_level(logging.WARNING):
+        task = with_answers(prepare, tmp_path, lambda data: data.test.targets, "data=returns")
+    assert task.results["test/direction"].value == 1.0
+    assert "look for a leak" in caplog.text
+    caplog.clear()
+
+    def half_wrong(data):
+        answers = data.test.targets.clone()
+        answers[: len(answers) // 2, 1] *= -1
+        return answers
+
+    with caplog.at_level(logging.WARNING):
+        task = with_answers(prepare, tmp_path, half_wrong, "data=returns")
+    assert 0.45 < task.results["test/direction"].value < 0.55
+    assert "leak" not in caplog.text
+    assert list(task.baselines()) == ["always up", "last value", "ridge", "ETS", "ARIMA", "HAR"]
+    assert task.results["test/mae"] < 1e-8
+
+
+def test_adding_stands_beside_always_1(prepare, tmp_path):
+    task = with_answers(prepare, tmp_path, lambda data: torch.ones_like(data.test.targets), "data=adding")
+    baseline = task.baselines()["always 1"]
+    assert task.results["test/mse"] == pytest.approx(baseline["test/mse"]) == pytest.approx(1 / 6, abs=0.1)
+    windows = task.parse_prompt("0.25 0.5* 0.125 0.125*")
+    assert windows.targets.tolist() == [[0.625]]
+    assert windows.inputs[0].tolist() == [[0.25, 0.0], [0.5, 1.0], [0.125, 0.0], [0.125, 1.0]]
+    for text, message in (("0.5 0.1*", "1 numbers are marked"), ("0.5* " * 2 + "0 " * 20, "are too many")):
+        with pytest.raises(ValueError, match=message):
+            task.parse_prompt(text)
+
+
+def test_returns_take_no_prompt(prepare):
+    pytest.importorskip("arch")
+    run, _ = prepare("data=returns", "model=deep_lstm")
+    with pytest.raises(ValueError, match="reads the days that end its own data"):
+        run.task.parse_prompt("1 2 3")
+    assert isinstance(run.task.parse_prompt(""), Windows)
+
+
+@pytest.mark.parametrize("model", ["binary_lstm", "sine_net"])
+def test_a_model_of_another_kind_is_refused(prepare, model):
+    with pytest.raises(InputError, match=f"model={model} reads a whole number"):
+        prepare("data=series", f"model={model}")
+
+
+def test_copying_counts_symbols_and_whole_copies(prepare, tmp_path):
+    def one_slip(data):
+        targets = data.drawn("test", 0, data.num_test)[:, 1]
+        answers = torch.nn.functional.one_hot(targets, 10).float() * 50
+        answers[0, -1] = answers[0, -1].roll(1)
+        return answers
+
+    run, _ = prepare("model=deep_lstm", "data=copy")
+
+    class Said(Oracle):
+        def forward(self, inputs):
+            return super().forward(inputs).squeeze(1)
+
+    run.task.model = Said(one_slip(run.datamodule))
+    evaluator = build_evaluator(run_dir=tmp_path, precision="32-true", accelerator="cpu")
+    evaluator.test(run.task, datamodule=run.datamodule, verbose=False)
+    results = run.task.results
+    count = run.datamodule.num_test
+    assert (results["test/symbols"].hits, results["test/symbols"].trials) == (10 * count - 1, 10 * count)
+    assert (results["test/copied"].hits, results["test/copied"].trials) == (count - 1, count)
+    assert 0 < results["test/loss"] == pytest.approx(50 / (count * 32), rel=1e-3)
+    assert run.task.baselines()["no memory"]["test/symbols"] == 1 / 8
+
+
+def test_prompts_of_copying(prepare):
+    run, _ = prepare("model=deep_lstm", "data=copy", "model.dropout=0.9")
+    assert run.model.training
+    written = [row["written"] for row in run.task.examples()]
+    assert written == [row["written"] for row in run.task.examples()]  # without dropout
+    assert run.model.training
+    sequence = run.task.parse_prompt("1 2 3 4 5 6 7 8 1 2")
+    drawn = run.datamodule.drawn("test", 0, 1)[:, 0]
+    assert sequence.shape == drawn.shape
+    assert torch.equal(sequence[:, 10:], drawn[:, 10:])
+    for text, message in (("1 2 9", "'9' is no symbol"), ("1 2 3", "3 symbols: exactly 10")):
+        with pytest.raises(ValueError, match=message):
+            run.task.parse_prompt(text)

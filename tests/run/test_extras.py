@@ -1,0 +1,167 @@
+"""What fails after training hides nothing: the metrics are there, the run is done, and what is missing says why."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from lightning.pytorch.loggers import CSVLogger
+
+from seqlab.lit.loggers import RunLogger
+from seqlab.run.directory import read_status
+from seqlab.run.resume import Start
+from seqlab.run.train import fit
+from tests.run.test_resume import TASKS
+
+STEPS = ["trainer.max_steps=4", "trainer.val_every=2", "trainer.min_steps=0", "trainer.accelerator=cpu"]
+SEASON = np.sin(2 * np.pi * np.arange(300) / 24)
+ARMA = "there is nothing for ARMA to fit"
+NOT_STATIONARY = "the process is non-stationary"
+SERIES = {  # values, seasons, why ARIMA cannot be fitted
+    "a season": (np.arange(300) % 7, "[7]", f"the series changes by 0 over 7 steps, always: {ARMA}"),
+    "a line": (np.arange(300), "[]", f"the series changes by 1 over a step, always: {ARMA}"),
+    "a sine": (SEASON, "[]", NOT_STATIONARY),
+    "doubling": (2.0 ** np.arange(300), "[]", NOT_STATIONARY),
+    "growth": (1.01 ** np.arange(300), "[]", NOT_STATIONARY),
+}
+
+
+def plain(path):
+    """A JSON file that has no NaN and no Infinity in it."""
+
+    def refuse(name):
+        raise AssertionError(f"{name} in {path}")
+
+    return json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
+
+
+@pytest.fixture
+def forecast(command, root, tmp_path):
+    """(values, seasons, further words) -> the process and the summary of a run on a series."""
+
+    def ran(values, seasons, *words):
+        text = "".join(f"{float(value)!r}\n" for value in values)
+        (tmp_path / "v.csv").write_text(f"v\n{text}", encoding="utf-8")
+        data = ["data=series", "data.csv=v.csv", "data.column=v", "data.window=24", "data.horizon=4"]
+        words = [*STEPS, *data, f"data.seasons={seasons}", "model=linear", "model.d_model=4", "logger=csv", *words]
+        done = command(root / "run.py", *words, "hydra.run.dir=run", cwd=tmp_path)
+        summary = tmp_path / "run" / "summary.json"
+        return done, plain(summary) if summary.exists() else None
+
+    return ran
+
+
+@pytest.mark.parametrize("name", ["a season", *(pytest.param(name, marks=pytest.mark.slow) for name in [*SERIES][1:])])
+def test_a_baseline_that_cannot_be_fitted_is_a_dash_with_its_reason(forecast, command, tmp_path, name):
+    values, seasons, why = SERIES[name]
+    done, summary = forecast(values, seasons)
+    assert done.returncode == 0, done.stderr
+    assert read_status(tmp_path / "run")["status"] == "done"
+    assert list(summary["missing"]) == ["baseline ARIMA"]
+    assert why in summary["missing"]["baseline ARIMA"]
+    assert set(summary["baselines"]["ARIMA"].values()) == {None}
+    for baseline in ("last value", "ridge", "ETS"):
+        assert summary["baselines"][baseline]["test/mae"] is not None
+    assert summary["metrics"]["test/mae"] > 0
+    assert f"warning: baseline ARIMA is missing: {summary['missing']['baseline ARIMA']}\n" in done.stderr
+    assert f"baseline ARIMA: {summary['missing']['baseline ARIMA'][:40]}" in done.stdout
+    assert "Traceback" not in done.stderr
+    assert "Traceback" in (tmp_path / "run" / "run.log").read_text(encoding="utf-8")
+    assert (tmp_path / "run" / "plots" / "forecast.png").exists()
+    report = command("-m", "seqlab.report", "run", "--format", "csv", cwd=tmp_path)
+    assert report.returncode == 0, report.stderr
+    (row,) = (line for line in report.stdout.splitlines() if ",ARIMA," in line and ",test/mae," in line)
+    assert ",test/mae,,,0," in row  # neither mean nor deviation, of no run
+
+
+def test_a_run_whose_end_was_cut_off_is_ended_by_resume(forecast, command, root, tmp_path):
+    """As runs stand there that failed in their baselines: trained, not evaluated."""
+    values, seasons, _ = SERIES["a season"]
+    forecast(values, seasons)
+    run = tmp_path / "run"
+    (run / "summary.json").unlink()
+    (run / "status.json").write_text(
+        json.dumps(read_status(run) | {"status": "failed", "reason": "float division"}), encoding="utf-8"
+    )
+    done = command(root / "run.py", "resume=run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert read_status(run)["status"] == "done"
+    summary = plain(run / "summary.json")
+    assert (summary["steps"], list(summary["missing"])) == (4, ["baseline ARIMA"])
+
+
+def test_metrics_that_are_not_finite_are_none_with_a_reason(forecast):
+    """Errors of 1e157 in the test part: the mean of their squares is beyond the largest float."""
+    values = np.concatenate([SEASON[:240] * 1e121, SEASON[240:] * 1e157])
+    done, summary = forecast(values, "[]")
+    assert done.returncode == 0, done.stderr
+    assert summary["metrics"]["test/mae"] > 1e150
+    assert summary["metrics"]["test/mse"] is None
+    assert "test/mse is inf" in summary["missing"]["metrics"]
+    assert summary["baselines"]["last value"]["test/mse"] is None
+    assert "test/mse is inf" in summary["missing"]["baseline last value"]
+    assert "RuntimeWarning" not in done.stderr
+
+
+def test_a_series_whose_variance_is_beyond_a_float_is_refused(forecast):
+    done, _ = forecast(2.0 ** np.arange(1000), "[]")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "error: the training part has values as large as 2.63e+210, whose squares are beyond the largest float: "
+        "give the series in a larger unit\n"
+    )
+
+
+def test_files_that_cannot_be_written_hide_nothing(command, root, tiny, tmp_path):
+    """Things of the names of the run's own stand in their way."""
+    run = tmp_path / "run"
+    (run / "completions.jsonl").mkdir(parents=True)
+    (run / "plots").write_text("", encoding="utf-8")
+    done = command(root / "run.py", *tiny("linear"), *STEPS, "model=linear", "hydra.run.dir=run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    summary = plain(run / "summary.json")
+    assert list(summary["missing"]) == ["completions", "figure learning_curves", "figure results"]
+    assert set(done.stderr.splitlines()) >= {f"warning: {n} is missing: {w}" for n, w in summary["missing"].items()}
+    assert summary["metrics"]["test/loss"] > 0
+    assert summary["baselines"]["oracle"]["test/id/grammatical"] == 1
+    assert read_status(run)["status"] == "done"
+    assert "oracle" in done.stdout
+    assert (run / "run.log").read_text(encoding="utf-8").count("Traceback") >= 3
+    again = command(root / "run.py", "resume=run", cwd=tmp_path)
+    assert (again.returncode, "nothing to resume" in again.stdout) == (0, True)
+
+
+class Unreachable(RunLogger, CSVLogger):
+    """A server that is gone once the run has ended."""
+
+    def conclude(self, config, numbers, figures, step):
+        raise ConnectionError("no route to host")
+
+
+class Listener(RunLogger, CSVLogger):
+    def conclude(self, config, numbers, figures, step):
+        self.told = numbers, set(figures)
+
+
+def test_a_logger_that_fails_does_not_stop_the_next(prepare, tmp_path, capsys):
+    run, trainer = prepare("model=linear", *STEPS, "logger=csv")
+    listener = Listener(tmp_path / "second", name="", version="")
+    trainer.loggers += [Unreachable(tmp_path / "first", name="", version=""), listener]
+    summary = fit(run, trainer, Start(run.config, None, 0, None), tmp_path / "run")
+    assert summary["missing"] == {"logger Unreachable": "no route to host"}
+    numbers, figures = listener.told
+    assert numbers["test/loss"] == summary["metrics"]["test/loss"]
+    assert figures == {"learning_curves", "results"}
+    assert "warning: logger Unreachable is missing: no route to host" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("data", ["copy", *(pytest.param(d, marks=pytest.mark.slow) for d in TASKS if d != "copy")])
+def test_nothing_is_missing_of_any_task(prepare, tmp_path, data):
+    """An extra that fails by a fault of ours is seen here."""
+    model = {"semiprimes": "bits_transformer"}.get(data, "lstm")
+    run, trainer = prepare(f"data={data}", f"model={model}", *STEPS)
+    summary = fit(run, trainer, Start(run.config, None, 0, None), tmp_path / "run")
+    assert summary["missing"] == {}
+    assert all(math.isfinite(value) for value in summary["metrics"].values() if value is not None)
+    assert {path.stem for path in (tmp_path / "run" / "plots").iterdir()} >= {"learning_curves"}
+    assert (tmp_path / "run" / "completions.jsonl").read_text(encoding="utf-8")
