@@ -15,6 +15,7 @@ from rule_extrapolation.datamodule import GrammarDataModule
 from rule_extrapolation.dyck import Dyck
 from rule_extrapolation.metrics import token_loss
 from rule_extrapolation.task import RuleExtrapolation
+from seqlab.lit.module import Module
 from seqlab.lit.trainer import build_trainer
 from seqlab.models.linear import Linear
 from seqlab.models.lstm import LSTM
@@ -101,9 +102,9 @@ def bare_loop(data: GrammarDataModule, num_steps: int) -> float:
 
 def shared_module(data: GrammarDataModule, num_steps: int) -> float:
     """Seconds of as many steps with the shared module, trainer and callbacks, and a CSV logger."""
-    module = RuleExtrapolation(
+    module = Module(
         model=Transformer(data.spec, num_layers=2),
-        datamodule=data,
+        task=RuleExtrapolation(data),
         optimizer=lambda model: adamw(model, lr=1e-3),
         schedule=InverseSqrt(warmup=100),
         seed=1,

@@ -104,7 +104,7 @@ summary = json.loads((folder / "summary.json").read_text())
 print(type(run.model).__name__, summary["steps"], "steps")
 print("ID grammatical:", summary["metrics"]["test/id/grammatical"])
 print("beside it:", {name: values["test/id/grammatical"] for name, values in summary["baselines"].items()})
-print(run.task.describe(run.task.parse_prompt("( [ ]")))""",
+print(run.task.describe(run.model, run.task.parse_prompt("( [ ]")))""",
 ]
 
 

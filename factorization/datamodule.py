@@ -6,7 +6,6 @@ from typing import Annotated, Literal, NamedTuple
 import torch
 from annotated_types import Ge, Interval
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from factorization.bits import Order, num_digits, residue_angles, to_digits
 from factorization.heads import BitsHead, ClassHead, Head, TokenHead
@@ -18,7 +17,6 @@ from seqlab.lit.datamodule import BlockStream, DataModule, EpochStream
 EVALUATED = 20_000  # of a finite set: the most validation and test numbers that are looked at
 DRAWN = 2_000  # of S7: validation and test numbers
 FITTED = 4_000  # of S7: training numbers that baselines are given
-EVALUATION_BATCH = 1_000
 SPLITS = {"train": TRAIN, "val": VAL, "test": TEST}
 
 Split = Literal["train", "val", "test"]
@@ -57,6 +55,8 @@ class SemiprimesDataModule(DataModule):
         ValueError: for options that exclude each other, and for a split without a number.
     """
 
+    evaluation_batch_size = 1000
+
     def __init__(
         self,
         *,
@@ -90,8 +90,8 @@ class SemiprimesDataModule(DataModule):
             self.val, self.test = self._drawn("val", 0, DRAWN), self._drawn("test", 0, DRAWN)
             self.stream = BlockStream(self._training_rows, batch_size)
         else:
-            self.train = self._part(TRAIN, num_train)
-            self.val, self.test = self._part(VAL, EVALUATED), self._part(TEST, EVALUATED)
+            self.train = self._chosen(TRAIN, num_train)
+            self.val, self.test = self._chosen(VAL, EVALUATED), self._chosen(TEST, EVALUATED)
             self.stream = EpochStream(torch.stack(self.train, 1), batch_size or len(self.train.numbers), seed)
 
     def _refuse_pairs(self, head: str, batch_size: int | None) -> None:
@@ -138,7 +138,7 @@ class SemiprimesDataModule(DataModule):
         places = ranked(factors) if self.protocol == "factor" else place_of(numbers)
         return split_of(places, fold=self.fold, train_share=self.family.train_share)
 
-    def _part(self, split: int, most: int | None) -> Semiprimes:
+    def _chosen(self, split: int, most: int | None) -> Semiprimes:
         assert self.family.items is not None
         part = self.family.items.where(self.splits == split)
         if len(part.numbers) == 0:
@@ -173,14 +173,10 @@ class SemiprimesDataModule(DataModule):
         rows = self.stream.batch(step)
         return Batch(self.encode(rows[:, 0]), rows[:, 1].contiguous())
 
-    def _batches(self, part: Semiprimes) -> DataLoader:
-        inputs = self.encode(part.numbers).split(EVALUATION_BATCH)
-        factors = part.factors.split(EVALUATION_BATCH)
-        batches = [Batch(*pair) for pair in zip(inputs, factors, strict=True)]
-        return DataLoader(batches, batch_size=None)  # type: ignore[arg-type]
+    def part(self, split: Split) -> Semiprimes:
+        """The numbers of a split, with their smaller factors; of an endless set those that baselines are fitted to."""
+        return {"train": self.train, "val": self.val, "test": self.test}[split]
 
-    def val_dataloader(self) -> DataLoader:
-        return self._batches(self.val)
-
-    def test_dataloader(self) -> DataLoader:
-        return self._batches(self.test)
+    def evaluation_set(self, split: Literal["val", "test"]) -> Batch:
+        numbers, factors = self.part(split)
+        return Batch(self.encode(numbers), factors)

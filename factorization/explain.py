@@ -24,6 +24,7 @@ from factorization.models.sine_net import SineNet
 from factorization.phases import Matches, controls, match, residue_phases
 from seqlab.cli import tell
 from seqlab.errors import InputError
+from seqlab.model import device_of
 from seqlab.output import take_any_text
 from seqlab.run.build import Run, load_run
 from seqlab.share import Share
@@ -90,7 +91,7 @@ def accuracy_by_factor(run: Run) -> list[tuple[int, Share, Share]]:
     assert isinstance(data, SemiprimesDataModule)
     test = data.test
     with torch.inference_mode():
-        predicted = data.head.answer(run.model, data.encode(test.numbers).to(run.task.device)).factors.cpu()
+        predicted = data.head.answer(run.model, data.encode(test.numbers).to(device_of(run.model))).factors.cpu()
     rule = fitted_trial_division(data.train, test.numbers, 13)
     rows = []
     for prime in torch.unique(test.factors).tolist():

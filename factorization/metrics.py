@@ -93,30 +93,31 @@ def beta_results(stage: str, predicted: Tensor, factors: Tensor, num_bits: int) 
 
 
 def detailed_results(
-    predicted: Tensor, factors: Tensor, num_bits: int, slices: Mapping[str, Tensor]
+    predicted: Tensor, factors: Tensor, num_bits: int, slices: Mapping[str, Tensor], split: str = "test"
 ) -> dict[str, Result]:
-    """Everything that a table shows of the test numbers, under the names that it has there.
+    """Every metric of predicted factors.
 
     Args:
         predicted, factors: (count,) int64.
         num_bits: of a factor.
-        slices: {name: (count,) mask}: parts of the test set that get their own beta_k.
+        slices: {name: (count,) mask}: parts of the split that get their own beta_k.
+        split: with which the names begin.
 
     Returns:
         test/beta_k and test/distinct_outputs; test/NAME/beta_k for each slice; test/bit/1, 2 ... for each bit, most
         significant first; test/by_factor/2 or /17_31: exact answers where the smaller factor is that prime or lies
         there.
     """
-    results = beta_results("test", predicted, factors, num_bits)
+    results = beta_results(split, predicted, factors, num_bits)
     for name, mask in slices.items():
         metric = BetaBitError(num_bits=num_bits)
         metric.update(predicted[mask], factors[mask])
-        results |= {f"test/{name}/beta_{k}": share for k, share in enumerate(metric.compute())}
+        results |= {f"{split}/{name}/beta_{k}": share for k, share in enumerate(metric.compute())}
     metric = BetaBitError(num_bits=num_bits)
     metric.update(predicted, factors)
-    results |= {f"test/bit/{place}": share for place, share in enumerate(metric.bit_accuracies(), start=1)}
+    results |= {f"{split}/bit/{place}": share for place, share in enumerate(metric.bit_accuracies(), start=1)}
     for name, mask in by_factor(factors).items():
-        results[f"test/by_factor/{name}"] = Share(int((predicted[mask] == factors[mask]).sum()), int(mask.sum()))
+        results[f"{split}/by_factor/{name}"] = Share(int((predicted[mask] == factors[mask]).sum()), int(mask.sum()))
     return results
 
 

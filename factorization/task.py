@@ -2,39 +2,36 @@
 
 import re
 import reprlib
-from collections.abc import Callable, Mapping
-from functools import cached_property
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from factorization.baselines import compare
 from factorization.bits import to_bits
 from factorization.datamodule import Batch, SemiprimesDataModule
 from factorization.metrics import beta_results, detailed_results
-from factorization.plots import beta_curves
 from factorization.primes import smallest_factor
 from factorization.semiprimes import unsigned
 from factorization.splits import UNUSED
 from seqlab.errors import InputError
-from seqlab.lit.module import Module, Results
 from seqlab.metrics import Mean
-from seqlab.schedule import Schedule
+from seqlab.model import device_of, evaluating
+from seqlab.task import Results, Split, Task
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 WATCHED = ("beta_0", "beta_1", "distinct_outputs")  # of each validation
 
 
-class Factorization(Module):
+class Factorization(Task[SemiprimesDataModule, nn.Module]):
     """The smaller prime factor of a semiprime, judged bit by bit.
 
     Args:
-        model: what the head of the datamodule can read.
-        datamodule: the set, its splits and its head.
-        optimizer, schedule, seed: as in seqlab.lit.module.Module.
+        datamodule: the set, its splits and its head, which says what a model answers with.
     """
 
     columns = MappingProxyType(
@@ -49,22 +46,11 @@ class Factorization(Module):
     )
     # more distinct outputs are not better: their number says whether a model answers the same whatever it reads
     better = MappingProxyType({"test/loss": "low"} | {f"test/beta_{k}": "high" for k in range(4)})
-    data: SemiprimesDataModule
 
-    def __init__(
-        self,
-        *,
-        model: nn.Module,
-        datamodule: SemiprimesDataModule,
-        optimizer: Callable[[nn.Module], Optimizer],
-        schedule: Schedule,
-        seed: int,
-    ):
-        super().__init__(model=model, datamodule=datamodule, optimizer=optimizer, schedule=schedule, seed=seed)
+    def __init__(self, datamodule: SemiprimesDataModule):
+        super().__init__(datamodule)
         self.head = datamodule.head
         self.factor_bits = datamodule.family.factor_bits
-        self.mean_loss = Mean()
-        self.predicted: list[Tensor] = []
 
     def title(self) -> str:
         data = self.data
@@ -82,41 +68,35 @@ class Factorization(Module):
         counts = ", ".join(f"{len(getattr(data, part).numbers):,} {part}" for part in ("train", "val", "test"))
         return f"{data.family.description}; fold {data.fold}: {counts}, {kept}; {reads} in, {self.head.description} out"
 
-    def loss(self, batch: Batch) -> Tensor:
-        """As the head has it: cross-entropy of bits, of primes, or of bits one after the other."""
-        return self.head.loss(self.model, batch.inputs, batch.factors)
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        """The loss of the head: cross-entropy of bits, of primes, or of bits one after the other."""
+        return self.head.loss(model, batch.inputs, batch.factors)
 
-    def _evaluation_step(self, batch: Batch) -> None:
-        self.mean_loss.update(self.loss(batch), len(batch.factors))
-        self.predicted.append(self.head.answer(self.model, batch.inputs).factors.cpu())
+    def evaluate(self, model: nn.Module, split: Split) -> Results:
+        """The loss, and how many bits of the smaller factor are wrong, in all and by slices."""
+        loss, predicted = self._predicted(model, split)
+        factors = self.data.part(split).factors
+        return {f"{split}/loss": loss} | detailed_results(
+            predicted, factors, self.factor_bits, self.slices(split), split
+        )
 
-    def _evaluated(self) -> tuple[float, Tensor]:
-        """The mean loss and all predictions since the last call."""
-        loss, predicted = float(self.mean_loss.compute()), torch.cat(self.predicted)
-        self.mean_loss.reset()
-        self.predicted.clear()
-        return loss, predicted
-
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self._evaluation_step(batch)
-
-    def on_validation_epoch_end(self) -> None:
-        loss, predicted = self._evaluated()
+    def watch(self, model: nn.Module) -> tuple[Results, Mapping[str, str]]:
+        loss, predicted = self._predicted(model, "val")
         results = beta_results("val", predicted, self.data.val.factors, self.factor_bits)
-        self.log_results({"val/loss": loss} | {f"val/{name}": results[f"val/{name}"] for name in WATCHED})
+        return {"val/loss": loss} | {f"val/{name}": results[f"val/{name}"] for name in WATCHED}, {}
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        self._evaluation_step(batch)
+    def _predicted(self, model: nn.Module, split: Split) -> tuple[float, Tensor]:
+        """The mean loss on a split, and the factor that the model predicts for each number."""
+        loss, predicted = Mean(), []
+        with evaluating(model):
+            for batch in self.batches(model, split):
+                loss.update(self.loss(model, batch), len(batch.factors))
+                predicted.append(self.head.answer(model, batch.inputs).factors.cpu())
+        return loss.compute(), torch.cat(predicted)
 
-    def on_test_epoch_end(self) -> None:
-        loss, predicted = self._evaluated()
-        details = detailed_results(predicted, self.data.test.factors, self.factor_bits, self.slices)
-        self.results = {"test/loss": loss, **details}
-
-    @cached_property
-    def slices(self) -> dict[str, Tensor]:
-        """Parts of the test set with a table of their own: of S4 the numbers of S3, both factors below 128."""
-        numbers, factors = self.data.test
+    def slices(self, split: Split) -> dict[str, Tensor]:
+        """Parts of a split with a table of their own: of S4 the numbers of S3, both factors below 128."""
+        numbers, factors = self.data.part(split)
         return {"s3": numbers // factors < 128} if self.data.family.name == "S4" else {}
 
     def baselines(self) -> Mapping[str, Results]:
@@ -127,28 +107,23 @@ class Factorization(Module):
             data.test,
             bits=data.family.bits,
             factor_bits=self.factor_bits,
-            slices=self.slices,
-            seed=self.seed,
+            slices=self.slices("test"),
+            seed=data.seed,
         )
 
-    def figures(self) -> dict[str, Figure]:
-        return {"beta": beta_curves(self.results, self.baseline_results, self.factor_bits)}
+    def figures(self, model: nn.Module, results: Results, baselines: Mapping[str, Results]) -> "Mapping[str, Figure]":
+        from factorization.plots import beta_curves
 
-    @torch.inference_mode()
-    def examples(self) -> list[dict[str, Any]]:
+        return {"beta": beta_curves(results, baselines, self.factor_bits)}
+
+    def examples(self, model: nn.Module) -> list[dict[str, Any]]:
         """Every test number with its factor and the model's."""
-        records = []
-        was_training = self.model.training
-        self.model.eval()  # the end of a test leaves the model as it was before: with dropout
-        for start in range(0, len(self.data.test.numbers), 1000):
-            part = self.data.test.where(slice(start, start + 1000))  # type: ignore[arg-type]
-            answer = self.head.answer(self.model, self.data.encode(part.numbers).to(self.device)).factors.cpu()
-            wrong = (to_bits(answer, self.factor_bits) != to_bits(part.factors, self.factor_bits)).sum(1)
-            columns = (unsigned(part.numbers).tolist(), part.factors.tolist(), answer.tolist(), wrong.tolist())
-            names = ("number", "factor", "predicted", "wrong_bits")
-            records += [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
-        self.model.train(was_training)
-        return records
+        _, predicted = self._predicted(model, "test")
+        numbers, factors = self.data.test
+        wrong = (to_bits(predicted, self.factor_bits) != to_bits(factors, self.factor_bits)).sum(1)
+        columns = (unsigned(numbers).tolist(), factors.tolist(), predicted.tolist(), wrong.tolist())
+        names = ("number", "factor", "predicted", "wrong_bits")
+        return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
     def parse_prompt(self, text: str) -> int:
         """A semiprime of no more bits than the set has.
@@ -175,11 +150,11 @@ class Factorization(Module):
             raise InputError(f"{number} is no semiprime: {smaller} · {number // smaller}, and the latter is no prime")
         return number
 
-    def describe(self, prompt: int) -> str:
+    def describe(self, model: nn.Module, prompt: int) -> str:
         """The factor that the model names, whether it divides, and how sure it is of each bit."""
         signed = prompt - (1 << 64) if prompt >= 1 << 63 else prompt
-        inputs = self.data.encode(torch.tensor([signed])).to(self.device)
-        answer = self.head.answer(self.model, inputs)
+        with evaluating(model):
+            answer = self.head.answer(model, self.data.encode(torch.tensor([signed])).to(device_of(model)))
         predicted = int(answer.factors[0])
         divides = predicted > 1 and prompt % predicted == 0
         check = f"{prompt // predicted}: {predicted} divides" if divides else f"none: {predicted} does not divide"

@@ -1,17 +1,14 @@
 """The copy problem as training, validation and test data."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from annotated_types import Ge
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from forecasting.long_memory import COPY_VOCABULARY, NUM_COPIED, copying
-from seqlab.lit.datamodule import BlockStream, DataModule, in_batches
+from seqlab.lit.datamodule import BlockStream, DataModule
 from seqlab.spec import Classes, Spec, Tokens
-
-EVALUATION_BATCH = 256
 
 
 class CopyDataModule(DataModule):
@@ -23,6 +20,8 @@ class CopyDataModule(DataModule):
         num_val, num_test: sequences that validation and test are measured on.
         seed: of the data.
     """
+
+    evaluation_batch_size = 256
 
     def __init__(
         self,
@@ -51,8 +50,5 @@ class CopyDataModule(DataModule):
     def train_batch(self, step: int) -> Tensor:
         return self.stream.batch(step)
 
-    def val_dataloader(self) -> DataLoader:
-        return in_batches(self.drawn("val", 0, self.num_val), EVALUATION_BATCH)
-
-    def test_dataloader(self) -> DataLoader:
-        return in_batches(self.drawn("test", 0, self.num_test), EVALUATION_BATCH)
+    def evaluation_set(self, split: Literal["val", "test"]) -> Tensor:
+        return self.drawn(split, 0, self.num_val if split == "val" else self.num_test)

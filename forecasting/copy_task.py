@@ -1,88 +1,59 @@
 """Training on the copy problem: how many of ten symbols are still known after `length` steps."""
 
 import reprlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import cross_entropy
-from torch.optim import Optimizer
 
 from forecasting.copy_datamodule import CopyDataModule
 from forecasting.long_memory import DELIMITER, NUM_COPIED, NUM_SYMBOLS, copy_trivial
 from seqlab.errors import InputError
-from seqlab.lit.module import Module, Results
 from seqlab.metrics import Mean
-from seqlab.schedule import Schedule
+from seqlab.model import SequenceModel, device_of, evaluating
 from seqlab.share import Share
+from seqlab.task import Results, Split, Task
 
 NUM_WRITTEN = 50  # test sequences in completions.jsonl
 
 
-class Copying(Module):
+class Copying(Task[CopyDataModule, SequenceModel]):
     """The ten symbols at the start of a sequence, written again at its end.
 
     Args:
-        model: a token model.
         datamodule: the sequences.
-        optimizer, schedule, seed: as in seqlab.lit.module.Module.
     """
 
     columns = MappingProxyType(
         {"cross-entropy": "test/loss", "symbols right": "test/symbols", "all ten right": "test/copied"}
     )
     better = MappingProxyType({"test/loss": "low", "test/symbols": "high", "test/copied": "high"})
-    data: CopyDataModule
-
-    def __init__(
-        self,
-        *,
-        model: nn.Module,
-        datamodule: CopyDataModule,
-        optimizer: Callable[[nn.Module], Optimizer],
-        schedule: Schedule,
-        seed: int,
-    ):
-        super().__init__(model=model, datamodule=datamodule, optimizer=optimizer, schedule=schedule, seed=seed)
-        self.mean_loss = Mean()
-        self.right: list[Tensor] = []
 
     def title(self) -> str:
         length = self.data.length
         return f"the copy problem, {NUM_COPIED} symbols over {length} steps; symbols drawn anew for every sequence"
 
-    def loss(self, batch: Tensor) -> Tensor:
+    def loss(self, model: SequenceModel, batch: Tensor) -> Tensor:
         """Cross-entropy in nats a step."""
-        return cross_entropy(self.model(batch[:, 0]).flatten(0, 1), batch[:, 1].flatten())
+        return cross_entropy(model(batch[:, 0]).flatten(0, 1), batch[:, 1].flatten())
 
-    def _evaluation_step(self, batch: Tensor) -> None:
-        logits = self.model(batch[:, 0])
-        self.mean_loss.update(cross_entropy(logits.flatten(0, 1), batch[:, 1].flatten()), len(batch))
-        self.right.append((logits.argmax(-1) == batch[:, 1])[:, -NUM_COPIED:].cpu())
-
-    def _evaluation_results(self, stage: str) -> dict[str, Share | float]:
-        right, loss = torch.cat(self.right), float(self.mean_loss.compute())
-        self.right.clear()
-        self.mean_loss.reset()
+    def evaluate(self, model: SequenceModel, split: Split) -> Results:
+        """The loss, and the proportions of symbols and of whole sequences that are copied."""
+        loss, right = Mean(), []
+        with evaluating(model):
+            for batch in self.batches(model, split):
+                logits = model(batch[:, 0])
+                loss.update(cross_entropy(logits.flatten(0, 1), batch[:, 1].flatten()), len(batch))
+                right.append((logits.argmax(-1) == batch[:, 1])[:, -NUM_COPIED:].cpu())
+        symbols = torch.cat(right)
         return {
-            f"{stage}/loss": loss,
-            f"{stage}/symbols": Share(int(right.sum()), right.numel()),
-            f"{stage}/copied": Share(int(right.all(1).sum()), len(right)),
+            f"{split}/loss": loss.compute(),
+            f"{split}/symbols": Share(int(symbols.sum()), symbols.numel()),
+            f"{split}/copied": Share(int(symbols.all(1).sum()), len(symbols)),
         }
-
-    def validation_step(self, batch: Tensor, batch_idx: int) -> None:
-        self._evaluation_step(batch)
-
-    def on_validation_epoch_end(self) -> None:
-        self.log_results(self._evaluation_results("val"))
-
-    def test_step(self, batch: Tensor, batch_idx: int) -> None:
-        self._evaluation_step(batch)
-
-    def on_test_epoch_end(self) -> None:
-        self.results = self._evaluation_results("test")
 
     def baselines(self) -> Mapping[str, Results]:
         """What is known without memory: blanks, and that each symbol is one of eight."""
@@ -90,21 +61,17 @@ class Copying(Module):
         trivial = {"loss": copy_trivial(self.data.length), "symbols": chance, "copied": chance**NUM_COPIED}
         return {"no memory": {f"test/{name}": value for name, value in trivial.items()}}
 
-    def examples(self) -> list[dict[str, Any]]:
+    def examples(self, model: SequenceModel) -> list[dict[str, Any]]:
         """Test sequences: the symbols, and what the model writes for them."""
         sequences = self.data.drawn("test", 0, NUM_WRITTEN)
         symbols = sequences[:, 0, :NUM_COPIED].tolist()
-        written = self.written(sequences[:, 0]).tolist()
+        written = self.written(model, sequences[:, 0]).tolist()
         return [{"set": "test", "symbols": s, "written": w} for s, w in zip(symbols, written, strict=True)]
 
-    @torch.inference_mode()
-    def written(self, inputs: Tensor) -> Tensor:
+    def written(self, model: SequenceModel, inputs: Tensor) -> Tensor:
         """The ids that the model writes in the last ten steps of inputs (n, length + 20): (n, 10)."""
-        was_training = self.model.training
-        self.model.eval()  # the end of a test leaves the model as it was before: with dropout
-        logits = self.model(inputs.to(self.device))[:, -NUM_COPIED:]
-        self.model.train(was_training)
-        return logits.argmax(-1).cpu()
+        with evaluating(model):
+            return model(inputs.to(device_of(model)))[:, -NUM_COPIED:].argmax(-1).cpu()
 
     def parse_prompt(self, text: str) -> Tensor:
         """Ten symbols 1 .. 8 with blanks between, as the sequence that asks for them, (1, length + 20).
@@ -124,7 +91,7 @@ class Copying(Module):
         sequence[0, -NUM_COPIED - 1] = DELIMITER
         return sequence
 
-    def describe(self, prompt: Tensor) -> str:
+    def describe(self, model: SequenceModel, prompt: Tensor) -> str:
         """What was to be copied, and what was written."""
-        asked, written = prompt[0, :NUM_COPIED].tolist(), self.written(prompt)[0].tolist()
+        asked, written = prompt[0, :NUM_COPIED].tolist(), self.written(model, prompt)[0].tolist()
         return f"to copy     {' '.join(map(str, asked))}\nwritten     {' '.join(map(str, written))}"

@@ -2,20 +2,17 @@
 
 from abc import abstractmethod
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from annotated_types import Ge, Gt
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from forecasting.windows import Windows, origins, split
 from seqlab.attempts import Attempts
+from seqlab.kept import Fitted, Kept
 from seqlab.lit.datamodule import DataModule, EpochStream
-from seqlab.lit.kept import Fitted, Kept
-
-EVALUATION_BATCH = 256
 
 
 class ForecastDataModule(DataModule):
@@ -24,6 +21,8 @@ class ForecastDataModule(DataModule):
     A dataset writes `spec`, `train_batch`, `title`, `val`, `test` and `baselines`. A value is level + deviation * what
     a model says, with the level of its window.
     """
+
+    evaluation_batch_size = 256
 
     @property
     @abstractmethod
@@ -63,11 +62,8 @@ class ForecastDataModule(DataModule):
         """Values in the unit of the series, float64."""
         return level + self.deviation * scaled.double()
 
-    def val_dataloader(self) -> DataLoader:
-        return in_batches(self.val)
-
-    def test_dataloader(self) -> DataLoader:
-        return in_batches(self.test)
+    def evaluation_set(self, split: Literal["val", "test"]) -> Windows:
+        return self.val if split == "val" else self.test
 
 
 class RecordedFit(Fitted):
@@ -167,9 +163,3 @@ class RecordedDataModule(ForecastDataModule):
     def train_batch(self, step: int) -> Windows:
         chosen = self.stream.batch(step)
         return Windows(*(part[chosen] for part in self.train))
-
-
-def in_batches(windows: Windows) -> DataLoader:
-    """Windows, batch by batch, for validation and test."""
-    parts = zip(*(part.split(EVALUATION_BATCH) for part in windows), strict=True)
-    return DataLoader([Windows(*part) for part in parts], batch_size=None)  # type: ignore[arg-type]

@@ -1,32 +1,32 @@
 """Training on values to come, and the errors of a forecast beside those of its baselines."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Mapping
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
-from torch.optim import Optimizer
 
 from forecasting.adding_datamodule import AddingDataModule
 from forecasting.datamodule import ForecastDataModule
 from forecasting.metrics import ForecastMetrics
 from forecasting.numerals import numbers
-from forecasting.plots import error_by_horizon, one_step_figure, origin_figure
 from forecasting.returns_datamodule import ReturnsDataModule
 from forecasting.series_datamodule import SeriesDataModule
 from forecasting.windows import Windows, single
 from seqlab.attempts import Attempts
 from seqlab.errors import InputError
-from seqlab.lit.module import Module, Results
 from seqlab.metrics import Mean
-from seqlab.schedule import Schedule
+from seqlab.model import device_of, evaluating
 from seqlab.share import Share
+from seqlab.task import Results, Split, Task
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 NUM_WRITTEN = 200  # test forecasts in completions.jsonl
 LEAK = 0.56  # a share of right directions above which something is wrong: 0.52 is the best that was seen
@@ -36,35 +36,21 @@ Data = TypeVar("Data", bound=ForecastDataModule)
 logger = logging.getLogger(__name__)
 
 
-class Forecast(Module, Generic[Data]):
-    """The next `horizon` values of a series, all at once, from what the model says at the last step of a window.
+class Forecast(Task[Data, nn.Module], Generic[Data]):
+    """The next `horizon` values of a series, all at once, from the model's output at the last step of a window.
 
     Args:
-        model: any sequence model that reads vectors.
         datamodule: the series.
-        optimizer, schedule, seed: as in seqlab.lit.module.Module.
     """
 
     columns = MappingProxyType(
         {"MAE": "test/mae", "RMSE": "test/rmse", "MASE": "test/mase", "loss (scaled)": "test/loss"}
     )
     better = MappingProxyType(dict.fromkeys(columns.values(), "low"))
-    data: Data
 
-    def __init__(
-        self,
-        *,
-        model: nn.Module,
-        datamodule: Data,
-        optimizer: Callable[[nn.Module], Optimizer],
-        schedule: Schedule,
-        seed: int,
-    ):
-        super().__init__(model=model, datamodule=datamodule, optimizer=optimizer, schedule=schedule, seed=seed)
+    def __init__(self, datamodule: Data):
+        super().__init__(datamodule)
         self.horizon = datamodule.horizon
-        self.mean_loss = Mean()
-        self.metrics = self.new_metrics()
-        self.forecasts: list[Tensor] = []
 
     def new_metrics(self) -> ForecastMetrics:
         """Empty metrics of this series."""
@@ -73,47 +59,39 @@ class Forecast(Module, Generic[Data]):
     def title(self) -> str:
         return self.data.title
 
-    def loss(self, batch: Windows) -> Tensor:
+    def loss(self, model: nn.Module, batch: Windows) -> Tensor:
         """The mean squared error in the scale of the training part."""
-        return mse_loss(self.model(batch.inputs)[:, -1], batch.targets)
+        return mse_loss(model(batch.inputs)[:, -1], batch.targets)
 
     def in_units(self, scaled: Tensor, level: Tensor) -> Tensor:
         """Forecasts or targets (n, width) in the unit of the series, (n, horizon)."""
         return self.data.in_units(scaled, level)
 
-    def _evaluation_step(self, batch: Windows) -> None:
-        output = self.model(batch.inputs)[:, -1].cpu().double()
-        targets, level = batch.targets.cpu().double(), batch.level.cpu()
-        self.mean_loss.update(mse_loss(output, targets), len(output))
-        forecast = self.in_units(output, level)
-        self.metrics.update(forecast, self.in_units(targets, level))
-        self.forecasts.append(torch.cat([forecast, output[:, self.horizon :]], 1))
+    def outputs(self, model: nn.Module, split: Split) -> Tensor:
+        """The model's scaled outputs for all windows of a split, (n, width) float64."""
+        with evaluating(model):
+            return torch.cat([model(batch.inputs)[:, -1].cpu().double() for batch in self.batches(model, split)])
 
-    def _evaluation_results(self, stage: str) -> dict[str, Share | float]:
-        results: dict[str, Share | float] = {f"{stage}/loss": float(self.mean_loss.compute())}
-        results |= {f"{stage}/{name}": value for name, value in self.metrics.compute().items()}
-        self.mean_loss.reset()
-        self.metrics.reset()
-        self.test_forecasts = torch.cat(self.forecasts)
-        self.forecasts.clear()
-        return results
+    def evaluate(self, model: nn.Module, split: Split) -> Results:
+        """The scaled loss, and the errors of the forecasts in the unit of the series."""
+        return self.results_of(self.outputs(model, split), split)
 
-    def validation_step(self, batch: Windows, batch_idx: int) -> None:
-        self._evaluation_step(batch)
+    def results_of(self, outputs: Tensor, split: Split) -> Results:
+        """The metrics of outputs (n, width) for the windows of a split."""
+        loss, metrics = Mean(), self.new_metrics()
+        windows = self.data.evaluation_set(split)
+        targets = windows.targets.double()
+        loss.update(mse_loss(outputs, targets), len(outputs))
+        metrics.update(self.in_units(outputs, windows.level), self.in_units(targets, windows.level))
+        return {f"{split}/loss": loss.compute()} | {f"{split}/{name}": row for name, row in metrics.compute().items()}
 
-    def on_validation_epoch_end(self) -> None:
-        results = self._evaluation_results("val")
-        self.log_results({name: value for name, value in results.items() if "_by_horizon" not in name})
-
-    def test_step(self, batch: Windows, batch_idx: int) -> None:
-        self._evaluation_step(batch)
-
-    def on_test_epoch_end(self) -> None:
-        self.results = self._evaluation_results("test")
+    def watch(self, model: nn.Module) -> tuple[Results, Mapping[str, str]]:
+        results = self.evaluate(model, "val")
+        return {name: value for name, value in results.items() if "_by_horizon" not in name}, {}
 
     @cached_property
     def truth(self) -> Tensor:
-        """What came in the test part, (n, horizon)."""
+        """The true values of the test part, (n, horizon)."""
         return self.in_units(self.data.test.targets, self.data.test.level)
 
     @cached_property
@@ -131,10 +109,15 @@ class Forecast(Module, Generic[Data]):
         rows.errors |= self.baseline_forecasts.errors
         return rows
 
-    def figures(self) -> Attempts[Figure]:
-        figures = Attempts[Figure]()
-        model = self.test_forecasts[:, : self.horizon].numpy()
-        forecasts = {"model": model, **self.baseline_forecasts}
+    def test_forecasts(self, model: nn.Module) -> Tensor:
+        """The model's forecasts of the test part in the unit of the series, (n, horizon)."""
+        return self.in_units(self.outputs(model, "test"), self.data.test.level)
+
+    def figures(self, model: nn.Module, results: Results, baselines: Mapping[str, Results]) -> "Attempts[Figure]":
+        from forecasting.plots import error_by_horizon, one_step_figure, origin_figure
+
+        figures = Attempts["Figure"]()
+        forecasts = {"model": self.test_forecasts(model).numpy(), **self.baseline_forecasts}
         with figures.attempt("forecast"):
             if self.horizon == 1:
                 figures["forecast"] = one_step_figure(self.truth.numpy(), forecasts)
@@ -143,31 +126,24 @@ class Forecast(Module, Generic[Data]):
                 figures["forecast"] = origin_figure(history, self.truth.numpy(), forecasts)
         if self.horizon > 1:
             with figures.attempt("error_by_horizon"):
-                rows = {"model": self.results, **self.baseline_results}
-                figures["error_by_horizon"] = error_by_horizon(rows, self.horizon)
+                figures["error_by_horizon"] = error_by_horizon({"model": results, **baselines}, self.horizon)
         return figures
 
-    def examples(self) -> list[dict[str, Any]]:
-        """The first test forecasts beside what came."""
-        rows = zip(self.test_forecasts[:NUM_WRITTEN].tolist(), self.truth[:NUM_WRITTEN].tolist(), strict=True)
-        return [{"set": "test", "forecast": forecast[: self.horizon], "target": target} for forecast, target in rows]
+    def examples(self, model: nn.Module) -> list[dict[str, Any]]:
+        """The first test forecasts beside the true values."""
+        forecasts = self.test_forecasts(model)[:NUM_WRITTEN].tolist()
+        rows = zip(forecasts, self.truth[:NUM_WRITTEN].tolist(), strict=True)
+        return [{"set": "test", "forecast": forecast, "target": target} for forecast, target in rows]
 
-    @torch.inference_mode()
-    def output_of(self, windows: Windows) -> Tensor:
-        """What the model says of some windows, (n, width), scaled."""
-        was_training = self.model.training
-        self.model.eval()
-        output = self.model(windows.inputs.to(self.device))[:, -1].cpu()
-        self.model.train(was_training)
-        return output
-
-    def forecast_of(self, windows: Windows) -> list[float]:
+    def forecast_of(self, model: nn.Module, windows: Windows) -> list[float]:
         """The forecast of one window in the unit of the series, `horizon` values.
 
         Raises:
-            InputError: where it is no number: the window lies too far from what the model was trained on.
+            InputError: when it is not finite: the window lies too far from what the model was trained on.
         """
-        forecast = self.in_units(self.output_of(windows), windows.level)[0].tolist()
+        with evaluating(model):
+            output = model(windows.inputs.to(device_of(model)))[:, -1].cpu()
+        forecast = self.in_units(output, windows.level)[0].tolist()
         if not np.isfinite(forecast).all():
             raise InputError("the forecast is no finite number: these values lie too far from those of the training")
         return forecast
@@ -203,9 +179,9 @@ class SeriesForecast(Forecast[SeriesDataModule]):
             inputs = single((values - level) / self.data.scale.deviation).view(1, -1, 1)
         return Windows(inputs, torch.zeros(1, self.horizon), torch.full((1, 1), level, dtype=torch.float64))
 
-    def describe(self, prompt: np.ndarray) -> str:
+    def describe(self, model: nn.Module, prompt: np.ndarray) -> str:
         """The forecast, step by step."""
-        values = self.forecast_of(self._read(prompt))
+        values = self.forecast_of(model, self._read(prompt))
         lines = [f"read        {len(prompt)} values, the last {prompt[-1]:g}"]
         return "\n".join([*lines, f"forecast    {' '.join(f'{value:.5g}' for value in values)}"])
 
@@ -218,18 +194,17 @@ class RangeForecast(Forecast[ReturnsDataModule]):
     def in_units(self, scaled: Tensor, level: Tensor) -> Tensor:
         return super().in_units(scaled[:, :1], level)
 
-    def on_test_epoch_end(self) -> None:
-        super().on_test_epoch_end()
-        said = self.test_forecasts[:, 1] + self.data.mean_return > 0
-        came = self.data.test.targets[:, 1].double() + self.data.mean_return > 0
-        direction = Share(int((said == came).sum()), len(came))
-        self.results["test/direction"] = direction
+    def results_of(self, outputs: Tensor, split: Split) -> Results:
+        predicted = outputs[:, 1] + self.data.mean_return > 0
+        true = self.data.evaluation_set(split).targets[:, 1].double() + self.data.mean_return > 0
+        direction = Share(int((predicted == true).sum()), len(true))
         assert direction.value is not None
-        if direction.value > LEAK:
+        if split == "test" and direction.value > LEAK:
             logger.warning(
                 "the direction of the next day is right in %.1f%% of %d days: above %.0f%%, look for a leak",
-                100 * direction.value, len(came), 100 * LEAK,
+                100 * direction.value, len(true), 100 * LEAK,
             )  # fmt: skip
+        return {**super().results_of(outputs, split), f"{split}/direction": direction}
 
     def baselines(self) -> Attempts[Results]:
         rows = Attempts[Results]()
@@ -248,9 +223,9 @@ class RangeForecast(Forecast[ReturnsDataModule]):
             raise InputError("data=returns reads the days that end its own data: give an empty prompt")
         return self.data.after_all()
 
-    def describe(self, prompt: Windows) -> str:
+    def describe(self, model: nn.Module, prompt: Windows) -> str:
         """The log range of the next day, and as a percentage."""
-        (value,) = self.forecast_of(prompt)
+        (value,) = self.forecast_of(model, prompt)
         says = f"log range {value:.5f}, the high {np.expm1(value):.2%} above the low"
         return f"read        {self.data.window} days\nforecast    {says}"
 
@@ -284,7 +259,7 @@ class AddingForecast(Forecast[AddingDataModule]):
             raise InputError(f"{values[np.abs(values).argmax()]:g} is too large: the model was trained on 0 to 1")
         return Windows(inputs, targets, torch.zeros(1, 1, dtype=torch.float64))
 
-    def describe(self, prompt: Windows) -> str:
+    def describe(self, model: nn.Module, prompt: Windows) -> str:
         """The sum that the model says, and the true one."""
-        (said,) = self.forecast_of(prompt)
+        (said,) = self.forecast_of(model, prompt)
         return f"forecast    {said:.4f}\nin truth    {float(prompt.targets):.4f}"

@@ -18,7 +18,7 @@ MOST_CHARACTERS = 10_000_000  # of training text, so that all baselines together
 Encode = Callable[[Sequence[str]], np.ndarray]
 
 
-def text_baselines(corpus: Corpus, encode: Encode, vocabulary_size: int) -> Attempts[dict[str, float]]:
+def compare(corpus: Corpus, encode: Encode, vocabulary_size: int) -> Attempts[dict[str, float]]:
     """Bits per character and per byte of the test part, by name; for n-grams of tokens their perplexity too.
 
     Counts as lm.metrics: bits are all nats / ln 2, what separates documents included; compressors have no separators.

@@ -1,6 +1,6 @@
 """A corpus as training windows, and as validation and test texts."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,14 +9,13 @@ import numpy as np
 import torch
 from annotated_types import Ge
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from lm.cache import Cache, digest
 from lm.corpus import Corpus, CorpusName, check_source, load_corpus, source_files
 from lm.tokenizer import Kind, TextTokenizer, VocabularySize, read_tokenizer, train_tokenizer
 from seqlab.files import at_home
+from seqlab.kept import Fitted, Kept
 from seqlab.lit.datamodule import DataModule
-from seqlab.lit.kept import Fitted, Kept
 from seqlab.randomness import permutation, uniforms
 from seqlab.spec import Classes, Spec, Tokens
 
@@ -157,12 +156,9 @@ class TextDataModule(DataModule):
         window = np.arange(self.context_length + 1)
         return torch.from_numpy(self.train_ids[starts[:, None] + window].astype(np.int64))
 
-    def part_loader(self, part: Part) -> DataLoader:
-        """One item: the ids of a part, (length,) int64."""
-        return DataLoader([torch.from_numpy(self.ids(part).astype(np.int64))], batch_size=None)  # type: ignore[arg-type]
+    def evaluation_set(self, split: Literal["val", "test"]) -> Tensor:
+        return torch.from_numpy(self.ids(split).astype(np.int64))
 
-    def val_dataloader(self) -> DataLoader:
-        return self.part_loader("val")
-
-    def test_dataloader(self) -> DataLoader:
-        return self.part_loader("test")
+    def batches(self, split: Literal["val", "test"]) -> Iterator[Tensor]:
+        """One item: all ids of a part, (length,) int64."""
+        yield self.evaluation_set(split)

@@ -1,6 +1,5 @@
 """Distillation: a student learns from the text and from what a trained teacher expects at every token."""
 
-from collections.abc import Callable
 from functools import cached_property
 from typing import Annotated
 
@@ -8,16 +7,14 @@ import torch
 from annotated_types import Gt, Interval
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, kl_div, log_softmax
-from torch.optim import Optimizer
 
 from lm.datamodule import TextDataModule
 from lm.task import LanguageModel
 from lm.text_run import load_text_run
 from seqlab.errors import InputError
 from seqlab.files import at_home
-from seqlab.lit.kept import FileRecords, records_of
-from seqlab.model import precise
-from seqlab.schedule import Schedule
+from seqlab.kept import FileRecords, records_of
+from seqlab.model import SequenceModel, precise
 
 
 def soft_loss(student_NV: Tensor, teacher_NV: Tensor, temperature: float) -> Tensor:
@@ -32,11 +29,11 @@ def soft_loss(student_NV: Tensor, teacher_NV: Tensor, temperature: float) -> Ten
 class Distillation(LanguageModel):
     """A language model whose loss is (1 - weight) cross-entropy + weight soft_loss; it is measured as any other.
 
-    The teacher is read when training starts. It is no part of this module, so that checkpoints and parameter counts
-    are the student's, and a finished run does not need it.
+    The teacher is read when training starts. Checkpoints and parameter counts are the student's, and a finished run
+    does not need the teacher.
 
     Args:
-        model, datamodule, optimizer, schedule, seed, stride, prompts: as in lm.task.LanguageModel.
+        datamodule, stride, prompts: as in lm.task.LanguageModel.
         teacher: the run directory of a language model with the same tokenizer.
         temperature: T, above 1 to tell more of what the teacher thinks improbable.
         weight: of the teacher: 0 .. 1.
@@ -47,33 +44,21 @@ class Distillation(LanguageModel):
 
     def __init__(
         self,
-        *,
-        model: nn.Module,
         datamodule: TextDataModule,
-        optimizer: Callable[[nn.Module], Optimizer],
-        schedule: Schedule,
-        seed: int,
+        *,
         teacher: str | None = None,
         temperature: Annotated[float, Gt(0)] = 2.0,
         weight: Annotated[float, Interval(ge=0, le=1)] = 0.5,
         stride: Annotated[int, Interval(ge=1)] | None = None,
         prompts: tuple[str, ...] = ("\n",),
     ):
-        super().__init__(
-            model=model,
-            datamodule=datamodule,
-            optimizer=optimizer,
-            schedule=schedule,
-            seed=seed,
-            stride=stride,
-            prompts=prompts,
-        )
+        super().__init__(datamodule, stride=stride, prompts=prompts)
         if teacher is None:
             raise ValueError("task.teacher is missing: give the run directory of a language model, task.teacher=RUN")
         self.teacher_path, self.temperature, self.weight = teacher, temperature, weight
 
-    def before_training(self) -> None:
-        super().before_training()
+    def prepare(self) -> None:
+        super().prepare()
         _ = self.teacher, self.file_records  # read now: a bad one is refused before a step is done
 
     @cached_property
@@ -83,7 +68,7 @@ class Distillation(LanguageModel):
         file = path / "checkpoints" / "best.ckpt" if path.is_dir() else path
         return records_of({self.teacher_path if file == path else f"{self.teacher_path}/checkpoints/best.ckpt": file})
 
-    @cached_property  # which stores it past nn.Module, so that it is not registered
+    @cached_property
     def teacher(self) -> nn.Module:
         """The teacher's network, in evaluation mode.
 
@@ -91,17 +76,17 @@ class Distillation(LanguageModel):
             InputError: when it is missing, or reads other tokens.
         """
         teacher = load_text_run(at_home(self.teacher_path))
-        if teacher.data.tokenizer.json != self.data.tokenizer.json:
+        if teacher.task.data.tokenizer.json != self.data.tokenizer.json:
             raise InputError(
                 f"task.teacher={self.teacher_path} has another tokenizer than the student "
                 f"(data.tokenizer_path={self.teacher_path}/tokenizer.json gives the student the same)"
             )
         return teacher.model.requires_grad_(False)
 
-    def loss(self, batch: Tensor) -> Tensor:
+    def loss(self, model: SequenceModel, batch: Tensor) -> Tensor:
         """Nats a token."""
         inputs = batch[:, :-1]
-        logits = self.model(inputs).flatten(0, 1)
+        logits = model(inputs).flatten(0, 1)
         plain = cross_entropy(logits, batch[:, 1:].flatten())
         if self.weight == 0:
             return plain

@@ -45,14 +45,14 @@ def evaluate(path: str, text: str, checkpoint: str = "best.ckpt") -> str:
 
     started()
 
-    task = load_text_run(path, checkpoint)
+    model, task, _ = load_text_run(path, checkpoint)
     try:
         documents = list(own_documents(text).values())
     except ValueError as error:
         raise InputError(str(error)) from error
     ids = torch.from_numpy(task.data.tokenizer.encode_documents(documents).astype("int64"))
     metrics = TextMetrics()
-    metrics.update(token_scores(task.model, ids, stride=task.stride), documents)
+    metrics.update(token_scores(model, ids, stride=task.stride), documents)
     results = metrics.compute()
     characters = sum(map(len, documents))
     lines = [f"{text}: {characters:,} characters, {len(ids) - 1:,} tokens"]

@@ -117,13 +117,14 @@ def finetune_run(path: str) -> str:
     """
     if not Path(path).is_dir():
         raise InputError(f"{path} is no run directory")
-    task = load_text_run(path)
+    model, task, _ = load_text_run(path)
     items = items_of(task.data.corpus)
-    losses = tune(task.model, task.data.tokenizer.encode, items.tuning)
+    losses = tune(model, task.data.tokenizer.encode, items.tuning)
     content = load_checkpoint(Path(path) / "checkpoints" / "best.ckpt")
     target = Path(path) / "checkpoints" / TUNED
     kept = kept_in(content, path)._asdict()
-    tuned = {"config": content["config"], "state_dict": task.state_dict(), "tuning": {"losses": losses}, **kept}
+    state = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    tuned = {"config": content["config"], "state_dict": state, "tuning": {"losses": losses}, **kept}
     AtomicCheckpointIO().save_checkpoint({"version": version(), **tuned}, target)
     return f"{len(items.tuning):,} pairs, loss {losses[0]:.3f} -> {losses[-1]:.3f} nats; wrote {target}"
 

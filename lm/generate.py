@@ -50,11 +50,12 @@ def write_samples(options: argparse.Namespace) -> None:
     for name in ("num_samples", "max_tokens"):
         if getattr(options, name) < 1:
             raise InputError(f"--{name.replace('_', '-')} {getattr(options, name)}: at least 1")
-    task = load_text_run(options.run, options.checkpoint)
+    model, task, _ = load_text_run(options.run, options.checkpoint)
     try:
         prompt = task.parse_prompt(options.prompt)
         for sample in range(options.num_samples):
             tokens = task.tokens(
+                model,
                 prompt,
                 temperature=options.temperature,
                 top_k=options.top_k,

@@ -21,8 +21,7 @@ from lm import rankers
 from lm.index import build_index, load_index, passages, save_index, search
 from lm.known_items import KnownItems, Task, items_of
 from lm.ranking import evaluate, table
-from lm.task import LanguageModel
-from lm.text_run import TUNED, load_text_run, untrained
+from lm.text_run import TUNED, TextRun, load_text_run, untrained
 from lm.vectors import fit, vectors
 from seqlab.cli import tell
 from seqlab.errors import InputError, refuse_bytes
@@ -58,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def compare(path: Path, checkpoint: str, task: Task | None) -> str:
     """The table of a run."""
     trained = load_text_run(path, checkpoint)
-    items = items_of(trained.data.corpus, task)
+    items = items_of(trained.task.data.corpus, task)
     scores = {
         "BM25": torch.from_numpy(rankers.bm25(items.queries, items.documents)),
         "TF-IDF": torch.from_numpy(rankers.tf_idf(items.queries, items.documents)),
@@ -73,25 +72,25 @@ def compare(path: Path, checkpoint: str, task: Task | None) -> str:
     return table(items.description, {name: evaluate(rows, items.relevant) for name, rows in scores.items()})
 
 
-def model_scores(task: LanguageModel, items: KnownItems) -> torch.Tensor:
+def model_scores(run: TextRun, items: KnownItems) -> torch.Tensor:
     """Cosines (queries, documents) of a language model's vectors."""
-    encode = task.data.tokenizer.encode
-    fitted, of_documents = fit(task.model, encode, items.documents)
-    return vectors(task.model, encode, items.queries, fitted) @ of_documents.T
+    encode = run.task.data.tokenizer.encode
+    fitted, of_documents = fit(run.model, encode, items.documents)
+    return vectors(run.model, encode, items.queries, fitted) @ of_documents.T
 
 
 def ask(path: Path, checkpoint: str, folder: Path, query: str) -> str:
     """The passages of a run's text that are nearest to a query."""
-    task = load_text_run(path, checkpoint)
+    model, task, _ = load_text_run(path, checkpoint)
     file = path / "checkpoints" / checkpoint if path.is_dir() else path
     encode = task.data.tokenizer.encode
     if folder.exists():
         index = load_index(folder, file)
     else:
         corpus = task.data.corpus
-        index = build_index(task.model, encode, passages([*corpus.train, *corpus.val, *corpus.test]))
+        index = build_index(model, encode, passages([*corpus.train, *corpus.val, *corpus.test]))
         save_index(index, folder, file)
-    found = search(index, task.model, encode, query, NUM_PASSAGES)
+    found = search(index, model, encode, query, NUM_PASSAGES)
     return "\n\n".join(f"{score:.3f}\n{textwrap.indent(passage, '  ')}" for score, passage in found)
 
 

@@ -1,28 +1,41 @@
 """A run on text, loaded for the commands of this package."""
 
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from lm.task import LanguageModel
 from seqlab.errors import InputError
-from seqlab.run.build import build, load_run
+from seqlab.model import SequenceModel
+from seqlab.run.build import Run, build, load_run
 
 TUNED = "retrieval.ckpt"  # what `python -m lm.finetune RUN` leaves beside best.ckpt
 
 
-def load_text_run(path: str | Path, checkpoint: str = "best.ckpt") -> LanguageModel:
-    """The task of a run on text, in evaluation mode; `.model` and `.data.tokenizer` belong to it.
+class TextRun(NamedTuple):
+    """A language model with its task, and the configuration of its run. The tokenizer is `task.data.tokenizer`."""
+
+    model: SequenceModel
+    task: LanguageModel
+    config: dict[str, Any]
+
+
+def load_text_run(path: str | Path, checkpoint: str = "best.ckpt") -> TextRun:
+    """A run on text, its model in evaluation mode.
 
     Raises:
         InputError: when path is no run, or one on other data.
     """
-    task = load_run(path, checkpoint).task
-    if not isinstance(task, LanguageModel):
+    run = load_run(path, checkpoint)
+    if not isinstance(run.task, LanguageModel):
         raise InputError(f"{path} is no run on text (data=text)")
-    return task
+    return _text_run(run)
 
 
-def untrained(task: LanguageModel) -> LanguageModel:
-    """The same run before its first step: the control for whatever its training taught it."""
-    fresh = build(task.config, kept=task.data.kept).task
-    assert isinstance(fresh, LanguageModel)
-    return fresh.eval()
+def untrained(run: TextRun) -> TextRun:
+    """The same run before its first step: the control for what its training taught it."""
+    return _text_run(build(run.config, kept=run.task.data.kept))
+
+
+def _text_run(run: Run) -> TextRun:
+    assert isinstance(run.model, SequenceModel) and isinstance(run.task, LanguageModel)
+    return TextRun(run.model.eval(), run.task, run.config)

@@ -1,97 +1,99 @@
-"""What a completion is worth without having learnt anything: exact chance levels, and four baselines.
+"""The baselines of a run: chance, exactly, and four models that have learnt nothing, through the same metrics.
 
-The baselines are sequence models, so they go through the same decoding and the same metrics as the others: `Uniform`
+The four are sequence models, so they go through the same decoding and the same metrics as a trained one: `Uniform`
 (sampled), `EndAtOnce`, `NGram` and `Oracle` (greedy).
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Hashable, Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from rule_extrapolation.grammars import Grammar
-from rule_extrapolation.prompts import Prompt, state_after
-from rule_extrapolation.rules import EOS, FIRST_SYMBOL, PAD, SOS, All, Rule, State
+from rule_extrapolation.chance import chance
+from rule_extrapolation.datamodule import GrammarDataModule
+from rule_extrapolation.metrics import rule_results, token_loss
+from rule_extrapolation.prompts import Prompt, framed, oracle_sequences
+from rule_extrapolation.rules import EOS, FIRST_SYMBOL, PAD, SOS
+from seqlab.attempts import Attempts
+from seqlab.decode import greedy, sample
 from seqlab.model import SequenceModel
+from seqlab.randomness import derived_seed
+from seqlab.share import Share
 from seqlab.spec import Spec
 
+NUM_UNIFORM_DRAWS = 1000
+NUM_NGRAM_STRINGS = 8192
 
-def chance(grammar: Grammar, prompts: Sequence[Prompt], max_length: int) -> dict[str, float]:
-    """The exact probability that a completion of uniform draws satisfies each rule, as a mean over prompts.
+Rows = dict[str, Share | float]
 
-    Each draw is a content symbol or EOS, all equally likely, until EOS or until prompt and completion hold max_length
-    symbols; then one more draw may still be EOS. A string without EOS is judged as it stands.
+
+def compare(data: GrammarDataModule, prompts: dict[str, list[Prompt]], max_length: int, seed: int) -> Attempts[Rows]:
+    """Results under the names that a model's have (test/ood/rule_1 ...), for chance and each baseline.
+
+    chance: exact probabilities of uniform draws. eos: ends at once. uniform: the same process as chance, drawn (at
+    least 1,000 times for each set of prompts) and decoded: a check of the machinery. ngram: order 3, fitted on
+    training strings, greedy. oracle: the shortest completion that satisfies all rules; out of distribution, where
+    there is none, the shortest that satisfies rule 1 and rule_2_completion.
 
     Args:
-        grammar: the language.
-        prompts: content ids, each of at most max_length.
+        data: the language with its training and test strings.
+        prompts: {"id": [...], "ood": [...], "sos": [...]}.
         max_length: the most symbols in prompt and completion together.
-
-    Returns:
-        Probabilities by name: rule_1, rule_2, rule_2_completion, rule_1_and_rule_2_completion, grammatical,
-        finished. Empty if there are no prompts.
-
-    Raises:
-        ValueError: a prompt is longer than max_length.
+        seed: of the uniform draws.
     """
-    totals: defaultdict[str, float] = defaultdict(float)
-    for length, number in Counter(len(prompt) for prompt in prompts).items():
-        if length > max_length:
-            raise ValueError(f"{grammar.name}: a prompt has {length} symbols, max_length is {max_length}")
-        num_draws = max_length - length
-        same_length = [prompt for prompt in prompts if len(prompt) == length]
-        later = [prompt[grammar.completion_from(length) :] for prompt in same_length]
-        parts = {
-            "rule_1": [(grammar.rule_1, same_length)],
-            "rule_2": [(grammar.rule_2, same_length)],
-            "rule_2_completion": [(grammar.rule_2_completion, later)],
-            "rule_1_and_rule_2_completion": [(grammar.rule_1, same_length), (grammar.rule_2_completion, later)],
-            "grammatical": [(grammar.rule_1, same_length), (grammar.rule_2, same_length)],
-        }
-        for name, judged in parts.items():
-            rule = All(tuple(rule for rule, _ in judged))
-            columns = [[state_after(rule, string) for string in strings] for rule, strings in judged]
-            starts = [state for state in zip(*columns, strict=True) if None not in state]
-            totals[name] += _expected_successes(rule, starts, grammar.symbol_ids, num_draws)
-        num_symbols = len(grammar.symbols)
-        totals["finished"] += number * (1 - (num_symbols / (num_symbols + 1)) ** (num_draws + 1))
-    return {name: total / len(prompts) for name, total in totals.items()}
+    grammar, spec = data.grammar, data.spec
+    everything = [prompt for members in prompts.values() for prompt in members]
+    tokens, lengths = framed(everything)
+    rows = Attempts[Rows]()
+    with rows.attempt("chance"):
+        rows["chance"] = chance_results(data, prompts, max_length)
+    with rows.attempt("uniform"):
+        rows["uniform"] = uniform_results(data, prompts, max_length, seed)
+    models: dict[str, Callable[[], SequenceModel]] = {
+        "eos": lambda: EndAtOnce(spec),
+        "ngram": lambda: NGram(spec, data.samples("train", 0, NUM_NGRAM_STRINGS), order=3),
+        "oracle": lambda: Oracle(spec, oracle_sequences(grammar, everything, max_length)),
+    }
+    for name, make in models.items():
+        with rows.attempt(name):
+            model = make()
+            decoded = greedy(model, tokens, lengths, max_length=max_length + 1)
+            known = {} if name == "oracle" else token_results(model, data)  # it knows prompts, not test strings
+            rows[name] = {**rule_results(grammar, prompts, "test", decoded), **known}
+    return rows
 
 
-def _expected_successes(rule: Rule, starts: Sequence[State], symbols: Sequence[int], num_draws: int) -> float:
-    """The sum over start states of the probability that at most num_draws uniform draws end in an accepted state.
+def uniform_results(data: GrammarDataModule, prompts: dict[str, list[Prompt]], max_length: int, seed: int) -> Rows:
+    """Uniform draws through the decoder, at least NUM_UNIFORM_DRAWS for each set of prompts."""
+    generator = torch.Generator().manual_seed(derived_seed(seed, "uniform baseline"))
+    uniform = Uniform(data.spec)
+    results: Rows = {}
+    for group, members in prompts.items():
+        repeats = -(-NUM_UNIFORM_DRAWS // len(members)) if members else 1
+        several = framed([prompt for prompt in members for _ in range(repeats)])
+        drawn = sample(uniform, *several, max_length=max_length + 1, generator=generator)
+        results |= rule_results(data.grammar, {group: members}, "test", drawn, repeats)
+    return results
 
-    By dynamic programming over the states that can be reached, those with equal lump taken for one: with r draws to
-    come, p_r(state) = (accepted(state) + sum over symbols of p_(r-1)(next state)) / (number of symbols + 1).
-    """
-    index: dict[Hashable, int] = {}
-    states: list[State] = []
 
-    def number_of(state: State | None, draws_left: int) -> int:
-        if state is None or rule.needs(state) > draws_left:
-            return -1
-        number = index.setdefault(rule.lump(state), len(states))
-        if number == len(states):
-            states.append(state)
-        return number
+def chance_results(data: GrammarDataModule, prompts: dict[str, list[Prompt]], max_length: int) -> Rows:
+    """Exact chance levels of every set of prompts, and of the next token."""
+    choices = len(data.grammar.symbol_ids) + 1
+    results: Rows = {"test/loss": math.log(choices), "test/accuracy": 1 / choices}
+    for group, members in prompts.items():
+        for name, probability in chance(data.grammar, members, max_length).items():
+            results[f"test/{group}/{name}"] = probability
+    return results
 
-    start_numbers = [number_of(state, num_draws) for state in starts]
-    successors: list[list[int]] = []
-    # Breadth first: a state is first met with the most draws left, so one that is too far from success then always is.
-    for draws_left in range(num_draws - 1, -1, -1):
-        for state in states[len(successors) :]:
-            successors.append([number_of(rule.step(state, symbol), draws_left) for symbol in symbols])
-    # The last row is death. States met after the last draw are judged as they stand and lead nowhere.
-    table = torch.full((len(states) + 1, len(symbols)), -1)
-    table[: len(successors)] = torch.tensor(successors).reshape(-1, len(symbols))
-    table[table < 0] = len(states)
-    accepted = torch.tensor([*map(rule.accepts, states), False], dtype=torch.float64)
-    success = accepted
-    for _ in range(num_draws):
-        success = (accepted + success[table].sum(1)) / (len(symbols) + 1)
-    return float(success[start_numbers].sum())
+
+def token_results(model: SequenceModel, data: GrammarDataModule) -> Rows:
+    """Loss and accuracy on the test strings; the loss is left out where a string has probability 0."""
+    strings = data.test_strings
+    loss, accuracy, _ = token_loss(model(strings[:, :-1]), strings[:, 1:])
+    accuracy_result: Rows = {"test/accuracy": float(accuracy)}
+    return accuracy_result | ({"test/loss": float(loss)} if torch.isfinite(loss) else {})
 
 
 class Steps(NamedTuple):

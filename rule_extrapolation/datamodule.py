@@ -6,12 +6,11 @@ from typing import Annotated, Literal
 import torch
 from annotated_types import Ge
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from rule_extrapolation.grammars import Grammar
 from rule_extrapolation.prompts import Prompts, prompts
 from rule_extrapolation.rules import EOS, PAD, SOS
-from seqlab.lit.datamodule import BlockStream, DataModule, EpochStream, in_batches
+from seqlab.lit.datamodule import BlockStream, DataModule, EpochStream
 from seqlab.randomness import row_hash, uniforms
 from seqlab.spec import Classes, Spec, Tokens
 
@@ -65,7 +64,7 @@ class GrammarDataModule(DataModule):
         super().__init__()
         self.grammar = grammar
         self.max_length = max_length
-        self.batch_size = batch_size
+        self.batch_size = self.evaluation_batch_size = batch_size
         self.num_val, self.num_test = num_val, num_test
         self.split = split
         self.seed = seed
@@ -99,11 +98,8 @@ class GrammarDataModule(DataModule):
         """All test samples, framed."""
         return self.samples("test", 0, self.num_test)
 
-    def val_dataloader(self) -> DataLoader:
-        return in_batches(self.val_strings, self.batch_size)
-
-    def test_dataloader(self) -> DataLoader:
-        return in_batches(self.test_strings, self.batch_size)
+    def evaluation_set(self, split: Literal["val", "test"]) -> Tensor:
+        return self.val_strings if split == "val" else self.test_strings
 
     def samples(self, split: Literal["train", "val", "test"], start: int, count: int) -> Tensor:
         """Samples start .. start + count - 1 of a split, framed, (count, max_length + 2)."""

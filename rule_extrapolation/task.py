@@ -1,41 +1,36 @@
 """Training on a formal language, and which of its rules the completions satisfy."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Annotated, Any
 
 import torch
 from annotated_types import Ge
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 
-from rule_extrapolation.comparison import compare
+from rule_extrapolation.baselines import compare
 from rule_extrapolation.datamodule import GrammarDataModule
 from rule_extrapolation.metrics import NAMES, judge, rule_results, token_loss
-from rule_extrapolation.prompts import framed
+from rule_extrapolation.prompts import Prompt, framed
 from rule_extrapolation.rules import EOS, PAD
 from seqlab.decode import Decoded, greedy
 from seqlab.errors import InputError
-from seqlab.lit.module import Module, Results
 from seqlab.metrics import Mean
-from seqlab.model import SequenceModel
-from seqlab.schedule import Schedule
-from seqlab.share import Share
+from seqlab.model import SequenceModel, device_of, evaluating
+from seqlab.task import Results, Split, Task
 
 NUM_SHOWN = 6  # completions of each set of prompts that a logger gets as text
 
 
-class RuleExtrapolation(Module):
+class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
     """Next-token prediction on strings of a language; greedy completions of its ID, OOD and empty prompts.
 
     Args:
-        model: a token model.
         datamodule: the language's strings and prompts.
-        optimizer, schedule, seed: as in seqlab.lit.module.Module.
         eval_max_length: the most symbols in prompt and completion together at evaluation (None: data.max_length).
 
     Raises:
-        ValueError: when a prompt does not fit eval_max_length, or the model cannot read so many steps.
+        ValueError: when a prompt does not fit eval_max_length.
     """
 
     columns = MappingProxyType(
@@ -50,28 +45,19 @@ class RuleExtrapolation(Module):
         }
     )
     better = MappingProxyType(dict.fromkeys(columns.values(), "high") | {"test/loss": "low"})
-    data: GrammarDataModule
-    model: SequenceModel
 
-    def __init__(
-        self,
-        *,
-        model: nn.Module,
-        datamodule: GrammarDataModule,
-        optimizer: Callable[[nn.Module], Optimizer],
-        schedule: Schedule,
-        seed: int,
-        eval_max_length: Annotated[int, Ge(1)] | None = None,
-    ):
-        super().__init__(model=model, datamodule=datamodule, optimizer=optimizer, schedule=schedule, seed=seed)
+    def __init__(self, datamodule: GrammarDataModule, *, eval_max_length: Annotated[int, Ge(1)] | None = None):
+        super().__init__(datamodule)
         self.grammar = datamodule.grammar
         self.max_length = datamodule.max_length if eval_max_length is None else eval_max_length
         self.prompts = datamodule.prompts._asdict()  # id, ood, sos
         longest = max(len(prompt) for prompts in self.prompts.values() for prompt in prompts)
         if longest > self.max_length:
             raise ValueError(f"eval.max_length={self.max_length} must be at least {longest}, the longest prompt")
-        self.model.init_state(1, self.max_length + 1)  # refuses here what the model cannot read
-        self.val_loss, self.val_accuracy = Mean(), Mean()
+
+    def check_model(self, model: SequenceModel) -> None:
+        """Raise ValueError when the model cannot read as many steps as an evaluation takes."""
+        model.init_state(1, self.max_length + 1)
 
     def title(self) -> str:
         grammar = self.grammar
@@ -83,53 +69,46 @@ class RuleExtrapolation(Module):
         }
         return f"{language}, {grammar.language_class}; {kept[self.data.split]}"
 
-    def loss(self, batch: Tensor) -> Tensor:
+    def loss(self, model: SequenceModel, batch: Tensor) -> Tensor:
         """Cross-entropy over real targets: EOS counts, PAD does not."""
-        return token_loss(self.model(batch[:, :-1]), batch[:, 1:])[0]
+        return token_loss(model(batch[:, :-1]), batch[:, 1:])[0]
 
     def num_targets(self, batch: Tensor) -> int:
         return int((batch[:, 1:] != PAD).sum())
 
-    def _evaluation_step(self, batch: Tensor) -> None:
-        loss, accuracy, count = token_loss(self.model(batch[:, :-1]), batch[:, 1:])
-        self.val_loss.update(loss, count)
-        self.val_accuracy.update(accuracy, count)
+    def evaluate(self, model: SequenceModel, split: Split) -> Results:
+        """Loss and accuracy on the strings of a split, and the rules that greedy completions of the prompts satisfy."""
+        return self._measured(model, split, self.complete(model))
 
-    def _evaluation_results(self, stage: str, decoded: Decoded) -> dict[str, Share | float]:
-        results: dict[str, Share | float] = {
-            f"{stage}/loss": float(self.val_loss.compute()),
-            f"{stage}/accuracy": float(self.val_accuracy.compute()),
-        }
-        self.val_loss.reset()
-        self.val_accuracy.reset()
-        return results | rule_results(self.grammar, self.prompts, stage, decoded)
+    def _measured(self, model: SequenceModel, split: Split, decoded: Decoded) -> Results:
+        loss, accuracy = Mean(), Mean()
+        with evaluating(model):
+            for batch in self.batches(model, split):
+                mean_loss, mean_accuracy, count = token_loss(model(batch[:, :-1]), batch[:, 1:])
+                loss.update(mean_loss, count)
+                accuracy.update(mean_accuracy, count)
+        tokens = {f"{split}/loss": loss.compute(), f"{split}/accuracy": accuracy.compute()}
+        return tokens | rule_results(self.grammar, self.prompts, split, decoded)
 
-    def validation_step(self, batch: Tensor, batch_idx: int) -> None:
-        self._evaluation_step(batch)
+    def watch(self, model: SequenceModel) -> tuple[Results, Mapping[str, str]]:
+        decoded = self.complete(model)
+        return self._measured(model, "val", decoded), {"completions": sampled_table(self._records(decoded))}
 
-    def on_validation_epoch_end(self) -> None:
-        decoded = self.complete()  # once a validation, not once a batch
-        self.log_results(self._evaluation_results("val", decoded))
-        self.log_text("completions", sampled_table(self._records(decoded)))
-
-    def test_step(self, batch: Tensor, batch_idx: int) -> None:
-        self._evaluation_step(batch)
-
-    def on_test_epoch_end(self) -> None:
-        self.results = self._evaluation_results("test", self.complete())
-
-    def complete(self) -> Decoded:
+    def complete(self, model: SequenceModel) -> Decoded:
         """Greedy completions of all prompts: ID, then OOD, then the empty one."""
-        tokens, lengths = framed([prompt for prompts in self.prompts.values() for prompt in prompts])
-        return greedy(self.model, tokens.to(self.device), lengths.to(self.device), max_length=self.max_length + 1)
+        return self._completed(model, [prompt for prompts in self.prompts.values() for prompt in prompts])
+
+    def _completed(self, model: SequenceModel, prompts: Sequence[Prompt]) -> Decoded:
+        tokens, lengths = (part.to(device_of(model)) for part in framed(prompts))
+        return greedy(model, tokens, lengths, max_length=self.max_length + 1)
 
     def baselines(self) -> Mapping[str, Results]:
         """Chance, and four baselines through the same decoding and metrics; loss and accuracy where they have them."""
-        return compare(self.data, self.prompts, self.max_length, self.seed)
+        return compare(self.data, self.prompts, self.max_length, self.data.seed)
 
-    def examples(self) -> list[dict[str, Any]]:
+    def examples(self, model: SequenceModel) -> list[dict[str, Any]]:
         """Every prompt with its completion and what holds for it."""
-        return self._records(self.complete())
+        return self._records(self.complete(model))
 
     def _records(self, decoded: Decoded) -> list[dict[str, Any]]:
         records = []
@@ -166,11 +145,9 @@ class RuleExtrapolation(Module):
             raise InputError(f"the prompt has {len(prompt)} symbols, at most {self.max_length} are allowed")
         return prompt
 
-    def describe(self, prompt: tuple[int, ...]) -> str:
+    def describe(self, model: SequenceModel, prompt: tuple[int, ...]) -> str:
         """The greedy completion of a prompt, and which rules the result satisfies."""
-        tokens, lengths = framed([prompt])
-        decoded = greedy(self.model, tokens.to(self.device), lengths.to(self.device), max_length=self.max_length + 1)
-        record = self._record(decoded, 0, len(prompt))
+        record = self._record(self._completed(model, [prompt]), 0, len(prompt))
         answer = {True: "yes", False: "no"}
         ending = "" if record["finished"] else f" (not finished within {self.max_length} symbols)"
         return "\n".join(

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from seqlab.model import SequenceModel
+from seqlab.model import SequenceModel, evaluating
 
 Choose = Callable[[Tensor], Tensor]  # logits (batch, vocabulary) -> ids (batch,)
 
@@ -99,7 +99,6 @@ def sampler(
     return choose
 
 
-@torch.inference_mode()
 def decode(model: SequenceModel, prompts: Tensor, lengths: Tensor, *, max_length: int, choose: Choose) -> Decoded:
     """Complete prompts, token by token.
 
@@ -123,9 +122,7 @@ def decode(model: SequenceModel, prompts: Tensor, lengths: Tensor, *, max_length
     eos, pad = model.spec.eos, model.spec.pad
     assert eos is not None and pad is not None
 
-    was_training = model.training
-    model.eval()
-    try:
+    with evaluating(model):
         tokens = prompts.new_full((len(prompts), max_length + 1), pad)
         tokens[:, :longest] = prompts[:, :longest]
         finished = torch.zeros(len(prompts), dtype=torch.bool, device=prompts.device)
@@ -140,8 +137,6 @@ def decode(model: SequenceModel, prompts: Tensor, lengths: Tensor, *, max_length
                 break
             # A finished row goes on reading PAD: nobody looks at it again, and rows do not see each other.
             logits, state = model.step(tokens[:, position], state)
-    finally:
-        model.train(was_training)
     return Decoded(tokens[:, :max_length], finished)
 
 
@@ -150,12 +145,8 @@ def extend(model: SequenceModel, tokens: Tensor, count: int, *, choose: Choose) 
 
     The window of spec.max_length tokens slides by one. See `continuation` for the arguments.
     """
-    was_training = model.training
-    model.eval()
-    try:
+    with evaluating(model):
         return torch.stack(list(islice(continuation(model, tokens, choose=choose), count)), dim=1)
-    finally:
-        model.train(was_training)
 
 
 def continuation(model: SequenceModel, tokens: Tensor, *, choose: Choose, hop: int | None = 1) -> Iterator[Tensor]:

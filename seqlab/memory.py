@@ -93,10 +93,10 @@ def _rise(config: dict[str, Any]) -> int:
         located(config[part]["_target_"])  # imports what it names
     before = _peak()
     run = build(config)
-    run.task.before_training()
-    optimizer = run.task.make_optimizer(run.model)
+    run.task.prepare()
+    optimizer = run.module.make_optimizer(run.model)
     for step in range(NUM_STEPS):
-        loss = run.task.loss(run.datamodule.train_batch(step))
+        loss = run.task.loss(run.model, run.datamodule.train_batch(step))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -123,7 +123,7 @@ def show(config: dict[str, Any], measured: int | None) -> None:
     from seqlab.run.build import build
     from seqlab.show import layout
 
-    parts = estimate(build(config).task)
+    parts = estimate(build(config).module)
     total = {"total (estimate)": sum(parts.values())}
     if measured is not None:
         total[f"measured over {NUM_STEPS} steps"] = measured

@@ -5,6 +5,9 @@ stored on the module. tests/contract holds every model of conf/model to this con
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
 from typing import Any, ClassVar
 
 import torch
@@ -63,6 +66,23 @@ def clone(state: State) -> State:
     if isinstance(state, Tensor):
         return state.clone()
     return type(state)(*(clone(part) for part in state))
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Inside, a model is in evaluation mode and computes no gradients; afterwards it is in the mode it was in."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        model.train(was_training)
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """The device of a model's tensors; the CPU for a model without any."""
+    return next(chain(model.parameters(), model.buffers()), torch.empty(0)).device
 
 
 def num_parameters(model: nn.Module) -> int:

@@ -29,20 +29,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def predict(run: str, prompt: str, checkpoint: str) -> str:
     """What the task of a run says of a prompt. Raises InputError for a bad run or prompt."""
-    import torch  # here, so that --help is quick
-
     from seqlab.errors import InputError, refuse_bytes
-    from seqlab.run.build import load_run
+    from seqlab.run.build import load_run  # torch loads here, so that --help is quick
 
     started()
     refuse_bytes(prompt)
-    task = load_run(run, checkpoint).task
+    loaded = load_run(run, checkpoint)
     try:
-        parsed = task.parse_prompt(prompt)
+        parsed = loaded.task.parse_prompt(prompt)
     except ValueError as error:
         raise InputError(str(error)) from error
-    with torch.inference_mode():
-        return task.describe(parsed)
+    return loaded.task.describe(loaded.model, parsed)
 
 
 if __name__ == "__main__":

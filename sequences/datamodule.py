@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 import torch
 from annotated_types import Ge, Interval
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from seqlab.lit.datamodule import BlockStream, DataModule
 from seqlab.spec import Classes, Spec, Tokens
@@ -77,14 +76,5 @@ class RecurrenceDataModule(DataModule):
         """All test sequences."""
         return self.held_out("test")
 
-    def val_dataloader(self) -> DataLoader:
-        return batches_of(self.val_samples)
-
-    def test_dataloader(self) -> DataLoader:
-        return batches_of(self.test_samples)
-
-
-def batches_of(samples: Samples, batch_size: int = 1024) -> DataLoader:
-    """Samples, batch by batch, for validation and test."""
-    parts = zip(*(values.split(batch_size) for values in samples), strict=True)
-    return DataLoader([Samples(*part) for part in parts], batch_size=None)  # type: ignore[arg-type]
+    def evaluation_set(self, split: Literal["val", "test"]) -> Samples:
+        return self.val_samples if split == "val" else self.test_samples

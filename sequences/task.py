@@ -3,33 +3,31 @@
 import logging
 import re
 import reprlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
 from annotated_types import Ge
-from matplotlib.figure import Figure
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import cross_entropy
-from torch.optim import Optimizer
 
 from seqlab.decode import extend
 from seqlab.errors import InputError
-from seqlab.lit.module import Module, Results
 from seqlab.metrics import Mean
-from seqlab.model import SequenceModel
-from seqlab.schedule import Schedule
-from seqlab.share import Share
+from seqlab.model import SequenceModel, device_of, evaluating
+from seqlab.task import Results, Split, Task
+from sequences.baselines import compare, real_results, true_continuations
 from sequences.bayes import acceptance
-from sequences.comparison import compare, real_results, true_continuations
 from sequences.curriculum import FAMILIES, Samples
 from sequences.datamodule import RecurrenceDataModule
 from sequences.family import MASKED, NUM_TERMS, NUM_VALUES
 from sequences.loss import expected_distance, weighted_cross_entropy
 from sequences.metrics import NextTermMetrics, exact_match
 from sequences.named import named
-from sequences.plots import by_length
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MIN_PROMPT = 3
 NUM_SHOWN = 5  # values that describe() gives with their probabilities, and sequences that a logger gets as text
@@ -38,13 +36,11 @@ NUM_WRITTEN = 200  # test sequences in completions.jsonl
 logger = logging.getLogger(__name__)
 
 
-class Recurrence(Module):
+class Recurrence(Task[RecurrenceDataModule, SequenceModel]):
     """The next term after every prefix of a sequence.
 
     Args:
-        model: a token model.
         datamodule: the sequences.
-        optimizer, schedule, seed: as in seqlab.lit.module.Module.
         distance: `expected`: cross-entropy + beta E|k - target|. `argmax`: cross-entropy weighted by
             1 + alpha d, d = |argmax - target|, which has no gradient of its own.
         beta: of the expected distance.
@@ -67,27 +63,20 @@ class Recurrence(Module):
     better = MappingProxyType(
         dict.fromkeys(columns.values(), "high") | {"test/distance": "low", "test/cross_entropy": "low"}
     )
-    data: RecurrenceDataModule
-    model: SequenceModel
 
     def __init__(
         self,
-        *,
-        model: nn.Module,
         datamodule: RecurrenceDataModule,
-        optimizer: Callable[[nn.Module], Optimizer],
-        schedule: Schedule,
-        seed: int,
+        *,
         distance: Literal["expected", "argmax"] = "expected",
         beta: Annotated[float, Ge(0)] = 0.01,
         alpha: Annotated[float, Ge(0)] = 0.1,
         weighting: Literal["linear", "sqrt", "quadratic"] = "linear",
     ):
-        super().__init__(model=model, datamodule=datamodule, optimizer=optimizer, schedule=schedule, seed=seed)
+        super().__init__(datamodule)
         self.distance: Literal["expected", "argmax"] = distance
         self.beta, self.alpha = beta, alpha
         self.weighting: Literal["linear", "sqrt", "quadratic"] = weighting
-        self.mean_loss, self.metrics = Mean(), NextTermMetrics()
 
     def title(self) -> str:
         return (
@@ -95,9 +84,9 @@ class Recurrence(Module):
             "and no rule of a family with 50 rules or more"
         )
 
-    def loss(self, batch: Tensor) -> Tensor:
+    def loss(self, model: SequenceModel, batch: Tensor) -> Tensor:
         """The objective over all prefixes; terms that a sequence does not have are left out."""
-        return self._objective(self.model(inputs_of(batch)), batch)
+        return self._objective(model(inputs_of(batch)), batch)
 
     def num_targets(self, batch: Tensor) -> int:
         return int((batch[:, 1:] != MASKED).sum())
@@ -109,50 +98,41 @@ class Recurrence(Module):
             return weighted_cross_entropy(scores, targets, alpha=self.alpha, weighting=self.weighting)
         return cross_entropy(scores, targets) + self.beta * expected_distance(scores, targets)
 
-    def _evaluation_step(self, batch: Samples) -> None:
-        logits = self.model(inputs_of(batch.terms))
-        self.mean_loss.update(self._objective(logits, batch.terms), (batch.terms[:, 1:] != MASKED).sum())
-        targets = batch.terms[:, 1:].clamp(min=0)
-        nats = cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape)
-        self.metrics.update(logits.argmax(-1), batch.terms, batch.family, nats)
-
-    def _evaluation_results(self, stage: str) -> dict[str, Share | float]:
-        results = {f"{stage}/loss": float(self.mean_loss.compute())}
-        results |= {f"{stage}/{name}": result for name, result in self.metrics.compute().items()}
-        self.mean_loss.reset()
-        self.metrics.reset()
-        return results
-
-    def validation_step(self, batch: Samples, batch_idx: int) -> None:
-        self._evaluation_step(batch)
-
-    def on_validation_epoch_end(self) -> None:
-        results = self._evaluation_results("val")
-        # by family and by length only at the end: 48 curves are too many to look at
-        shown = {
-            name: result for name, result in results.items() if "_by_family" not in name and "_by_length" not in name
+    def evaluate(self, model: SequenceModel, split: Split) -> Results:
+        """Next-term metrics on a split; eight terms on, greedily, for its whole sequences; and the real sequences."""
+        samples, truth = true_continuations(self.data.evaluation_set(split))
+        matches = exact_match(self.continuations(model, samples.terms[:, :-1]), truth, samples.family)
+        real = real_results(lambda terms: self.continuations(model, terms, 1)[:, 0])
+        return {
+            **self._measured(model, split),
+            **{f"{split}/{name}": result for name, result in matches.items()},
+            **{f"{split}/real/{name}": result for name, result in real.items()},
         }
-        self.log_results(shown)
+
+    def _measured(self, model: SequenceModel, split: Split) -> Results:
+        loss, metrics = Mean(), NextTermMetrics()
+        with evaluating(model):
+            for batch in self.batches(model, split):
+                logits = model(inputs_of(batch.terms))
+                loss.update(self._objective(logits, batch.terms), (batch.terms[:, 1:] != MASKED).sum())
+                targets = batch.terms[:, 1:].clamp(min=0)
+                nats = cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape)
+                metrics.update(logits.argmax(-1), batch.terms, batch.family, nats)
+        return {f"{split}/loss": loss.compute()} | {f"{split}/{name}": row for name, row in metrics.compute().items()}
+
+    def watch(self, model: SequenceModel) -> tuple[Results, Mapping[str, str]]:
+        """Without the metrics by family and by length: 48 curves are too many to look at."""
+        results = self._measured(model, "val")
+        shown = {name: row for name, row in results.items() if "_by_family" not in name and "_by_length" not in name}
         terms = self.data.val_samples.terms[: 2 * NUM_SHOWN]
-        self.log_text("predictions", markdown(terms, self.model(inputs_of(terms.to(self.device))).argmax(-1).cpu()))
+        with evaluating(model):
+            predictions = model(inputs_of(terms.to(device_of(model)))).argmax(-1).cpu()
+        return shown, {"predictions": markdown(terms, predictions)}
 
-    def test_step(self, batch: Samples, batch_idx: int) -> None:
-        self._evaluation_step(batch)
-
-    def on_test_epoch_end(self) -> None:
-        self.results = self._evaluation_results("test")
-        samples, truth = true_continuations(self.data.test_samples)
-        matches = exact_match(self.continuations(samples.terms[:, :-1]), truth, samples.family)
-        self.results |= {f"test/{name}": result for name, result in matches.items()}
-        self.results |= {f"test/real/{name}": result for name, result in real_results(self.next_term).items()}
-
-    def continuations(self, terms: Tensor, count: int = 8) -> Tensor:
+    def continuations(self, model: SequenceModel, terms: Tensor, count: int = 8) -> Tensor:
         """The next `count` terms after terms (n, t), greedily, (n, count); the window slides past eight."""
-        return extend(self.model, terms.to(self.device), count, choose=lambda logits: logits.argmax(-1)).cpu()
-
-    def next_term(self, terms: Tensor) -> Tensor:
-        """The most probable next term after terms (n, t), of which the last eight are read: (n,)."""
-        return self.continuations(terms, 1)[:, 0]
+        terms = terms.to(device_of(model))
+        return extend(model, terms, count, choose=lambda logits: logits.argmax(-1)).cpu()
 
     def baselines(self) -> Mapping[str, Results]:
         """Chance, the solvers and the Bayes predictor, through the same metrics on the same sequences."""
@@ -160,16 +140,20 @@ class Recurrence(Module):
         logger.info("share of draws that stay in 0 .. 255 and are not degenerate: %s", shares)
         return compare(self.data.test_samples)
 
-    def figures(self) -> dict[str, Figure]:
-        return {"by_length": by_length({"model": self.results, **self.baseline_results})}
+    def figures(
+        self, model: SequenceModel, results: Results, baselines: Mapping[str, Results]
+    ) -> "Mapping[str, Figure]":
+        from sequences.plots import by_length
 
-    def examples(self) -> list[dict[str, Any]]:
+        return {"by_length": by_length({"model": results, **baselines})}
+
+    def examples(self, model: SequenceModel) -> list[dict[str, Any]]:
         """Test sequences and all real ones: eight terms, the next eight, and whether the ninth is right."""
         samples = Samples(*(values[:NUM_WRITTEN] for values in self.data.test_samples))
         rows = [(FAMILIES[f].name, t) for f, t in zip(samples.family.tolist(), samples.terms.tolist(), strict=True)]
         rows = [(name, terms) for name, terms in rows if MASKED not in terms]
         rows += [(f"{sequence.a_number} {sequence.name}", list(sequence.terms[:NUM_TERMS])) for sequence in named()]
-        continued = self.continuations(torch.tensor([terms[:-1] for _, terms in rows])).tolist()
+        continued = self.continuations(model, torch.tensor([terms[:-1] for _, terms in rows])).tolist()
         return [
             {"set": name, "prompt": terms[:-1], "completion": more, "target": terms[-1], "right": more[0] == terms[-1]}
             for (name, terms), more in zip(rows, continued, strict=True)
@@ -186,10 +170,11 @@ class Recurrence(Module):
             raise InputError(f"{len(terms)} terms are too few: at least {MIN_PROMPT} are needed")
         return torch.tensor([terms])
 
-    def describe(self, prompt: Tensor) -> str:
+    def describe(self, model: SequenceModel, prompt: Tensor) -> str:
         """The most probable next terms, and the next eight, greedily."""
         read = prompt[:, -(NUM_TERMS - 1) :]
-        probabilities = self.model(read.to(self.device))[0, -1].softmax(-1).cpu()
+        with evaluating(model):
+            probabilities = model(read.to(device_of(model)))[0, -1].softmax(-1).cpu()
         best = probabilities.topk(NUM_SHOWN)
         pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
         left = prompt.shape[1] - read.shape[1]
@@ -197,7 +182,7 @@ class Recurrence(Module):
             [
                 f"terms       {listed(read[0])}" + (f" (the last 8 of {prompt.shape[1]})" if left else ""),
                 "next        " + "   ".join(f"{value} ({probability:.1%})" for value, probability in pairs),
-                f"greedily    {listed(self.continuations(read)[0])}",
+                f"greedily    {listed(self.continuations(model, read)[0])}",
             ]
         )
 

@@ -253,7 +253,7 @@ def test_the_functions_that_a_configuration_may_call_are_these():
     kinds = (nn.Module, Optimizer, Trainer, LightningDataModule, Logger, Schedule, Grammar, Callback)
     assert functions_that_make(kinds) == {
         "seqlab.optim.adamw", "seqlab.optim.sgd", "seqlab.optim.rmsprop", "seqlab.optim.rprop",
-        "seqlab.lit.trainer.build_trainer", "seqlab.lit.trainer.build_evaluator",
+        "seqlab.lit.trainer.build_trainer",
         "seqlab.export.quantize.quantize", "seqlab.nn.embedding.input_layer", "seqlab.lit.progress.progress",
     }  # fmt: skip
 

@@ -157,9 +157,8 @@ def test_a_run_is_exported_where_its_data_are_not(copied, capsys, kind):
     before = said(folder / "run", kind, capsys)
     from seqlab.export.folder import load_exported
 
-    task = load_exported(folder / "run" / "export" / "safetensors").task
-    with torch.inference_mode():
-        assert task.describe(task.parse_prompt(PROMPTS[kind])) + "\n" == before
+    run = load_exported(folder / "run" / "export" / "safetensors")
+    assert run.task.describe(run.model, run.task.parse_prompt(PROMPTS[kind])) + "\n" == before
 
 
 def test_an_export_is_not_measured_on_other_data(copied, capsys, monkeypatch):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from seqlab.errors import InputError
-from seqlab.share import Share
+from seqlab.share import Share, value_of
 
 CONF = Path(__file__).parents[1] / "conf"
 PROMPTS = {  # of each module with a task: something to ask, and a word of the answer
@@ -47,13 +47,15 @@ def test_pair(prepare, data, model):
     words = ["trainer.max_steps=2", "trainer.val_every=2", "logger=csv"]
     run, trainer = prepare(f"data={data}", f"model={model}", *words)
     before = [parameter.detach().clone() for parameter in run.model.parameters()]
-    trainer.fit(run.task, datamodule=run.datamodule)
+    trainer.fit(run.module, datamodule=run.datamodule)
     assert trainer.global_step == 2
     assert any(not torch.equal(old, new) for old, new in zip(before, run.model.parameters(), strict=True))
     assert torch.isfinite(trainer.callback_metrics["val/loss"])
 
-    trainer.test(run.task, datamodule=run.datamodule, verbose=False)
-    results = run.task.results
+    results = run.task.evaluate(run.model, "test")
+    (logged,) = trainer.test(run.module, datamodule=run.datamodule, verbose=False)
+    assert logged["test/loss"] == pytest.approx(results["test/loss"], rel=1e-6)
+    assert logged.keys() == {name for name, result in results.items() if value_of(result) is not None}
     assert all(
         result.trials > 0 for name, result in results.items() if isinstance(result, Share) and "/" not in name[5:]
     )
@@ -68,4 +70,4 @@ def test_pair(prepare, data, model):
             "`python -m seqlab.predict` and a word of what it answers"
         )
     prompt, answer = PROMPTS[module]
-    assert answer in run.task.describe(run.task.parse_prompt(prompt))
+    assert answer in run.task.describe(run.model, run.task.parse_prompt(prompt))

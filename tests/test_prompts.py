@@ -31,26 +31,26 @@ FORECASTS = {"series", "returns", "adding"}
 
 
 @pytest.fixture(scope="module")
-def task_of(compose):
-    """Kind of data -> the task of an untrained run on it."""
+def run_of(compose):
+    """Kind of data -> an untrained run on it."""
     made = {}
 
-    def task(data):
+    def run(data):
         if data == "returns":
             pytest.importorskip("arch")
         if data not in made:
             model = "linear" if data in FORECASTS else "lstm"
-            made[data] = build(compose(f"data={data}", f"model={model}")).task.eval()
+            made[data] = build(compose(f"data={data}", f"model={model}"))
         return made[data]
 
-    return task
+    return run
 
 
-def answered(task, prompt, describe=True):
+def answered(run, prompt, describe=True):
     """Whether a prompt is read, and what is said of it then; else why it is not, in one line."""
     try:
-        parsed = task.parse_prompt(prompt)
-        said = task.describe(parsed) if describe else ""
+        parsed = run.task.parse_prompt(prompt)
+        said = run.task.describe(run.model, parsed) if describe else ""
     except InputError as error:
         assert str(error) and len(str(error).splitlines()) == 1, repr(str(error))
         assert len(str(error)) < 400, str(error)
@@ -60,12 +60,12 @@ def answered(task, prompt, describe=True):
 
 
 @pytest.mark.parametrize("data", DATA)
-def test_any_prompt_is_answered_or_refused(task_of, data):
-    task = task_of(data)
+def test_any_prompt_is_answered_or_refused(run_of, data):
+    run = run_of(data)
     num_read = 0
     for piece in ["", *PIECES]:
         for prompt in (piece, f"1 2 {piece}", f"1 2 {piece} " * 12, f"0.5* {piece} 0.5*"):
-            num_read += answered(task, prompt, describe=num_read < 3)
+            num_read += answered(run, prompt, describe=num_read < 3)
     assert num_read or data in {
         "copy",
         "semiprimes",
@@ -74,13 +74,13 @@ def test_any_prompt_is_answered_or_refused(task_of, data):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("data", DATA)
-def test_any_prompt_at_length(task_of, data):
-    task = task_of(data)
+def test_any_prompt_at_length(run_of, data):
+    run = run_of(data)
 
     @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
     @given(PROMPTS, st.integers(0, 9))
     def holds(prompt, number):
-        answered(task, prompt, describe=data != "text" or number == 0)  # an answer of a language model takes a second
+        answered(run, prompt, describe=data != "text" or number == 0)  # an answer of a language model takes a second
 
     holds()
 
@@ -108,17 +108,17 @@ def test_any_prompt_at_length(task_of, data):
         ("text", "a\udcff", r"the prompt is no UTF-8: its character 2 is '\\udcff'"),
     ],
 )
-def test_what_is_wrong_is_named(task_of, data, prompt, message):
+def test_what_is_wrong_is_named(run_of, data, prompt, message):
     with pytest.raises(InputError, match=message):
-        task_of(data).parse_prompt(prompt)
+        run_of(data).task.parse_prompt(prompt)
 
 
-def test_a_forecast_that_is_no_number_is_refused(task_of):
+def test_a_forecast_that_is_no_number_is_refused(run_of):
     """Values that the model can read may still be too much for it."""
-    task = task_of("series")
-    prompt = task.parse_prompt("1e38 " + "1 " * 21)
+    run = run_of("series")
+    prompt = run.task.parse_prompt("1e38 " + "1 " * 21)
     with pytest.raises(
         InputError, match="the forecast is no finite number: these values lie too far from those of the tr"
     ):
-        task.model.load_state_dict({name: value * 1e6 for name, value in task.model.state_dict().items()})
-        task.describe(prompt)
+        run.model.load_state_dict({name: value * 1e6 for name, value in run.model.state_dict().items()})
+        run.task.describe(run.model, prompt)

@@ -124,7 +124,6 @@ def measured(run: "Run", path: str, format: str, size: int) -> Row:
 
     from seqlab.export.folder import memory_of
     from seqlab.export.onnx import example_inputs
-    from seqlab.lit.trainer import build_evaluator
     from seqlab.model import SequenceModel
     from seqlab.share import value_of
 
@@ -138,9 +137,7 @@ def measured(run: "Run", path: str, format: str, size: int) -> Row:
             step = median_seconds(lambda: model.step(inputs[:, -1], state))
     metrics = {}
     if (trouble := data_trouble(run)) is None:
-        evaluator = build_evaluator(run_dir=Path(path), precision="32-true", accelerator="cpu")
-        evaluator.test(run.task, datamodule=run.datamodule, verbose=False)
-        metrics = {name: value_of(result) for name, result in run.task.results.items()}
+        metrics = {name: value_of(result) for name, result in run.task.evaluate(run.model, "test").items()}
     elif format == "checkpoint":  # else it has been said
         print(f"{path} is exported and not evaluated: {trouble}", file=sys.stderr)
     return Row(path, format, size, memory_of(model), step, window, metrics)
@@ -149,7 +146,7 @@ def measured(run: "Run", path: str, format: str, size: int) -> Row:
 def data_trouble(run: "Run") -> str | None:
     """Why the test data of a run cannot be read, or are not those of the run; None where they can."""
     try:
-        run.datamodule.test_dataloader()
+        run.datamodule.evaluation_set("test")
     except ValueError as error:
         return str(error)
     return None

@@ -23,7 +23,7 @@ from seqlab.errors import InputError
 from seqlab.export.onnx import write_onnx
 from seqlab.export.quantize import quantize
 from seqlab.files import write_text
-from seqlab.lit.kept import Kept
+from seqlab.kept import Kept
 from seqlab.run.build import Run, build
 
 Format = Literal["safetensors", "bf16", "int8", "onnx"]
@@ -128,7 +128,7 @@ def load_exported(folder: str | Path) -> Run:
         shapes = [str(tuple(t[wrong[0]].shape)) if wrong[0] in t else "nothing" for t in (tensors, expected)]
         raise InputError(f"{file} does not fit config.json: {wrong[0]} is {shapes[0]}, and should be {shapes[1]}")
     run.model.load_state_dict(tensors, strict=False)  # tied weights stand there once
-    run.task.eval()
+    run.module.eval()
     return run
 
 

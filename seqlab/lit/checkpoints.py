@@ -19,7 +19,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from seqlab.errors import InputError, NonFiniteError
 from seqlab.files import temporary_name, unwritable
-from seqlab.lit.kept import Kept
+from seqlab.kept import Kept
 
 
 class AtomicCheckpointIO(CheckpointIO):

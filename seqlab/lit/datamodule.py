@@ -5,14 +5,14 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from itertools import count
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from lightning import LightningDataModule
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from seqlab.lit.kept import FileRecords, Fitted, Kept, file_records, plain, records_of, refuse_changes, validated
+from seqlab.kept import FileRecords, Fitted, Kept, file_records, plain, records_of, refuse_changes, validated
 from seqlab.randomness import permutation
 from seqlab.spec import Spec
 
@@ -35,7 +35,7 @@ class StepBatches:
 class DataModule(LightningDataModule, ABC):
     """A dataset that knows its Spec, makes the training batch of any step, and holds fixed validation and test parts.
 
-    A domain writes `spec`, `train_batch`, `val_dataloader` and `test_dataloader`.
+    A domain writes `spec`, `seed`, `train_batch` and `evaluation_set`.
 
     Data that were collected are read when they are first asked for, so that a run can be loaded where they are not:
     their domain names the files in `data_files`, and calls `refuse_changed_files` before it reads them. What it fits
@@ -44,6 +44,8 @@ class DataModule(LightningDataModule, ABC):
     """
 
     spec: Spec
+    seed: int
+    evaluation_batch_size: int = 1024
     fitted_type: ClassVar[type[Fitted]] = Fitted
     files_before: FileRecords | None = None
 
@@ -108,6 +110,22 @@ class DataModule(LightningDataModule, ABC):
     def steps_per_epoch(self) -> int | None:
         """Steps in a pass over the training samples; None for an endless stream."""
 
+    @abstractmethod
+    def evaluation_set(self, split: Literal["val", "test"]) -> Any:
+        """All rows of a fixed split, as the domain's loss reads a batch."""
+
+    def batches(self, split: Literal["val", "test"]) -> Iterator[Any]:
+        """The rows of a split, `evaluation_batch_size` at a time."""
+        rows = self.evaluation_set(split)
+        for start in range(0, num_rows(rows), self.evaluation_batch_size):
+            yield rows_between(rows, start, start + self.evaluation_batch_size)
+
+    def val_dataloader(self) -> DataLoader:
+        return DataLoader([*self.batches("val")], batch_size=None)  # type: ignore[arg-type]
+
+    def test_dataloader(self) -> DataLoader:
+        return DataLoader([*self.batches("test")], batch_size=None)  # type: ignore[arg-type]
+
     def train_dataloader(self) -> StepBatches:
         assert self.trainer is not None
         trainer = self.trainer
@@ -117,6 +135,11 @@ class DataModule(LightningDataModule, ABC):
 def num_rows(batch: Any) -> int:
     """The rows of a batch: a tensor, or a NamedTuple of tensors, with rows first."""
     return len(batch) if isinstance(batch, Tensor) else len(batch[0])
+
+
+def rows_between(batch: Any, start: int, end: int) -> Any:
+    """The rows start .. end - 1 of a batch; fewer where it ends before."""
+    return apply_to_collection(batch, Tensor, lambda tensor: tensor[start:end])
 
 
 def part_of(batch: Any, index: int, num_parts: int) -> Any:
@@ -129,7 +152,7 @@ def part_of(batch: Any, index: int, num_parts: int) -> Any:
     bounds = [num_rows(batch) * i // num_parts for i in (index, index + 1)]
     if bounds[0] == bounds[1]:
         return None
-    return apply_to_collection(batch, Tensor, lambda tensor: tensor[slice(*bounds)])
+    return rows_between(batch, *bounds)
 
 
 class BlockStream:
@@ -174,8 +197,3 @@ class EpochStream:
         if epoch != self.epoch:
             self.order, self.epoch = permutation(self.seed, "train", epoch, len(self.samples)), epoch
         return self.samples[self.order[place * self.batch_size : (place + 1) * self.batch_size]]
-
-
-def in_batches(samples: Tensor, batch_size: int) -> DataLoader:
-    """A fixed set, batch by batch, for validation and test."""
-    return DataLoader(samples.split(batch_size), batch_size=None)  # type: ignore[arg-type]

@@ -1,6 +1,7 @@
 """How much memory a training step needs, counted tensor by tensor."""
 
 import weakref
+from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
@@ -8,50 +9,44 @@ import torch
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
+from torch.optim import Optimizer
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from seqlab.lit.module import Module
 
 
-def estimate(task: Module) -> dict[str, int]:
-    """The bytes that a training step of a task keeps at once, by what they hold.
+def estimate(module: Module) -> dict[str, int]:
+    """The bytes that a training step keeps at once, by what they hold.
 
-    Counted on the first training batch and on a copy of the model: neither the task's weights nor the state of the
-    random generator change. Not counted are the allocator's slack and the libraries. Takes about as long as a step.
+    Counted on the first training batch and on a copy of the model: neither the weights nor the state of the random
+    generator change. Not counted are the allocator's slack and the libraries. Takes about as long as a step.
 
     Returns:
         weights (buffers included), gradients, optimizer (its state after a step), activations (what the graph of the
         loss saves for the backward pass: each storage once, without the weights), temporaries (what else is alive
         when forward and backward pass need most).
     """
-    original, training = task.model, task.training
-    model = deepcopy(original)
-    task.model = model
+    model = deepcopy(module.model).train()
     devices = {tensor.device.index for tensor in model.parameters() if tensor.is_cuda}
-    try:
-        with torch.random.fork_rng(devices):
-            task.train()
-            # clones: a batch may be a view of a large block of batches
-            batch = apply_to_collection(task.data.train_batch(0), Tensor, Tensor.clone)
-            activations, peak = _saved_and_peak_bytes(task, batch)
-    finally:
-        task.model = original
-        task.train(training)
+    with torch.random.fork_rng(devices):
+        # clones: a batch may be a view of a large block of batches
+        batch = apply_to_collection(module.data.train_batch(0), Tensor, Tensor.clone)
+        activations, peak = _saved_and_peak_bytes(model, lambda: module.task.loss(model, batch))
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     gradients = sum(parameter.nbytes for parameter in trained)
     return {
         "weights": sum(tensor.nbytes for tensor in [*model.parameters(), *model.buffers()]),
         "gradients": gradients,
-        "optimizer": _optimizer_bytes(task, model),
+        "optimizer": _optimizer_bytes(model, module.make_optimizer(model)),
         "activations": activations,
         "temporaries": max(0, peak - activations - gradients),
     }
 
 
-def _saved_and_peak_bytes(task: Module, batch: Any) -> tuple[int, int]:
-    """The storages that the graph of a batch's loss keeps, without those of the model's own tensors; and the most bytes
-    that live at once while forward and backward pass make tensors."""
-    owned = {tensor.untyped_storage().data_ptr() for tensor in [*task.model.parameters(), *task.model.buffers()]}
+def _saved_and_peak_bytes(model: nn.Module, loss_of: Callable[[], Tensor]) -> tuple[int, int]:
+    """The storages that the graph of a loss keeps, without those of the model's own tensors; and the most bytes that
+    live at once while forward and backward pass make tensors."""
+    owned = {tensor.untyped_storage().data_ptr() for tensor in [*model.parameters(), *model.buffers()]}
     sizes: dict[int, int] = {}
 
     def pack(tensor: Tensor) -> Tensor:
@@ -62,7 +57,7 @@ def _saved_and_peak_bytes(task: Module, batch: Any) -> tuple[int, int]:
 
     with torch.enable_grad(), LiveBytes() as live:
         with saved_tensors_hooks(pack, lambda tensor: tensor):
-            loss = task.loss(batch)
+            loss = loss_of()
         total = sum(sizes.values())  # while the graph lives, so that no address was given out twice
         loss.backward()
     return total, live.peak
@@ -97,9 +92,8 @@ class LiveBytes(TorchDispatchMode):
         self.now -= self.sizes.pop(key)
 
 
-def _optimizer_bytes(task: Module, model: nn.Module) -> int:
-    """The state that the task's optimizer has for a model after a step; the step changes the model."""
-    optimizer = task.make_optimizer(model)
+def _optimizer_bytes(model: nn.Module, optimizer: Optimizer) -> int:
+    """The state that an optimizer has for a model after a step; the step changes the model."""
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.grad = torch.zeros_like(parameter)

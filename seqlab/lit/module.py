@@ -1,126 +1,69 @@
-"""The base of every domain's LightningModule: optimizer, schedule, seeding, the training step."""
+"""The LightningModule around every model and task: optimizer, schedule, seeding, the training step."""
 
 import math
-from abc import ABC, abstractmethod
+import time
 from collections.abc import Callable, Mapping
-from functools import cached_property
-from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from lightning import LightningModule
-from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from seqlab.errors import InputError, NonFiniteError
+from seqlab.errors import NonFiniteError
+from seqlab.kept import plain
 from seqlab.lit.datamodule import DataModule, num_rows, part_of
-from seqlab.lit.kept import FileRecords, plain
 from seqlab.lit.loggers import RunLogger
 from seqlab.lit.precision import own_types
 from seqlab.randomness import derived_seed
 from seqlab.schedule import Schedule
-from seqlab.share import Share
+from seqlab.share import value_of
+from seqlab.task import Results, Task
 
-Results = Mapping[str, Share | float]
 
-
-class Module(LightningModule, ABC):
-    """Trains a model. A domain adds its loss, its metrics and its evaluation.
+class Module(LightningModule):
+    """Trains a model for a task.
 
     Args:
         model: the network.
-        datamodule: the data that it meets; it knows the Spec and, in most domains, the evaluation sets.
+        task: loss and evaluation, with the data.
         optimizer: model -> optimizer.
         schedule: position -> multiplier of the learning rate.
         seed: randomness of step s (dropout, sampling) is a function of (seed, s).
+        config: the run's resolved configuration, which checkpoints keep.
 
-    After a test, `results` holds every test metric as a Share or a number; when figures are drawn, `baseline_results`
-    has what came of the baselines. `columns` (heading: metric) are those that a table over many runs shows, and
-    `better` (metric: low or high) says where there is a best.
+    Raises:
+        ValueError: when the model cannot serve the task, and for schedule.unit=epoch on endless data.
     """
-
-    columns: ClassVar[Mapping[str, str]]
-    better: ClassVar[Mapping[str, str]] = MappingProxyType({})
-    results: dict[str, Share | float]
 
     def __init__(
         self,
         *,
         model: nn.Module,
-        datamodule: DataModule,
+        task: Task,
         optimizer: Callable[[nn.Module], Optimizer],
         schedule: Schedule,
         seed: int,
+        config: Mapping[str, Any] | None = None,
     ):
         super().__init__()
         own_types(model)
+        task.check_model(model)
         self.model = model
-        self.data = datamodule
+        self.task = task
+        self.data: DataModule = task.data
         self.make_optimizer = optimizer
         self.schedule = schedule
         self.seed = seed
-        self.results = {}
-        self.baseline_results: Mapping[str, Results] = {}
+        self.config = dict(config or {})
         self.row: dict[str, float] = {}
-        self.config: dict[str, Any] = {}
+        self.last_row: tuple[int, float] | None = None
         # a run that is loaded was looked at when it began, and its data may not be here
-        if schedule.unit == "epoch" and not datamodule.restored and datamodule.steps_per_epoch is None:
+        if schedule.unit == "epoch" and not self.data.restored and self.data.steps_per_epoch is None:
             raise ValueError(
                 "schedule.unit=epoch needs a finite training set: set data.num_train, or schedule.unit=step"
             )
-
-    @abstractmethod
-    def loss(self, batch: Any) -> Tensor:
-        """The mean training loss of a batch, a scalar."""
-
-    @abstractmethod
-    def title(self) -> str:
-        """One line that names the task, and says how its splits are kept apart."""
-
-    @abstractmethod
-    def baselines(self) -> Mapping[str, Results]:
-        """Chance and every baseline, through the same metrics and under the same names as `results`.
-
-        Where one may fail, they are seqlab.attempts.Attempts: it is told apart, and the others are there.
-        """
-
-    @abstractmethod
-    def examples(self) -> list[dict[str, Any]]:
-        """What the model does with its evaluation inputs, one plain record each (for completions.jsonl)."""
-
-    def figures(self) -> Mapping[str, Figure]:
-        """Figures of this domain after a test, by name, beside those that every run draws. They may be Attempts too."""
-        return {}
-
-    def before_training(self) -> None:
-        """Get what training needs and a finished run does not: the data. Raises InputError when it is not there."""
-        try:
-            _ = self.data.steps_per_epoch
-        except ValueError as error:
-            raise InputError(str(error)) from error
-
-    @cached_property
-    def file_records(self) -> FileRecords:
-        """Size and SHA-256 of the files that training reads beside those of the data module, taken once."""
-        return {}
-
-    def names(self) -> dict[str, str]:
-        """What tables call the data or the model, where that is in the data and not in the configuration."""
-        return {}
-
-    def files(self) -> dict[str, str]:
-        """Further text files that a run directory and an export need beside the weights, by name."""
-        return {}
-
-    @abstractmethod
-    def parse_prompt(self, text: str) -> Any:
-        """The model's input from what a user typed. Raises InputError that names what is wrong."""
-
-    @abstractmethod
-    def describe(self, prompt: Any) -> str:
-        """What the model makes of a parsed prompt, for people to read."""
 
     def setup(self, stage: str) -> None:
         # before a checkpoint is read: into a model that is still in float32, 64-true would lose digits
@@ -138,8 +81,17 @@ class Module(LightningModule, ABC):
             raise NonFiniteError(f"the loss is {whole.item()} at step {self.global_step}")
         if self.logs_this_step():
             self.log("train/loss", whole, prog_bar=True, logger=False)
-            self.row = {"train/loss": whole.item()}
+            self.row = {"train/loss": whole.item()} | self._rates(batch)
         return loss
+
+    def _rates(self, batch: Any) -> dict[str, float]:
+        """The task's counts per second since the last row; none after a validation, whose time is not training's."""
+        counts = self.task.rates(batch)
+        before, self.last_row = self.last_row, (self.global_step, time.monotonic())
+        if before is None:
+            return {}
+        steps, seconds = (now - then for now, then in zip(self.last_row, before, strict=True))
+        return {name: steps * count / seconds for name, count in counts.items()}
 
     def _losses(self, batch: Any) -> tuple[Tensor, Tensor]:
         """The loss to be differentiated, and that of the whole batch.
@@ -148,29 +100,40 @@ class Module(LightningModule, ABC):
         """
         num_processes = self.trainer.world_size
         if num_processes == 1:
-            loss = self.loss(batch)
+            loss = self.task.loss(self.model, batch)
             return loss, loss.detach()
         part = part_of(batch, self.global_rank, num_processes)
-        weight = 0 if part is None else self.num_targets(part) / self.num_targets(batch) * num_processes
-        loss = self.loss(part_of(batch, 0, num_rows(batch)) if part is None else part) * weight
+        num_targets = self.task.num_targets
+        weight = 0 if part is None else num_targets(part) / num_targets(batch) * num_processes
+        loss = self.task.loss(self.model, part_of(batch, 0, num_rows(batch)) if part is None else part) * weight
         whole = self.trainer.strategy.reduce(loss.detach().clone(), reduce_op="mean")
         assert isinstance(whole, Tensor)
         return loss, whole
 
-    def num_targets(self, batch: Any) -> int:
-        """Over how many targets the loss of a batch is the mean. To be written where rows have not equally many."""
-        return num_rows(batch)
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        """The task evaluates the whole set by itself, once: the first batch stands for all."""
+        if batch_idx:
+            return
+        results, texts = self.task.watch(self.model)
+        self.log_results(results)
+        for name, markdown in texts.items():
+            self.log_text(name, markdown)
+        self.last_row = None
+
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        """As a validation; the metrics are those of the test set."""
+        if not batch_idx:
+            self.log_results(self.task.evaluate(self.model, "test"))
 
     def logs_this_step(self) -> bool:
-        """Whether the step in hand gets a row of training metrics, `row`, to which a domain may add."""
+        """Whether the current step gets a row of training metrics, `row`."""
         return (self.global_step + 1) % self.trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
 
     def log_results(self, results: Results) -> None:
         """Log every result that has a value: a share of nothing is left out, never 0."""
         for name, result in results.items():
-            value = result.value if isinstance(result, Share) else result
-            if value is not None:
-                self.log(name, float(value))
+            if (value := value_of(result)) is not None:
+                self.log(name, value, batch_size=1)  # one value: Lightning must not weigh it
 
     def log_text(self, tag: str, markdown: str) -> None:
         """Hand a text to the loggers that show texts."""
@@ -215,4 +178,4 @@ class Module(LightningModule, ABC):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         # plain types: a checkpoint says by itself what it belongs to, and what its numbers mean
         checkpoint["config"] = self.config
-        checkpoint |= self.data.kept._replace(task_files=plain(self.file_records))._asdict()
+        checkpoint |= self.data.kept._replace(task_files=plain(self.task.file_records))._asdict()

@@ -117,6 +117,7 @@ def build_trainer(
             max_steps=max_steps,
             max_epochs=-1,
             val_check_interval=val_every,
+            limit_val_batches=1,  # Module.validation_step evaluates the whole set
             check_val_every_n_epoch=None,
             gradient_clip_val=gradient_clip,
             log_every_n_steps=log_every,
@@ -133,21 +134,6 @@ def build_trainer(
         raise ValueError(f"trainer.devices={devices}, trainer.accelerator={accelerator}: {error}") from error
     refuse_impossible(precision, trainer.strategy.root_device.type)
     return trainer
-
-
-def build_evaluator(*, run_dir: Path, precision: Precision, accelerator: str) -> Trainer:
-    """A Trainer that only tests: no logger, no callbacks."""
-    return Trainer(
-        accelerator=accelerator,
-        devices=1,
-        **with_precision(precision),
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,
-        use_distributed_sampler=False,
-        default_root_dir=run_dir,
-    )
 
 
 def with_precision(precision: Precision) -> dict[str, Any]:

@@ -16,13 +16,14 @@ from torch.optim import Optimizer
 
 from seqlab.check import check, located
 from seqlab.errors import InputError
+from seqlab.kept import Kept
 from seqlab.lit.checkpoints import kept_in, load_checkpoint, origin
 from seqlab.lit.datamodule import DataModule
-from seqlab.lit.kept import Kept
 from seqlab.lit.module import Module
 from seqlab.randomness import derived_seed
 from seqlab.schedule import Schedule
 from seqlab.spec import Spec
+from seqlab.task import Task
 
 Seed = Annotated[int, Interval(ge=0, lt=2**32)]
 
@@ -34,13 +35,15 @@ class Run:
     model: the network with the weights of the checkpoint, in evaluation mode.
     datamodule: the data that it was trained on.
     config: the resolved configuration, plain dicts, lists and scalars.
-    task: the LightningModule around the model (loss, metrics, parse_prompt, describe).
+    task: loss, evaluation and prompts: `run.task.evaluate(run.model, "test")`, `run.task.describe(run.model, prompt)`.
+    module: the LightningModule around model and task, which a Trainer fits.
     """
 
     model: nn.Module
     datamodule: DataModule
     config: dict[str, Any]
-    task: Module
+    task: Task
+    module: Module
 
 
 def configuration(
@@ -51,7 +54,7 @@ def configuration(
     name: Mapping[Literal["model", "data"], str],
     model: Callable[..., nn.Module],
     data: DataModule,
-    task: Callable[..., Module],
+    task: Callable[..., Task],
     eval: Mapping[Literal["max_length"], Annotated[int, Ge(1)] | None],
     optimizer: Callable[[nn.Module], Optimizer],
     schedule: Schedule,
@@ -63,7 +66,7 @@ def configuration(
 
 
 def build(config: dict[str, Any], weights: Iterable[Tensor] | None = None, *, kept: Kept | None = None) -> Run:
-    """Check a resolved configuration and construct its datamodule, its untrained model and its task.
+    """Check a resolved configuration and construct its data, its untrained model, its task and the LightningModule.
 
     Args:
         config: plain dicts, lists and scalars.
@@ -89,16 +92,15 @@ def build(config: dict[str, Any], weights: Iterable[Tensor] | None = None, *, ke
         refuse_larger(config["model"], spec, weights)
     torch.manual_seed(derived_seed(config["seed"], "initial weights"))
     model = construct(config["model"], spec=spec)
-    task = construct(
-        config["task"],
-        model=model,
-        datamodule=datamodule,
-        optimizer=prepare(config["optimizer"], ["model"]),
-        schedule=construct(config["schedule"]),
-        seed=config["seed"],
-    )
-    task.config = config
-    return Run(model, datamodule, config, task)
+    task = construct(config["task"], datamodule=datamodule)
+    optimizer, schedule = prepare(config["optimizer"], ["model"]), construct(config["schedule"])
+    try:
+        module = Module(
+            model=model, task=task, optimizer=optimizer, schedule=schedule, seed=config["seed"], config=config
+        )
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    return Run(model, datamodule, config, task, module)
 
 
 def refuse_larger(model: dict[str, Any], spec: Spec, weights: Iterable[Tensor]) -> None:
@@ -182,8 +184,8 @@ def load_run(path: str | Path, checkpoint: str = "best.ckpt") -> Run:
     except InputError as error:
         raise InputError(f"{file}{origin(content)}: {error}") from error
     try:
-        run.task.load_state_dict(state)
+        run.module.load_state_dict(state)
     except RuntimeError as error:
         raise InputError(f"{file}{origin(content)} does not fit its configuration: {error}") from error
-    run.task.eval()
+    run.module.eval()
     return run

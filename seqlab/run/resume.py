@@ -10,11 +10,12 @@ from pydantic import BaseModel, ConfigDict
 
 from seqlab.errors import InputError
 from seqlab.files import remove_temporaries
+from seqlab.kept import Kept, file_records, refuse_changes, validated
 from seqlab.lit.checkpoints import environment, kept_in, load_checkpoint, origin, version
-from seqlab.lit.kept import Kept, file_records, refuse_changes, validated
-from seqlab.lit.module import Module
+from seqlab.lit.datamodule import DataModule
 from seqlab.run.begun import refuse_links_out
 from seqlab.run.directory import deciding, differences, load_configuration, read_status, resolved
+from seqlab.task import Task
 
 MAX_KEYS_NAMED = 6
 # Newest first. A process killed between two renames leaves last-1.ckpt without last.ckpt.
@@ -79,12 +80,12 @@ def start_of(config: DictConfig, run_dir: Path) -> Start | None:
     return Start(followed, file, content["global_step"], kept_in(content, file))
 
 
-def refuse_other_data(run_dir: Path, start: Start, task: Module) -> None:
+def refuse_other_data(run_dir: Path, start: Start, datamodule: DataModule, task: Task) -> None:
     """Raise InputError where a file that the run was trained on is missing, or is another one now."""
     if start.kept is None:
         return
     try:
-        task.data.refuse_changed_files()
+        datamodule.refuse_changed_files()
         refuse_changes(file_records(start.kept.task_files, "task_files"), task.file_records)
     except ValueError as error:
         raise InputError(f"{run_dir} cannot be resumed: {error}") from error

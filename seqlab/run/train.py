@@ -1,8 +1,7 @@
-"""One run from a configuration to a complete run directory: train, evaluate, compare, report."""
+"""Train one run: from a configuration to the last checkpoint, and on to its evaluation."""
 
 import contextlib
 import platform
-import sys
 import traceback
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from seqlab.errors import InputError, Interrupted, NonFiniteError
 from seqlab.files import write_json, write_text
-from seqlab.lit.checkpoints import has_begun, load_checkpoint, training_seconds
-from seqlab.lit.module import Results
-from seqlab.lit.trainer import build_evaluator
+from seqlab.lit.checkpoints import has_begun, training_seconds
 from seqlab.model import num_parameters
 from seqlab.run.begun import note_growth
 from seqlab.run.build import Run, build, configuration, construct
@@ -30,11 +27,10 @@ from seqlab.run.directory import (
     save_configuration,
     write_status,
 )
-from seqlab.run.extras import add_extras, finite, listed
+from seqlab.run.evaluate import finish
 from seqlab.run.resume import Start, new_start, refuse_other_data, start_of
 from seqlab.run.summary import read_summary
 from seqlab.run.typed import take_typed
-from seqlab.share import Share
 
 STOPPED = {Interrupted: "interrupted", NonFiniteError: "not_finite"}  # in summary.json, by what ended training
 
@@ -92,14 +88,14 @@ def accepted(run_dir: Path, config: DictConfig, in_sweep: bool) -> tuple[Run, Tr
     if start is None:
         return None
     run = build(start.config, kept=start.kept)
-    refuse_other_data(run_dir, start, run.task)
+    refuse_other_data(run_dir, start, run.datamodule, run.task)
     val_every, max_steps = (run.config["trainer"][key] for key in ("val_every", "max_steps"))
     if val_every > max_steps:
         raise InputError(
             f"trainer.val_every={val_every} is beyond trainer.max_steps={max_steps}: "
             "no validation would choose best.ckpt"
         )
-    run.task.before_training()
+    run.task.prepare()
     loggers = [construct(node, save_dir=run_dir, first_step=start.step) for node in run.config["logger"].values()]
     trainer: Trainer = construct(run.config["trainer"], run_dir=run_dir, loggers=loggers)
     if start.checkpoint is None:
@@ -115,12 +111,12 @@ def train_along(config: DictConfig, run_dir: Path) -> None:
     start = start_of(config, run_dir)
     assert start is not None, "the first process has found something to do"
     run = build(start.config, kept=start.kept)
-    run.task.before_training()
+    run.task.prepare()
     if run.config["compile"]:
         run.model.compile()
     trainer: Trainer = construct(run.config["trainer"], run_dir=run_dir, loggers=[])
     with contextlib.suppress(Interrupted, NonFiniteError):  # the first process meets the same, and says it
-        trainer.fit(run.task, datamodule=run.datamodule, ckpt_path=start.checkpoint, weights_only=True)
+        trainer.fit(run.module, datamodule=run.datamodule, ckpt_path=start.checkpoint, weights_only=True)
 
 
 def used(run_dir: Path) -> bool:
@@ -148,7 +144,7 @@ def fit(run: Run, trainer: Trainer, start: Start, run_dir: Path) -> dict[str, An
     if start.checkpoint is not None:
         print(f"resumed from {start.checkpoint.name} at step {start.step}")
     try:
-        trainer.fit(run.task, datamodule=run.datamodule, ckpt_path=start.checkpoint, weights_only=True)
+        trainer.fit(run.module, datamodule=run.datamodule, ckpt_path=start.checkpoint, weights_only=True)
     except BaseException as error:
         if start.checkpoint is not None and not has_begun(trainer) and isinstance(error, Exception):
             reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
@@ -189,7 +185,7 @@ def opening(run: Run) -> dict[str, Any]:
         "counts": {},
         "baselines": {},
         "last_five_checks": {},
-        "missing": {},  # what could not be had -> why, see seqlab/run/extras.py
+        "missing": {},  # what could not be had -> why, see seqlab/run/evaluate.py
         "versions": {
             "python": platform.python_version(),
             "torch": torch.__version__,
@@ -197,34 +193,3 @@ def opening(run: Run) -> dict[str, Any]:
             "threads": torch.get_num_threads(),
         },
     }
-
-
-def finish(run: Run, trainer: Trainer, summary: dict[str, Any], run_dir: Path) -> None:
-    """Evaluate the best and the last checkpoint, write that down, and then add what else there is to a run."""
-    results: dict[str, Share | float] = {}
-    summary["best_step"] = load_checkpoint(run_dir / "checkpoints" / "best.ckpt")["global_step"]
-    for stage, name in (("test_last", "last.ckpt"), ("test", "best.ckpt")):  # the best one last: it stays loaded
-        for key, result in evaluate(run, run_dir / "checkpoints" / name).items():
-            results[key.replace("test/", f"{stage}/", 1)] = result
-    metrics, not_finite = finite(results)
-    summary |= {
-        "metrics": metrics,
-        "intervals": {name: result.interval for name, result in results.items() if isinstance(result, Share)},
-        "counts": {name: result.trials for name, result in results.items() if isinstance(result, Share)},
-        "missing": {"metrics": listed(not_finite)} if not_finite else {},
-    }
-    write_json(run_dir / "summary.json", summary)
-    add_extras(run, trainer, summary, run_dir)
-    print(f"run directory: {run_dir}", file=sys.stdout)
-
-
-def evaluate(run: Run, checkpoint: Path) -> Results:
-    """The test results of a checkpoint; its weights stay loaded."""
-    evaluator = build_evaluator(
-        run_dir=checkpoint.parent.parent,
-        precision=run.config["trainer"]["precision"],
-        accelerator=run.config["trainer"]["accelerator"],
-    )
-    run.task.load_state_dict(load_checkpoint(checkpoint)["state_dict"])
-    evaluator.test(run.task, datamodule=run.datamodule, verbose=False)
-    return run.task.results

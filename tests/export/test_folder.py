@@ -38,9 +38,8 @@ def test_safetensors_load_to_the_same_logits(run, tmp_path):
     again = load_exported(tmp_path)
     assert torch.equal(logits(again), logits(run))
     assert json.loads((tmp_path / "config.json").read_text(encoding="utf-8")) == run.config
-    assert again.task.describe(again.task.parse_prompt("MENENIUS:")) == run.task.describe(
-        run.task.parse_prompt("MENENIUS:")
-    )
+    prompt = run.task.parse_prompt("MENENIUS:")
+    assert again.task.describe(again.model, prompt) == run.task.describe(run.model, prompt)
     files = {"model.safetensors", "config.json", "data.json", "tokenizer.json"}
     assert {path.name for path in tmp_path.iterdir()} == files
 
@@ -194,7 +193,7 @@ def test_a_run_on_a_grammar_exports_too(finished_run, tmp_path):
     assert "| bf16 |" in table
     assert {path.name for path in (tmp_path / "bf16").iterdir()} == {"model.safetensors", "config.json", "data.json"}
     run = load_exported(tmp_path / "bf16")
-    assert run.task.describe(run.task.parse_prompt("( ["))
+    assert run.task.describe(run.model, run.task.parse_prompt("( ["))
 
 
 def test_a_format_that_fails_hides_no_other(finished_run, tmp_path, capsys):

@@ -6,11 +6,16 @@ from seqlab.share import Share
 
 
 @pytest.fixture(scope="session")
-def task(compose):
+def run(compose):
     """An untrained tiny sine net on S3, built as a job builds it."""
     from seqlab.run.build import build
 
-    return build(compose("model=sine_net", "data=semiprimes")).task.eval()
+    return build(compose("model=sine_net", "data=semiprimes"))
+
+
+@pytest.fixture(scope="session")
+def task(run):
+    return run.task
 
 
 @pytest.mark.parametrize(
@@ -36,13 +41,13 @@ def test_good_prompts(task, text):
     assert task.parse_prompt(text) == int(text)
 
 
-def test_a_prediction_says_whether_it_divides(task, monkeypatch):
+def test_a_prediction_says_whether_it_divides(run, task, monkeypatch):
     from factorization.heads import Answer
 
     def says(factor):
         answer = Answer(torch.tensor([factor]), torch.full((1, 7), 0.75))
         monkeypatch.setattr(task.head, "answer", lambda model, inputs: answer)
-        return task.describe(8633)
+        return task.describe(run.model, 8633)
 
     right, wrong = says(89), says(45)
     assert "factor      89" in right
@@ -52,14 +57,14 @@ def test_a_prediction_says_whether_it_divides(task, monkeypatch):
     assert "in truth    89 · 97" in wrong
 
 
-def test_where_a_number_belongs(task):
+def test_where_a_number_belongs(run, task):
     shown = {
-        name: task.describe(int(getattr(task.data, part).numbers[0]))
+        name: task.describe(run.model, int(getattr(task.data, part).numbers[0]))
         for part, name in (("train", "training"), ("val", "validation"), ("test", "test"))
     }
     for name, text in shown.items():
         assert f"a {name} number" in text
-    assert "not a number of S3" in task.describe(2 * 4409)
+    assert "not a number of S3" in task.describe(run.model, 2 * 4409)
 
 
 def test_titles_say_what_is_in_and_what_is_held_out(compose):
@@ -78,10 +83,9 @@ def test_titles_say_what_is_in_and_what_is_held_out(compose):
 def test_results_and_baselines_have_the_same_names(prepare):
     run, trainer = prepare("model=binary_lstm", "data=semiprimes", "data.set=S4", "trainer.max_steps=2",
                            "trainer.val_every=2", "logger=csv")  # fmt: skip
-    trainer.fit(run.task, datamodule=run.datamodule)
+    trainer.fit(run.module, datamodule=run.datamodule)
     assert {"val/loss", "val/beta_0", "val/beta_1", "val/distinct_outputs"} <= set(trainer.callback_metrics)
-    trainer.test(run.task, datamodule=run.datamodule, verbose=False)
-    results = run.task.results
+    results = run.task.evaluate(run.model, "test")
     assert {*(f"test/beta_{k}" for k in range(8)), "test/distinct_outputs", "test/s3/beta_0"} <= set(results)
     assert results["test/beta_7"].value == 1
     assert results["test/s3/beta_0"].trials < results["test/beta_0"].trials == len(run.datamodule.test.numbers)
@@ -89,20 +93,19 @@ def test_results_and_baselines_have_the_same_names(prepare):
     for rows in baselines.values():
         assert set(rows) <= set(results)
     assert set(baselines["oracle"]) == set(results) - {"test/loss"}
-    records = run.task.examples()
+    records = run.task.examples(run.model)
     assert len(records) == len(run.datamodule.test.numbers)
     exact = sum(record["predicted"] == record["factor"] for record in records)
     assert results["test/beta_0"] == Share(exact, len(records))
     assert all((record["wrong_bits"] == 0) == (record["predicted"] == record["factor"]) for record in records)
-    assert set(run.task.figures()) == {"beta"}
+    assert set(run.task.figures(run.model, results, baselines)) == {"beta"}
 
 
 def test_a_class_head_names_no_held_out_factor(prepare):
     words = ["trainer.max_steps=60", "trainer.val_every=60", "logger=csv", "data.set=S1", "data.protocol=factor"]
     run, trainer = prepare("model=sine_net", "optimizer=rprop", "data=semiprimes", *words)
-    trainer.fit(run.task, datamodule=run.datamodule)
-    trainer.test(run.task, datamodule=run.datamodule, verbose=False)
-    assert run.task.results["test/beta_0"].hits == 0
+    trainer.fit(run.module, datamodule=run.datamodule)
+    assert run.task.evaluate(run.model, "test")["test/beta_0"].hits == 0
 
 
 @pytest.mark.parametrize("words", [["data.head=tokens"], ["data.fold=5"], ["data.set=S8"], ["data.base=1"]])
@@ -117,7 +120,7 @@ def test_what_cannot_work_is_refused(compose, words):
 def test_a_sequence_model_answers_at_its_last_step(prepare, head):
     run, trainer = prepare("model=lstm", "data=semiprimes", f"data.head={head}", "trainer.max_steps=2",
                            "trainer.val_every=2", "logger=csv")  # fmt: skip
-    trainer.fit(run.task, datamodule=run.datamodule)
+    trainer.fit(run.module, datamodule=run.datamodule)
     assert torch.isfinite(trainer.callback_metrics["val/loss"])
 
 
@@ -137,8 +140,7 @@ def test_a_sine_net_learns_to_divide(prepare):
     words = ["trainer.max_steps=150", "trainer.val_every=150", "logger=csv", "data.batch_size=null"]
     names = ["experiment=semiprimes_sine", "data=semiprimes", "model=sine_net", "model.hidden_dim=64"]
     run, trainer = prepare(*names, *words)
-    trainer.fit(run.task, datamodule=run.datamodule)
-    trainer.test(run.task, datamodule=run.datamodule, verbose=False)
-    results, rule = run.task.results, run.task.baselines()["last bit"]
+    trainer.fit(run.module, datamodule=run.datamodule)
+    results, rule = run.task.evaluate(run.model, "test"), run.task.baselines()["last bit"]
     assert results["test/beta_0"].interval[0] > rule["test/beta_0"].interval[1]
     assert results["test/beta_0"].value > 0.6

@@ -9,7 +9,6 @@ import torch
 
 from forecasting.windows import Windows
 from seqlab.errors import InputError
-from seqlab.lit.trainer import build_evaluator
 
 QUICK = ["trainer.max_steps=4", "trainer.min_steps=0", "trainer.val_every=2", "trainer.log_every=2", "logger=csv"]
 
@@ -22,13 +21,6 @@ def finished(command, root, tiny, tmp_path_factory):
     done = command(root / "run.py", *words, "trainer.accelerator=cpu", "hydra.run.dir=one", cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder / "one", done
-
-
-def evaluated(prepare, tmp_path, *words):
-    run, _ = prepare("model=deep_lstm", *words)
-    evaluator = build_evaluator(run_dir=tmp_path, precision="32-true", accelerator="cpu")
-    evaluator.test(run.task, datamodule=run.datamodule, verbose=False)
-    return run
 
 
 def test_a_run_prints_its_baselines_and_draws_the_forecast(finished):
@@ -55,14 +47,14 @@ def test_the_written_forecasts_have_the_error_that_is_printed(finished):
     assert np.abs(forecast - target).mean() == pytest.approx(summary["metrics"]["test/mae"])
 
 
-def test_a_forecast_of_given_values(prepare, tmp_path):
-    run = evaluated(prepare, tmp_path, "data=series", "data.name=sunspots", *QUICK)
+def test_a_forecast_of_given_values(prepare):
+    run, _ = prepare("model=deep_lstm", "data=series", "data.name=sunspots")
     values = run.datamodule.series.values
     start = run.datamodule.parts["test"].start
     prompt = run.task.parse_prompt(", ".join(map(str, values[start - 30 : start])))
-    words = run.task.describe(prompt).splitlines()[-1].split()
+    words = run.task.describe(run.model, prompt).splitlines()[-1].split()
     assert words[0] == "forecast"
-    expected = run.task.test_forecasts[0].tolist()
+    expected = run.task.test_forecasts(run.model)[0].tolist()
     assert [float(word) for word in words[1:]] == pytest.approx(expected, rel=1e-3)
 
 
@@ -94,32 +86,30 @@ class Oracle(torch.nn.Module):
         return said.unsqueeze(1)
 
 
-def with_answers(prepare, tmp_path, answers_of, *words):
+def with_answers(prepare, answers_of, *words):
+    """The task, and the results of a model that gives these answers."""
     run, _ = prepare("model=deep_lstm", *words)
-    run.task.model = Oracle(answers_of(run.datamodule))
-    evaluator = build_evaluator(run_dir=tmp_path, precision="32-true", accelerator="cpu")
-    evaluator.test(run.task, datamodule=run.datamodule, verbose=False)
-    return run.task
+    return run.task, run.task.evaluate(Oracle(answers_of(run.datamodule)), "test")
 
 
 @pytest.mark.parametrize("center", ["true", "false"])
-def test_a_perfect_model_has_no_error_and_zeros_are_the_level(prepare, tmp_path, center):
+def test_a_perfect_model_has_no_error_and_zeros_are_the_level(prepare, center):
     words = ["data=series", "data.name=sunspots", f"data.center={center}"]
-    task = with_answers(prepare, tmp_path, lambda data: data.test.targets, *words)
-    assert task.results["test/loss"] == 0 and task.results["test/mae"] < 1e-4
-    task = with_answers(prepare, tmp_path, lambda data: torch.zeros_like(data.test.targets), *words)
+    task, results = with_answers(prepare, lambda data: data.test.targets, *words)
+    assert results["test/loss"] == 0 and results["test/mae"] < 1e-4
+    task, results = with_answers(prepare, lambda data: torch.zeros_like(data.test.targets), *words)
     if center == "true":  # no change from the last value
-        assert task.results["test/mae"] == pytest.approx(task.baselines()["last value"]["test/mae"])
+        assert results["test/mae"] == pytest.approx(task.baselines()["last value"]["test/mae"])
     else:
         expected = (task.truth - task.data.scale.mean).abs().mean()
-        assert task.results["test/mae"] == pytest.approx(float(expected))
+        assert results["test/mae"] == pytest.approx(float(expected))
 
 
-def test_a_model_that_knows_the_direction_is_taken_for_a_leak(prepare, tmp_path, caplog):
+def test_a_model_that_knows_the_direction_is_taken_for_a_leak(prepare, caplog):
     pytest.importorskip("arch")
     with caplog.at_level(logging.WARNING):
-        task = with_answers(prepare, tmp_path, lambda data: data.test.targets, "data=returns")
-    assert task.results["test/direction"].value == 1.0
+        task, results = with_answers(prepare, lambda data: data.test.targets, "data=returns")
+    assert results["test/direction"].value == 1.0
     assert "look for a leak" in caplog.text
     caplog.clear()
 
@@ -129,17 +119,17 @@ def test_a_model_that_knows_the_direction_is_taken_for_a_leak(prepare, tmp_path,
         return answers
 
     with caplog.at_level(logging.WARNING):
-        task = with_answers(prepare, tmp_path, half_wrong, "data=returns")
-    assert 0.45 < task.results["test/direction"].value < 0.55
+        task, results = with_answers(prepare, half_wrong, "data=returns")
+    assert 0.45 < results["test/direction"].value < 0.55
     assert "leak" not in caplog.text
     assert list(task.baselines()) == ["always up", "last value", "ridge", "ETS", "ARIMA", "HAR"]
-    assert task.results["test/mae"] < 1e-8
+    assert results["test/mae"] < 1e-8
 
 
-def test_adding_stands_beside_always_1(prepare, tmp_path):
-    task = with_answers(prepare, tmp_path, lambda data: torch.ones_like(data.test.targets), "data=adding")
+def test_adding_stands_beside_always_1(prepare):
+    task, results = with_answers(prepare, lambda data: torch.ones_like(data.test.targets), "data=adding")
     baseline = task.baselines()["always 1"]
-    assert task.results["test/mse"] == pytest.approx(baseline["test/mse"]) == pytest.approx(1 / 6, abs=0.1)
+    assert results["test/mse"] == pytest.approx(baseline["test/mse"]) == pytest.approx(1 / 6, abs=0.1)
     windows = task.parse_prompt("0.25 0.5* 0.125 0.125*")
     assert windows.targets.tolist() == [[0.625]]
     assert windows.inputs[0].tolist() == [[0.25, 0.0], [0.5, 1.0], [0.125, 0.0], [0.125, 1.0]]
@@ -162,7 +152,7 @@ def test_a_model_of_another_kind_is_refused(prepare, model):
         prepare("data=series", f"model={model}")
 
 
-def test_copying_counts_symbols_and_whole_copies(prepare, tmp_path):
+def test_copying_counts_symbols_and_whole_copies(prepare):
     def one_slip(data):
         targets = data.drawn("test", 0, data.num_test)[:, 1]
         answers = torch.nn.functional.one_hot(targets, 10).float() * 50
@@ -175,10 +165,7 @@ def test_copying_counts_symbols_and_whole_copies(prepare, tmp_path):
         def forward(self, inputs):
             return super().forward(inputs).squeeze(1)
 
-    run.task.model = Said(one_slip(run.datamodule))
-    evaluator = build_evaluator(run_dir=tmp_path, precision="32-true", accelerator="cpu")
-    evaluator.test(run.task, datamodule=run.datamodule, verbose=False)
-    results = run.task.results
+    results = run.task.evaluate(Said(one_slip(run.datamodule)), "test")
     count = run.datamodule.num_test
     assert (results["test/symbols"].hits, results["test/symbols"].trials) == (10 * count - 1, 10 * count)
     assert (results["test/copied"].hits, results["test/copied"].trials) == (count - 1, count)
@@ -189,8 +176,8 @@ def test_copying_counts_symbols_and_whole_copies(prepare, tmp_path):
 def test_prompts_of_copying(prepare):
     run, _ = prepare("model=deep_lstm", "data=copy", "model.dropout=0.9")
     assert run.model.training
-    written = [row["written"] for row in run.task.examples()]
-    assert written == [row["written"] for row in run.task.examples()]  # without dropout
+    written = [row["written"] for row in run.task.examples(run.model)]
+    assert written == [row["written"] for row in run.task.examples(run.model)]  # without dropout
     assert run.model.training
     sequence = run.task.parse_prompt("1 2 3 4 5 6 7 8 1 2")
     drawn = run.datamodule.drawn("test", 0, 1)[:, 0]

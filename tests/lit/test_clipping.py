@@ -58,7 +58,7 @@ def test_a_run_clips_where_the_history_says(prepare, tmp_path):
     run, trainer = prepare(*words, "logger=csv", "trainer.max_steps=12", "trainer.val_every=12", "trainer.log_every=1")
     seen = BeforeOptimizer()
     trainer.callbacks.append(seen)
-    trainer.fit(run.task, datamodule=run.datamodule)
+    trainer.fit(run.module, datamodule=run.datamodule)
     metrics = read_metrics(tmp_path / "run" / "metrics.csv")
     norms = [value for _, value in metrics["train/gradient_norm"]]
     limits = dict(metrics["train/clip_threshold"])

@@ -7,6 +7,7 @@ from seqlab.lit.footprint import LiveBytes, estimate
 from seqlab.lit.module import Module
 from seqlab.run.build import build
 from seqlab.schedule import Constant
+from seqlab.task import Task
 
 
 class Batches:
@@ -18,12 +19,12 @@ class Batches:
         return torch.ones(1000, 7)[:5]
 
 
-class Regression(Module):
-    def __init__(self, optimizer, model):
-        super().__init__(model=model, datamodule=Batches(), optimizer=optimizer, schedule=Constant(), seed=0)
+class Regression(Task):
+    def loss(self, model, batch):
+        return model(batch).relu().sum()
 
-    def loss(self, batch):
-        return self.model(batch).relu().sum()
+    def evaluate(self, model, split):
+        return {}
 
     def title(self):
         return "regression"
@@ -31,14 +32,18 @@ class Regression(Module):
     def baselines(self):
         return {}
 
-    def examples(self):
+    def examples(self, model):
         return []
 
     def parse_prompt(self, text):
         return text
 
-    def describe(self, prompt):
+    def describe(self, model, prompt):
         return prompt
+
+
+def module_of(optimizer, model):
+    return Module(model=model, task=Regression(Batches()), optimizer=optimizer, schedule=Constant(), seed=0)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +56,7 @@ class Regression(Module):
 )
 def test_a_linear_layer_by_hand(optimizer, state):
     """7 -> 3 with bias: 24 numbers. Saved: the input (5, 7) for the weight's gradient, the output (5, 3) for ReLU's."""
-    parts = estimate(Regression(optimizer, torch.nn.Linear(7, 3)))
+    parts = estimate(module_of(optimizer, torch.nn.Linear(7, 3)))
     assert parts.pop("temporaries") == 0  # what so small a step makes is less than its input and the gradients
     assert parts == {
         "weights": 4 * 24,
@@ -64,7 +69,7 @@ def test_a_linear_layer_by_hand(optimizer, state):
 def test_a_weight_that_the_graph_saves_is_no_activation():
     """7 -> 3 -> 2: saved are input (5, 7), hidden (5, 3), output (5, 2) and the second weight."""
     model = torch.nn.Sequential(torch.nn.Linear(7, 3), torch.nn.Linear(3, 2))
-    parts = estimate(Regression(lambda m: torch.optim.SGD(m.parameters(), lr=1.0), model))
+    parts = estimate(module_of(lambda m: torch.optim.SGD(m.parameters(), lr=1.0), model))
     assert parts["activations"] == 4 * (5 * 7 + 5 * 3 + 5 * 2)
 
 
@@ -72,7 +77,7 @@ def test_a_frozen_weight_has_no_gradient_and_a_buffer_counts():
     model = torch.nn.Linear(7, 3)
     model.weight.requires_grad_(False)
     model.register_buffer("extra", torch.zeros(10))
-    parts = estimate(Regression(lambda m: torch.optim.SGD([m.bias], lr=1.0), model))
+    parts = estimate(module_of(lambda m: torch.optim.SGD([m.bias], lr=1.0), model))
     assert parts.pop("temporaries") > 0
     assert parts == {"weights": 4 * 34, "gradients": 4 * 3, "optimizer": 0, "activations": 4 * 5 * 3}
 
@@ -92,13 +97,12 @@ def test_live_bytes_are_counted_from_making_to_end():
 
 def test_neither_weights_nor_randomness_nor_mode_change(compose):
     run = build(compose("model.dropout=0.5"))
-    run.task.eval()
-    weights = {name: value.clone() for name, value in run.task.state_dict().items()}
+    run.model.eval()
+    weights = {name: value.clone() for name, value in run.model.state_dict().items()}
     random = torch.get_rng_state()
-    estimate(run.task)
+    estimate(run.module)
     assert torch.equal(torch.get_rng_state(), random)
-    assert run.task.model is run.model
-    assert not run.task.training
+    assert not run.model.training
     assert all(parameter.grad is None for parameter in run.model.parameters())
-    for name, value in run.task.state_dict().items():
+    for name, value in run.model.state_dict().items():
         assert torch.equal(value, weights[name]), name

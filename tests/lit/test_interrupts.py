@@ -51,4 +51,4 @@ def test_a_signal_leaves_checkpoint_and_summary(started, signum, code):
     content = torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)
     assert content["global_step"] == summary["steps"] > 0
     run = seqlab.load_run(run_dir, "last.ckpt")
-    assert all(torch.equal(run.task.state_dict()[name], value) for name, value in content["state_dict"].items())
+    assert all(torch.equal(run.module.state_dict()[name], value) for name, value in content["state_dict"].items())

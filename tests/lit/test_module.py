@@ -37,7 +37,7 @@ def fit(prepare):
     def trained(*overrides, callbacks=(), folder="run"):
         run, trainer = prepare("logger=csv", "trainer.min_steps=0", *overrides, folder=folder)
         trainer.callbacks.extend(callbacks)
-        trainer.fit(run.task, datamodule=run.datamodule)
+        trainer.fit(run.module, datamodule=run.datamodule)
         return run, trainer
 
     return trained
@@ -51,9 +51,9 @@ def test_a_loss_that_is_not_finite_stops_before_the_optimizer(prepare, tmp_path)
     weights = {}
     trainer.callbacks.append(EachStep(lambda trainer, module: weights.update(after=clone_of(module.state_dict()))))
     with pytest.raises(NonFiniteError, match=r"^the (loss|gradient norm) is (nan|inf) at step \d+$"):
-        trainer.fit(run.task, datamodule=run.datamodule)
+        trainer.fit(run.module, datamodule=run.datamodule)
     assert trainer.global_step >= 1
-    for name, value in run.task.state_dict().items():
+    for name, value in run.module.state_dict().items():
         assert torch.equal(value, weights["after"][name]), name  # as the last good step left them
     assert not list(tmp_path.rglob("*.ckpt"))
 
@@ -75,7 +75,7 @@ def test_a_run_that_turns_bad_keeps_its_last_good_checkpoints(prepare, tmp_path)
 
     trainer.callbacks.append(EachStep(spoil))
     with pytest.raises(NonFiniteError, match=r"^the loss is nan at step 6$"):
-        trainer.fit(run.task, datamodule=run.datamodule)
+        trainer.fit(run.module, datamodule=run.datamodule)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == kept
     content = load_checkpoint(folder / "last.ckpt")
     assert content["global_step"] == 4
@@ -92,7 +92,7 @@ def test_a_validation_loss_that_is_not_finite_stops_and_saves_nothing(prepare, t
 
     trainer.callbacks.append(EachStep(spoil))
     with pytest.raises(NonFiniteError, match=r"^val/loss is nan at step 4$"):
-        trainer.fit(run.task, datamodule=run.datamodule)
+        trainer.fit(run.module, datamodule=run.datamodule)
     assert not list(tmp_path.rglob("*.ckpt"))
 
 
@@ -140,8 +140,8 @@ def test_default_clipping_is_to_norm_1(prepare):
     seen = BeforeOptimizer()
     trainer.callbacks.append(seen)
     loss = run.task.loss
-    run.task.loss = lambda batch: 1000 * loss(batch)
-    trainer.fit(run.task, datamodule=run.datamodule)
+    run.task.loss = lambda model, batch: 1000 * loss(model, batch)
+    trainer.fit(run.module, datamodule=run.datamodule)
     assert seen.norms == pytest.approx([1.0] * len(seen.norms), rel=1e-3)
     assert len(seen.norms) >= 2
 

@@ -7,7 +7,6 @@ from torch import nn
 from seqlab.errors import InputError
 from seqlab.lit.checkpoints import load_checkpoint
 from seqlab.lit.precision import refuse_impossible
-from seqlab.lit.trainer import build_evaluator
 from seqlab.metrics import Mean
 from seqlab.share import Share
 
@@ -48,28 +47,26 @@ CHOSEN = ("distance", "distinct_outputs")  # numbers that follow from such choic
 
 
 @pytest.fixture
-def measured(prepare, tmp_path):
-    """(overrides) -> the task after two steps of training and a test, both in trainer.precision."""
+def measured(prepare):
+    """(overrides) -> the run after two steps of training, and its test results, both in trainer.precision."""
 
     def trained(*overrides):
         words = ["trainer.max_steps=2", "trainer.val_every=1", "trainer.min_steps=0", "logger=csv"]
         run, trainer = prepare(*words, *overrides)
-        trainer.fit(run.task, datamodule=run.datamodule)
-        precision = run.config["trainer"]["precision"]
-        evaluator = build_evaluator(run_dir=tmp_path, precision=precision, accelerator="cpu")
-        evaluator.test(run.task, datamodule=run.datamodule, verbose=False)
-        return run.task
+        trainer.fit(run.module, datamodule=run.datamodule)
+        with trainer.precision_plugin.forward_context():
+            return run, run.task.evaluate(run.model, "test")
 
     return trained
 
 
 @pytest.mark.parametrize(("task", "precision"), CASES)
 def test_metrics_are_those_of_float32(measured, task, precision):
-    expected = measured(*TASKS[task]).results
-    found = measured(*TASKS[task], f"trainer.precision={precision}")
-    assert found.results.keys() >= set(found.columns.values())
-    for name in found.columns.values():
-        value, reference = found.results[name], expected[name]
+    _, expected = measured(*TASKS[task])
+    run, results = measured(*TASKS[task], f"trainer.precision={precision}")
+    assert results.keys() >= set(run.task.columns.values())
+    for name in run.task.columns.values():
+        value, reference = results[name], expected[name]
         if isinstance(value, Share):
             assert value.trials == reference.trials
             assert abs(value.hits - reference.hits) <= FLIPPED * value.trials, name
@@ -77,7 +74,7 @@ def test_metrics_are_those_of_float32(measured, task, precision):
             assert value == pytest.approx(reference, abs=FLIPPED), name
         elif not name.endswith(CHOSEN):
             assert value == pytest.approx(reference, rel=TOLERANCE[precision]), name
-    assert found.examples()
+    assert run.task.examples(run.model)
 
 
 @pytest.mark.filterwarnings("ignore:.*AMP with fp16 is not supported on CPU")  # of Lightning, which a run leaves out

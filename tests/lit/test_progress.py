@@ -71,5 +71,5 @@ def test_lines_keep_their_distance(prepare, capsys, seconds, expected):
     run, trainer = prepare("model=linear", *QUICK[1:-1])
     trainer.callbacks = [c for c in trainer.callbacks if not isinstance(c, ProgressLines)]
     trainer.callbacks.append(ProgressLines(seconds=seconds))
-    trainer.fit(run.task, datamodule=run.datamodule)
+    trainer.fit(run.module, datamodule=run.datamodule)
     assert capsys.readouterr().err.count("steps/s") == expected

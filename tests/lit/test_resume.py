@@ -41,11 +41,11 @@ def fit(prepare, tmp_path):
         steps = ["trainer.val_every=4", f"trainer.max_steps={max_steps}"]
         run, trainer = prepare(*settings, *steps, *overrides, folder=folder)
         if interrupted_at is None:
-            trainer.fit(run.task, datamodule=run.datamodule, ckpt_path=resumed_from, weights_only=True)
+            trainer.fit(run.module, datamodule=run.datamodule, ckpt_path=resumed_from, weights_only=True)
         else:
             trainer.callbacks.append(Signal(interrupted_at))
             with pytest.raises(Interrupted):
-                trainer.fit(run.task, datamodule=run.datamodule)
+                trainer.fit(run.module, datamodule=run.datamodule)
             trainer.logger.save()
         metrics = tmp_path / folder / "metrics.csv"
         return trainer, read_metrics(metrics) if metrics.exists() else {}
@@ -139,7 +139,7 @@ def test_rows_are_on_the_disk_before_a_checkpoint_that_has_them_behind_it(prepar
     checkpoints.seconds = 0
     look = Look(tmp_path / "run")
     trainer.callbacks.append(look)
-    trainer.fit(run.task, datamodule=run.datamodule)
+    trainer.fit(run.module, datamodule=run.datamodule)
     assert look.seen == [(1, 1), (2, 2), (3, 3)]
 
 

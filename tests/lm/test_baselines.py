@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lm import baselines
-from lm.baselines import best_n_gram, character_encoder, tail, text_baselines
+from lm.baselines import best_n_gram, character_encoder, compare, tail
 from lm.corpus import Corpus, load_corpus
 from tests.reference.kneser_ney import PlainKneserNey
 
@@ -24,7 +24,7 @@ SMALL = corpus(["abc abd abc\nabe"] * 9, ["abc abd"], ["abd abc abé", "a"])
 
 
 def test_all_rows_are_there():
-    rows = text_baselines(SMALL, ENCODE, len(ALPHABET) + 1)
+    rows = compare(SMALL, ENCODE, len(ALPHABET) + 1)
     grams = [name.partition("-")[2] for name in rows if "Kneser" in name]
     assert [*rows][:4] == ["gzip", "xz", "xz after the training text", "unigram of tokens"]
     assert grams == ["gram of tokens (Kneser-Ney)", "gram of characters (Kneser-Ney)"]
@@ -34,7 +34,7 @@ def test_all_rows_are_there():
 
 
 def test_units():
-    rows = text_baselines(SMALL, ENCODE, len(ALPHABET) + 1)
+    rows = compare(SMALL, ENCODE, len(ALPHABET) + 1)
     for row in rows.values():
         # 12 characters are 13 bytes
         assert row["test/bits_per_byte"] == pytest.approx(row["test/bits_per_character"] * 12 / 13)
@@ -46,14 +46,14 @@ def test_units():
 def test_gzip_is_gzip():
     text = "".join(SMALL.test).encode()
     bits = 8 * len(gzip.compress(text, 9, mtime=0))
-    assert text_baselines(SMALL, ENCODE, 9)["gzip"]["test/bits_per_byte"] == pytest.approx(bits / len(text))
+    assert compare(SMALL, ENCODE, 9)["gzip"]["test/bits_per_byte"] == pytest.approx(bits / len(text))
 
 
 def test_unigram_is_that_of_kneser_ney_of_order_one():
     ids = ENCODE(SMALL.train).tolist()
     plain = PlainKneserNey(ids, 1, 9)
     nats = plain.nats(ENCODE(SMALL.test).tolist())[1:]
-    found = text_baselines(SMALL, ENCODE, 9)["unigram of tokens"]["test/perplexity"]
+    found = compare(SMALL, ENCODE, 9)["unigram of tokens"]["test/perplexity"]
     assert found == pytest.approx(math.exp(sum(nats) / len(nats)))
     assert Counter(ids)[0] == 9
 
@@ -61,7 +61,7 @@ def test_unigram_is_that_of_kneser_ney_of_order_one():
 def test_xz_after_the_training_text_finds_what_the_text_repeats():
     generator = np.random.default_rng(0)
     noise = "".join(generator.choice(list("abcde"), 5000))
-    rows = text_baselines(corpus([noise], [noise[:50]], [noise[1000:3000]]), ENCODE, 9)
+    rows = compare(corpus([noise], [noise[:50]], [noise[1000:3000]]), ENCODE, 9)
     bits = {name: row["test/bits_per_character"] for name, row in rows.items()}
     assert bits["xz after the training text"] < 0.5
     assert min(bits["gzip"], bits["xz"]) > math.log2(5)
@@ -88,7 +88,7 @@ def test_orders_that_do_not_fit_are_left_out():
 
 def test_long_training_text_is_cut_and_the_names_say_so(monkeypatch):
     monkeypatch.setattr(baselines, "MOST_CHARACTERS", 20)
-    rows = text_baselines(SMALL, ENCODE, 9)
+    rows = compare(SMALL, ENCODE, 9)
     assert all(("characters of training text" in name) == (name not in ("gzip", "xz")) for name in rows)
 
 
@@ -101,7 +101,7 @@ def test_tail_of_everything_is_everything():
 def test_tiny_shakespeare():
     text = load_corpus("shakespeare")
     alphabet = sorted(set().union(*text.train, *text.val, *text.test))
-    rows = text_baselines(text, character_encoder(alphabet), len(alphabet) + 1)
+    rows = compare(text, character_encoder(alphabet), len(alphabet) + 1)
     bits = {name: round(row["test/bits_per_character"], 2) for name, row in rows.items()}
     assert bits["7-gram of characters (Kneser-Ney)"] == 2.20
     assert bits["gzip"] == 3.19

@@ -9,7 +9,7 @@ import torch
 from lm.cache import digest
 from lm.datamodule import TextDataModule
 from lm.tokenizer import DOCUMENT_ID, train_tokenizer
-from seqlab.lit.kept import Kept
+from seqlab.kept import Kept
 
 TEXT = "".join(f"Speaker {n}:\n{n * n} words, {7919 * n} more.\n\n" for n in range(400))
 

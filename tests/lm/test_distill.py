@@ -19,11 +19,11 @@ QUICK = ["trainer.max_steps=4", "trainer.min_steps=0", "trainer.val_every=2", "t
 
 @pytest.fixture
 def student(compose, tmp_path):
-    """(teacher's directory, further words) -> an untrained student."""
+    """(teacher's directory, further words) -> the run of an untrained student."""
 
     def made(teacher, *words):
         words = [*words, f"task.teacher={teacher}", f"data.cache_dir={tmp_path}"]
-        return build(compose("experiment=lm_distill", *SIZES, *words, full=True)).task.eval()
+        return build(compose("experiment=lm_distill", *SIZES, *words, full=True))
 
     return made
 
@@ -42,9 +42,9 @@ def test_the_loss_weighs_text_and_teacher(student, text_runs):
     batch = torch.randint(300, (4, 17))
     losses = {}
     for weight in (0.0, 0.25, 1.0):
-        task = student(text_runs["transformer"], f"task.weight={weight}")
-        losses[weight] = task.loss(batch)
-    logits = task.model(batch[:, :-1])
+        run = student(text_runs["transformer"], f"task.weight={weight}")
+        losses[weight] = run.task.loss(run.model.eval(), batch)
+    logits = run.model(batch[:, :-1])
     plain = cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten())
     torch.testing.assert_close(losses[0.0], plain)
     with torch.no_grad():
@@ -54,14 +54,15 @@ def test_the_loss_weighs_text_and_teacher(student, text_runs):
 
 
 def test_the_teacher_stays_as_it_is_and_outside(student, text_runs):
-    task = student(text_runs["transformer"])
-    names, number = set(task.state_dict()), num_parameters(task)
+    run = student(text_runs["transformer"])
+    module, task = run.module, run.task
+    names, number = set(module.state_dict()), num_parameters(module)
     before = {name: weight.clone() for name, weight in task.teacher.state_dict().items()}
-    task.train()
-    optimizer = task.make_optimizer(task.model)
-    task.loss(torch.randint(300, (4, 17))).backward()
+    module.train()
+    optimizer = module.make_optimizer(run.model)
+    task.loss(run.model, torch.randint(300, (4, 17))).backward()
     optimizer.step()
-    assert set(task.state_dict()) == names and num_parameters(task) == number
+    assert set(module.state_dict()) == names and num_parameters(module) == number
     assert not task.teacher.training
     assert all(weight.grad is None for weight in task.teacher.parameters())
     assert all(torch.equal(weight, before[name]) for name, weight in task.teacher.state_dict().items())
@@ -76,7 +77,7 @@ def test_a_taught_run_needs_no_teacher_afterwards(command, text_runs, tmp_path):
     run = load_run(tmp_path / "taught")
     assert isinstance(run.task, Distillation)
     assert json.loads((tmp_path / "taught" / "summary.json").read_text(encoding="utf-8"))["model"] == "lstm_distilled"
-    assert "sample" in run.task.describe(run.task.parse_prompt("MENENIUS:"))
+    assert "sample" in run.task.describe(run.model, run.task.parse_prompt("MENENIUS:"))
 
 
 def test_another_teacher_is_refused_on_resume(command, text_runs, tmp_path):
@@ -114,16 +115,16 @@ def test_a_bad_teacher_is_one_line_and_leaves_nothing(command, tmp_path, words, 
 
 
 def test_a_teacher_with_another_tokenizer_is_refused(student, text_runs):
-    task = student(text_runs["transformer"], "data.vocabulary_size=290")
+    task = student(text_runs["transformer"], "data.vocabulary_size=290").task
     with pytest.raises(InputError, match="has another tokenizer than the student"):
-        task.before_training()
+        task.prepare()
     path = text_runs["transformer"] / "tokenizer.json"
-    student(text_runs["transformer"], "data.vocabulary_size=290", f"data.tokenizer_path={path}").before_training()
+    student(text_runs["transformer"], "data.vocabulary_size=290", f"data.tokenizer_path={path}").task.prepare()
 
 
 def test_a_teacher_on_other_data_is_refused(student, finished_run):
     with pytest.raises(InputError, match="is no run on text"):
-        student(finished_run[0]).before_training()
+        student(finished_run[0]).task.prepare()
 
 
 @pytest.mark.slow

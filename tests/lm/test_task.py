@@ -8,7 +8,7 @@ import torch
 
 from lm.evaluate import evaluate
 from lm.generate import main as generate
-from lm.metrics import BLOCK, TokenScores, token_scores
+from lm.metrics import BLOCK, token_scores
 from lm.text_run import load_text_run
 from seqlab.errors import InputError
 from seqlab.model import num_parameters
@@ -44,14 +44,14 @@ def test_the_models_that_were_asked_for(compose, cache, model, options, number):
         assert not any("table" in name for name in run.model.state_dict())  # positions are a buffer that is not saved
 
 
-@pytest.mark.parametrize("model", ["lstm", "transformer"])
-def test_a_run_leaves_its_numbers_samples_and_tokenizer(text_runs, model):
-    run_dir = text_runs[model]
+@pytest.mark.parametrize("name", ["lstm", "transformer"])
+def test_a_run_leaves_its_numbers_samples_and_tokenizer(text_runs, name):
+    run_dir = text_runs[name]
     summary = json.loads((run_dir / "summary.json").read_text(encoding="utf-8"))
     metrics = summary["metrics"]
-    task = load_text_run(run_dir)
+    model, task, _ = load_text_run(run_dir)
     ids = torch.from_numpy(task.data.ids("test").astype("int64"))
-    nats = token_scores(task.model, ids, stride=task.stride).nats.double()
+    nats = token_scores(model, ids, stride=task.stride).nats.double()
     characters = sum(map(len, task.data.corpus.test))
     assert metrics["test/perplexity"] == pytest.approx(float(nats.mean().exp()), rel=1e-5)
     assert metrics["test/bits_per_character"] == pytest.approx(float(nats.sum()) / characters / 0.693147, rel=1e-5)
@@ -64,12 +64,11 @@ def test_a_run_leaves_its_numbers_samples_and_tokenizer(text_runs, model):
 
 
 def test_a_test_gives_perplexity_its_interval(text_runs):
-    task = load_text_run(text_runs["lstm"])
-    nats = torch.linspace(1, 5, 3 * BLOCK)
-    task.metrics.update(TokenScores(nats, nats > 1), ["x"])
-    task.on_test_epoch_end()
+    model, task, _ = load_text_run(text_runs["lstm"])
+    assert len(task.data.ids("test")) > 2 * BLOCK
+    results = task.evaluate(model, "test")
     names = [f"test/perplexity{bound}" for bound in ("_low", "", "_high")]
-    low, perplexity, high = (value_of(task.results[name]) or 0.0 for name in names)
+    low, perplexity, high = (value_of(results[name]) or 0.0 for name in names)
     assert low < perplexity < high
 
 
@@ -78,23 +77,23 @@ def test_a_checkpoint_holds_its_tokenizer(text_runs, tmp_path):
     content = torch.load(text_runs["lstm"] / "checkpoints" / "best.ckpt", weights_only=True)
     content["config"]["data"] |= {"path": str(tmp_path / "gone"), "cache_dir": str(tmp_path / "no_cache")}
     torch.save(content, tmp_path / "moved.ckpt")
-    task = load_text_run(tmp_path / "moved.ckpt")
-    assert "sample" in task.describe(task.parse_prompt("MENENIUS:\n"))
+    model, task, _ = load_text_run(tmp_path / "moved.ckpt")
+    assert "sample" in task.describe(model, task.parse_prompt("MENENIUS:\n"))
     assert "not known" in evaluate(str(tmp_path / "moved.ckpt"), str(ROOT / "tests" / "lm" / "coriolanus.txt"))
 
 
-@pytest.mark.parametrize("model", ["lstm", "transformer"])
-def test_generation_repeats_and_continues_its_prompt(text_runs, model):
-    task = load_text_run(text_runs[model])
+@pytest.mark.parametrize("name", ["lstm", "transformer"])
+def test_generation_repeats_and_continues_its_prompt(text_runs, name):
+    model, task, _ = load_text_run(text_runs[name])
     start = torch.tensor([[5, 6, 7], [8, 9, 10]])
-    one = task.generate(start, 60, temperature=0.9, top_k=50, top_p=0.9, seed=3)  # beyond the context of 16
+    one = task.generate(model, start, 60, temperature=0.9, top_k=50, top_p=0.9, seed=3)  # beyond the context of 16
     assert one.shape == (2, 60) and torch.equal(one[:, :3], start)
-    assert torch.equal(one, task.generate(start, 60, temperature=0.9, top_k=50, top_p=0.9, seed=3))
-    assert not torch.equal(one, task.generate(start, 60, temperature=0.9, top_k=50, top_p=0.9, seed=4))
-    greedy = task.generate(start, 12, top_k=1)
-    assert torch.equal(greedy[:, 3], task.model(start)[:, -1].argmax(-1))
+    assert torch.equal(one, task.generate(model, start, 60, temperature=0.9, top_k=50, top_p=0.9, seed=3))
+    assert not torch.equal(one, task.generate(model, start, 60, temperature=0.9, top_k=50, top_p=0.9, seed=4))
+    greedy = task.generate(model, start, 12, top_k=1)
+    assert torch.equal(greedy[:, 3], model(start)[:, -1].argmax(-1))
     with pytest.raises(ValueError, match="3 start tokens: 1 to max_length=2"):
-        task.generate(start, 2)
+        task.generate(model, start, 2)
 
 
 def test_the_command_writes_samples(text_runs, capsys):

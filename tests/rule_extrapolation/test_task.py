@@ -19,23 +19,20 @@ def num_tokens(text):
 
 
 @pytest.fixture
-def task(compose):
-    """Overrides -> the task, untrained, in evaluation mode."""
-    return lambda *overrides: build(compose(*overrides)).task.eval()
+def built(compose):
+    """Overrides -> (model, task), untrained; no trainer is near."""
 
+    def of(*overrides):
+        run = build(compose(*overrides))
+        return run.model.eval(), run.task
 
-def results_of(task):
-    """The results of a test over all batches, without a trainer."""
-    for index, batch in enumerate(task.data.test_dataloader()):
-        task.test_step(batch, index)
-    task.on_test_epoch_end()
-    return task.results
+    return of
 
 
 @torch.inference_mode()
-def test_names_counts_and_values(task):
-    task = task("data=L5")
-    results = results_of(task)
+def test_names_counts_and_values(built):
+    model, task = built("data=L5")
+    results = task.evaluate(model, "test")
     assert set(results) == {"test/loss", "test/accuracy"} | {f"test/{name}" for name in RULES}
     prompts = task.data.prompts
     for group, number in (("id", len(prompts.id)), ("ood", len(prompts.ood)), ("sos", 1)):
@@ -45,23 +42,22 @@ def test_names_counts_and_values(task):
     assert (len(prompts.id), len(prompts.ood)) == (8, 8)  # as many as words of length 4
 
     strings = task.data.samples("test", 0, 16)
-    loss, accuracy, _ = token_loss(task.model(strings[:, :-1]), strings[:, 1:])
+    loss, accuracy, _ = token_loss(model(strings[:, :-1]), strings[:, 1:])
     assert results["test/loss"] == pytest.approx(loss.item(), rel=1e-5)  # over tokens, not over batches
     assert results["test/accuracy"] == pytest.approx(accuracy.item(), rel=1e-5)
 
 
 @torch.inference_mode()
-def test_results_do_not_pile_up(task):
-    task = task("data=L5")
-    first, second = dict(results_of(task)), dict(results_of(task))
-    assert first == second
+def test_results_do_not_pile_up(built):
+    model, task = built("data=L5")
+    assert task.evaluate(model, "test") == task.evaluate(model, "test")
 
 
 @torch.inference_mode()
-def test_a_model_that_never_ends_has_null_over_finished(task):
-    task = task("data=L3", "model=lstm")
-    task.model.head.bias[1] = -1e9  # EOS
-    results = results_of(task)
+def test_a_model_that_never_ends_has_null_over_finished(built):
+    model, task = built("data=L3", "model=lstm")
+    model.head.bias[1] = -1e9  # EOS
+    results = task.evaluate(model, "test")
     for name in NAMES:
         assert results[f"test/id_finished/{name}"] == Share(0, 0)
         assert value_of(results[f"test/id_finished/{name}"]) is None
@@ -69,43 +65,43 @@ def test_a_model_that_never_ends_has_null_over_finished(task):
 
 
 @torch.inference_mode()
-def test_a_model_that_ends_at_once(task):
-    task = task("data=L3", "model=lstm")
-    task.model.head.bias[1] = 1e9
-    results = results_of(task)
+def test_a_model_that_ends_at_once(built):
+    model, task = built("data=L3", "model=lstm")
+    model.head.bias[1] = 1e9
+    results = task.evaluate(model, "test")
     assert results["test/sos/grammatical"] == Share(1, 1)  # the empty string belongs to aNbN
     assert value_of(results["test/id/finished"]) == 1.0
-    assert all(record["completion"] == "" for record in task.examples())
-    judged = sum(record["grammatical"] for record in task.examples() if record["set"] == "id")
+    assert all(record["completion"] == "" for record in task.examples(model))
+    judged = sum(record["grammatical"] for record in task.examples(model) if record["set"] == "id")
     assert results["test/id/grammatical"].hits == judged == 1  # aabb, of all strings of length 4
 
 
 @pytest.mark.parametrize(("data", "kept"), [("L5", "share no string"), ("L3", "share all strings")])
-def test_the_title_says_how_the_splits_are_kept_apart(task, data, kept):
-    title = task(f"data={data}").title()
+def test_the_title_says_how_the_splits_are_kept_apart(built, data, kept):
+    title = built(f"data={data}")[1].title()
     assert title.count(kept) == 1
     assert f", {data} (" in title
     assert "\n" not in title
 
 
-def test_the_paper_s_numbers_are_named(task):
-    assert "L5 (L4 in the paper)" in task("data=L5").title()
-    assert "(not in the paper)" in task("data=brackets").title()
+def test_the_paper_s_numbers_are_named(built):
+    assert "L5 (L4 in the paper)" in built("data=L5")[1].title()
+    assert "(not in the paper)" in built("data=brackets")[1].title()
 
 
-def test_loss_ignores_more_padding(task):
-    task = task("data=L5", "model=lstm")
+def test_loss_ignores_more_padding(built):
+    model, task = built("data=L5", "model=lstm")
     batch = task.data.train_batch(0)
     with torch.inference_mode():
-        narrow = task.loss(batch)
-        wide = task.loss(torch.nn.functional.pad(batch, (0, 7), value=2))
+        narrow = task.loss(model, batch)
+        wide = task.loss(model, torch.nn.functional.pad(batch, (0, 7), value=2))
     assert narrow.item() == pytest.approx(wide.item(), rel=1e-6)
 
 
 @torch.inference_mode()
-def test_examples_are_all_prompts_in_order_with_what_holds(task):
-    task = task("data=L2")
-    records = task.examples()
+def test_examples_are_all_prompts_in_order_with_what_holds(built):
+    model, task = built("data=L2")
+    records = task.examples(model)
     text = task.grammar.text
     expected = [(group, text(prompt)) for group, prompts in task.prompts.items() for prompt in prompts]
     assert [(record["set"], record["prompt"]) for record in records] == expected
@@ -121,23 +117,23 @@ def test_examples_are_all_prompts_in_order_with_what_holds(task):
 
 
 @torch.inference_mode()
-def test_eval_max_length_is_the_room_for_prompt_and_completion(task):
-    task = task("data=L5", "model=lstm", "eval.max_length=40")
-    task.model.head.bias[1] = -1e9
-    assert {num_tokens(record["prompt"] + record["completion"]) for record in task.examples()} == {40}
+def test_eval_max_length_is_the_room_for_prompt_and_completion(built):
+    model, task = built("data=L5", "model=lstm", "eval.max_length=40")
+    model.head.bias[1] = -1e9
+    assert {num_tokens(record["prompt"] + record["completion"]) for record in task.examples(model)} == {40}
 
 
 @torch.inference_mode()
-def test_a_pad_that_the_model_writes_is_shown(task):
-    task = task("data=L3", "model=lstm")
-    task.model.head.bias[2] = 1e9
-    record = next(record for record in task.examples() if record["prompt"] == "aabb")
+def test_a_pad_that_the_model_writes_is_shown(built):
+    model, task = built("data=L3", "model=lstm")
+    model.head.bias[2] = 1e9
+    record = next(record for record in task.examples(model) if record["prompt"] == "aabb")
     assert record["completion"] == "<pad>" * 12
     assert not any(record[name] for name in NAMES)
 
 
-def test_parse_prompt(task):
-    task = task("data=L5")
+def test_parse_prompt(built):
+    _, task = built("data=L5")
     assert task.parse_prompt("( [ ]") == task.parse_prompt("([]") == (3, 5, 6)
     assert task.parse_prompt("") == ()
     with pytest.raises(ValueError, match="'x' is not a symbol"):
@@ -147,10 +143,10 @@ def test_parse_prompt(task):
 
 
 @torch.inference_mode()
-def test_describe(task):
-    task = task("data=L3", "model=lstm")
-    task.model.head.bias[1] = 1e9
-    assert task.describe(task.parse_prompt("aab")).splitlines() == [
+def test_describe(built):
+    model, task = built("data=L3", "model=lstm")
+    model.head.bias[1] = 1e9
+    assert task.describe(model, task.parse_prompt("aab")).splitlines() == [
         "prompt      aab",
         "completion  (ends at once)",
         "rule 1      no: as many a's as b's",
@@ -158,12 +154,12 @@ def test_describe(task):
         "completion alone in the order or matching of rule 2: yes",
         "in the language: no",
     ]
-    task.model.head.bias[1] = -1e9
-    assert "(not finished within 16 symbols)" in task.describe(())
+    model.head.bias[1] = -1e9
+    assert "(not finished within 16 symbols)" in task.describe(model, ())
 
 
-def test_baselines_have_the_model_s_names_and_stand_where_they_must(task):
-    task = task("data=L5")
+def test_baselines_have_the_model_s_names_and_stand_where_they_must(built):
+    _, task = built("data=L5")
     rows = task.baselines()
     assert list(rows) == ["chance", "uniform", "eos", "ngram", "oracle"]
     for name, results in rows.items():
@@ -179,17 +175,15 @@ def test_baselines_have_the_model_s_names_and_stand_where_they_must(task):
     assert 0 < rows["ngram"]["test/loss"] < rows["chance"]["test/loss"]
 
 
-def test_baselines_are_a_function_of_the_seed(task):
-    first, again, other = (task("data=L3", f"seed={seed}").baselines()["uniform"] for seed in (1, 1, 2))
+def test_baselines_are_a_function_of_the_seed(built):
+    first, again, other = (built("data=L3", f"seed={seed}")[1].baselines()["uniform"] for seed in (1, 1, 2))
     assert first == again
     assert first != other
 
 
-def test_baselines_go_through_the_models_decoding(task):
-    task = task("data=L5")
-    task.model = EndAtOnce(task.data.spec)
-    own, baseline = results_of(task), task.baselines()["eos"]
+def test_baselines_go_through_the_models_decoding(built):
+    _, task = built("data=L5")
+    own, baseline = task.evaluate(EndAtOnce(task.data.spec), "test"), task.baselines()["eos"]
     for name in RULES:
         assert own[f"test/{name}"] == baseline[f"test/{name}"], name
-    task.model = Uniform(task.data.spec)
-    assert task.complete().tokens.shape == (17, 17)  # 8 + 8 + 1 prompts, SOS and 16 symbols
+    assert task.complete(Uniform(task.data.spec)).tokens.shape == (17, 17)  # 8 + 8 + 1 prompts, SOS and 16 symbols

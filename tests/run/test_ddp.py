@@ -31,7 +31,8 @@ def rows(run):
 def test_the_weighted_mean_over_the_parts_is_the_loss_of_the_whole(data, compose):
     """Whatever a domain's loss is a mean over."""
     model = {"semiprimes": "bits_transformer"}.get(data, "lstm")
-    task = build(compose(f"data={data}", f"model={model}")).task.eval()
+    run = build(compose(f"data={data}", f"model={model}"))
+    model, task = run.model.eval(), run.task
     batch = task.data.train_batch(0)
     for num_parts in (2, 3):
         parts = [part_of(batch, index, num_parts) for index in range(num_parts)]
@@ -39,8 +40,8 @@ def test_the_weighted_mean_over_the_parts_is_the_loss_of_the_whole(data, compose
         assert sum(map(num_rows, parts)) == num_rows(batch)
         assert sum(weights) == pytest.approx(1)
         with torch.no_grad():
-            whole = float(task.loss(batch))
-            mean = sum(float(task.loss(part)) * weight for part, weight in zip(parts, weights, strict=True))
+            whole = float(task.loss(model, batch))
+            mean = sum(float(task.loss(model, part)) * weight for part, weight in zip(parts, weights, strict=True))
         assert mean == pytest.approx(whole, rel=2e-5)  # float32
 
 

@@ -50,7 +50,7 @@ def test_load_run_is_ready_and_has_the_summary_s_loss(run_dir, summary, tmp_path
     run = seqlab.load_run(copy.parent)
     assert not any(module.training for module in run.model.modules())
     assert run.config["name"] == {"model": "transformer", "data": "L5"}
-    strings = torch.cat(list(run.datamodule.test_dataloader()))
+    strings = run.datamodule.evaluation_set("test")
     with torch.inference_mode():
         loss, accuracy, _ = token_loss(run.model(strings[:, :-1]), strings[:, 1:])
     assert loss.item() == pytest.approx(summary["metrics"]["test/loss"], rel=1e-5)
@@ -68,7 +68,8 @@ def test_load_run_takes_another_checkpoint_or_a_file(run_dir):
 def test_loading_twice_gives_the_same(run_dir, completions):
     torch.manual_seed(3)
     for _ in range(2):
-        assert seqlab.load_run(run_dir).task.examples() == completions
+        run = seqlab.load_run(run_dir)
+        assert run.task.examples(run.model) == completions
 
 
 def test_predict_completes_and_judges(run_dir, capsys):

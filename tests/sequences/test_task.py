@@ -5,7 +5,7 @@ import torch
 
 from seqlab.run.build import build
 from seqlab.share import Share
-from sequences.comparison import compare, continued, true_continuations
+from sequences.baselines import compare, continued, true_continuations
 from sequences.curriculum import FAMILIES
 from sequences.family import MASKED
 from sequences.solvers import SOLVERS
@@ -14,7 +14,7 @@ from sequences.solvers import SOLVERS
 @pytest.fixture(scope="module")
 def run(compose):
     run = build(compose("data=recurrence", "data.num_test=400"))
-    run.task.eval()
+    run.model.eval()
     return run
 
 
@@ -42,14 +42,14 @@ def test_bad_prompts_are_named(run, text, message):
 
 
 def test_describe_gives_probabilities_and_eight_more_terms(run):
-    text = run.task.describe(run.task.parse_prompt("1, 1 2 3 5 8 13 21"))
+    text = run.task.describe(run.model, run.task.parse_prompt("1, 1 2 3 5 8 13 21"))
     lines = dict(line.split(maxsplit=1) for line in text.splitlines())
     assert lines["terms"] == "1 1 2 3 5 8 13 21"
     shares = [float(word.strip("()%")) for word in lines["next"].split() if "%" in word]
     assert len(shares) == 5
     assert shares == sorted(shares, reverse=True)
     assert len(lines["greedily"].split()) == 8
-    assert "the last 8 of 10" in run.task.describe(run.task.parse_prompt("5 5 1 1 2 3 5 8 13 21"))
+    assert "the last 8 of 10" in run.task.describe(run.model, run.task.parse_prompt("5 5 1 1 2 3 5 8 13 21"))
 
 
 def test_the_true_continuation_starts_with_the_ninth_term(run):
@@ -89,22 +89,22 @@ def test_objectives_agree_with_their_parts(compose):
     losses = []
     for distance, more in options.items():
         run = build(compose("data=recurrence", f"task.distance={distance}", *more))
-        run.task.eval()
-        losses.append(float(run.task.loss(run.datamodule.train_batch(0)).detach()))
+        run.model.eval()
+        losses.append(float(run.task.loss(run.model, run.datamodule.train_batch(0)).detach()))
     assert losses[0] == pytest.approx(losses[1])  # plain cross-entropy, both
     run = build(compose("data=recurrence"))
-    run.task.eval()
-    assert float(run.task.loss(run.datamodule.train_batch(0)).detach()) > losses[0]
+    run.model.eval()
+    assert float(run.task.loss(run.model, run.datamodule.train_batch(0)).detach()) > losses[0]
 
 
 def test_masked_terms_do_not_count(run):
     batch = run.datamodule.train_batch(0).clone()
     batch[:, 5:] = MASKED
     other = batch.clone()
-    short = run.task.loss(batch)
+    short = run.task.loss(run.model, batch)
     logits = run.model(other[:, :4])  # what is read behind the end changes nothing before it
     expected = torch.nn.functional.cross_entropy(logits.flatten(0, 1), other[:, 1:5].flatten())
     assert float(short.detach()) > float(expected.detach())
     run.task.beta, beta = 0.0, run.task.beta
-    assert float(run.task.loss(batch).detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
+    assert float(run.task.loss(run.model, batch).detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
     run.task.beta = beta

@@ -1,14 +1,15 @@
-"""What a finished run has beside its test metrics: baselines, completions, figures, what loggers are told, the table.
+"""Evaluate a trained run: test metrics, then baselines, examples, figures, loggers and the table.
 
-Each is tried by itself, after the metrics are in summary.json. What fails is a line on stderr, a reason under `missing`
-in summary.json and a traceback in run.log: it hides nothing else, and the run is done.
+What comes after the test metrics is tried each by itself, once the metrics are in summary.json. What fails is a line on
+stderr, a reason under `missing` in summary.json and a traceback in run.log: it hides nothing else, and the run is done.
 """
 
 import math
 import sys
 import traceback
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +18,60 @@ from matplotlib.figure import Figure
 
 from seqlab.attempts import Attempts, reason
 from seqlab.files import write_json, write_jsonl
+from seqlab.lit.checkpoints import load_checkpoint
 from seqlab.lit.loggers import RunLogger
-from seqlab.lit.module import Results
 from seqlab.run.build import Run
-from seqlab.share import value_of
+from seqlab.share import Share, value_of
 from seqlab.show.bars import result_bars
 from seqlab.show.curves import Checks, learning_curves, read_metrics, spread_of_last_checks
 from seqlab.show.table import print_table
+from seqlab.task import Results
 
 MOST_LISTED = 4  # metrics that have no finite value
 
 
-def add_extras(run: Run, trainer: Trainer, summary: dict[str, Any], run_dir: Path) -> None:
+def finish(run: Run, trainer: Trainer, summary: dict[str, Any], run_dir: Path) -> None:
+    """Evaluate the best and the last checkpoint, write that down, and then add what else there is to a run."""
+    results: dict[str, Share | float] = {}
+    summary["best_step"] = load_checkpoint(run_dir / "checkpoints" / "best.ckpt")["global_step"]
+    for stage, name in (("test_last", "last.ckpt"), ("test", "best.ckpt")):  # the best one last: it stays loaded
+        for key, result in evaluate(run, trainer, run_dir / "checkpoints" / name).items():
+            results[key.replace("test/", f"{stage}/", 1)] = result
+    metrics, not_finite = finite(results)
+    summary |= {
+        "metrics": metrics,
+        "intervals": {name: result.interval for name, result in results.items() if isinstance(result, Share)},
+        "counts": {name: result.trials for name, result in results.items() if isinstance(result, Share)},
+        "missing": {"metrics": listed(not_finite)} if not_finite else {},
+    }
+    write_json(run_dir / "summary.json", summary)
+    add_extras(run, trainer, {name: row for name, row in results.items() if name.startswith("test/")}, summary, run_dir)
+    print(f"run directory: {run_dir}", file=sys.stdout)
+
+
+def evaluate(run: Run, trainer: Trainer, checkpoint: Path) -> Results:
+    """The test results of a checkpoint on the trainer's device and in its precision; its weights stay loaded."""
+    run.module.load_state_dict(load_checkpoint(checkpoint)["state_dict"])
+    with as_trained(run, trainer):
+        return run.task.evaluate(run.model, "test")
+
+
+@contextmanager
+def as_trained(run: Run, trainer: Trainer) -> Iterator[None]:
+    """Inside, the model is on the trainer's device and computes in its precision; afterwards it is on the CPU."""
+    run.model.to(trainer.strategy.root_device)
+    with trainer.precision_plugin.forward_context():
+        yield
+    run.model.cpu()
+
+
+def add_extras(run: Run, trainer: Trainer, results: Results, summary: dict[str, Any], run_dir: Path) -> None:
     """Add all that can be had to `summary` and to the run directory, print the table, and say what is missing.
 
     Args:
-        run: its task has been tested.
+        run: the run, with the weights that were tested.
         trainer: that has trained it; its loggers are still open.
+        results: the test results.
         summary: with the test metrics; what is added here is written again to summary.json.
         run_dir: the run directory.
     """
@@ -45,16 +83,25 @@ def add_extras(run: Run, trainer: Trainer, summary: dict[str, Any], run_dir: Pat
     with extras.attempt("validations"):
         checks = read_metrics(run_dir / "metrics.csv")
         summary["last_five_checks"] = spread_of_last_checks(checks, last=5)
-    add_baselines(run, summary, extras)
+    baselines = add_baselines(run, summary, extras)
     write_json(run_dir / "summary.json", summary)
-    with extras.attempt("completions"):
-        write_jsonl(run_dir / "completions.jsonl", run.task.examples())
-    figures = draw(run, summary, checks, run_dir / "plots", extras)
+    with extras.attempt("completions"), as_trained(run, trainer):
+        write_jsonl(run_dir / "completions.jsonl", run.task.examples(run.model))
+    figures = Attempts[Figure]()
+    with figures.attempt("learning_curves"):
+        figures["learning_curves"] = learning_curves(checks)
+    with figures.attempt(f"of {type(run.task).__name__}"), as_trained(run, trainer):
+        figures.take(run.task.figures(run.model, results, baselines))
+    if summary["intervals"]:
+        with figures.attempt("results"):
+            figures["results"] = result_bars(summary)
+    written = write_figures(figures, run_dir / "plots")
+    extras.errors |= {f"figure {name}": error for name, error in figures.errors.items()}
     numbers = {name: value for name, value in summary["metrics"].items() if value is not None}
     for logger in trainer.loggers:
         with extras.attempt(f"logger {type(logger).__name__}"):
             if isinstance(logger, RunLogger):
-                logger.conclude(run.config, numbers, figures, trainer.global_step)
+                logger.conclude(run.config, numbers, written, trainer.global_step)
             logger.finalize("success")
     summary["missing"] |= {name: reason(error) for name, error in extras.errors.items()}
     write_json(run_dir / "summary.json", summary)
@@ -63,13 +110,12 @@ def add_extras(run: Run, trainer: Trainer, summary: dict[str, Any], run_dir: Pat
     say(summary["missing"], extras.errors, run_dir, with_traceback=run.config["debug"])
 
 
-def add_baselines(run: Run, summary: dict[str, Any], extras: Attempts[Any]) -> None:
-    """Put the baselines into a summary: one that fails has no value for any metric, and its reason is an extra's."""
+def add_baselines(run: Run, summary: dict[str, Any], extras: Attempts[Any]) -> Mapping[str, Results]:
+    """Put the baselines into a summary, and return them. One that fails has no value, and its reason is an extra's."""
     rows = Attempts[Results]()
     with extras.attempt("baselines"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of numbers that overflow and matrices that are nearly singular: see below
         rows.take(run.task.baselines())
-    run.task.baseline_results = dict(rows)
     for name, results in rows.items():
         summary["baselines"][name], not_finite = finite(results)
         if not_finite:
@@ -78,6 +124,7 @@ def add_baselines(run: Run, summary: dict[str, Any], extras: Attempts[Any]) -> N
     for name, error in rows.errors.items():
         summary["baselines"].setdefault(name, dict.fromkeys(tested))
         extras.errors[f"baseline {name}"] = error
+    return dict(rows)
 
 
 def finite(results: Results) -> tuple[dict[str, float | None], dict[str, float]]:
@@ -97,23 +144,14 @@ def listed(not_finite: Mapping[str, float]) -> str:
     return ", ".join(f"{metric} is {value}" for metric, value in list(not_finite.items())[:MOST_LISTED]) + more
 
 
-def draw(run: Run, summary: dict[str, Any], checks: Checks, folder: Path, extras: Attempts[Any]) -> dict[str, Figure]:
-    """The figures of a run, each written to FOLDER/NAME.png; returns those that could be."""
-    figures = Attempts[Figure]()
-    with figures.attempt("learning_curves"):
-        figures["learning_curves"] = learning_curves(checks)
-    with figures.attempt(f"of {type(run.task).__name__}"):
-        figures.take(run.task.figures())
-    if summary["intervals"]:
-        with figures.attempt("results"):
-            figures["results"] = result_bars(summary)
+def write_figures(figures: Attempts[Figure], folder: Path) -> dict[str, Figure]:
+    """Write each figure to FOLDER/NAME.png; returns those that could be written."""
     written = {}
     for name, figure in figures.items():
         with figures.attempt(name):
             folder.mkdir(exist_ok=True)
             figure.savefig(folder / f"{name}.png", dpi=120)
             written[name] = figure
-    extras.errors |= {f"figure {name}": error for name, error in figures.errors.items()}
     return written
 
 

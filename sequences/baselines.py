@@ -1,4 +1,4 @@
-"""The baselines of a run, and real sequences, through the metrics that a model is judged by."""
+"""The baselines of a run, and real sequences, through the metrics of a model."""
 
 import math
 from collections.abc import Callable

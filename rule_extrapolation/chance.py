@@ -1,0 +1,86 @@
+"""Exact chance levels: the probability that uniform draws satisfy a rule."""
+
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Sequence
+
+import torch
+
+from rule_extrapolation.grammars import Grammar
+from rule_extrapolation.prompts import Prompt, state_after
+from rule_extrapolation.rules import All, Rule, State
+
+
+def chance(grammar: Grammar, prompts: Sequence[Prompt], max_length: int) -> dict[str, float]:
+    """The exact probability that a completion of uniform draws satisfies each rule, as a mean over prompts.
+
+    Each draw is a content symbol or EOS, all equally likely, until EOS or until prompt and completion hold max_length
+    symbols; then one more draw may still be EOS. A string without EOS is judged as it stands.
+
+    Args:
+        grammar: the language.
+        prompts: content ids, each of at most max_length.
+        max_length: the most symbols in prompt and completion together.
+
+    Returns:
+        Probabilities by name: rule_1, rule_2, rule_2_completion, rule_1_and_rule_2_completion, grammatical,
+        finished. Empty if there are no prompts.
+
+    Raises:
+        ValueError: a prompt is longer than max_length.
+    """
+    totals: defaultdict[str, float] = defaultdict(float)
+    for length, number in Counter(len(prompt) for prompt in prompts).items():
+        if length > max_length:
+            raise ValueError(f"{grammar.name}: a prompt has {length} symbols, max_length is {max_length}")
+        num_draws = max_length - length
+        same_length = [prompt for prompt in prompts if len(prompt) == length]
+        later = [prompt[grammar.completion_from(length) :] for prompt in same_length]
+        parts = {
+            "rule_1": [(grammar.rule_1, same_length)],
+            "rule_2": [(grammar.rule_2, same_length)],
+            "rule_2_completion": [(grammar.rule_2_completion, later)],
+            "rule_1_and_rule_2_completion": [(grammar.rule_1, same_length), (grammar.rule_2_completion, later)],
+            "grammatical": [(grammar.rule_1, same_length), (grammar.rule_2, same_length)],
+        }
+        for name, judged in parts.items():
+            rule = All(tuple(rule for rule, _ in judged))
+            columns = [[state_after(rule, string) for string in strings] for rule, strings in judged]
+            starts = [state for state in zip(*columns, strict=True) if None not in state]
+            totals[name] += _expected_successes(rule, starts, grammar.symbol_ids, num_draws)
+        num_symbols = len(grammar.symbols)
+        totals["finished"] += number * (1 - (num_symbols / (num_symbols + 1)) ** (num_draws + 1))
+    return {name: total / len(prompts) for name, total in totals.items()}
+
+
+def _expected_successes(rule: Rule, starts: Sequence[State], symbols: Sequence[int], num_draws: int) -> float:
+    """The sum over start states of the probability that at most num_draws uniform draws end in an accepted state.
+
+    By dynamic programming over the states that can be reached, those with equal lump taken for one: with r draws to
+    come, p_r(state) = (accepted(state) + sum over symbols of p_(r-1)(next state)) / (number of symbols + 1).
+    """
+    index: dict[Hashable, int] = {}
+    states: list[State] = []
+
+    def number_of(state: State | None, draws_left: int) -> int:
+        if state is None or rule.needs(state) > draws_left:
+            return -1
+        number = index.setdefault(rule.lump(state), len(states))
+        if number == len(states):
+            states.append(state)
+        return number
+
+    start_numbers = [number_of(state, num_draws) for state in starts]
+    successors: list[list[int]] = []
+    # Breadth first: a state is first met with the most draws left, so one that is too far from success then always is.
+    for draws_left in range(num_draws - 1, -1, -1):
+        for state in states[len(successors) :]:
+            successors.append([number_of(rule.step(state, symbol), draws_left) for symbol in symbols])
+    # The last row is death. States met after the last draw are judged as they stand and lead nowhere.
+    table = torch.full((len(states) + 1, len(symbols)), -1)
+    table[: len(successors)] = torch.tensor(successors).reshape(-1, len(symbols))
+    table[table < 0] = len(states)
+    accepted = torch.tensor([*map(rule.accepts, states), False], dtype=torch.float64)
+    success = accepted
+    for _ in range(num_draws):
+        success = (accepted + success[table].sum(1)) / (len(symbols) + 1)
+    return float(success[start_numbers].sum())
