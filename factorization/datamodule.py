@@ -165,10 +165,6 @@ class SemiprimesDataModule(DataModule):
     def _training_rows(self, start: int, count: int) -> Tensor:
         return torch.stack(self._drawn("train", start, count), 1)
 
-    @property
-    def steps_per_epoch(self) -> int | None:
-        return self.stream.steps_per_epoch if isinstance(self.stream, EpochStream) else None
-
     def train_batch(self, step: int) -> Batch:
         rows = self.stream.batch(step)
         return Batch(self.encode(rows[:, 0]), rows[:, 1].contiguous())

@@ -57,10 +57,6 @@ class AddingDataModule(ForecastDataModule):
         inputs, targets = adding(self.seed, stream, start, count, self.length)
         return Windows(inputs, targets, torch.zeros(count, 1, dtype=torch.float64))
 
-    @property
-    def steps_per_epoch(self) -> int | None:
-        return None
-
     def train_batch(self, step: int) -> Windows:
         rows = self.stream.batch(step)
         inputs = rows[:, 1:].view(len(rows), self.length, 2)

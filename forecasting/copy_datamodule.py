@@ -43,12 +43,5 @@ class CopyDataModule(DataModule):
         """Sequences start .. start + count - 1 of a stream, inputs and targets, (count, 2, length + 20)."""
         return torch.stack(copying(self.seed, stream, start, count, self.length), 1)
 
-    @property
-    def steps_per_epoch(self) -> int | None:
-        return None
-
-    def train_batch(self, step: int) -> Tensor:
-        return self.stream.batch(step)
-
     def evaluation_set(self, split: Literal["val", "test"]) -> Tensor:
         return self.drawn(split, 0, self.num_val if split == "val" else self.num_test)

@@ -51,8 +51,8 @@ class Copying(Task[CopyDataModule, SequenceModel]):
         symbols = torch.cat(right)
         return {
             f"{split}/loss": loss.compute(),
-            f"{split}/symbols": Share(int(symbols.sum()), symbols.numel()),
-            f"{split}/copied": Share(int(symbols.all(1).sum()), len(symbols)),
+            f"{split}/symbols": Share.of(symbols),
+            f"{split}/copied": Share.of(symbols.all(1)),
         }
 
     def baselines(self) -> Mapping[str, Results]:

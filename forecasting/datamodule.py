@@ -152,13 +152,9 @@ class RecordedDataModule(ForecastDataModule):
         return self.windows_of["test"]
 
     @cached_property
-    def stream(self) -> EpochStream:
+    def stream(self) -> EpochStream:  # type: ignore[override]
         """The numbers of the training windows, batch by batch."""
         return EpochStream(torch.arange(len(self.train.targets)), self.batch_size, self.seed)
-
-    @property
-    def steps_per_epoch(self) -> int | None:
-        return self.stream.steps_per_epoch
 
     def train_batch(self, step: int) -> Windows:
         chosen = self.stream.batch(step)

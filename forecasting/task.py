@@ -197,7 +197,7 @@ class RangeForecast(Forecast[ReturnsDataModule]):
     def results_of(self, outputs: Tensor, split: Split) -> Results:
         predicted = outputs[:, 1] + self.data.mean_return > 0
         true = self.data.evaluation_set(split).targets[:, 1].double() + self.data.mean_return > 0
-        direction = Share(int((predicted == true).sum()), len(true))
+        direction = Share.of(predicted == true)
         assert direction.value is not None
         if split == "test" and direction.value > LEAK:
             logger.warning(
@@ -209,7 +209,7 @@ class RangeForecast(Forecast[ReturnsDataModule]):
     def baselines(self) -> Attempts[Results]:
         rows = Attempts[Results]()
         up = self.data.test.targets[:, 1].double() + self.data.mean_return > 0
-        rows["always up"] = {"test/direction": Share(int(up.sum()), len(up))}
+        rows["always up"] = {"test/direction": Share.of(up)}
         rows.take(super().baselines())
         return rows
 

@@ -81,13 +81,6 @@ class GrammarDataModule(DataModule):
             else EpochStream(self.samples("train", 0, num_train), batch_size, seed)
         )
 
-    @property
-    def steps_per_epoch(self) -> int | None:
-        return self.stream.steps_per_epoch if isinstance(self.stream, EpochStream) else None
-
-    def train_batch(self, step: int) -> Tensor:
-        return self.stream.batch(step)
-
     @cached_property
     def val_strings(self) -> Tensor:
         """All validation samples, framed."""

@@ -1,6 +1,9 @@
 """A share of trials, kept as sum and count, with its interval."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Share(NamedTuple):
@@ -15,6 +18,11 @@ class Share(NamedTuple):
 
     hits: int
     trials: int
+
+    @classmethod
+    def of(cls, hits: "Tensor") -> "Share":
+        """Of a boolean tensor of any shape, with one element a trial."""
+        return cls(int(hits.sum()), hits.numel())
 
     @property
     def value(self) -> float | None:

@@ -47,18 +47,11 @@ class RecurrenceDataModule(DataModule):
         self.spec = Spec(Tokens(NUM_VALUES, embedding, num_waves), Classes(NUM_VALUES), max_length=NUM_TERMS - 1)
         self.stream = BlockStream(self._train_terms, batch_size)
 
-    @property
-    def steps_per_epoch(self) -> int | None:
-        return None
-
     def _train_terms(self, start: int, count: int) -> Tensor:
         def shares(indices: Tensor) -> Tensor:
             return mixture(torch.div(indices, self.batch_size, rounding_mode="floor").double() / self.total_steps)
 
         return draw(self.seed, "train", start, count, shares).terms
-
-    def train_batch(self, step: int) -> Tensor:
-        return self.stream.batch(step)
 
     def held_out(self, split: Literal["val", "test"]) -> Samples:
         """The sequences of a split, from the final mixture; the first thousand are the same whatever their number."""

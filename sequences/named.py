@@ -69,7 +69,7 @@ def solver_accuracy(solver: Callable[[Tensor], Tensor], rows: Tensor) -> Share:
     >>> solver_accuracy(copy_last, torch.tensor([[1, 2, 2], [1, 2, 3]]))
     Share(hits=1, trials=2)
     """
-    return Share(int((solver(rows[:, :-1]) == rows[:, -1]).sum()), len(rows))
+    return Share.of(solver(rows[:, :-1]) == rows[:, -1])
 
 
 def text(sequences: Sequence[Named]) -> str:

@@ -35,7 +35,8 @@ class StepBatches:
 class DataModule(LightningDataModule, ABC):
     """A dataset that knows its Spec, makes the training batch of any step, and holds fixed validation and test parts.
 
-    A domain writes `spec`, `seed`, `train_batch` and `evaluation_set`.
+    A domain writes `spec`, `seed`, `stream` and `evaluation_set`. One whose batches are no rows of a stream overrides
+    `train_batch`.
 
     Data that were collected are read when they are first asked for, so that a run can be loaded where they are not:
     their domain names the files in `data_files`, and calls `refuse_changed_files` before it reads them. What it fits
@@ -45,6 +46,7 @@ class DataModule(LightningDataModule, ABC):
 
     spec: Spec
     seed: int
+    stream: "BlockStream | EpochStream"
     evaluation_batch_size: int = 1024
     fitted_type: ClassVar[type[Fitted]] = Fitted
     files_before: FileRecords | None = None
@@ -100,15 +102,15 @@ class DataModule(LightningDataModule, ABC):
         if self.files_before is not None:
             refuse_changes(self.files_before, self.file_records)
 
-    @abstractmethod
     def train_batch(self, step: int) -> Any:
         """The training batch of optimizer step `step`, as the domain's loss reads it (a tensor, or a NamedTuple of
         tensors): a pure function of the seed and the step."""
+        return self.stream.batch(step)
 
     @property
-    @abstractmethod
     def steps_per_epoch(self) -> int | None:
         """Steps in a pass over the training samples; None for an endless stream."""
+        return self.stream.steps_per_epoch
 
     @abstractmethod
     def evaluation_set(self, split: Literal["val", "test"]) -> Any:
@@ -164,6 +166,7 @@ class BlockStream:
     """
 
     batches_per_block = 64
+    steps_per_epoch = None
 
     def __init__(self, samples: Callable[[int, int], Tensor], batch_size: int):
         self.samples = samples
