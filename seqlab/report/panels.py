@@ -100,7 +100,7 @@ def curves(block: Block) -> Figure | None:
 def along(row: Row, metrics: Mapping[int, str]) -> Points:
     """A numbered metric of a row where it has values."""
     cells = [(x, over_runs(row, metric)) for x, metric in metrics.items()]
-    return [(x, mean, std or 0.0) for x, (mean, std, _) in cells if mean is not None]
+    return [(x, mean, std or 0.0) for x, (mean, std, *_) in cells if mean is not None]
 
 
 def over_runs(row: Row, metric: str) -> Cell:
@@ -139,7 +139,7 @@ def bars(block: Block) -> Figure | None:
         width = 0.8 / len(rows)
         for index, row in enumerate(rows):
             cells = [(place, over_runs(row, name)) for place, name in enumerate(names)]
-            known = [(place, mean, std or 0.0) for place, (mean, std, _) in cells if mean is not None]
+            known = [(place, mean, std or 0.0) for place, (mean, std, *_) in cells if mean is not None]
             places = [place - 0.4 + (index + 0.5) * width for place, _, _ in known]
             means, spread = [mean for _, mean, _ in known], [std for _, _, std in known]
             style = {"color": f"C{index}", "alpha": 0.75, "error_kw": {"elinewidth": 0.8}}
