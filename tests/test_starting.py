@@ -20,7 +20,6 @@ COMMANDS = {
     "lm.finetune": ["RUN"],
     "factorization.explain": ["RUN"],
     "factorization.report": ["RUN"],
-    "forecasting.ablation": ["FOLDER", "--table"],
 }
 CODES = {signal.SIGINT: (130, "interrupted"), signal.SIGTERM: (143, "interrupted: SIGTERM")}
 STOP = """

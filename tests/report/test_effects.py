@@ -27,10 +27,10 @@ def leave_runs(leave, name, values, model="lstm", lr=0.1, **more):
 
 
 def test_effects_have_students_interval():
-    mean, _, n, (low, high) = effect([1.0, 2.0, 4.0])
+    mean, _, n, interval = effect([1.0, 2.0, 4.0])
     half = 4.302653 * (7 / 3) ** 0.5 / 3**0.5  # t of 2 degrees, variance 7/3
     assert (mean, n) == (pytest.approx(7 / 3), 3)
-    assert (low, high) == pytest.approx((7 / 3 - half, 7 / 3 + half))
+    assert interval == pytest.approx((7 / 3 - half, 7 / 3 + half))
     assert effect([2.0]) == (2.0, None, 1, None)
     assert effect([None]) == (None, None, 0, None)
 
