@@ -19,7 +19,7 @@ COMMANDS = {
     "lm.retrieval": ["RUN"],
     "lm.finetune": ["RUN"],
     "factorization.explain": ["RUN"],
-    "factorization.report": ["RUN"],
+    "factorization.folds": ["RUN"],
 }
 CODES = {signal.SIGINT: (130, "interrupted"), signal.SIGTERM: (143, "interrupted: SIGTERM")}
 STOP = """
