@@ -20,8 +20,8 @@ from torch import Tensor
 
 from factorization.baselines import fitted_trial_division
 from factorization.datamodule import SemiprimesDataModule
+from factorization.fourier import Matches, controls, match, residue_phases
 from factorization.models.sine_net import SineNet
-from factorization.phases import Matches, controls, match, residue_phases
 from seqlab.cli import tell
 from seqlab.errors import InputError
 from seqlab.output import take_any_text

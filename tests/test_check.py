@@ -206,7 +206,7 @@ def test_nothing_foreign_runs(compose, tmp_path):
 
 
 OTHER_PLACES = [
-    ("model", "seqlab.schedule.Constant", "Module"),
+    ("model", "seqlab.schedule.ConstantRate", "Module"),
     ("schedule", "rule_extrapolation.dyck.Dyck", "Schedule"),
     ("optimizer", "seqlab.lit.trainer.build_trainer", "Optimizer"),
     ("trainer", "seqlab.optim.sgd", "Trainer"),

@@ -1,4 +1,4 @@
-"""Figures of a block: learning curves with a band over seeds, bars of shares, curves of numbered metrics."""
+"""Figures of a block: learning curves with a band over seeds, bars of shares, curves of indexed metrics."""
 
 import math
 import textwrap
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from seqlab.report.numbered import numbered
+from seqlab.report.indexed_metrics import indexed_metrics
 from seqlab.report.rows import VALIDATION, Block, Cell, Row, cell, checked, unique
 from seqlab.show.bars import MARKERS
 from seqlab.show.groups import full_name, groups_of
@@ -66,10 +66,10 @@ def row_curve(row: Row, metric: str) -> Points:
 
 
 def curves(block: Block) -> Figure | None:
-    """Each numbered metric over its number: the models with a band over seeds, the baselines dashed. None without."""
+    """Each indexed metric over its index: the models with a band over seeds, the baselines dashed. None without."""
     rows = shown(block)
     names = dict.fromkeys(name for row in rows for result in row.results for name in result)
-    panels = list(numbered(names).items())
+    panels = list(indexed_metrics(names).items())
     if not panels:
         return None
 
@@ -98,7 +98,7 @@ def curves(block: Block) -> Figure | None:
 
 
 def along(row: Row, metrics: Mapping[int, str]) -> Points:
-    """A numbered metric of a row where it has values."""
+    """An indexed metric of a row where it has values."""
     cells = [(x, over_runs(row, metric)) for x, metric in metrics.items()]
     return [(x, mean, std or 0.0) for x, (mean, std, *_) in cells if mean is not None]
 
@@ -118,7 +118,7 @@ def bars(block: Block) -> Figure | None:
     seeds; a dashed line for chance, a marker for each other baseline. None where no metric is a share."""
     rows = shown(block)
     first = rows[0].runs[0]
-    curved = {name for metrics in numbered(first["metrics"]).values() for name in metrics.values()}
+    curved = {name for metrics in indexed_metrics(first["metrics"]).values() for name in metrics.values()}
     panels = [
         (group, names)
         for group, metrics in groups_of(first).items()

@@ -6,7 +6,7 @@ import torch
 from seqlab.lit.footprint import LiveBytes, estimate
 from seqlab.lit.module import Module
 from seqlab.run.build import build
-from seqlab.schedule import Constant
+from seqlab.schedule import ConstantRate
 
 
 class Batches:
@@ -20,7 +20,7 @@ class Batches:
 
 class Regression(Module):
     def __init__(self, optimizer, model):
-        super().__init__(model=model, datamodule=Batches(), optimizer=optimizer, schedule=Constant(), seed=0)
+        super().__init__(model=model, datamodule=Batches(), optimizer=optimizer, schedule=ConstantRate(), seed=0)
 
     def loss(self, batch):
         return self.model(batch).relu().sum()
