@@ -131,7 +131,7 @@ def tex(text: str) -> str:
 
 CSV_COLUMNS: tuple[str, ...] = (
     *("kind", "data", "description", "model", "setting", "column", "metric"),
-    *("mean", "std", "low", "high", "n", "best", "seeds", "status", "run", "reason"),
+    *("mean", "std", "n", "low", "high", "best", "seeds", "status", "run", "reason"),
 )
 
 
