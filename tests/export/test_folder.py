@@ -79,6 +79,22 @@ def test_an_int8_layer_rounds_each_channel_by_its_own_scale():
     assert torch.equal(state["bias"], layer.bias)
 
 
+def test_int8_weights_go_through_a_state_dict_unchanged():
+    """torch's Module asks the layers for their tensors, and hands them back."""
+    state = {
+        "0.weight": torch.arange(-127, 128, dtype=torch.int8).view(5, 51),
+        "0.weight_scale": torch.tensor([1e-38, 1e-6, 0.01, 1.0, 100.0]),
+        "0.bias": torch.arange(5.0),
+    }
+    model = quantize(torch.nn.Sequential(torch.nn.Linear(51, 5)))
+    model.load_state_dict(state)
+    again = model.state_dict()
+    assert again.keys() == state.keys()
+    assert all(torch.equal(again[name], value) for name, value in state.items())
+    with pytest.raises(RuntimeError, match=r"Missing key.*0\.weight_scale"):
+        model.load_state_dict({name: value for name, value in state.items() if name != "0.weight_scale"})
+
+
 def test_an_int8_lstm_is_an_lstm():
     torch.manual_seed(0)
     lstm = torch.nn.LSTM(20, 24, 2, batch_first=True)
