@@ -1,7 +1,7 @@
 """What a trained sine net computes: python -m factorization.explain RUN
 
-Matches each hidden unit's weights with the phases of residues modulo small primes, beside shuffled units, and shows the
-accuracy by factor: the net learns trial division by small primes.
+Matches each hidden unit's weights with the Fourier phases of residues modulo small primes, beside shuffled units, and
+shows the accuracy by factor: the net learns trial division by small primes.
 """
 
 import sys
