@@ -1,7 +1,7 @@
 """What a trained sine net computes: python -m factorization.explain RUN
 
-Matches each hidden unit's weights with the phases of residues modulo small primes, beside shuffled units, and shows the
-accuracy by factor: the net learns trial division by small primes.
+Matches each hidden unit's weights with the Fourier phases of residues modulo small primes, beside shuffled units, and
+shows the accuracy by factor: the net learns trial division by small primes.
 """
 
 import sys
@@ -20,8 +20,8 @@ from torch import Tensor
 
 from factorization.baselines import fitted_trial_division
 from factorization.datamodule import SemiprimesDataModule
+from factorization.fourier import Matches, controls, match, residue_phases
 from factorization.models.sine_net import SineNet
-from factorization.phases import Matches, controls, match, residue_phases
 from seqlab.cli import tell
 from seqlab.errors import InputError
 from seqlab.model import device_of

@@ -154,7 +154,7 @@ def _pairs_by_rejection(numbers: NDArray[np.float64], bits: int) -> tuple[Primes
 
 
 @dataclass(frozen=True)
-class Family:
+class SemiprimeSet:
     """One of the sets.
 
     bits: of the largest number.
@@ -182,7 +182,7 @@ PLAIN_SETS = {  # description, limit, and what else semiprimes_below is told
 }
 
 
-def family(name: SetName, *, bits: int | None, squares: bool) -> Family:
+def family(name: SetName, *, bits: int | None, squares: bool) -> SemiprimeSet:
     """The set of that name.
 
     Args:
@@ -200,7 +200,7 @@ def family(name: SetName, *, bits: int | None, squares: bool) -> Family:
     if name == "S7":
         bits = bits or allowed[0]
         description = f"S7, semiprimes of {bits} bits with factors of {bits // 2}, drawn on the fly"
-        return Family(name, bits, bits // 2, 0.8, description, None)
+        return SemiprimeSet(name, bits, bits // 2, 0.8, description, None)
     if name == "S6":
         bits = bits or allowed[0]
         items = balanced_semiprimes(bits, squares=squares)
@@ -211,4 +211,4 @@ def family(name: SetName, *, bits: int | None, squares: bool) -> Family:
         text = f"the {len(items.numbers):,} {text}"
     bits, factor_bits = (int(part.max()).bit_length() for part in items)
     share = 0.1 if name == "S5" else 0.8
-    return Family(name, bits, factor_bits, share, f"{name}, {text}, {with_squares} squares", items)
+    return SemiprimeSet(name, bits, factor_bits, share, f"{name}, {text}, {with_squares} squares", items)

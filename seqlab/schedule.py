@@ -44,10 +44,10 @@ class InverseSqrt(Schedule):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Constant(Schedule):
+class ConstantRate(Schedule):
     """Linear warm-up to 1, then 1. `warmup: 0` starts at 1.
 
-    >>> [Constant(warmup=2)(position) for position in (0, 1, 2)]
+    >>> [ConstantRate(warmup=2)(position) for position in (0, 1, 2)]
     [0.5, 1.0, 1.0]
     """
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from seqlab.randomness import uniforms_of
 from sequences.family import MASKED, NUM_TERMS, NUM_VALUES, Family, bucket_of
-from sequences.phase_one import Arithmetic, Constant, LinearOrderTwo, PeriodTwo
+from sequences.phase_one import Arithmetic, ConstantTerms, LinearOrderTwo, PeriodTwo
 from sequences.phase_three import (
     AlternatingSigns,
     Composition,
@@ -22,7 +22,7 @@ from sequences.phase_three import (
 from sequences.phase_two import AlternatingFactors, AlternatingSteps, GrowingSteps, Ratio, Runs, TrueGrowth
 
 FAMILIES: tuple[Family, ...] = (
-    Constant(), Arithmetic(), PeriodTwo(), LinearOrderTwo(),
+    ConstantTerms(), Arithmetic(), PeriodTwo(), LinearOrderTwo(),
     AlternatingSteps(), GrowingSteps(), Ratio(), AlternatingFactors(), Runs(), TrueGrowth(),
     LinearModulo(), DoubledTerms(), AlternatingSigns(), ParityCondition(), ThresholdCondition(), Composition(),
     Switch(),

@@ -1,43 +1,46 @@
-"""The definitions of the sequences in `sequences/named.json`, numbers, names and first indices as in the OEIS."""
+"""Which real sequences `sequences/named.json` has: a `Form` each, with the number, name and first index of the OEIS.
+
+How terms are made stands in sequences/form.py, functions of one integer in sequences/number_theory.py.
+"""
 
 from math import comb, gcd, isqrt, prod
 
-from sequences.closed_forms import (
-    PI,
-    SCALE,
-    E,
+from sequences.form import (
     Form,
-    all_parts,
     at,
-    bits,
-    golden_floor,
     kolakoski,
-    landau,
     lucky,
     nested,
     next_recaman,
     next_ulam,
-    prime,
     root_digits,
     sums,
     those,
-    triangle_row,
 )
 from sequences.number_theory import (
+    PI,
+    SCALE,
+    E,
+    all_parts,
+    bits,
     carmichael,
     collatz_steps,
     digits,
     divisors,
     factors,
+    golden_floor,
     inverse_gray,
     is_happy,
     is_prime,
     is_squarefree,
     is_sum_of_two_squares,
+    landau,
     partitions,
+    prime,
     ruler,
     stern,
     totient,
+    triangle_row,
 )
 
 POLYNOMIALS = [

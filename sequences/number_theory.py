@@ -1,6 +1,15 @@
-"""Plain functions of one integer, from their definitions: divisors, primes, digits, binary digits."""
+"""Functions of one integer, from their definitions: divisors, primes, digits, partitions, multiples of irrationals.
 
+sequences/form.py makes endless sequences from such functions; sequences/named_forms.py says which.
+"""
+
+from itertools import count, islice
 from math import gcd, isqrt
+
+# times SCALE, rounded down: far more digits than any term here asks for
+PI = 3141592653589793238462643383279502884197169399375105820974944
+E = 2718281828459045235360287471352662497757247093699959574966967
+SCALE = 10**60
 
 
 def divisors(n: int) -> list[int]:
@@ -30,6 +39,11 @@ def factors(n: int) -> list[int]:
 def is_prime(n: int) -> bool:
     """Whether n has exactly two divisors."""
     return n > 1 and all(n % d for d in range(2, isqrt(n) + 1))
+
+
+def prime(n: int) -> int:
+    """The n-th prime, counted from 1."""
+    return next(islice(filter(is_prime, count(2)), n - 1, None))
 
 
 def is_squarefree(n: int) -> bool:
@@ -107,3 +121,36 @@ def stern(n: int) -> int:
     if n < 2:
         return n
     return stern(n // 2) + (stern(n // 2 + 1) if n % 2 else 0)
+
+
+def landau(n: int) -> int:
+    """The largest order of a permutation of n things: the largest product of coprime prime powers with sum <= n."""
+    best = {0: 1}
+    for p in filter(is_prime, range(2, n + 1)):
+        for total, product in list(best.items()):
+            power = p
+            while total + power <= n:
+                best[total + power] = max(best.get(total + power, 1), product * power)
+                power *= p
+    return max(best.values())
+
+
+def golden_floor(n: int) -> int:
+    """floor(n (1 + sqrt 5) / 2), exactly."""
+    return (n + isqrt(5 * n * n)) // 2
+
+
+def all_parts(n: int) -> list[int]:
+    """1..n."""
+    return list(range(1, n + 1))
+
+
+def bits(n: int) -> str:
+    """Binary digits as text."""
+    return f"{n:b}"
+
+
+def triangle_row(n: int) -> tuple[int, int]:
+    """Row and place, from 0, of entry n of a triangle read by rows."""
+    row = (isqrt(8 * n + 1) - 1) // 2
+    return row, n - row * (row + 1) // 2

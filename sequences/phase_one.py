@@ -6,10 +6,10 @@ from torch import Tensor
 from sequences.family import Family, last, signed
 
 
-class Constant(Family):
+class ConstantTerms(Family):
     """One number, again and again: 7 7 7 7 7 7 7 7 7.
 
-    >>> Constant().continue_(torch.zeros(1, 0), torch.tensor([[7]]), 8).tolist()
+    >>> ConstantTerms().continue_(torch.zeros(1, 0), torch.tensor([[7]]), 8).tolist()
     [[7, 7, 7, 7, 7, 7, 7, 7]]
     """
 

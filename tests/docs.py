@@ -27,7 +27,8 @@ INLINE = re.compile(
 # {start of a line: why no test runs it}. Everything else is run.
 LEFT_OUT = {
     "PYTHONPATH=. python benchmarks/": "minutes; tests/test_benchmarks.py runs every script",
-    "python -m forecasting.ablation": "hours; tests/forecasting/test_ablation.py runs it in tiny sizes",
+    "python run.py -m experiment=deep_lstm_ablation": "hours; tests/forecasting/test_ablation.py runs it in tiny sizes",
+    "python -m seqlab.report outputs/ablation": "reads these runs; the same test",
     "pip ": "the network; test_extras checks the names",
     "python docs/make_notebook.py": "a kernel; tests/test_notebook.py runs the cells",
     "make ": "makes environments; test_make_targets checks the targets",

@@ -18,12 +18,12 @@ from seqlab.run.build import build, configuration
 from seqlab.schedule import Schedule
 
 CONF = Path(__file__).parents[1] / "conf"
-# The file L5.yaml is the choice data=L5; logger, trainer ... likewise. A task belongs to its data;
-# a search is no group (tests/search).
+# The file L5.yaml is the choice data=L5; logger, trainer ... likewise. A task belongs to its data,
+# an ablation to its experiments (tests/forecasting/test_ablation.py); a search is no group (tests/search).
 CHOICES = [
     f"{group.name}={path.stem}"
     for group in sorted(CONF.iterdir())
-    if group.is_dir() and group.name not in ("task", "experiment", "pair", "search")
+    if group.is_dir() and group.name not in ("task", "experiment", "pair", "ablation", "search")
     for path in sorted(group.glob("*.yaml"))
 ]
 
@@ -206,7 +206,7 @@ def test_nothing_foreign_runs(compose, tmp_path):
 
 
 OTHER_PLACES = [
-    ("model", "seqlab.schedule.Constant", "Module"),
+    ("model", "seqlab.schedule.ConstantRate", "Module"),
     ("schedule", "rule_extrapolation.dyck.Dyck", "Schedule"),
     ("optimizer", "seqlab.lit.trainer.build_trainer", "Optimizer"),
     ("trainer", "seqlab.optim.sgd", "Trainer"),

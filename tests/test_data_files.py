@@ -155,9 +155,9 @@ def test_a_run_is_exported_where_its_data_are_not(copied, capsys, kind):
     assert f"{folder / 'run'} is exported and not evaluated: " in err and err.count("\n") == 1
     assert [row.split("|")[-2].strip() for row in out.splitlines()[2:]] == ["-", "-"]
     before = said(folder / "run", kind, capsys)
-    from seqlab.export.folder import load_exported
+    from seqlab.export.folder import load_export
 
-    run = load_exported(folder / "run" / "export" / "safetensors")
+    run = load_export(folder / "run" / "export" / "safetensors")
     assert run.task.describe(run.model, run.task.parse_prompt(PROMPTS[kind])) + "\n" == before
 
 

@@ -7,20 +7,20 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqlab.schedule import Constant, InverseSqrt, WarmRestarts
+from seqlab.schedule import ConstantRate, InverseSqrt, WarmRestarts
 
 # schedule -> {position: multiplier}; the n-th position is n - 1
 TABLES = [
     (InverseSqrt(warmup=4), {0: 1 / 4, 1: 1 / 2, 2: 3 / 4, 3: 1.0, 4: sqrt(0.8), 8: 2 / 3, 15: 1 / 2, 99: 1 / 5}),
     (InverseSqrt(warmup=1), {0: 1.0, 1: sqrt(0.5), 3: 1 / 2, 24: 1 / 5}),
     (InverseSqrt(warmup=100), {0: 0.01, 49: 0.5, 99: 1.0, 399: 0.5, 9999: 0.1}),
-    (Constant(), {0: 1.0, 1: 1.0, 10**6: 1.0}),
-    (Constant(warmup=0), {0: 1.0}),
-    (Constant(warmup=1), {0: 1.0, 1: 1.0}),
+    (ConstantRate(), {0: 1.0, 1: 1.0, 10**6: 1.0}),
+    (ConstantRate(warmup=0), {0: 1.0}),
+    (ConstantRate(warmup=1), {0: 1.0, 1: 1.0}),
     (WarmRestarts(total=7, floor=0.0), {0: 1.0, 1: 1.0, 2: 0.5, 3: 1.0, 5: 0.5, 7: 0.0, 99: 0.0}),
     (WarmRestarts(total=8, cycles=2, factor=1.0, floor=0.2), {0: 1.0, 2: 0.6, 4: 1.0, 6: 0.6, 8: 0.2, 99: 0.2}),
     (WarmRestarts(total=6, cycles=1, warmup=2, floor=0.0), {0: 0.5, 1: 1.0, 2: 1.0, 4: 0.5, 6: 0.0}),
-    (Constant(warmup=4), {0: 1 / 4, 1: 1 / 2, 2: 3 / 4, 3: 1.0, 4: 1.0, 99: 1.0}),
+    (ConstantRate(warmup=4), {0: 1 / 4, 1: 1 / 2, 2: 3 / 4, 3: 1.0, 4: 1.0, 99: 1.0}),
 ]
 
 
@@ -29,7 +29,7 @@ def test_hand_tables(schedule, table):
     assert {position: schedule(position) for position in table} == pytest.approx(table, rel=1e-12)
 
 
-@pytest.mark.parametrize("schedule_class", [InverseSqrt, Constant])
+@pytest.mark.parametrize("schedule_class", [InverseSqrt, ConstantRate])
 def test_the_unit_is_steps_unless_it_says_epochs(schedule_class):
     assert schedule_class(warmup=3).unit == "step"
     assert schedule_class(warmup=3, unit="epoch").unit == "epoch"
@@ -49,7 +49,7 @@ def test_rises_to_one_at_the_end_of_the_warm_up_and_falls_after_it(warmup, posit
 @given(st.integers(1, 10_000), st.integers(0, 10**9))
 def test_constant_warms_up_as_inverse_square_root_does(warmup, position):
     expected = InverseSqrt(warmup=warmup)(position) if position < warmup else 1.0
-    assert Constant(warmup=warmup)(position) == pytest.approx(expected)
+    assert ConstantRate(warmup=warmup)(position) == pytest.approx(expected)
 
 
 def test_as_the_multiplier_of_a_torch_optimizer():

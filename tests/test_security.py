@@ -13,7 +13,7 @@ import yaml
 
 import seqlab
 from seqlab.errors import InputError
-from seqlab.export.folder import load_exported, save_exported
+from seqlab.export.folder import load_export, save_export
 from seqlab.predict import main as predict
 from seqlab.report.__main__ import main as report
 
@@ -90,7 +90,7 @@ def set_later(content, mark):
 
 
 def set_other_kind(content, mark):
-    content["config"]["model"] = {"_target_": "seqlab.schedule.Constant"}
+    content["config"]["model"] = {"_target_": "seqlab.schedule.ConstantRate"}
 
 
 def set_task_as_model(content, mark):
@@ -353,7 +353,7 @@ def test_names_of_a_run_do_not_lead_out_of_the_folder_of_a_report(run_dir, tmp_p
 @pytest.fixture
 def export_dir(run_dir, tmp_path):
     """An export folder, to be spoilt."""
-    save_exported(seqlab.load_run(run_dir), tmp_path / "export", "safetensors")
+    save_export(seqlab.load_run(run_dir), tmp_path / "export", "safetensors")
     return tmp_path / "export"
 
 
@@ -393,5 +393,5 @@ def pickled_weights(folder, mark):
 def test_hostile_exports_are_refused_and_do_nothing(export_dir, mark, change):
     change(export_dir, mark)
     with pytest.raises(InputError):
-        load_exported(export_dir)
+        load_export(export_dir)
     assert not mark.exists()

@@ -19,8 +19,7 @@ COMMANDS = {
     "lm.retrieval": ["RUN"],
     "lm.finetune": ["RUN"],
     "factorization.explain": ["RUN"],
-    "factorization.report": ["RUN"],
-    "forecasting.ablation": ["FOLDER", "--table"],
+    "factorization.folds": ["RUN"],
 }
 CODES = {signal.SIGINT: (130, "interrupted"), signal.SIGTERM: (143, "interrupted: SIGTERM")}
 STOP = """

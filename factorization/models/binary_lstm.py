@@ -7,7 +7,7 @@ from annotated_types import Ge, Interval
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm, linear
 
-from factorization.models.whole import input_width
+from factorization.models.input_checks import input_width
 from seqlab.spec import Spec
 
 # B batch, T time, C channels, H hidden

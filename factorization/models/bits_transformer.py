@@ -6,7 +6,7 @@ import torch
 from annotated_types import Ge, Interval
 from torch import Tensor, nn
 
-from factorization.models.whole import input_width
+from factorization.models.input_checks import input_width
 from seqlab.spec import Spec
 
 

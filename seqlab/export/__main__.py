@@ -6,7 +6,7 @@
     onnx         the forward pass for other runtimes: pip install 'seqlab[onnx]'
 
 Several runs and formats give one table. Each export goes to RUN/export/FORMAT with configuration and tokenizer, is
-loaded from there again (seqlab.export.folder.load_exported) and evaluated through the run's own test, if the data are
+loaded from there again (seqlab.export.folder.load_export) and evaluated through the run's own test, if the data are
 there and are those of the run: an export needs none. The table has a row for the checkpoint, whose file holds the
 optimizer's state too, and one for each format: the size of the file, of the weights in memory, the time of one step at
 the end of a window and of one whole window, both for one sequence on a CPU in float32, and the metrics with their
@@ -103,19 +103,19 @@ def export(
             rows[path] = measured(run, path, "checkpoint", size)
             for format in formats:
                 with rows.attempt(name := f"{path} {format}"):
-                    rows[name] = _exported_row(run, path, format, (out or Path(path) / "export") / format)
+                    rows[name] = _row_of_export(run, path, format, (out or Path(path) / "export") / format)
     made = any(row.format != "checkpoint" for row in rows.values())
     return table([*rows.values()], columns) if made else "", rows.errors
 
 
-def _exported_row(run: "Run", path: str, format: Any, folder: Path) -> Row:
-    from seqlab.export.folder import load_exported, save_exported
+def _row_of_export(run: "Run", path: str, format: Any, folder: Path) -> Row:
+    from seqlab.export.folder import load_export, save_export
 
-    file = save_exported(run, folder, format)
+    file = save_export(run, folder, format)
     size = file.stat().st_size
     if format == "onnx":
         return Row(path, format, size, None, None, onnx_window(run, file), {})
-    return measured(load_exported(folder), path, format, size)
+    return measured(load_export(folder), path, format, size)
 
 
 def measured(run: "Run", path: str, format: str, size: int) -> Row:

@@ -30,7 +30,7 @@ Format = Literal["safetensors", "bf16", "int8", "onnx"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
 
-def save_exported(run: Run, folder: Path, format: Format) -> Path:
+def save_export(run: Run, folder: Path, format: Format) -> Path:
     """Write an export folder; returns the path of the model file.
 
     Args:
@@ -96,7 +96,7 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def load_exported(folder: str | Path) -> Run:
+def load_export(folder: str | Path) -> Run:
     """A run from an export folder, ready to use, in evaluation mode; weights in bfloat16 are read as float32.
 
     Weights are what the file says and compute as they did: safetensors gives the checkpoint's logits bit for bit.

@@ -53,7 +53,7 @@ class Packed:
         with warnings.catch_warnings():
             # torch means to replace quantised tensors; here one lives for these two lines
             warnings.filterwarnings("ignore", ".*quantized tensor creation functions.*")
-            weight = torch._make_per_channel_quantized_tensor(integers, scale.double(), zeros, 0)
+            weight = torch.quantize_per_channel(integers * scale.unsqueeze(1), scale.double(), zeros, 0, torch.qint8)
         self.operand = torch.ops.quantized.linear_prepack(weight, None if bias is None else bias.detach())
 
     def get(self) -> tuple[Tensor, Tensor, Tensor | None]:

@@ -15,7 +15,6 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from lightning.fabric.utilities.logger import _flatten_dict
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -33,11 +32,24 @@ def hyperparameters(config: Mapping[str, Any]) -> dict[str, float | str]:
         names like model/num_layers. A key whose values in the groups are all numbers is a float, and nan where this
         run has no number; any other key is a text.
     """
-    own = _flatten_dict(dict(config))
+    own = flattened(dict(config))
     types = types_of(list(choices()))
     for name, value in own.items():
         types.setdefault(name, float if isinstance(value, int | float) else str)
     return {name: _typed(own.get(name, ABSENT), of) for name, of in sorted(types.items())}
+
+
+def flattened(config: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """The leaves of a nested configuration, by the keys that lead to them.
+
+    >>> flattened({"seed": 1, "optimizer": {"lr": 0.1, "betas": [0.9, 0.99]}})
+    {'seed': 1, 'optimizer/lr': 0.1, 'optimizer/betas': [0.9, 0.99]}
+    """
+    found = {}
+    for key, value in config.items():
+        name = f"{path}/{key}".lstrip("/")
+        found |= flattened(value, name) if isinstance(value, Mapping) else {name: value}
+    return found
 
 
 def _typed(value: Any, of: type) -> float | str:
@@ -54,7 +66,7 @@ def types_of(configs: list[dict[str, Any]]) -> dict[str, type]:
     """
     found: dict[str, list[Any]] = {}
     for config in configs:
-        for name, value in _flatten_dict(config).items():
+        for name, value in flattened(config).items():
             found.setdefault(name, []).append(value)
 
     def numeric(name: str, asking: frozenset[str] = frozenset()) -> bool:

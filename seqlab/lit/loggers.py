@@ -7,14 +7,16 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-from lightning.pytorch.loggers.csv_logs import ExperimentWriter
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from seqlab.files import write_text
 from seqlab.lit.hyperparameters import hyperparameters
 
-Rows = list[dict[str, str]]
+Rows = list[dict[str, Any]]
+FLUSH_EVERY = 100  # steps
 Layout = dict[str, dict[str, list[Any]]]  # category -> chart -> ["Multiline", tags as regular expressions]
 
 
@@ -30,8 +32,8 @@ class RunLogger:
         """The configuration of a finished run, its test metrics and its figures."""
 
 
-class MetricsFile(RunLogger, CSVLogger):
-    """metrics.csv in the run directory.
+class MetricsFile(RunLogger, Logger):
+    """metrics.csv in the run directory: a row for each call, a column for each metric.
 
     Args:
         save_dir: the run directory.
@@ -39,29 +41,62 @@ class MetricsFile(RunLogger, CSVLogger):
     """
 
     def __init__(self, *, save_dir: Path, first_step: int = 0):
-        super().__init__(save_dir, name="", version="")
-        file = Path(save_dir) / "metrics.csv"
-        rows = kept_rows(file, first_step)
-        file.unlink(missing_ok=True)
-        self._experiment = _Writer(str(save_dir))
+        super().__init__()
+        self._folder = Path(save_dir)
+        self._file = self._folder / "metrics.csv"
+        self._waiting: Rows = []
+        rows = kept_rows(self._file, first_step)
+        self._file.unlink(missing_ok=True)
+        self._names = sorted({name for row in rows for name, text in row.items() if text})
         if rows:
-            self._experiment.metrics_keys = sorted({name for row in rows for name, text in row.items() if text})
-            _write_rows(file, rows, self._experiment.metrics_keys)
+            _write_rows(self._file, rows, self._names)
 
-    def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:  # type: ignore[override]
+    @property
+    def name(self) -> str:
+        """None: a run directory has one such file."""
+        return ""
+
+    @property
+    def version(self) -> str:
+        """None, likewise."""
+        return ""
+
+    @property
+    def save_dir(self) -> str:
+        """The run directory."""
+        return str(self._folder)
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Nothing: .hydra in the run directory has the configuration."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """A row; without Lightning's epoch, which counts how often training was taken up."""
-        super().log_metrics({name: value for name, value in metrics.items() if name != "epoch"}, step)
+        now = step or 0
+        row = {name: value.item() if isinstance(value, Tensor) else value for name, value in metrics.items()}
+        row.pop("epoch", None)
+        self._waiting.append({**row, "step": now})
+        if (now + 1) % FLUSH_EVERY == 0:
+            self.save()
 
+    @rank_zero_only
+    def save(self) -> None:
+        """Write the rows that wait. A new column does not put those at risk that are there."""
+        if not self._waiting:
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        names = sorted({*self._names, *(name for row in self._waiting for name in row)})
+        if names != self._names:
+            _write_rows(self._file, _rows(self._file) if self._file.exists() else [], names)
+            self._names = names
+        with open(self._file, "a", encoding="utf-8", newline="") as file:
+            csv.DictWriter(file, names).writerows(self._waiting)
+        self._waiting = []
 
-class _Writer(ExperimentWriter):
-    """Lightning's, but a new column does not put the rows that are there at risk."""
-
-    def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
-        file = Path(self.metrics_file_path)
-        _write_rows(file, _rows(file), fieldnames)
-
-    def _check_log_dir_exists(self) -> None:
-        """A run directory is never empty here, and what is in it was dealt with."""
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """Write what still waits."""
+        self.save()
 
 
 def kept_rows(file: Path, first_step: int) -> Rows:
@@ -93,8 +128,10 @@ class TensorBoard(RunLogger, TensorBoardLogger):
     """
 
     def __init__(self, *, save_dir: Path, first_step: int = 0):
-        super().__init__(save_dir, name="tensorboard", version="", default_hp_metric=False)
-        self._kwargs["purge_step"] = first_step or None  # of its SummaryWriter
+        # the last of these is handed to its SummaryWriter
+        super().__init__(
+            save_dir, name="tensorboard", version="", default_hp_metric=False, purge_step=first_step or None
+        )
         self._laid_out: Layout = {}
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:

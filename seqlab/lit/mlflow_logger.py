@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from lightning.fabric.loggers.logger import rank_zero_experiment
-from lightning.fabric.utilities.logger import _flatten_dict
 from lightning.pytorch.loggers import MLFlowLogger
 from matplotlib.figure import Figure
 
 from seqlab.files import write_text
+from seqlab.lit.hyperparameters import flattened
 from seqlab.lit.loggers import RunLogger
 
 SQLITE = "sqlite:///"
@@ -49,40 +49,42 @@ class MLflow(RunLogger, MLFlowLogger):
             import sqlalchemy  # noqa: F401
         except ImportError as error:
             raise ValueError("logger=mlflow needs the package mlflow-skinny: pip install 'seqlab[mlflow]'") from error
-        super().__init__(experiment, run_name=Path(save_dir).name, tracking_uri=uri)
         self._note = Path(save_dir) / "mlflow_run_id"
+        begun = self._note.read_text(encoding="utf-8").strip() if self._note.exists() else None
+        super().__init__(experiment, run_name=Path(save_dir).name, tracking_uri=uri, run_id=begun)
+        self._title, self._uri, self._begun = experiment, uri, begun
         self._reached: dict[str, int] = {}
+        self._opened = False
 
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
         """MLflow's client, with the run opened when it is first asked for: a run that is refused leaves nothing."""
-        if not self._initialized:
+        if not self._opened:
             self._prepare()
-            client = super().experiment
-            if not self._note.exists():
-                write_text(self._note, str(self._run_id))
-            return client
-        return self._mlflow_client
+            self._opened = True
+            write_text(self._note, str(self.run_id))
+        return super().experiment
 
     def _prepare(self) -> None:
         """Make the store where there is none, and find the run of one that is resumed."""
         logging.getLogger("alembic").setLevel(logging.WARNING)  # notices about the tables of a new store
-        client, artifacts = self._mlflow_client, None
-        if self._tracking_uri.startswith(SQLITE):
-            folder = Path(self._tracking_uri.removeprefix(SQLITE)).resolve().parent
+        from mlflow import MlflowClient
+
+        client, artifacts = MlflowClient(self._uri), None
+        if self._uri.startswith(SQLITE):
+            folder = Path(self._uri.removeprefix(SQLITE)).resolve().parent
             folder.mkdir(parents=True, exist_ok=True)
             artifacts = (folder / "mlflow_artifacts").as_uri()
-        if client.get_experiment_by_name(self._experiment_name) is None:
+        if client.get_experiment_by_name(self._title) is None:
             from mlflow.exceptions import MlflowException
 
             with suppress(MlflowException):  # another process was quicker
-                client.create_experiment(self._experiment_name, artifact_location=artifacts)
-        if self._note.exists():
-            self._run_id = self._note.read_text(encoding="utf-8").strip()
-            client.update_run(self._run_id, status="RUNNING")
-            for name in client.get_run(self._run_id).data.metrics:
-                self._reached[name] = max(point.step for point in client.get_metric_history(self._run_id, name))
+                client.create_experiment(self._title, artifact_location=artifacts)
+        if self._begun is not None:
+            client.update_run(self._begun, status="RUNNING")
+            for name in client.get_run(self._begun).data.metrics:
+                self._reached[name] = max(point.step for point in client.get_metric_history(self._begun, name))
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """A row, without Lightning's epoch and without what a run that is resumed has logged already."""
@@ -93,16 +95,14 @@ class MLflow(RunLogger, MLFlowLogger):
             super().log_metrics(new, step)
 
     def add_text(self, tag: str, markdown: str, step: int) -> None:
-        self.experiment.log_text(self._run_id, markdown, f"{tag}/{step:06d}.md")
+        self.experiment.log_text(self.run_id, markdown, f"{tag}/{step:06d}.md")
 
     def conclude(
         self, config: Mapping[str, Any], numbers: Mapping[str, float], figures: Mapping[str, Figure], step: int
     ) -> None:
-        there = self.experiment.get_run(self._run_id).data.params  # MLflow lets none change, as in a run that has grown
-        new = {
-            key: str(value)[:LONGEST_VALUE] for key, value in _flatten_dict(dict(config)).items() if key not in there
-        }
+        there = self.experiment.get_run(self.run_id).data.params  # MLflow lets none change, as in a run that has grown
+        new = {key: str(value)[:LONGEST_VALUE] for key, value in flattened(config).items() if key not in there}
         self.log_hyperparams(new)
         self.log_metrics(dict(numbers), step)
         for name, figure in figures.items():
-            self.experiment.log_figure(self._run_id, figure, f"{name}.png")
+            self.experiment.log_figure(self.run_id, figure, f"{name}.png")

@@ -17,6 +17,8 @@ from PIL import Image
 from seqlab.files import write_text
 from seqlab.lit.loggers import RunLogger, kept_rows
 
+STEP = "trainer/global_step"  # the axis of all charts, by Lightning's name
+
 
 class WandB(RunLogger, WandbLogger):
     """wandb/ in the run directory. `wandb sync RUN/wandb/offline-run-*` uploads what was logged offline.
@@ -49,30 +51,31 @@ class WandB(RunLogger, WandbLogger):
         except ImportError as error:
             raise ValueError("logger=wandb needs the package wandb: pip install 'seqlab[wandb]'") from error
         settings = wandb.Settings(silent=True, console="off", disable_git=True, save_code=False)
-        super().__init__(project=project, name=Path(save_dir).name, save_dir=save_dir, mode=mode, settings=settings)
-        del self._wandb_init["anonymous"]  # wandb warns of it, even where Lightning leaves it at None
+        name = Path(save_dir).name
+        super().__init__(project=project, name=name, save_dir=save_dir)
         self._folder = Path(save_dir)
+        self._options = {"project": project, "name": name, "dir": str(save_dir), "mode": mode, "settings": settings}
+        self._opened: Any = None
         self._first_step = first_step
 
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
         """wandb's run, which is opened when it is first asked for: a run that is refused leaves nothing."""
-        if self._experiment is None:
-            self._prepare()
-            _ = super().experiment
-            if self._wandb_init["mode"] == "offline":
+        if self._opened is None:
+            self._opened = self._open()
+            if self._options["mode"] == "offline":
                 for row in kept_rows(self._folder / "metrics.csv", self._first_step):
                     step = int(row.pop("step"))
                     self._log({name: float(text) for name, text in row.items() if text}, step)
-        return self._experiment
+        return self._opened
 
     def _log(self, content: Mapping[str, Any], step: int | None) -> None:
         """Hand over what belongs to a step. Charts have Lightning's name of the step as their axis."""
-        self.experiment.log({**content, "trainer/global_step": step}, step=step)
+        self.experiment.log({**content, STEP: step}, step=step)
 
-    def _prepare(self) -> None:
-        """Settle the run's id, and make way for it."""
+    def _open(self) -> Any:
+        """wandb's run with the id of this run directory. (Lightning hands wandb.init a word that wandb warns of.)"""
         import wandb
 
         if wandb.run is not None:  # of a job of the same sweep that came to no end
@@ -82,11 +85,15 @@ class WandB(RunLogger, WandbLogger):
         note = folder / "run_id"
         if not note.exists():
             write_text(note, secrets.token_hex(4))
-        self._wandb_init["id"] = note.read_text(encoding="utf-8").strip()
-        if self._wandb_init["mode"] == "offline":
-            self._wandb_init["resume"] = None
-            for part in folder.glob(f"offline-run-*-{self._wandb_init['id']}"):
+        name = note.read_text(encoding="utf-8").strip()
+        offline = self._options["mode"] == "offline"
+        if offline:
+            for part in folder.glob(f"offline-run-*-{name}"):
                 shutil.rmtree(part)
+        run = wandb.init(**self._options, id=name, resume=None if offline else "allow")
+        run.define_metric(STEP)
+        run.define_metric("*", step_metric=STEP, step_sync=True)
+        return run
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """A row, without Lightning's epoch. wandb's own step is the optimizer's, so that it knows what it has."""
@@ -110,7 +117,7 @@ class WandB(RunLogger, WandbLogger):
 
     def finalize(self, status: str) -> None:
         """End the run where training failed; one that succeeds is still to be evaluated."""
-        if status != "success" and self._experiment is not None:
+        if status != "success" and self._opened is not None:
             self.experiment.finish(exit_code=1)
 
 

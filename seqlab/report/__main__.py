@@ -21,8 +21,9 @@ from seqlab.errors import InputError, nearest
 from seqlab.files import write_text
 from seqlab.output import take_any_text
 from seqlab.report.collect import Collection, collect, plots_of
+from seqlab.report.effects import effects_of
 from seqlab.report.formats import comma_separated, latex, markdown, sheets
-from seqlab.report.rows import tables_of
+from seqlab.report.rows import Apart, Table, tables_of
 from seqlab.run.directory import folder_name, one_name
 from seqlab.show.layout import show
 
@@ -38,10 +39,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                         "terminal, and markdown where the output is no terminal")  # fmt: skip
     parser.add_argument("--out", type=Path, help="a file; or a folder, which gets table.md (.csv ...) and, with\n"
                         "markdown, every run's plots")  # fmt: skip
+    parser.add_argument("--effects", metavar="MODEL", help="a row, as the column \"model\" names it: also show the\n"
+                        "mean difference of each other row over the seeds that both have")  # fmt: skip
     options = parser.parse_args(arguments)
     started()
     try:
-        report(options.folders, options.format, options.out)
+        report(options.folders, options.format, options.out, options.effects)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -54,11 +57,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def report(folders: Sequence[Path], format: str | None, out: Path | None) -> None:
+def report(folders: Sequence[Path], format: str | None, out: Path | None, reference: str | None = None) -> None:
     """Print the report, or write it to a file or into a folder.
 
+    Args:
+        folders: with runs at any depth.
+        format: one of SUFFIXES; None: what suits `out`.
+        out: a file or a folder; None: the terminal.
+        reference: the row from which the effects of all others are measured, too.
+
     Raises:
-        InputError: for a format that there is not, or folders without a run.
+        InputError: for a format that there is not, folders without a run, or a reference that is no row.
         OSError: that names the file, where it cannot be written.
     """
     format = chosen_format(format, out)
@@ -70,11 +79,14 @@ def report(folders: Sequence[Path], format: str | None, out: Path | None) -> Non
         raise InputError(
             f"no run below {', '.join(map(str, folders))}: a run directory has .hydra, status.json or summary.json"
         )
+    tables = tables_of(collection.runs)
+    if reference is not None:
+        tables += effects_of(tables, reference)
     if out is None and format == "terminal":
-        show(*sheets(tables_of(collection.runs), collection.apart))
+        show(*sheets(tables, collection.apart))
         return
     file = None if out is None else out if out.suffix and not out.is_dir() else out / f"table{SUFFIXES[format]}"
-    text = as_text(collection, format, Path.cwd() if file is None else file.parent)
+    text = as_text(tables, collection.apart, format, Path.cwd() if file is None else file.parent)
     if file is None:
         print(text, end="")
         return
@@ -106,18 +118,17 @@ def chosen_format(format: str | None, out: Path | None) -> str:
     return "terminal" if sys.stdout.isatty() else "markdown"
 
 
-def as_text(collection: Collection, format: str, place: Path) -> str:
+def as_text(tables: Sequence[Table], apart: Sequence[Apart], format: str, place: Path) -> str:
     """The report as the content of a file in the folder `place`."""
-    tables = tables_of(collection.runs)
     if format == "html":
         from seqlab.report.page import page  # matplotlib draws here alone
 
-        return page(tables, collection.apart, place)
+        return page(tables, apart, place)
     if format == "terminal":
         written = io.StringIO()
-        show(*sheets(tables, collection.apart), file=written)
+        show(*sheets(tables, apart), file=written)
         return written.getvalue()
-    return {"markdown": markdown, "csv": comma_separated, "latex": latex}[format](tables, collection.apart)
+    return {"markdown": markdown, "csv": comma_separated, "latex": latex}[format](tables, apart)
 
 
 def copy_plots(collection: Collection, folder: Path) -> None:

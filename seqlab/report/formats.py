@@ -14,7 +14,6 @@ from seqlab.show.table import number
 
 FIXED = ("data", "model", "n", "steps", "time")  # the columns before those of metrics
 APART = ("status", "run", "reason")
-LEGEND = "mean ± standard deviation over n seeds; the best of each block in bold; below the models their baselines"
 
 
 def cell_text(cell: Cell, n: int) -> str:
@@ -22,8 +21,12 @@ def cell_text(cell: Cell, n: int) -> str:
 
     >>> cell_text(Cell(0.25, 0.1, 3), 3), cell_text(Cell(0.25, None, 1), 3), cell_text(Cell(None, None, 0), 3)
     ('0.250 ± 0.100', '0.250 (n=1)', '-')
+    >>> cell_text(Cell(-0.5, None, 3, (-1.25, 0.25)), 3)
+    '-0.500 (-1.250 to 0.250)'
     """
     spread = "" if cell.std is None else f" ± {number(cell.std)}"
+    if cell.interval is not None:
+        spread = f" ({number(cell.interval[0])} to {number(cell.interval[1])})"
     return number(cell.mean) + spread + (f" (n={cell.n})" if 0 < cell.n < n else "")
 
 
@@ -68,7 +71,7 @@ def sheets(tables: Sequence[Table], apart: Sequence[Apart]) -> list[Sheet]:
         names, numbers = FIXED[:2], (*FIXED[2:], *table.columns)
         columns = [*(Column(heading, "name") for heading in names), *map(Column, numbers)]
         blocks = [[_cells(row, table) for row in block.rows] for block in table.blocks]
-        found.append(Sheet(columns, blocks, notes=[LEGEND]))
+        found.append(Sheet(columns, blocks, notes=[table.legend]))
     if apart:
         columns = [Column("status", "name"), Column("run", "name"), Column("reason", "text")]
         rows = [(run.status, str(run.path), run.reason) for run in apart]
@@ -128,12 +131,12 @@ def tex(text: str) -> str:
 
 CSV_COLUMNS: tuple[str, ...] = (
     *("kind", "data", "description", "model", "setting", "column", "metric"),
-    *("mean", "std", "n", "best", "seeds", "status", "run", "reason"),
+    *("mean", "std", "n", "low", "high", "best", "seeds", "status", "run", "reason"),
 )
 
 
 def comma_separated(tables: Sequence[Table], apart: Sequence[Apart]) -> str:
-    """A line for each number (kind model or baseline), and for each run that is not in the tables (kind apart)."""
+    """A line for each number (kind model, baseline or effect), and for each run not in the tables (kind apart)."""
     file = io.StringIO()
     writer = csv.DictWriter(file, CSV_COLUMNS, restval="", lineterminator="\n")
     writer.writeheader()
@@ -146,10 +149,11 @@ def comma_separated(tables: Sequence[Table], apart: Sequence[Apart]) -> str:
                     "seeds": " ".join(str(run["seed"]) for run in row.runs),
                 }  # fmt: skip
                 for heading, metric in table.columns.items():
-                    mean, std, n = row.cells[metric]
+                    mean, std, n, interval = row.cells[metric]
+                    low, high = interval or (None, None)
                     best = "yes" if metric in row.best else ""
-                    values = {"column": heading, "metric": metric, "mean": mean, "std": std, "n": n, "best": best}
-                    writer.writerow({**about, **values})
+                    values = {"column": heading, "metric": metric, "mean": mean, "std": std, "low": low, "high": high}
+                    writer.writerow({**about, **values, "n": n, "best": best})
     for run in apart:
         writer.writerow({"kind": "apart", "status": run.status, "run": str(run.path), "reason": run.reason})
     return file.getvalue()

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from matplotlib.figure import Figure
 
 from seqlab.report.collect import plots_of
-from seqlab.report.formats import APART, FIXED, LEGEND, cell_text, fixed_texts
+from seqlab.report.formats import APART, FIXED, cell_text, fixed_texts
 from seqlab.report.panels import MOST_ROWS, bars, curves, learning, shown
 from seqlab.report.rows import Apart, Block, Row, Table, unique
 
@@ -24,11 +24,12 @@ DPI = 80
 
 def page(tables: Sequence[Table], apart: Sequence[Apart], place: Path) -> str:
     """The page, for a file in the folder `place`."""
-    blocks = [(table, block) for table in tables for block in table.blocks]
+    blocks = [(table, block) for table in tables for block in table.blocks if any(row.runs for row in block.rows)]
+    legends = ". ".join(unique(table.legend for table in tables))
     num_runs = sum(len(row.runs) for table in tables for row in table.rows)
     parts = [
         "<h1>Runs</h1>",
-        f"<p>{num_runs} finished runs, {len(apart)} others. {escape(LEGEND)}. Headings sort.</p>",
+        f"<p>{num_runs} finished runs, {len(apart)} others. {escape(legends)}. Headings sort.</p>",
         *(results(table, place) for table in tables),
         "<h2>Not in the tables</h2>",
         others(apart, place),

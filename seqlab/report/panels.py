@@ -1,4 +1,4 @@
-"""Figures of a block: learning curves with a band over seeds, bars of shares, curves of numbered metrics."""
+"""Figures of a block: learning curves with a band over seeds, bars of shares, curves of indexed metrics."""
 
 import math
 import textwrap
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from seqlab.report.numbered import numbered
+from seqlab.report.indexed_metrics import indexed_metrics
 from seqlab.report.rows import VALIDATION, Block, Cell, Row, cell, checked, unique
 from seqlab.show.bars import MARKERS
 from seqlab.show.groups import full_name, groups_of
@@ -66,10 +66,10 @@ def row_curve(row: Row, metric: str) -> Points:
 
 
 def curves(block: Block) -> Figure | None:
-    """Each numbered metric over its number: the models with a band over seeds, the baselines dashed. None without."""
+    """Each indexed metric over its index: the models with a band over seeds, the baselines dashed. None without."""
     rows = shown(block)
     names = dict.fromkeys(name for row in rows for result in row.results for name in result)
-    panels = list(numbered(names).items())
+    panels = list(indexed_metrics(names).items())
     if not panels:
         return None
 
@@ -98,9 +98,9 @@ def curves(block: Block) -> Figure | None:
 
 
 def along(row: Row, metrics: Mapping[int, str]) -> Points:
-    """A numbered metric of a row where it has values."""
+    """An indexed metric of a row where it has values."""
     cells = [(x, over_runs(row, metric)) for x, metric in metrics.items()]
-    return [(x, mean, std or 0.0) for x, (mean, std, _) in cells if mean is not None]
+    return [(x, mean, std or 0.0) for x, (mean, std, *_) in cells if mean is not None]
 
 
 def over_runs(row: Row, metric: str) -> Cell:
@@ -118,7 +118,7 @@ def bars(block: Block) -> Figure | None:
     seeds; a dashed line for chance, a marker for each other baseline. None where no metric is a share."""
     rows = shown(block)
     first = rows[0].runs[0]
-    curved = {name for metrics in numbered(first["metrics"]).values() for name in metrics.values()}
+    curved = {name for metrics in indexed_metrics(first["metrics"]).values() for name in metrics.values()}
     panels = [
         (group, names)
         for group, metrics in groups_of(first).items()
@@ -139,7 +139,7 @@ def bars(block: Block) -> Figure | None:
         width = 0.8 / len(rows)
         for index, row in enumerate(rows):
             cells = [(place, over_runs(row, name)) for place, name in enumerate(names)]
-            known = [(place, mean, std or 0.0) for place, (mean, std, _) in cells if mean is not None]
+            known = [(place, mean, std or 0.0) for place, (mean, std, *_) in cells if mean is not None]
             places = [place - 0.4 + (index + 0.5) * width for place, _, _ in known]
             means, spread = [mean for _, mean, _ in known], [std for _, _, std in known]
             style = {"color": f"C{index}", "alpha": 0.75, "error_kw": {"elinewidth": 0.8}}

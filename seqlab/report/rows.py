@@ -14,24 +14,34 @@ ERRORS = ("loss", "mae", "rmse", "mse", "mase", "perplexity", "bits_per_characte
           "cross_entropy")  # fmt: skip
 
 
+LEGEND = "mean ± standard deviation over n seeds; the best of each block in bold; below the models their baselines"
+
+
 class Cell(NamedTuple):
-    """Mean and sample standard deviation of the n runs that have a metric; None where there are too few."""
+    """Mean of the n runs that have a metric, with their sample standard deviation or an interval of 95%.
+
+    None where there are too few.
+    """
 
     mean: float | None
     std: float | None
     n: int
+    interval: tuple[float, float] | None = None
 
 
 @dataclass
 class Row:
-    """One line of a table: a model in one setting over its seeds, or a baseline over the runs that computed it."""
+    """One line of a table: a model in one setting over its seeds, or a baseline over the runs that computed it.
 
-    kind: str  # model or baseline
+    An effect is the difference of two models (seqlab/report/effects.py).
+    """
+
+    kind: str  # model, baseline or effect
     data: str
     label: str  # the model, with the keys in which its settings differ; or the baseline
     model: str
     setting: dict[str, str]
-    runs: list[dict[str, Any]]  # one a seed; none of a baseline
+    runs: list[dict[str, Any]]  # one a seed; none of a baseline or an effect
     n: int
     results: Sequence[Mapping[str, float | None]]  # metric -> value, one a run
     cells: dict[str, Cell]
@@ -54,6 +64,7 @@ class Table:
 
     columns: dict[str, str]
     blocks: list[Block]
+    legend: str = LEGEND
 
     @property
     def rows(self) -> list[Row]:
@@ -131,7 +142,7 @@ def cell(values: Iterable[float | None]) -> Cell:
     """Mean and spread of the values that are there.
 
     >>> cell([1.0, None, 3.0])
-    Cell(mean=2.0, std=1.4142135623730951, n=2)
+    Cell(mean=2.0, std=1.4142135623730951, n=2, interval=None)
     """
     known = [value for value in values if value is not None]
     if not known:

@@ -33,8 +33,8 @@ def setting_of(config: Config | None, keys: Sequence[str]) -> dict[str, str] | N
 def words(setting: Mapping[str, str] | None) -> str:
     """A setting as it is written behind the name of a model.
 
-    >>> words({"optimizer.lr": "0.002", "schedule._target_": "seqlab.schedule.Constant"})
-    'optimizer.lr=0.002 schedule=Constant'
+    >>> words({"optimizer.lr": "0.002", "schedule._target_": "seqlab.schedule.ConstantRate"})
+    'optimizer.lr=0.002 schedule=ConstantRate'
     >>> words(None)
     '(no configuration kept)'
     """

@@ -28,7 +28,7 @@ CONF = Path(__file__).parents[2] / "conf"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Parse the command line, run the study, compare, report; returns the exit code."""
+    """Parse the command line, run the study, compare, write the results; returns the exit code."""
     take_any_text()
     parser = Parser(
         prog="python -m seqlab.search", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -50,7 +50,7 @@ def search(name: str, words: Sequence[str]) -> int:
         raise InputError("seqlab.search needs Optuna: pip install 'seqlab[search]'") from error
     from seqlab.search.confirm import confirmed
     from seqlab.search.plan import defaults, read_plan
-    from seqlab.search.report import report
+    from seqlab.search.results import write_results
     from seqlab.search.study import carry_out, refuse_foreign, storage, stored
 
     started()
@@ -75,7 +75,7 @@ def search(name: str, words: Sequence[str]) -> int:
         except Interrupted as stop:
             print(f"interrupted: {stop}; the same command goes on from here", file=sys.stderr)
             return 128 + stop.signum
-        report(study, plan, comparison, folder)
+        write_results(study, plan, comparison, folder)
         return 0 if any(trial.value is not None for trial in study.trials) else 1
 
 

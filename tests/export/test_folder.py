@@ -10,7 +10,7 @@ import torch
 
 from seqlab.errors import InputError
 from seqlab.export.__main__ import export, main
-from seqlab.export.folder import distinct, load_exported, memory_of, save_exported
+from seqlab.export.folder import distinct, load_export, memory_of, save_export
 from seqlab.export.onnx import example_inputs, write_onnx
 from seqlab.export.quantize import Int8Linear, Int8LSTM, quantize
 from seqlab.run.build import load_run
@@ -34,8 +34,8 @@ def run(text_runs, request):
 
 
 def test_safetensors_load_to_the_same_logits(run, tmp_path):
-    save_exported(run, tmp_path, "safetensors")
-    again = load_exported(tmp_path)
+    save_export(run, tmp_path, "safetensors")
+    again = load_export(tmp_path)
     assert torch.equal(logits(again), logits(run))
     assert json.loads((tmp_path / "config.json").read_text(encoding="utf-8")) == run.config
     prompt = run.task.parse_prompt("MENENIUS:")
@@ -45,10 +45,10 @@ def test_safetensors_load_to_the_same_logits(run, tmp_path):
 
 
 def test_bfloat16_takes_half(run, tmp_path):
-    whole = save_exported(run, tmp_path / "whole", "safetensors").stat().st_size
-    half = save_exported(run, tmp_path / "half", "bf16").stat().st_size
+    whole = save_export(run, tmp_path / "whole", "safetensors").stat().st_size
+    half = save_export(run, tmp_path / "half", "bf16").stat().st_size
     assert half < 0.65 * whole  # names and shapes take the same
-    again = load_exported(tmp_path / "half")
+    again = load_export(tmp_path / "half")
     for name, weight in distinct(run.model).items():
         assert torch.equal(distinct(again.model)[name], weight.bfloat16().float())
     assert not torch.equal(logits(again), logits(run))
@@ -56,9 +56,9 @@ def test_bfloat16_takes_half(run, tmp_path):
 
 
 def test_int8_is_close_and_smaller(run, tmp_path):
-    file = save_exported(run, tmp_path / "int8", "int8")
-    assert file.stat().st_size < 0.75 * save_exported(run, tmp_path / "whole", "safetensors").stat().st_size
-    again = load_exported(tmp_path / "int8")
+    file = save_export(run, tmp_path / "int8", "int8")
+    assert file.stat().st_size < 0.75 * save_export(run, tmp_path / "whole", "safetensors").stat().st_size
+    again = load_export(tmp_path / "int8")
     assert any(isinstance(layer, Int8Linear) for layer in again.model.modules())
     assert memory_of(again.model) < 0.75 * memory_of(run.model)
     difference = logits(again) - logits(run)
@@ -76,6 +76,22 @@ def test_an_int8_layer_rounds_each_channel_by_its_own_scale():
     state = small.state_dict()
     assert state["weight"].dtype == torch.int8 and state["weight"].abs().max() == 127
     assert torch.equal(state["bias"], layer.bias)
+
+
+def test_int8_weights_go_through_a_state_dict_unchanged():
+    """torch's Module asks the layers for their tensors, and hands them back."""
+    state = {
+        "0.weight": torch.arange(-127, 128, dtype=torch.int8).view(5, 51),
+        "0.weight_scale": torch.tensor([1e-38, 1e-6, 0.01, 1.0, 100.0]),
+        "0.bias": torch.arange(5.0),
+    }
+    model = quantize(torch.nn.Sequential(torch.nn.Linear(51, 5)))
+    model.load_state_dict(state)
+    again = model.state_dict()
+    assert again.keys() == state.keys()
+    assert all(torch.equal(again[name], value) for name, value in state.items())
+    with pytest.raises(RuntimeError, match=r"Missing key.*0\.weight_scale"):
+        model.load_state_dict({name: value for name, value in state.items() if name != "0.weight_scale"})
 
 
 def test_an_int8_lstm_is_an_lstm():
@@ -146,25 +162,25 @@ def other_tokenizer(text):
     ],
 )
 def test_what_does_not_fit_is_refused(text_runs, tmp_path, name, change, message):
-    save_exported(load_run(text_runs["transformer"]), tmp_path, "safetensors")
+    save_export(load_run(text_runs["transformer"]), tmp_path, "safetensors")
     spoil(tmp_path, name, change)
     with pytest.raises(InputError, match=message):
-        load_exported(tmp_path)
+        load_export(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json", "data.json", "tokenizer.json"])
 def test_a_missing_file_is_named(text_runs, tmp_path, name):
-    save_exported(load_run(text_runs["lstm"]), tmp_path, "int8")
+    save_export(load_run(text_runs["lstm"]), tmp_path, "int8")
     (tmp_path / name).unlink()
     with pytest.raises(InputError, match=f"{re.escape(name)}: no such file"):
-        load_exported(tmp_path)
+        load_export(tmp_path)
 
 
 def test_a_damaged_file_is_refused(text_runs, tmp_path):
-    file = save_exported(load_run(text_runs["lstm"]), tmp_path, "bf16")
+    file = save_export(load_run(text_runs["lstm"]), tmp_path, "bf16")
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(InputError, match=r"cannot read .*model\.safetensors"):
-        load_exported(tmp_path)
+        load_export(tmp_path)
 
 
 def test_the_command_gives_one_table(text_runs, capsys):
@@ -192,7 +208,7 @@ def test_a_run_on_a_grammar_exports_too(finished_run, tmp_path):
     table, _ = export([str(finished_run[0])], ["bf16"], tmp_path)
     assert "| bf16 |" in table
     assert {path.name for path in (tmp_path / "bf16").iterdir()} == {"model.safetensors", "config.json", "data.json"}
-    run = load_exported(tmp_path / "bf16")
+    run = load_export(tmp_path / "bf16")
     assert run.task.describe(run.model, run.task.parse_prompt("( ["))
 
 
@@ -203,7 +219,7 @@ def test_a_format_that_fails_hides_no_other(finished_run, tmp_path, capsys):
     told = capsys.readouterr()
     assert [line.split(" | ")[1] for line in told.out.splitlines()[2:]] == ["checkpoint", "safetensors"]
     assert told.err == f"error: {tmp_path / 'bf16'}: File exists\n"
-    assert load_exported(tmp_path / "safetensors").config["seed"] == 1
+    assert load_export(tmp_path / "safetensors").config["seed"] == 1
 
 
 @pytest.mark.parametrize(
@@ -249,7 +265,7 @@ def test_onnx_gives_the_same_logits_for_any_batch_and_length(text_runs, tmp_path
         (found,) = session.run(None, {"inputs": inputs.numpy()})
         torch.testing.assert_close(torch.from_numpy(found), expected, rtol=1e-4, atol=1e-4)
     with pytest.raises(InputError, match="holds an ONNX graph"):
-        load_exported(tmp_path / "onnx")
+        load_export(tmp_path / "onnx")
 
 
 @needs_onnx

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from factorization.explain import bit_weights, main
-from factorization.phases import PRIMES, controls, match, residue_phases
+from factorization.fourier import PRIMES, controls, match, residue_phases
 
 
 def test_phases_add_up_to_residues():

@@ -6,7 +6,7 @@ import torch
 from seqlab.lit.footprint import LiveBytes, estimate
 from seqlab.lit.module import Module
 from seqlab.run.build import build
-from seqlab.schedule import Constant
+from seqlab.schedule import ConstantRate
 from seqlab.task import Task
 
 
@@ -43,7 +43,7 @@ class Regression(Task):
 
 
 def module_of(optimizer, model):
-    return Module(model=model, task=Regression(Batches()), optimizer=optimizer, schedule=Constant(), seed=0)
+    return Module(model=model, task=Regression(Batches()), optimizer=optimizer, schedule=ConstantRate(), seed=0)
 
 
 @pytest.mark.parametrize(

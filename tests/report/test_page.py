@@ -130,7 +130,7 @@ def test_bars_show_groups_with_marks_for_chance(leave, tmp_path):
     assert [segment[0][1] for segment in chance[0].get_segments()] == [0.25, 0.25]
 
 
-def test_numbered_metrics_are_curves_with_their_baselines(leave, tmp_path):
+def test_indexed_metrics_are_curves_with_their_baselines(leave, tmp_path):
     beta = {f"test/beta_{k}": k / 4 for k in range(5)}
     length = {f"test/distance_by_length/{n}": 100.0 / n**3 for n in range(1, 9)}
     intervals = {name: [0, 1] for name in beta}

@@ -7,7 +7,7 @@ import pytest
 import torch
 from oeis_sequences import OEISsequences
 
-from sequences.closed_forms import Form
+from sequences.form import Form
 from sequences.named import Named, compute, named, solver_accuracy, text, windows
 from sequences.named_forms import FORMS
 from sequences.solvers import SOLVERS, copy_last, last_difference

@@ -17,7 +17,7 @@ from seqlab.show.table import number
 CAUTION = "The best of many trials on one seed looks better than it is"
 
 
-def report(study: optuna.Study, plan: Plan, comparison: Comparison | None, folder: Path) -> None:
+def write_results(study: optuna.Study, plan: Plan, comparison: Comparison | None, folder: Path) -> None:
     """Print the study's table, and write study.md and plots/ into its folder."""
     trials = study.trials[: plan.num_trials]
     best = best_of(trials)

@@ -1,4 +1,4 @@
-"""Metrics that are counted through, such as beta_0 ... beta_7 or accuracy_by_length/1 ... 8: curves over the count."""
+"""Metrics with an index, such as beta_0 ... beta_7 or accuracy_by_length/1 ... 8: the report draws them over it."""
 
 import re
 from collections.abc import Iterable
@@ -6,13 +6,13 @@ from collections.abc import Iterable
 FEWEST = 4  # rule_1 and rule_2 are no curve
 
 
-def numbered(names: Iterable[str], stage: str = "test") -> dict[str, dict[int, str]]:
-    """{what is counted: {number: metric}} of the metrics of a stage.
+def indexed_metrics(names: Iterable[str], stage: str = "test") -> dict[str, dict[int, str]]:
+    """{name without its index: {index: metric}} of the metrics of a stage.
 
-    >>> list(numbered(f"test/s3/beta_{k}" for k in range(8)))
+    >>> list(indexed_metrics(f"test/s3/beta_{k}" for k in range(8)))
     ['s3/beta']
-    >>> numbered([f"test/by_length/{n}" for n in range(1, 5)] + ["test/id/rule_1", "test/id/rule_2"])["by_length"][4]
-    'test/by_length/4'
+    >>> indexed_metrics([f"test/by_length/{n}" for n in range(1, 5)] + ["test/id/rule_1"])
+    {'by_length': {1: 'test/by_length/1', 2: 'test/by_length/2', 3: 'test/by_length/3', 4: 'test/by_length/4'}}
     """
     found: dict[str, dict[int, str]] = {}
     groups: dict[str, list[str]] = {}
@@ -22,10 +22,10 @@ def numbered(names: Iterable[str], stage: str = "test") -> dict[str, dict[int, s
             group, _, metric = rest.rpartition("/")
             groups.setdefault(group, []).append(metric)
     for group, metrics in groups.items():
-        whole = all(metric.isdecimal() for metric in metrics)
+        only_indices = all(metric.isdecimal() for metric in metrics)
         for metric in metrics:
             parts = re.fullmatch(r"(\D*?)_?(\d+)", metric)
-            if parts and (whole or parts[1]):
+            if parts and (only_indices or parts[1]):
                 family = "/".join(part for part in (group, parts[1]) if part)
                 full = "/".join(part for part in (stage, group, metric) if part)
                 found.setdefault(family, {})[int(parts[2])] = full

@@ -1,4 +1,4 @@
-"""What the models of this folder have in common: they read all of N and write one answer."""
+"""What the models of this folder demand of a Spec: all of N as vectors, and one answer behind them."""
 
 from seqlab.spec import Bits, Classes, Spec, Vectors
 

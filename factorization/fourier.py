@@ -1,4 +1,4 @@
-"""Which residues the sine units of a net compute: their weights against the phases 2 pi k 2^j / q."""
+"""Which residues the sine units of a net compute: their weights against the Fourier phases 2 pi k 2^j / q."""
 
 from typing import NamedTuple
 

@@ -1,8 +1,8 @@
-"""python -m factorization.report: folds are pooled by their numbers, not averaged."""
+"""python -m factorization.folds: folds are pooled by their numbers, not averaged."""
 
 import json
 
-from factorization.report import main
+from factorization.folds import main
 
 
 def leave(folder, hits, trials, metrics=True, factor=None):
@@ -56,7 +56,20 @@ def test_exact_answers_by_factor_are_those_of_the_folds_that_have_it(tmp_path, c
 def test_a_folder_without_a_finished_run_is_refused(tmp_path, capsys):
     leave(tmp_path / "S3" / "fold_0", hits=1, trials=10, metrics=False)
     assert main([str(tmp_path)]) == 2
-    assert f"error: no finished run below {tmp_path}" in capsys.readouterr().err
+    assert capsys.readouterr().err.splitlines() == [
+        f"not in the table: {tmp_path / 'S3' / 'fold_0'}: unfinished",
+        f"error: no finished run below {tmp_path}",
+    ]
+
+
+def test_a_damaged_run_is_named_and_left_out(tmp_path, capsys):
+    leave(tmp_path / "S3" / "fold_0", hits=1, trials=10)
+    leave(tmp_path / "S3" / "fold_1", hits=1, trials=10)
+    (tmp_path / "S3" / "fold_1" / "summary.json").write_text("{", encoding="utf-8")
+    assert main([str(tmp_path)]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.splitlines()[2].startswith("| S3 | **sine_net** | 1 |")
+    assert printed.err.startswith(f"not in the table: {tmp_path / 'S3' / 'fold_1'}: unreadable summary.json is damaged")
 
 
 def test_a_table_that_cannot_be_written(tmp_path, capsys):

@@ -1,11 +1,15 @@
-"""How to write a named integer sequence down in one line; `sequences/named_forms.py` has the lines."""
+"""`Form`, and ways to make all terms of a sequence: from their index, by a property, from the terms before, by a sieve.
+
+sequences/named_forms.py writes each real sequence down with these, and with the functions of one integer in
+sequences/number_theory.py, which know no sequence.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import count, islice
+from itertools import count
 from math import isqrt
 from typing import NamedTuple
 
-from sequences.number_theory import digits, is_prime
+from sequences.number_theory import digits
 
 
 class Form(NamedTuple):
@@ -62,17 +66,6 @@ def root_digits(radicand: int) -> Callable[[int], Iterator[int]]:
     return lambda offset: iter(digits(isqrt(radicand * 10**200)))
 
 
-def golden_floor(n: int) -> int:
-    """floor(n (1 + sqrt 5) / 2), exactly."""
-    return (n + isqrt(5 * n * n)) // 2
-
-
-# times SCALE, rounded down: far more digits than any term here asks for
-PI = 3141592653589793238462643383279502884197169399375105820974944
-E = 2718281828459045235360287471352662497757247093699959574966967
-SCALE = 10**60
-
-
 def kolakoski(offset: int) -> Iterator[int]:
     """1, 2, 2 and so on: the sequence is that of its own run lengths."""
     known = [1, 2, 2]
@@ -103,36 +96,3 @@ def next_recaman(known: list[int], n: int) -> int:
     """n back if that is positive and new, else n on."""
     back = known[-1] - n
     return back if back > 0 and back not in known else known[-1] + n
-
-
-def prime(n: int) -> int:
-    """The n-th prime, counted from 1."""
-    return next(islice(filter(is_prime, count(2)), n - 1, None))
-
-
-def landau(n: int) -> int:
-    """The largest order of a permutation of n things: the largest product of coprime prime powers with sum <= n."""
-    best = {0: 1}
-    for p in filter(is_prime, range(2, n + 1)):
-        for total, product in list(best.items()):
-            power = p
-            while total + power <= n:
-                best[total + power] = max(best.get(total + power, 1), product * power)
-                power *= p
-    return max(best.values())
-
-
-def all_parts(n: int) -> list[int]:
-    """1..n."""
-    return list(range(1, n + 1))
-
-
-def bits(n: int) -> str:
-    """Binary digits as text."""
-    return f"{n:b}"
-
-
-def triangle_row(n: int) -> tuple[int, int]:
-    """Row and place, from 0, of entry n of a triangle read by rows."""
-    row = (isqrt(8 * n + 1) - 1) // 2
-    return row, n - row * (row + 1) // 2

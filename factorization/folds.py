@@ -1,4 +1,4 @@
-"""Runs over folds as one table: python -m factorization.report outputs/semiprimes --out table.md
+"""Runs over folds as one table: python -m factorization.folds outputs/semiprimes --out table.md
 
 Each folder below the given one is one row: its runs differ in data.fold alone. The folds' test sets share no number, so
 their hits are added up, and the interval is that of all test numbers together.
@@ -18,7 +18,7 @@ from seqlab.cli import tell
 from seqlab.errors import InputError
 from seqlab.files import write_text
 from seqlab.output import take_any_text
-from seqlab.run.summary import read_summary
+from seqlab.report.collect import collect
 from seqlab.share import Share
 
 METRICS = ("beta_0", "beta_1", "beta_2", "beta_3", "s3/beta_0", "s3/beta_1")
@@ -27,27 +27,32 @@ METRICS = ("beta_0", "beta_1", "beta_2", "beta_3", "s3/beta_0", "s3/beta_1")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table, and keep it; returns the exit code."""
     take_any_text()
-    parser = Parser(prog="python -m factorization.report", description=__doc__)
+    parser = Parser(prog="python -m factorization.folds", description=__doc__)
     parser.add_argument("folder", type=Path, help="a folder of folders of runs")
     parser.add_argument("--out", type=Path, help="a file that gets the table")
     options = parser.parse_args(arguments)
     started()
     try:
-        report(options.folder, options.out)
+        tabulate(options.folder, options.out)
     except (Exception, KeyboardInterrupt) as error:
         return tell(error)
     return 0
 
 
-def report(root: Path, out: Path | None) -> None:
-    """Print the table of the runs below a folder, and keep it in a file.
+def tabulate(root: Path, out: Path | None) -> None:
+    """Print the table of the finished runs below a folder, and keep it in a file; the others are named on stderr.
 
     Raises:
         InputError: where no run is finished.
         OSError: that names the file, where it cannot be written.
     """
-    rows = {folder.name: finished_runs(folder) for folder in sorted(root.glob("*/"))}
-    rows = {name: runs for name, runs in rows.items() if runs}
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for folder in sorted(root.glob("*/")):
+        runs, apart = collect([folder])
+        if runs:
+            rows[folder.name] = runs
+        for run in apart:
+            print(f"not in the table: {run.path}: {run.status} {run.reason}".rstrip(), file=sys.stderr)
     if not rows:
         raise InputError(f"no finished run below {root}")
     table = markdown(rows)
@@ -55,12 +60,6 @@ def report(root: Path, out: Path | None) -> None:
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
         write_text(out, table)
-
-
-def finished_runs(folder: Path) -> list[dict[str, Any]]:
-    """The summaries of all runs below a folder that came to their end."""
-    summaries = (read_summary(path.parent) for path in sorted(folder.rglob("summary.json")))
-    return [summary for summary in summaries if summary["metrics"]]
 
 
 def markdown(rows: dict[str, list[dict[str, Any]]]) -> str:
