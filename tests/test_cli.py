@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from seqlab.cli import ending, tell
 from seqlab.errors import InputError, Interrupted, NonFiniteError
 from seqlab.run.build import build
+from seqlab.run.config import RunConfig
 from seqlab.run.train import train
 
 
@@ -122,7 +123,7 @@ def job(compose, monkeypatch, tmp_path):
             {"runtime": {"output_dir": str(run_dir)}, "job": {"id": "???"}, "overrides": {"task": list(overrides)}}
         )
         monkeypatch.setattr(HydraConfig, "get", lambda: settings)
-        return train(config)
+        return train(RunConfig.of(config))
 
     return ran
 

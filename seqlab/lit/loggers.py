@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from seqlab.files import write_text
 from seqlab.lit.hyperparameters import hyperparameters
 
+METRICS = "metrics.csv"  # Lightning's name for it; seqlab/run/directory.py has it too, which nothing here may import
 Rows = list[dict[str, str]]
 Layout = dict[str, dict[str, list[Any]]]  # category -> chart -> ["Multiline", tags as regular expressions]
 
@@ -40,7 +41,7 @@ class MetricsFile(RunLogger, CSVLogger):
 
     def __init__(self, *, save_dir: Path, first_step: int = 0):
         super().__init__(save_dir, name="", version="")
-        file = Path(save_dir) / "metrics.csv"
+        file = Path(save_dir) / METRICS
         rows = kept_rows(file, first_step)
         file.unlink(missing_ok=True)
         self._experiment = _Writer(str(save_dir))

@@ -20,6 +20,7 @@ from seqlab.files import write_json, write_jsonl
 from seqlab.lit.loggers import RunLogger
 from seqlab.lit.module import Results
 from seqlab.run.build import Run
+from seqlab.run.directory import RunDirectory
 from seqlab.share import value_of
 from seqlab.show.bars import result_bars
 from seqlab.show.curves import Checks, learning_curves, read_metrics, spread_of_last_checks
@@ -37,19 +38,20 @@ def add_extras(run: Run, trainer: Trainer, summary: dict[str, Any], run_dir: Pat
         summary: with the test metrics; what is added here is written again to summary.json.
         run_dir: the run directory.
     """
+    directory = RunDirectory(run_dir)
     extras = Attempts[Any]()
     for logger in trainer.loggers:
         with extras.attempt(f"logger {type(logger).__name__}"):
             logger.save()
     checks: Checks = {}
     with extras.attempt("validations"):
-        checks = read_metrics(run_dir / "metrics.csv")
+        checks = read_metrics(directory.metrics)
         summary["last_five_checks"] = spread_of_last_checks(checks, last=5)
     add_baselines(run, summary, extras)
-    write_json(run_dir / "summary.json", summary)
+    write_json(directory.summary, summary)
     with extras.attempt("completions"):
-        write_jsonl(run_dir / "completions.jsonl", run.task.examples())
-    figures = draw(run, summary, checks, run_dir / "plots", extras)
+        write_jsonl(directory.completions, run.task.examples())
+    figures = draw(run, summary, checks, directory.plots, extras)
     numbers = {name: value for name, value in summary["metrics"].items() if value is not None}
     for logger in trainer.loggers:
         with extras.attempt(f"logger {type(logger).__name__}"):
@@ -57,7 +59,7 @@ def add_extras(run: Run, trainer: Trainer, summary: dict[str, Any], run_dir: Pat
                 logger.conclude(run.config, numbers, figures, trainer.global_step)
             logger.finalize("success")
     summary["missing"] |= {name: reason(error) for name, error in extras.errors.items()}
-    write_json(run_dir / "summary.json", summary)
+    write_json(directory.summary, summary)
     with extras.attempt("table"):
         print_table(summary)
     say(summary["missing"], extras.errors, run_dir, with_traceback=run.config["debug"])
@@ -121,7 +123,7 @@ def say(missing: Mapping[str, str], errors: Mapping[str, Exception], run_dir: Pa
     """One line on stderr for each thing that is missing; the whole errors in run.log, and on stderr where asked for."""
     for name, why in missing.items():
         print(f"warning: {name} is missing: {why}", file=sys.stderr)
-    with open(run_dir / "run.log", "a", encoding="utf-8") as log:
+    with open(RunDirectory(run_dir).log, "a", encoding="utf-8") as log:
         for name, error in errors.items():
             print(f"{name}:", file=log)
             traceback.print_exception(error, file=log)

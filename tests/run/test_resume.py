@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from seqlab.lit.checkpoints import load_checkpoint
-from seqlab.run.directory import claimed
+from seqlab.run.directory import RunDirectory
 from tests.comparison import differences
 from tests.test_pairs import CONF, MODELS, NEEDS
 
@@ -206,7 +206,7 @@ def test_a_checkpoint_of_another_model_is_refused(run_py, cut, whole):
 
 
 def test_a_directory_in_use_is_refused(run_py, cut):
-    with claimed(cut):
+    with RunDirectory(cut).claimed():
         assert refused(run_py(cut, "L5", "transformer", "resume=auto")) == (
             f"error: {cut}: another process is training there"
         )
