@@ -104,7 +104,7 @@ def export(
             rows[path] = measured(run, path, "checkpoint", size)
             for format in formats:
                 with rows.attempt(name := f"{path} {format}"):
-                    rows[name] = _exported_row(run, path, format, (out or Path(path) / "export") / format)
+                    rows[name] = _exported_row(run, path, format, (out or RunDirectory(Path(path)).export) / format)
     made = any(row.format != "checkpoint" for row in rows.values())
     return table([*rows.values()], columns) if made else "", rows.errors
 

@@ -17,7 +17,6 @@ from seqlab.run.values import key_of
 from seqlab.show.curves import read_metrics
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-INSIDE = {".hydra", "checkpoints", "plots", "tensorboard", "export"}  # folders of a run, which hold no other run
 
 
 class Collection(NamedTuple):
@@ -61,9 +60,10 @@ def run_folders(folders: Iterable[Path]) -> list[Path]:
     found = []
     for folder in folders:
         for place, below, _ in os.walk(folder):
-            if RunDirectory(Path(place)).is_run():
-                found.append(Path(place))
-                below[:] = set(below) - INSIDE
+            directory = RunDirectory(Path(place))
+            if directory.is_run():
+                found.append(directory.path)
+                below[:] = set(below) - {path.name for path in directory.folders}
     return sorted({path.resolve(): path for path in found}.values())
 
 

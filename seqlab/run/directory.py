@@ -109,6 +109,16 @@ class RunDirectory:
         return self.path / "wandb"
 
     @property
+    def export(self) -> Path:
+        """The folder of the exports."""
+        return self.path / "export"
+
+    @property
+    def folders(self) -> list[Path]:
+        """The folders that a run and its export make, in which no other run is."""
+        return [self.config.parent, self.checkpoints, self.plots, self.path / "tensorboard", self.wandb, self.export]
+
+    @property
     def lock(self) -> Path:
         """The file that whoever works here holds locked."""
         return self.path / ".lock"
