@@ -50,6 +50,7 @@ def job(config: DictConfig) -> None:
         started()
         train(resolved)
     except Exception as error:
+        without_directory()
         sys.exit(tell(error, CONF))
 
 

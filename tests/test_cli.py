@@ -211,6 +211,13 @@ def test_a_sweep_that_cannot_be_read_is_refused(run_py, tmp_path, word):
     assert not list(tmp_path.iterdir())
 
 
+def test_what_cannot_be_resolved_leaves_nothing_behind(run_py, tmp_path):
+    done = run_py("seed=${nope}", "hydra.run.dir=runs/one", cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "Interpolation key 'nope' not found" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_command_takes_text_that_hydra_cannot_read(run_py, tmp_path):
     rows = [[f"{(hour % 24) + 0.01 * hour + place}" for place in range(4)] for hour in range(300)]
     lines = [["2020", "Temp (°C)", "CO2 [ppm]", "1e3"], *rows]
