@@ -23,7 +23,8 @@ from seqlab.cli import tell
 from seqlab.errors import InputError, Interrupted
 from seqlab.output import take_any_text
 from seqlab.report.sweep import conclude
-from seqlab.run.directory import claimed, remove_if_empty
+from seqlab.run.config import RunConfig
+from seqlab.run.directory import RunDirectory
 from seqlab.run.launch import leave_cluster, quiet_threads, run_apart, thread_settings
 from seqlab.run.overrides import prepared
 from seqlab.run.sweep import SweepFolder
@@ -39,15 +40,17 @@ def job(config: DictConfig) -> None:
     """One run. Hydra has made its directory."""
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         started()
-        run_apart(SCRIPT, config)
+        run_apart(SCRIPT, RunConfig.of(config))
         return
-    os.environ |= thread_settings(config)
     try:
+        resolved = RunConfig.of(config)
+        os.environ |= thread_settings(resolved.plain.get("trainer", {}))
         from seqlab.run.train import train  # torch and lightning load here, not for --help, nor for a sweep
 
         started()
-        train(config)
+        train(resolved)
     except Exception as error:
+        without_directory()
         sys.exit(tell(error, CONF))
 
 
@@ -56,10 +59,10 @@ def without_directory() -> None:
     hydras = HydraConfig.get() if HydraConfig.initialized() else None
     if hydras is None or hydras.mode == RunMode.MULTIRUN or not OmegaConf.is_missing(hydras.job, "id"):
         return
-    run_dir = Path(hydras.runtime.output_dir)
-    if run_dir.is_dir():
-        with suppress(InputError, OSError), claimed(run_dir):  # not that of another process
-            remove_if_empty(run_dir)
+    directory = RunDirectory(Path(hydras.runtime.output_dir))
+    if directory.path.is_dir():
+        with suppress(InputError, OSError), directory.claimed():  # not that of another process
+            directory.remove_if_empty()
 
 
 def main() -> int:

@@ -17,7 +17,7 @@ from seqlab.model import SequenceModel, device_of, evaluating
 from seqlab.share import Share
 from seqlab.task import Results, Split, Task
 
-NUM_WRITTEN = 50  # test sequences in completions.jsonl
+NUM_WRITTEN = 50  # test sequences in predictions.jsonl
 
 
 class Copying(Task[CopyDataModule, SequenceModel]):

@@ -28,7 +28,7 @@ from seqlab.task import Results, Split, Task
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-NUM_WRITTEN = 200  # test forecasts in completions.jsonl
+NUM_WRITTEN = 200  # test forecasts in predictions.jsonl
 LEAK = 0.56  # a share of right directions above which something is wrong: 0.52 is the best that was seen
 
 Data = TypeVar("Data", bound=ForecastDataModule)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-NUM_TOKENS_SHOWN = 120  # of a sample in logs, in completions.jsonl and in what describe() says
+NUM_TOKENS_SHOWN = 120  # of a sample in logs, in predictions.jsonl and in what describe() says
 NUM_NEXT = 5  # most probable next tokens that describe() gives
 TEMPERATURE = 0.8  # of those samples
 

@@ -14,8 +14,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
 from seqlab.errors import InputError, Interrupted, NonFiniteError, nearest
-from seqlab.run.directory import key_of
-from seqlab.run.values import read
+from seqlab.run.values import key_of, read
 
 
 class Ending(NamedTuple):

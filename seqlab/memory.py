@@ -32,10 +32,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m seqlab.memory", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("overrides", nargs="*", help="as run.py takes them: model=lstm data=L5 data.batch_size=64")
+    parser.add_argument("--config-dir", "-cd", metavar="DIR", help="a further folder of configurations, as for run.py")
     parser.add_argument("--measure", action="store_true", help=f"train {NUM_STEPS} steps too, and show what they took")
     options = parser.parse_intermixed_args(arguments)
     try:
-        config = compose(options.overrides)
+        config = compose(options.overrides, options.config_dir)
         # first, so that the other process starts from a small one
         measured = measure(config) if options.measure else None
         show(config, measured)
@@ -44,33 +45,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def compose(overrides: Sequence[str]) -> dict[str, Any]:
+def compose(overrides: Sequence[str], config_dir: str | None = None) -> dict[str, Any]:
     """The resolved configuration of a job, as run.py would compose it; no directory is made.
+
+    Args:
+        overrides: as run.py takes them.
+        config_dir: a further folder of configurations.
 
     Raises:
         HydraException, InputError: for overrides that do not work.
     """
-    import hydra
-    from hydra.core.hydra_config import HydraConfig
-    from omegaconf import OmegaConf, open_dict
-
     from seqlab.errors import InputError
     from seqlab.run.build import configuration
-    from seqlab.run.overrides import readable_words
-    from seqlab.run.typed import take_typed
+    from seqlab.run.config import RunConfig, composed
+    from seqlab.run.overrides import readable_words, with_config_dir
+    from seqlab.run.typed import with_typed
 
     started()
 
     if not CONF.is_dir():
         raise InputError(f"{CONF}: no such folder; this command needs a checkout of the project")
-    words = readable_words(overrides, CONF)
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        config = hydra.compose("config", words, return_hydra_config=True)
-    HydraConfig.instance().set_config(config)  # the names of the choices are Hydra's
-    with open_dict(config):
-        del config["hydra"]
-    take_typed(config, configuration, words)
-    return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
+    words = readable_words(with_config_dir(overrides, config_dir), CONF)
+    return with_typed(RunConfig.of(composed(words, CONF)), configuration, words).plain
 
 
 def measure(config: dict[str, Any]) -> int:

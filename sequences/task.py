@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 MIN_PROMPT = 3
 NUM_SHOWN = 5  # values that describe() gives with their probabilities, and sequences that a logger gets as text
-NUM_WRITTEN = 200  # test sequences in completions.jsonl
+NUM_WRITTEN = 200  # test sequences in predictions.jsonl
 
 logger = logging.getLogger(__name__)
 

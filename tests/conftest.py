@@ -6,12 +6,12 @@ import sys
 from copy import deepcopy
 from pathlib import Path
 
-import hydra
 import pytest
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import OmegaConf, open_dict
+from omegaconf import OmegaConf
 
 from seqlab.run.build import build, construct
+from seqlab.run.config import RunConfig, composed
 from tests.commands import run_command
 
 # What the tests look at does not depend on who looks at the tests: they and their commands have the same terminal.
@@ -81,21 +81,16 @@ def compose():
         model = next((word[6:] for word in overrides if word.startswith("model=")), "transformer")
         data = next((word[5:] for word in overrides if word.startswith("data=")), "L5")
         sizes = [] if full else [*tiny_sizes(model, data), "trainer.accelerator=cpu"]
-        with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-            config = hydra.compose("config", [*sizes, *overrides], return_hydra_config=True)
-        HydraConfig.instance().set_config(config)  # the names of the choices are hydra's
-        hydras = HydraConfig.instance().cfg
-        with open_dict(config):
-            del config["hydra"]
-        return OmegaConf.to_container(config, resolve=True), hydras
+        config = composed([*sizes, *overrides], ROOT / "conf")
+        return RunConfig.of(config).plain, HydraConfig.instance().cfg
 
-    def composed(*overrides, full=False):
+    def plain(*overrides, full=False):
         if (overrides, full) not in cache:
             cache[overrides, full] = compose_once(overrides, full)
         config, HydraConfig.instance().cfg = cache[overrides, full]
         return deepcopy(config)
 
-    yield composed
+    yield plain
     HydraConfig.instance().cfg = None
 
 

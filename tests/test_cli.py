@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from seqlab.cli import ending, tell
 from seqlab.errors import InputError, Interrupted, NonFiniteError
 from seqlab.run.build import build
+from seqlab.run.config import RunConfig
 from seqlab.run.train import train
 
 
@@ -122,7 +123,7 @@ def job(compose, monkeypatch, tmp_path):
             {"runtime": {"output_dir": str(run_dir)}, "job": {"id": "???"}, "overrides": {"task": list(overrides)}}
         )
         monkeypatch.setattr(HydraConfig, "get", lambda: settings)
-        return train(config)
+        return train(RunConfig.of(config))
 
     return ran
 
@@ -207,6 +208,13 @@ def test_an_empty_sweep_is_refused(run_py, tmp_path, word):
 @pytest.mark.parametrize("word", ["seed=range(1", "seed=[1", "model=glob(a"])
 def test_a_sweep_that_cannot_be_read_is_refused(run_py, tmp_path, word):
     assert word in one_line(run_py("-m", word, cwd=tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_cannot_be_resolved_leaves_nothing_behind(run_py, tmp_path):
+    done = run_py("seed=${nope}", "hydra.run.dir=runs/one", cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "Interpolation key 'nope' not found" in done.stderr
     assert not list(tmp_path.iterdir())
 
 

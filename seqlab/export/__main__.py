@@ -83,6 +83,7 @@ def export(
     from seqlab.errors import InputError, nearest
     from seqlab.export.folder import FORMATS
     from seqlab.run.build import load_run
+    from seqlab.run.directory import RunDirectory
 
     started()
 
@@ -92,18 +93,18 @@ def export(
     if out is not None and len(runs) > 1:
         raise InputError(f"--out {out} is for one run, not {len(runs)}: leave it out, and each has its own folder")
     for run in runs:
-        if not (Path(run) / "checkpoints").is_dir():
+        if not RunDirectory(Path(run)).checkpoints.is_dir():
             raise InputError(f"{run}: no run directory")
     rows, columns = Attempts[Row](), {}
     for path in runs:
         with rows.attempt(path):
             run = load_run(path, checkpoint)
             columns |= run.task.columns
-            size = (Path(path) / "checkpoints" / checkpoint).stat().st_size
+            size = (RunDirectory(Path(path)).checkpoints / checkpoint).stat().st_size
             rows[path] = measured(run, path, "checkpoint", size)
             for format in formats:
                 with rows.attempt(name := f"{path} {format}"):
-                    rows[name] = _row_of_export(run, path, format, (out or Path(path) / "export") / format)
+                    rows[name] = _row_of_export(run, path, format, (out or RunDirectory(Path(path)).export) / format)
     made = any(row.format != "checkpoint" for row in rows.values())
     return table([*rows.values()], columns) if made else "", rows.errors
 

@@ -21,6 +21,9 @@ from seqlab.errors import InputError, NonFiniteError
 from seqlab.files import temporary_name, unwritable
 from seqlab.kept import Kept
 
+# As seqlab/run/directory.py has them, which nothing here may import.
+BEST, LAST, BEFORE_LAST = "best.ckpt", "last.ckpt", "last-1.ckpt"
+
 
 class AtomicCheckpointIO(CheckpointIO):
     """Writes to a temporary name in the same folder, fsyncs, renames; reads plain types only.
@@ -42,8 +45,8 @@ class AtomicCheckpointIO(CheckpointIO):
                 file.write(content.getbuffer())
                 file.flush()
                 os.fsync(file.fileno())
-            if path.name == "last.ckpt" and path.exists():
-                os.replace(path, path.with_name("last-1.ckpt"))
+            if path.name == LAST and path.exists():
+                os.replace(path, path.with_name(BEFORE_LAST))
             os.replace(temporary_name(path), path)
             folder = os.open(path.parent, os.O_RDONLY)
             try:
@@ -184,7 +187,7 @@ class Checkpoints(Callback):
 
     def save_last(self, trainer: Trainer) -> None:
         """Write last.ckpt as things stand."""
-        self._save(trainer, "last.ckpt")
+        self._save(trainer, LAST)
         self.saved_at, self.saved_step = time.monotonic(), trainer.global_step
 
     def _save(self, trainer: Trainer, name: str) -> None:
@@ -223,7 +226,7 @@ class Checkpoints(Callback):
             raise NonFiniteError(f"{self.monitor} is {value} at step {trainer.global_step}")
         if self.best is None or value < self.best:
             self.best, self.best_step = value, trainer.global_step
-            self._save(trainer, "best.ckpt")
+            self._save(trainer, BEST)
         self.save_last(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

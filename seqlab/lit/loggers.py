@@ -15,6 +15,7 @@ from torch import Tensor
 from seqlab.files import write_text
 from seqlab.lit.hyperparameters import hyperparameters
 
+METRICS = "metrics.csv"  # seqlab/run/directory.py has it too, which nothing here may import
 Rows = list[dict[str, Any]]
 FLUSH_EVERY = 100  # steps
 Layout = dict[str, dict[str, list[Any]]]  # category -> chart -> ["Multiline", tags as regular expressions]
@@ -43,7 +44,7 @@ class MetricsFile(RunLogger, Logger):
     def __init__(self, *, save_dir: Path, first_step: int = 0):
         super().__init__()
         self._folder = Path(save_dir)
-        self._file = self._folder / "metrics.csv"
+        self._file = self._folder / METRICS
         self._waiting: Rows = []
         rows = kept_rows(self._file, first_step)
         self._file.unlink(missing_ok=True)

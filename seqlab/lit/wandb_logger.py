@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from seqlab.files import write_text
-from seqlab.lit.loggers import RunLogger, kept_rows
+from seqlab.lit.loggers import METRICS, RunLogger, kept_rows
 
 STEP = "trainer/global_step"  # the axis of all charts, by Lightning's name
 
@@ -65,7 +65,7 @@ class WandB(RunLogger, WandbLogger):
         if self._opened is None:
             self._opened = self._open()
             if self._options["mode"] == "offline":
-                for row in kept_rows(self._folder / "metrics.csv", self._first_step):
+                for row in kept_rows(self._folder / METRICS, self._first_step):
                     step = int(row.pop("step"))
                     self._log({name: float(text) for name, text in row.items() if text}, step)
         return self._opened

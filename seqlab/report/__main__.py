@@ -24,7 +24,7 @@ from seqlab.report.collect import Collection, collect, plots_of
 from seqlab.report.effects import effects_of
 from seqlab.report.formats import comma_separated, latex, markdown, sheets
 from seqlab.report.rows import Apart, Table, tables_of
-from seqlab.run.directory import folder_name, one_name
+from seqlab.run.config import folder_name, one_name
 from seqlab.show.layout import show
 
 SUFFIXES = {"terminal": ".txt", "markdown": ".md", "csv": ".csv", "latex": ".tex", "html": ".html"}

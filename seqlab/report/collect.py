@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 import yaml
 
 from seqlab.report.rows import VALIDATION, Apart, checked
-from seqlab.report.settings import deciding
-from seqlab.run.directory import CONFIG, OVERRIDES, in_use, key_of, read_status
+from seqlab.report.settings import tried
+from seqlab.run.directory import RunDirectory, Status
 from seqlab.run.summary import read_summary
+from seqlab.run.values import key_of
 from seqlab.show.curves import read_metrics
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-INSIDE = {".hydra", "checkpoints", "plots", "tensorboard", "export"}  # folders of a run, which hold no other run
 
 
 class Collection(NamedTuple):
@@ -30,9 +30,9 @@ def collect(folders: Iterable[Path]) -> Collection:
     """Read every run below the folders. Of runs that agree in configuration and seed, the newest one counts."""
     runs, apart = [], []
     for path in run_folders(folders):
-        status = read_status(path)
+        status = RunDirectory(path).read_status()
         run = None
-        if status["status"] in ("done", "unknown"):
+        if status.state in ("done", "unknown"):
             try:
                 run = read_run(path)
             except (OSError, ValueError, TypeError, KeyError, RecursionError, csv.Error, yaml.YAMLError) as error:
@@ -59,10 +59,11 @@ def run_folders(folders: Iterable[Path]) -> list[Path]:
     """Every folder at or below the given ones that a run works or worked in."""
     found = []
     for folder in folders:
-        for place, below, files in os.walk(folder):
-            if "summary.json" in files or "status.json" in files or (Path(place) / CONFIG).is_file():
-                found.append(Path(place))
-                below[:] = set(below) - INSIDE
+        for place, below, _ in os.walk(folder):
+            directory = RunDirectory(Path(place))
+            if directory.is_run():
+                found.append(directory.path)
+                below[:] = set(below) - {path.name for path in directory.folders}
     return sorted({path.resolve(): path for path in found}.values())
 
 
@@ -72,21 +73,24 @@ def read_run(path: Path) -> dict[str, Any] | None:
     Raises:
         ValueError: for a file that is damaged, by its name.
     """
-    if not (path / "summary.json").exists():
+    directory = RunDirectory(path)
+    if not directory.summary.exists():
         return None
     summary = read_summary(path)
     known = {"columns": {}, "intervals": {}, "seconds": 0.0, "description": summary["data"], "stopped": ""}
     run = {**known, **summary, "path": path, "config": read_config(path), "checks": {}}
-    if (path / "metrics.csv").exists():
+    if directory.metrics.exists():
         names = {VALIDATION, *(checked(metric) for metric in run["columns"].values())}
-        run["checks"] = _read(path / "metrics.csv", lambda file: read_metrics(file, names))
+        run["checks"] = _read(directory.metrics, lambda file: read_metrics(file, names))
     return run
 
 
 def plots_of(run: dict[str, Any]) -> list[Path]:
     """The figures that a run drew. A link out of its folder is none: it could lead to any file."""
     inside = run["path"].resolve()
-    return [file for file in sorted((run["path"] / "plots").glob("*.png")) if file.resolve().is_relative_to(inside)]
+    return [
+        file for file in sorted(RunDirectory(run["path"]).plots.glob("*.png")) if file.resolve().is_relative_to(inside)
+    ]
 
 
 def read_config(path: Path) -> dict[str, str] | None:
@@ -94,11 +98,12 @@ def read_config(path: Path) -> dict[str, str] | None:
 
     Interpolations stay as they are written. trainer.max_steps is what the run was last continued to.
     """
-    if not (path / CONFIG).exists():
+    directory = RunDirectory(path)
+    if not directory.config.exists():
         return None
-    config = flat(_read(path / CONFIG, _read_yaml))
-    if (path / OVERRIDES).exists():
-        for word in _read(path / OVERRIDES, _read_yaml) or []:
+    config = flat(_read(directory.config, _read_yaml))
+    if directory.overrides.exists():
+        for word in _read(directory.overrides, _read_yaml) or []:
             if key_of(str(word)) == "trainer.max_steps":
                 config["trainer.max_steps"] = str(word).partition("=")[2]
     return config
@@ -130,20 +135,18 @@ def _read_yaml(file: Path) -> Any:
     return yaml.load(file.read_text(encoding="utf-8"), Loader=LOADER)
 
 
-def _unfinished(path: Path, status: dict[str, Any], run: dict[str, Any] | None) -> tuple[str, str]:
+def _unfinished(path: Path, status: Status, run: dict[str, Any] | None) -> tuple[str, str]:
     """What became of a run without results, and why."""
-    if status["status"] == "running":
+    if status.state == "running":
         return ("running", "") if _works(path) else ("killed", "")
-    if status["status"] == "unknown":
+    if status.state == "unknown":
         return "unfinished", run["stopped"] if run else "no summary.json"
-    return status["status"], str(status.get("reason", ""))
+    return status.state, status.reason
 
 
 def _works(path: Path) -> bool:
-    if not (path / ".lock").exists():
-        return False
     try:
-        return in_use(path)
+        return RunDirectory(path).in_use()
     except OSError:  # a folder that we may only read: nobody can say
         return True
 
@@ -152,8 +155,8 @@ def _identity(run: dict[str, Any]) -> tuple[Any, ...]:
     """What two runs share that are one run made twice; runs that kept no configuration are never that."""
     if run["config"] is None:
         return (run["path"],)
-    return run["data"], run["description"], run["model"], run["seed"], frozenset(deciding(run["config"]).items())
+    return run["data"], run["description"], run["model"], run["seed"], frozenset(tried(run["config"]).items())
 
 
 def _age(run: dict[str, Any]) -> float:
-    return (run["path"] / "summary.json").stat().st_mtime
+    return RunDirectory(run["path"]).summary.stat().st_mtime

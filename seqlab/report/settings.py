@@ -3,15 +3,17 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from seqlab.run.config import deciding
+
 # They tell runs apart that are nevertheless seeds of one setting, or say only what a run is called.
-NO_SETTING = ("seed", "resume", "debug", "logger", "name")
+NO_SETTING = ("seed", "name")
 
 Config = Mapping[str, str]  # dotted key -> value in words
 
 
-def deciding(config: Config) -> dict[str, str]:
+def tried(config: Config) -> dict[str, str]:
     """The keys that decide what is trained, the seed aside."""
-    return {key: value for key, value in config.items() if key.partition(".")[0] not in NO_SETTING}
+    return {key: value for key, value in deciding(config).items() if key.partition(".")[0] not in NO_SETTING}
 
 
 def differing_keys(configs: Iterable[Config | None]) -> list[str]:
@@ -20,7 +22,7 @@ def differing_keys(configs: Iterable[Config | None]) -> list[str]:
     >>> differing_keys([{"seed": "1", "lr": "1", "d": "2"}, {"seed": "2", "lr": "3", "d": "2"}, None])
     ['lr']
     """
-    known = [deciding(config) for config in configs if config is not None]
+    known = [tried(config) for config in configs if config is not None]
     keys = dict.fromkeys(key for config in known for key in config)
     return [key for key in keys if len({config.get(key) for config in known}) > 1]
 

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from seqlab.run.directory import in_use, read_status
+from seqlab.run.directory import RunDirectory
 
 
 def conclude(folder: Path) -> int:
@@ -13,16 +13,18 @@ def conclude(folder: Path) -> int:
     from seqlab.report.rows import tables_of
     from seqlab.show.layout import show
 
-    statuses = {path.parent: read_status(path.parent) for path in sorted(folder.rglob("status.json"))}
-    finished = [run for run in summaries([folder]) if statuses.get(run["path"], {}).get("status") == "done"]
+    name = RunDirectory(folder).status.name
+    statuses = {path.parent: RunDirectory(path.parent).read_status() for path in sorted(folder.rglob(name))}
+    done = {path for path, status in statuses.items() if status.state == "done"}
+    finished = [run for run in summaries([folder]) if run["path"] in done]
     show(*sheets(tables_of(finished), []))
     print(f"sweep directory: {folder.resolve()}")
-    others = {run: content for run, content in statuses.items() if content["status"] != "done"}
-    for run, content in others.items():
-        status = content["status"]
-        if status == "running":
-            status = "running elsewhere" if in_use(run) else "killed"
-        print(f"{status}: {run}: {content.get('reason', '')}".rstrip(": "), file=sys.stderr)
+    others = {path: status for path, status in statuses.items() if path not in done}
+    for path, status in others.items():
+        state = status.state
+        if state == "running":
+            state = "running elsewhere" if RunDirectory(path).in_use() else "killed"
+        print(f"{state}: {path}: {status.reason}".rstrip(": "), file=sys.stderr)
     if others:
         print(
             f"sweep: {len(others)} of {len(statuses)} jobs did not finish; the same command runs these again",

@@ -21,6 +21,7 @@ from seqlab.lit.checkpoints import kept_in, load_checkpoint, origin
 from seqlab.lit.datamodule import DataModule
 from seqlab.lit.module import Module
 from seqlab.randomness import derived_seed
+from seqlab.run.directory import RunDirectory
 from seqlab.schedule import Schedule
 from seqlab.spec import Spec
 from seqlab.task import Task
@@ -170,7 +171,7 @@ def load_run(path: str | Path, checkpoint: str = "best.ckpt") -> Run:
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: no such run directory")
-    file = path / "checkpoints" / checkpoint if path.is_dir() else path
+    file = RunDirectory(path).checkpoints / checkpoint if path.is_dir() else path
     content = load_checkpoint(file)
     config, state = (
         (content.get(key) for key in ("config", "state_dict")) if isinstance(content, dict) else (None, None)

@@ -21,6 +21,7 @@ from seqlab.files import write_json, write_jsonl
 from seqlab.lit.checkpoints import load_checkpoint
 from seqlab.lit.loggers import RunLogger
 from seqlab.run.build import Run
+from seqlab.run.directory import RunDirectory
 from seqlab.share import Share, value_of
 from seqlab.show.bars import result_bars
 from seqlab.show.curves import Checks, learning_curves, read_metrics, spread_of_last_checks
@@ -30,12 +31,12 @@ from seqlab.task import Results
 MOST_LISTED = 4  # metrics that have no finite value
 
 
-def finish(run: Run, trainer: Trainer, summary: dict[str, Any], run_dir: Path) -> None:
+def finish(run: Run, trainer: Trainer, summary: dict[str, Any], directory: RunDirectory) -> None:
     """Evaluate the best and the last checkpoint, write that down, and then add what else there is to a run."""
     results: dict[str, Share | float] = {}
-    summary["best_step"] = load_checkpoint(run_dir / "checkpoints" / "best.ckpt")["global_step"]
-    for stage, name in (("test_last", "last.ckpt"), ("test", "best.ckpt")):  # the best one last: it stays loaded
-        for key, result in evaluate(run, trainer, run_dir / "checkpoints" / name).items():
+    summary["best_step"] = load_checkpoint(directory.best)["global_step"]
+    for stage, file in (("test_last", directory.last), ("test", directory.best)):  # the best one last: it stays loaded
+        for key, result in evaluate(run, trainer, file).items():
             results[key.replace("test/", f"{stage}/", 1)] = result
     metrics, not_finite = finite(results)
     summary |= {
@@ -44,9 +45,10 @@ def finish(run: Run, trainer: Trainer, summary: dict[str, Any], run_dir: Path) -
         "counts": {name: result.trials for name, result in results.items() if isinstance(result, Share)},
         "missing": {"metrics": listed(not_finite)} if not_finite else {},
     }
-    write_json(run_dir / "summary.json", summary)
-    add_extras(run, trainer, {name: row for name, row in results.items() if name.startswith("test/")}, summary, run_dir)
-    print(f"run directory: {run_dir}", file=sys.stdout)
+    write_json(directory.summary, summary)
+    tested = {name: row for name, row in results.items() if name.startswith("test/")}
+    add_extras(run, trainer, tested, summary, directory)
+    print(f"run directory: {directory.path}", file=sys.stdout)
 
 
 def evaluate(run: Run, trainer: Trainer, checkpoint: Path) -> Results:
@@ -60,12 +62,14 @@ def evaluate(run: Run, trainer: Trainer, checkpoint: Path) -> Results:
 def as_trained(run: Run, trainer: Trainer) -> Iterator[None]:
     """Inside, the model is on the trainer's device and computes in its precision; afterwards it is on the CPU."""
     run.model.to(trainer.strategy.root_device)
-    with trainer.precision_plugin.forward_context():
-        yield
-    run.model.cpu()
+    try:
+        with trainer.precision_plugin.forward_context():
+            yield
+    finally:
+        run.model.cpu()
 
 
-def add_extras(run: Run, trainer: Trainer, results: Results, summary: dict[str, Any], run_dir: Path) -> None:
+def add_extras(run: Run, trainer: Trainer, results: Results, summary: dict[str, Any], directory: RunDirectory) -> None:
     """Add all that can be had to `summary` and to the run directory, print the table, and say what is missing.
 
     Args:
@@ -73,7 +77,7 @@ def add_extras(run: Run, trainer: Trainer, results: Results, summary: dict[str, 
         trainer: that has trained it; its loggers are still open.
         results: the test results.
         summary: with the test metrics; what is added here is written again to summary.json.
-        run_dir: the run directory.
+        directory: the run directory.
     """
     extras = Attempts[Any]()
     for logger in trainer.loggers:
@@ -81,12 +85,12 @@ def add_extras(run: Run, trainer: Trainer, results: Results, summary: dict[str, 
             logger.save()
     checks: Checks = {}
     with extras.attempt("validations"):
-        checks = read_metrics(run_dir / "metrics.csv")
+        checks = read_metrics(directory.metrics)
         summary["last_five_checks"] = spread_of_last_checks(checks, last=5)
     baselines = add_baselines(run, summary, extras)
-    write_json(run_dir / "summary.json", summary)
-    with extras.attempt("completions"), as_trained(run, trainer):
-        write_jsonl(run_dir / "completions.jsonl", run.task.examples(run.model))
+    write_json(directory.summary, summary)
+    with extras.attempt("predictions"), as_trained(run, trainer):
+        write_jsonl(directory.predictions, run.task.examples(run.model))
     figures = Attempts[Figure]()
     with figures.attempt("learning_curves"):
         figures["learning_curves"] = learning_curves(checks)
@@ -95,7 +99,7 @@ def add_extras(run: Run, trainer: Trainer, results: Results, summary: dict[str, 
     if summary["intervals"]:
         with figures.attempt("results"):
             figures["results"] = result_bars(summary)
-    written = write_figures(figures, run_dir / "plots")
+    written = write_figures(figures, directory.plots)
     extras.errors |= {f"figure {name}": error for name, error in figures.errors.items()}
     numbers = {name: value for name, value in summary["metrics"].items() if value is not None}
     for logger in trainer.loggers:
@@ -104,10 +108,10 @@ def add_extras(run: Run, trainer: Trainer, results: Results, summary: dict[str, 
                 logger.conclude(run.config, numbers, written, trainer.global_step)
             logger.finalize("success")
     summary["missing"] |= {name: reason(error) for name, error in extras.errors.items()}
-    write_json(run_dir / "summary.json", summary)
+    write_json(directory.summary, summary)
     with extras.attempt("table"):
         print_table(summary)
-    say(summary["missing"], extras.errors, run_dir, with_traceback=run.config["debug"])
+    say(summary["missing"], extras.errors, directory, with_traceback=run.config["debug"])
 
 
 def add_baselines(run: Run, summary: dict[str, Any], extras: Attempts[Any]) -> Mapping[str, Results]:
@@ -155,11 +159,13 @@ def write_figures(figures: Attempts[Figure], folder: Path) -> dict[str, Figure]:
     return written
 
 
-def say(missing: Mapping[str, str], errors: Mapping[str, Exception], run_dir: Path, *, with_traceback: bool) -> None:
+def say(
+    missing: Mapping[str, str], errors: Mapping[str, Exception], directory: RunDirectory, *, with_traceback: bool
+) -> None:
     """One line on stderr for each thing that is missing; the whole errors in run.log, and on stderr where asked for."""
     for name, why in missing.items():
         print(f"warning: {name} is missing: {why}", file=sys.stderr)
-    with open(run_dir / "run.log", "a", encoding="utf-8") as log:
+    with open(directory.log, "a", encoding="utf-8") as log:
         for name, error in errors.items():
             print(f"{name}:", file=log)
             traceback.print_exception(error, file=log)

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from seqlab.errors import InputError, Interrupted
-from seqlab.run.directory import claimed, configuration_hash, key_of, read_status, write_status
-from seqlab.run.values import quoted
+from seqlab.run.config import RunConfig
+from seqlab.run.directory import RunDirectory, Status
+from seqlab.run.values import key_of, placed
 
 PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux's prctl
 
@@ -54,14 +55,14 @@ def num_threads(launcher: Mapping[str, Any], num_processes: int) -> int:
     return max(1, int(cores) // num_processes)
 
 
-def thread_settings(config: DictConfig) -> dict[str, str]:
+def thread_settings(trainer: Mapping[str, Any]) -> dict[str, str]:
     """The environment variables that give a job's processes their threads.
 
     Empty where it has the machine to itself, and where OMP_NUM_THREADS is set already.
     """
     launcher = OmegaConf.to_container(HydraConfig.get().launcher)
     assert isinstance(launcher, dict)
-    devices = config.trainer.get("devices")  # not checked yet
+    devices = trainer.get("devices")  # not checked yet
     threads = num_threads(launcher, devices if isinstance(devices, int) and devices > 0 else 1)  # type: ignore[arg-type]
     return {} if threads == num_cores() or "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": str(threads)}
 
@@ -80,7 +81,7 @@ def leave_cluster() -> None:
         )
 
 
-def run_apart(script: Path, config: DictConfig) -> None:
+def run_apart(script: Path, config: RunConfig) -> None:
     """Run a job of a sweep as `python script WORDS` in its directory, and wait for its end.
 
     However it ends, the sweep goes on: what killed it is noted in status.json. A signal that ends the sweep is handed
@@ -90,44 +91,43 @@ def run_apart(script: Path, config: DictConfig) -> None:
         KeyboardInterrupt, Interrupted: when the sweep itself was to end.
     """
     hydra = HydraConfig.get()
-    run_dir = Path(hydra.runtime.output_dir)
-    digest = configuration_hash(config)
-    if is_finished(run_dir, digest, config.trainer.max_steps):
-        print(f"{run_dir} is finished: nothing to resume", flush=True)
+    directory = RunDirectory(Path(hydra.runtime.output_dir))
+    if is_finished(directory, config):
+        print(f"{directory.path} is finished: nothing to resume", flush=True)
         return
     texts = iter(hydra.callbacks["sweep_folder"].typed)
     typed = dict(zip(texts, texts, strict=True))
     words = [typed.get(word, word) for word in hydra.overrides.task if key_of(word) != "resume"]
-    place = [f"hydra.run.dir={quoted(run_dir)}", f"hydra.job.id={quoted(run_dir.name)}"]
-    command = [sys.executable, str(script), *words, *place]
+    place = [placed("hydra.run.dir", directory.path), placed("hydra.job.id", directory.path.name)]
+    command = [sys.executable, str(script), *hydra.callbacks["sweep_folder"].sources, *words, *place]
     sys.stdout.flush()
-    code, received = waited_for(command, Path(hydra.runtime.cwd), os.environ | thread_settings(config))
+    code, received = waited_for(command, Path(hydra.runtime.cwd), os.environ | thread_settings(config.plain["trainer"]))
     if code < 0:
-        note_kill(run_dir, digest, f"killed by {signal.Signals(-code).name}")
-    elif code and read_status(run_dir)["status"] in ("unknown", "running"):
-        note_kill(run_dir, digest, f"ended with exit code {code}")
+        note_kill(directory, config.hash, f"killed by {signal.Signals(-code).name}")
+    elif code and directory.read_status().state in ("unknown", "running"):
+        note_kill(directory, config.hash, f"ended with exit code {code}")
     if received == signal.SIGINT:
         raise KeyboardInterrupt
     if received is not None:
         raise Interrupted(received)
 
 
-def is_finished(run_dir: Path, digest: str, max_steps: int) -> bool:
-    """Whether a run directory holds this very run, with nothing left to do."""
-    status = read_status(run_dir)
-    if status["status"] != "done" or status.get("hash") != digest:
+def is_finished(directory: RunDirectory, config: RunConfig) -> bool:
+    """Whether a directory holds this very run, with nothing left to do."""
+    status = directory.read_status()
+    if status.state != "done" or status.hash != config.hash:
         return False
     from seqlab.run.summary import read_summary  # pydantic loads when it is needed
 
-    return status.get("reason") != "max_steps" or read_summary(run_dir)["steps"] == max_steps
+    return status.reason != "max_steps" or read_summary(directory.path)["steps"] == config.max_steps
 
 
-def note_kill(run_dir: Path, digest: str, reason: str) -> None:
+def note_kill(directory: RunDirectory, digest: str, reason: str) -> None:
     """Say what ended a process that could not do so itself; not where another process has taken the run up."""
     try:
-        with claimed(run_dir):
-            write_status(run_dir, "failed", reason, digest)
-            with open(run_dir / "run.log", "a", encoding="utf-8") as log:
+        with directory.claimed():
+            directory.write_status(Status("failed", reason, digest))
+            with open(directory.log, "a", encoding="utf-8") as log:
                 log.write(f"{reason}\n")
     except InputError as error:
         print(error, file=sys.stderr)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 from annotated_types import Ge
-from omegaconf import DictConfig
+from omegaconf import OmegaConf
 from pydantic import BaseModel, ConfigDict
 
 from seqlab.errors import InputError
@@ -13,13 +13,13 @@ from seqlab.files import remove_temporaries
 from seqlab.kept import Kept, file_records, refuse_changes, validated
 from seqlab.lit.checkpoints import environment, kept_in, load_checkpoint, origin, version
 from seqlab.lit.datamodule import DataModule
-from seqlab.run.begun import refuse_links_out
-from seqlab.run.directory import deciding, differences, load_configuration, read_status, resolved
+from seqlab.run.config import RunConfig, differences
+from seqlab.run.directory import RunDirectory
+from seqlab.run.overrides import refuse_links_out, words_of
+from seqlab.run.values import key_of
 from seqlab.task import Task
 
 MAX_KEYS_NAMED = 6
-# Newest first. A process killed between two renames leaves last-1.ckpt without last.ckpt.
-CHECKPOINTS = ("last.ckpt", "last-1.ckpt", "best.ckpt")
 
 
 class Start(NamedTuple):
@@ -37,13 +37,8 @@ class Start(NamedTuple):
     kept: Kept | None
 
 
-def new_start(config: DictConfig) -> Start:
-    """The start of a run that has nothing behind it."""
-    return Start(_without_resume(resolved(config)), None, 0, None)
-
-
-def start_of(config: DictConfig, run_dir: Path) -> Start | None:
-    """Where the run in run_dir goes on under `config`; None when it is finished.
+def start_of(config: RunConfig, directory: RunDirectory) -> Start | None:
+    """Where the run in a directory goes on under `config`; None when it is finished.
 
     trainer.max_steps may have grown. What followed it when the run began (the end of a cosine, the length of a
     curriculum) stays as it was: those steps are taken already.
@@ -51,36 +46,41 @@ def start_of(config: DictConfig, run_dir: Path) -> Start | None:
     Raises:
         InputError: when the configuration differs in what decides a run, or no checkpoint can be read.
     """
-    refuse_links_out(run_dir)
-    begun = load_configuration(run_dir)
-    first, now = begun.trainer.max_steps, config.trainer.max_steps
-    changed = differences(deciding(begun, first), deciding(config, first))
+    refuse_links_out(directory)
+    followed, first, changed = config.continuing(directory)
+    now = followed["trainer"]["max_steps"]
     if changed:
         more = f" and {len(changed) - MAX_KEYS_NAMED} more" if len(changed) > MAX_KEYS_NAMED else ""
         raise InputError(
-            f"{run_dir} is another run and cannot be resumed as this one: {'; '.join(changed[:MAX_KEYS_NAMED])}{more}"
+            f"{directory.path} is another run and cannot be resumed as this one: "
+            f"{'; '.join(changed[:MAX_KEYS_NAMED])}{more}"
         )
-    status = read_status(run_dir)
-    newest = newest_checkpoint(run_dir / "checkpoints")
+    status = directory.read_status()
+    newest = newest_checkpoint(directory)
     reached = newest[1]["config"]["trainer"]["max_steps"] if newest else first
     if now < reached:
-        raise InputError(f"trainer.max_steps={now}: {run_dir} has {reached}, which may grow and not shrink")
-    if status["status"] == "done" and (status["reason"] != "max_steps" or now == reached):
+        raise InputError(f"trainer.max_steps={now}: {directory.path} has {reached}, which may grow and not shrink")
+    if status.state == "done" and (status.reason != "max_steps" or now == reached):
         return None
-    followed = _without_resume(resolved(config, max_steps=first))
-    followed["trainer"]["max_steps"] = now
-    remove_temporaries(run_dir)
+    remove_temporaries(directory.path)
     if newest is None:
         return Start(followed, None, 0, None)
     file, content = newest
-    remove_temporaries(file.parent)
+    remove_temporaries(directory.checkpoints)
     _refuse_foreign(file, content, followed)
-    _refuse_damaged_best(file.parent)
+    if directory.best.exists():
+        load_checkpoint(directory.best)  # without the best weights so far the result is not the uninterrupted run's
     _warn_of_another_environment(content)
     return Start(followed, file, content["global_step"], kept_in(content, file))
 
 
-def refuse_other_data(run_dir: Path, start: Start, datamodule: DataModule, task: Task) -> None:
+def note_growth(directory: RunDirectory, max_steps: int) -> None:
+    """Add a grown trainer.max_steps to the words that resume=RUN repeats; the configuration stays as the run began."""
+    kept = [word for word in words_of(directory) if key_of(word) != "trainer.max_steps"]
+    OmegaConf.save(OmegaConf.create([*kept, f"trainer.max_steps={max_steps}"]), directory.overrides)
+
+
+def refuse_other_data(directory: RunDirectory, start: Start, datamodule: DataModule, task: Task) -> None:
     """Raise InputError where a file that the run was trained on is missing, or is another one now."""
     if start.kept is None:
         return
@@ -88,11 +88,7 @@ def refuse_other_data(run_dir: Path, start: Start, datamodule: DataModule, task:
         datamodule.refuse_changed_files()
         refuse_changes(file_records(start.kept.task_files, "task_files"), task.file_records)
     except ValueError as error:
-        raise InputError(f"{run_dir} cannot be resumed: {error}") from error
-
-
-def _without_resume(config: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in config.items() if key != "resume"}
+        raise InputError(f"{directory.path} cannot be resumed: {error}") from error
 
 
 class _Names(BaseModel):
@@ -126,14 +122,16 @@ class Resumable(BaseModel):
     global_step: Annotated[int, Ge(0)]
 
 
-def newest_checkpoint(folder: Path) -> tuple[Path, dict[str, Any]] | None:
+def newest_checkpoint(directory: RunDirectory) -> tuple[Path, dict[str, Any]] | None:
     """The newest checkpoint that can be read, with its content; says on stderr which could not.
+
+    A process killed between two renames leaves the one before the last without the last.
 
     Raises:
         InputError: when there are some, and none can be read.
     """
     faults = []
-    for file in (folder / name for name in CHECKPOINTS):
+    for file in (directory.last, directory.before_last, directory.best):
         if not file.exists():
             continue
         try:
@@ -160,13 +158,6 @@ def _refuse_foreign(file: Path, content: dict[str, Any], config: dict[str, Any])
     if content["config"]["name"] != config["name"] or changed:
         name = " on ".join(content["config"]["name"][key] for key in ("model", "data"))
         raise InputError(f"{file} belongs to another run, {name}: {'; '.join(changed[:MAX_KEYS_NAMED])}")
-
-
-def _refuse_damaged_best(folder: Path) -> None:
-    """Raise InputError where the best weights so far are lost: the result could not be the uninterrupted run's."""
-    best = folder / "best.ckpt"
-    if best.exists():
-        load_checkpoint(best)
 
 
 def _warn_of_another_environment(content: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from seqlab.errors import InputError
+from seqlab.run.directory import RunDirectory
 
 Numbers = dict[str, float | None]  # metric -> value
 
@@ -38,7 +39,7 @@ def read_summary(run_dir: Path) -> dict[str, Any]:
     Raises:
         InputError: when it is damaged.
     """
-    file = run_dir / "summary.json"
+    file = RunDirectory(run_dir).summary
     try:
         text = file.read_text(encoding="utf-8")
         content = json.loads(text)

@@ -15,12 +15,14 @@ class SweepFolder(Callback):
 
     Args:
         typed: words as Hydra's sweeper prints them, each followed by how it was typed; run_apart looks there.
+        sources: the options and words that say where Hydra finds configurations; run_apart hands them on.
     """
 
     path: Path | None = None
 
-    def __init__(self, typed: Sequence[str] = ()):
+    def __init__(self, typed: Sequence[str] = (), sources: Sequence[str] = ()):
         self.typed = typed
+        self.sources = sources
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         started()

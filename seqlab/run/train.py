@@ -11,32 +11,25 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from lightning import Trainer
 from lightning.pytorch.utilities import rank_zero_only
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from seqlab.errors import InputError, Interrupted, NonFiniteError
 from seqlab.files import write_json, write_text
 from seqlab.lit.checkpoints import has_begun, training_seconds
 from seqlab.model import num_parameters
-from seqlab.run.begun import note_growth
 from seqlab.run.build import Run, build, configuration, construct
-from seqlab.run.directory import (
-    CONFIG,
-    claimed,
-    configuration_hash,
-    remove_if_empty,
-    save_configuration,
-    write_status,
-)
+from seqlab.run.config import RunConfig
+from seqlab.run.directory import RunDirectory, Status
 from seqlab.run.evaluate import finish
-from seqlab.run.resume import Start, new_start, refuse_other_data, start_of
+from seqlab.run.resume import Start, note_growth, refuse_other_data, start_of
 from seqlab.run.summary import read_summary
-from seqlab.run.typed import take_typed
+from seqlab.run.typed import with_typed
 
 STOPPED = {Interrupted: "interrupted", NonFiniteError: "not_finite"}  # in summary.json, by what ended training
 
 
-def train(config: DictConfig) -> dict[str, Any]:
-    """Run a resolved job in Hydra's output directory; returns the summary that it also writes.
+def train(config: RunConfig) -> dict[str, Any]:
+    """Run a job in Hydra's output directory; returns the summary that it also writes.
 
     A job of a sweep (it has a hydra.job.id) goes on with the run that is in its directory, if there is one, and leaves
     status.json even when it is refused; the directory of another refused job is removed again. In a run of several
@@ -46,49 +39,50 @@ def train(config: DictConfig) -> dict[str, Any]:
         InputError: for a configuration that cannot work, before anything runs.
         Interrupted, NonFiniteError: when training ends that way, with checkpoints and summary written.
     """
-    run_dir = Path(HydraConfig.get().runtime.output_dir)
+    directory = RunDirectory(Path(HydraConfig.get().runtime.output_dir))
     if rank_zero_only.rank:  # type: ignore[attr-defined]
-        train_along(config, run_dir)
+        train_along(config, directory)
         return {}
     in_sweep = not OmegaConf.is_missing(HydraConfig.get().job, "id")
-    digest = configuration_hash(config)
-    with claimed(run_dir):
+    with directory.claimed():
         try:
-            job = accepted(run_dir, config, in_sweep)
+            job = accepted(directory, config, in_sweep)
         except BaseException as error:
             if not in_sweep:
-                remove_if_empty(run_dir)
-            elif not used(run_dir):
-                note_failure(run_dir, error, digest)
+                directory.remove_if_empty()
+            elif not directory.is_used():
+                note_failure(directory, error, config.hash)
             raise
         if job is None:
-            summary = read_summary(run_dir)
-            print(f"{run_dir} is finished ({summary['stopped']}, {summary['steps']} steps): nothing to resume")
+            summary = read_summary(directory.path)
+            print(f"{directory.path} is finished ({summary['stopped']}, {summary['steps']} steps): nothing to resume")
             return summary
-        write_status(run_dir, "running", "", digest)
+        directory.write_status(Status("running", "", config.hash))
         try:
-            summary = fit(*job, run_dir)
+            summary = fit(*job, directory)
         except BaseException as error:
-            note_failure(run_dir, error, digest)
+            note_failure(directory, error, config.hash)
             raise
-        write_status(run_dir, "done", summary["stopped"], digest)
+        directory.write_status(Status("done", summary["stopped"], config.hash))
     return summary
 
 
-def accepted(run_dir: Path, config: DictConfig, in_sweep: bool) -> tuple[Run, Trainer, Start] | None:
+def accepted(directory: RunDirectory, config: RunConfig, in_sweep: bool) -> tuple[Run, Trainer, Start] | None:
     """What a job trains, with what, and from where; None when the run in its directory is finished."""
-    take_typed(config, configuration, HydraConfig.get().overrides.task)
-    start: Start | None = new_start(config)
-    if used(run_dir):
-        if config.resume is None and not in_sweep:
-            raise InputError(
-                f"{run_dir} already holds a run: go on with it by resume=auto, give another hydra.run.dir, or remove it"
-            )
-        start = start_of(config, run_dir)
+    config = with_typed(config, configuration, HydraConfig.get().overrides.task)
+    if not directory.is_used():
+        start = Start(config.plain, None, 0, None)
+    elif OmegaConf.select(config.composed, "resume") is None and not in_sweep:
+        raise InputError(
+            f"{directory.path} already holds a run: go on with it by resume=auto, give another hydra.run.dir, "
+            "or remove it"
+        )
+    else:
+        start = start_of(config, directory)
     if start is None:
         return None
     run = build(start.config, kept=start.kept)
-    refuse_other_data(run_dir, start, run.datamodule, run.task)
+    refuse_other_data(directory, start, run.datamodule, run.task)
     val_every, max_steps = (run.config["trainer"][key] for key in ("val_every", "max_steps"))
     if val_every > max_steps:
         raise InputError(
@@ -96,51 +90,46 @@ def accepted(run_dir: Path, config: DictConfig, in_sweep: bool) -> tuple[Run, Tr
             "no validation would choose best.ckpt"
         )
     run.task.prepare()
-    loggers = [construct(node, save_dir=run_dir, first_step=start.step) for node in run.config["logger"].values()]
-    trainer: Trainer = construct(run.config["trainer"], run_dir=run_dir, loggers=loggers)
+    place = {"save_dir": directory.path, "first_step": start.step}
+    loggers = [construct(node, **place) for node in run.config["logger"].values()]
+    trainer: Trainer = construct(run.config["trainer"], run_dir=directory.path, loggers=loggers)
     if start.checkpoint is None:
-        save_configuration(run_dir, config, HydraConfig.get())
+        config.save(directory, HydraConfig.get())
     else:
-        note_growth(run_dir, start.config["trainer"]["max_steps"])
+        note_growth(directory, start.config["trainer"]["max_steps"])
     return run, trainer, start
 
 
-def train_along(config: DictConfig, run_dir: Path) -> None:
-    """Train as a further process of the run in `run_dir`, which the first process has accepted."""
-    take_typed(config, configuration, HydraConfig.get().overrides.task)
-    start = start_of(config, run_dir)
+def train_along(config: RunConfig, directory: RunDirectory) -> None:
+    """Train as a further process of the run in a directory, which the first process has accepted."""
+    start = start_of(with_typed(config, configuration, HydraConfig.get().overrides.task), directory)
     assert start is not None, "the first process has found something to do"
     run = build(start.config, kept=start.kept)
     run.task.prepare()
     if run.config["compile"]:
         run.model.compile()
-    trainer: Trainer = construct(run.config["trainer"], run_dir=run_dir, loggers=[])
+    trainer: Trainer = construct(run.config["trainer"], run_dir=directory.path, loggers=[])
     with contextlib.suppress(Interrupted, NonFiniteError):  # the first process meets the same, and says it
         trainer.fit(run.module, datamodule=run.datamodule, ckpt_path=start.checkpoint, weights_only=True)
 
 
-def used(run_dir: Path) -> bool:
-    """Whether a run has its files there. (A refused job of a sweep has left its status only.)"""
-    return any((run_dir / name).exists() for name in (CONFIG, "summary.json", "checkpoints", "metrics.csv"))
-
-
-def note_failure(run_dir: Path, error: BaseException, digest: str) -> None:
+def note_failure(directory: RunDirectory, error: BaseException, digest: str) -> None:
     """Leave the reason in status.json and the whole error in run.log."""
-    status = "interrupted" if isinstance(error, Interrupted | KeyboardInterrupt) else "failed"
+    state = "interrupted" if isinstance(error, Interrupted | KeyboardInterrupt) else "failed"
     with contextlib.suppress(OSError):  # on a full disk it is `error` that the user has to hear of
-        write_status(run_dir, status, " ".join(str(error).split()) or type(error).__name__, digest)
-        with open(run_dir / "run.log", "a", encoding="utf-8") as log:
+        directory.write_status(Status(state, " ".join(str(error).split()) or type(error).__name__, digest))
+        with open(directory.log, "a", encoding="utf-8") as log:
             traceback.print_exception(error, file=log)
 
 
-def fit(run: Run, trainer: Trainer, start: Start, run_dir: Path) -> dict[str, Any]:
+def fit(run: Run, trainer: Trainer, start: Start, directory: RunDirectory) -> dict[str, Any]:
     """Train from `start` on, evaluate, and write everything; returns the summary."""
     if run.config["compile"]:
         run.model.compile()
     for name, text in run.task.files().items():
-        write_text(run_dir / name, text)
+        write_text(directory.path / name, text)
     summary = opening(run)
-    print(f"{run.task.title()} | {summary['model']}, {summary['num_parameters']:,} parameters | {run_dir}")
+    print(f"{run.task.title()} | {summary['model']}, {summary['num_parameters']:,} parameters | {directory.path}")
     if start.checkpoint is not None:
         print(f"resumed from {start.checkpoint.name} at step {start.step}")
     try:
@@ -151,14 +140,14 @@ def fit(run: Run, trainer: Trainer, start: Start, run_dir: Path) -> dict[str, An
             raise InputError(f"training cannot go on from {start.checkpoint}: {reason}") from error
         summary["stopped"] = STOPPED.get(type(error), "failed")
         with contextlib.suppress(OSError):
-            write_json(run_dir / "summary.json", summary | reached(trainer))
+            write_json(directory.summary, summary | reached(trainer))
         raise
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()  # what follows is done by one process
     summary["stopped"] = "max_steps" if trainer.global_step >= trainer.max_steps else "early"
-    write_json(run_dir / "summary.json", summary | reached(trainer))
-    finish(run, trainer, summary | reached(trainer), run_dir)
-    return read_summary(run_dir)
+    write_json(directory.summary, summary | reached(trainer))
+    finish(run, trainer, summary | reached(trainer), directory)
+    return read_summary(directory.path)
 
 
 def reached(trainer: Trainer) -> dict[str, Any]:

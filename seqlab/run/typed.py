@@ -3,18 +3,16 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-
 from seqlab.check import fits, hints_of, located
 from seqlab.errors import InputError
-from seqlab.run.directory import key_of, resolved
-from seqlab.run.values import in_quotes, read
+from seqlab.run.config import RunConfig
+from seqlab.run.values import in_quotes, key_of, read
 
 
-def take_typed(config: DictConfig, root: Callable[..., Any], words: Iterable[str]) -> None:
-    """Put the characters that `as_typed` finds into a configuration. Raises InputError as it does."""
-    for key, text in as_typed(resolved(config), root, words).items():
-        OmegaConf.update(config, key, text)
+def with_typed(config: RunConfig, root: Callable[..., Any], words: Iterable[str]) -> RunConfig:
+    """A configuration with the characters that `as_typed` finds. Raises InputError as it does."""
+    texts = as_typed(config.plain, root, words)
+    return config.with_texts(texts) if texts else config
 
 
 def as_typed(config: dict[str, Any], root: Callable[..., Any], words: Iterable[str]) -> dict[str, str]:

@@ -17,7 +17,6 @@ from omegaconf.errors import OmegaConfBaseException
 
 from seqlab.errors import InputError
 from seqlab.files import at_home
-from seqlab.run.directory import key_of
 
 # Places for files: a leading ~ is the home folder there. Constructors that take a path expand it themselves.
 PLACES = ("hydra.run.dir", "hydra.sweep.dir")
@@ -32,6 +31,24 @@ def quoted(text: str | Path, quote: Quote = Quote.single) -> str:
     'tom\\'s'
     """
     return QuotedString(str(text), quote).with_quotes()
+
+
+def placed(key: str, folder: str | Path) -> str:
+    """The word that sets a key to a folder, whatever its name.
+
+    >>> print(placed("hydra.run.dir", "outputs/a=1,b=2"))
+    hydra.run.dir='outputs/a=1,b=2'
+    """
+    return f"{key}={quoted(folder)}"
+
+
+def key_of(word: str) -> str:
+    """The key or group that an override sets.
+
+    >>> key_of("+model.dropout=0.1")
+    'model.dropout'
+    """
+    return word.lstrip("+~").partition("=")[0]
 
 
 def read(word: str) -> Override | None:

@@ -21,7 +21,9 @@ from seqlab.cli import tell
 from seqlab.errors import InputError, Interrupted, nearest
 from seqlab.files import at_home, write_json
 from seqlab.output import take_any_text
-from seqlab.run.directory import claimed, differences, folder_name
+from seqlab.run.config import differences, folder_name
+from seqlab.run.directory import RunDirectory
+from seqlab.run.overrides import with_config_dir
 from seqlab.run.values import text_of
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -35,9 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("name", help="of conf/search, or a YAML file")
     parser.add_argument("words", nargs="*", help="search.KEY=VALUE, or KEY=VALUE as run.py takes it")
-    options = parser.parse_args(arguments)
+    parser.add_argument("--config-dir", "-cd", metavar="DIR", help="a further folder of configurations, as for run.py")
+    options = parser.parse_intermixed_args(arguments)
     try:
-        return search(options.name, options.words)
+        return search(options.name, with_config_dir(options.words, options.config_dir))
     except (Exception, KeyboardInterrupt) as error:
         return tell(error, CONF)
 
@@ -61,7 +64,7 @@ def search(name: str, words: Sequence[str]) -> int:
     first = defaults(plan, CONF)
     folder = at_home(places[-1]) if places else Path("outputs/search") / folder_name(file.stem, plan.digest())
     folder.mkdir(parents=True, exist_ok=True)
-    with claimed(folder), storage(folder):
+    with RunDirectory(folder).claimed(), storage(folder):
         note = folder / "plan.json"
         now = json.loads(json.dumps(plan.deciding()))
         if note.exists() and (changed := differences(noted(note), now)):

@@ -7,7 +7,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-import hydra
 import yaml
 from annotated_types import Ge, Interval, MinLen
 from omegaconf import DictConfig, OmegaConf
@@ -16,9 +15,9 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from seqlab.errors import InputError, nearest
-from seqlab.run.directory import key_of
-from seqlab.run.overrides import readable_words
-from seqlab.run.values import quoted, unquoted
+from seqlab.run.config import composed
+from seqlab.run.overrides import SEARCH_PATH, readable_words
+from seqlab.run.values import key_of, quoted, unquoted
 
 Scalar = bool | int | float | str | None
 Seed = Annotated[int, Interval(ge=0, lt=2**32)]
@@ -107,14 +106,19 @@ def read_plan(file: Path, words: Sequence[str]) -> Plan:
     replaced = {key_of(word) for word in further}
     kept = [word for word in plan.words if key_of(word) not in replaced]
     plan = replace(plan, words=[unquoted(word) for word in [*kept, *further]])  # one study, however they are quoted
-    refuse(plan)
+    refuse(plan, [word for word in plan.words if word in further and word.startswith(f"{SEARCH_PATH}=")])
     return plan
 
 
-def refuse(plan: Plan) -> None:
-    """Raise InputError for words and ranges that no search can have."""
+def refuse(plan: Plan, typed: Sequence[str]) -> None:
+    """Raise InputError for words and ranges that no search can have.
+
+    Args:
+        plan: the search.
+        typed: words that name folders of configurations. Only a user may: what lies there can run anything.
+    """
     for word in plan.words:
-        if "=" not in word or word.startswith(("-", "hydra", "resume=")):
+        if word not in typed and ("=" not in word or word.startswith(("-", "hydra", "resume="))):
             raise InputError(f"{word}: the runs of a search take key=value, without resume and hydra's own keys")
     for key, values in plan.space.items():
         if not isinstance(values, Range):
@@ -137,12 +141,11 @@ def defaults(plan: Plan, conf: Path) -> dict[str, Scalar]:
         InputError, HydraException: for a key or word that the configuration does not know, and where the default is
             outside the space.
     """
-    with hydra.initialize_config_dir(str(conf), version_base="1.3"):
-        config = hydra.compose("config", readable_words(plan.words, conf), return_hydra_config=True)
-        for key, values in plan.space.items():  # Hydra names the keys that exist
-            value = values.low if isinstance(values, Range) else values[0]
-            hydra.compose("config", readable_words(plan.job({key: value}), conf))
+    config = composed(readable_words(plan.words, conf), conf)
     found = {key: _default(config, key) for key in plan.space}
+    for key, values in plan.space.items():  # Hydra names the keys that exist
+        value = values.low if isinstance(values, Range) else values[0]
+        composed(readable_words(plan.job({key: value}), conf), conf)
     for key, values in plan.space.items():
         if found[key] not in values:
             allowed = f"{values.low} .. {values.high}" if isinstance(values, Range) else ", ".join(map(written, values))

@@ -24,9 +24,9 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.exc import SQLAlchemyError
 
 from seqlab.errors import InputError, Interrupted, nearest
-from seqlab.run.directory import in_use, read_status
+from seqlab.run.directory import RunDirectory
 from seqlab.run.launch import waited_for
-from seqlab.run.values import quoted
+from seqlab.run.values import placed
 from seqlab.search.plan import Plan, Range, Scalar
 from seqlab.show.curves import read_metrics
 
@@ -148,7 +148,7 @@ def run_of(plan: Plan, values: Mapping[str, Scalar], run_dir: Path, needed: bool
         run_dir: the directory of the run.
         needed: refuse the whole search where this run is refused, or logs another metric.
     """
-    if run_dir.exists() and in_use(run_dir):
+    if RunDirectory(run_dir).in_use():
         raise InputError(f"{run_dir}: another process is training there")
     log = run_dir.with_suffix(".log")
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -156,7 +156,7 @@ def run_of(plan: Plan, values: Mapping[str, Scalar], run_dir: Path, needed: bool
     if code == 0:
         return _lowest(plan.metric, run_dir, needed)
     lines = log.read_text(errors="replace", encoding="utf-8").splitlines() or [""]
-    status = read_status(run_dir)
+    status = RunDirectory(run_dir).read_status()
     if code == BAD_INPUT:
         reason = lines[-1].removeprefix("error: ")
         if needed:
@@ -164,14 +164,15 @@ def run_of(plan: Plan, values: Mapping[str, Scalar], run_dir: Path, needed: bool
     elif code < 0:
         reason = f"killed by {signal.Signals(-code).name}"
     else:
-        reason = status.get("reason") or lines[-1] or f"exit code {code}"
+        reason = status.reason or lines[-1] or f"exit code {code}"
     return Outcome(None, reason)
 
 
 def _lowest(metric: str, run_dir: Path, needed: bool) -> Outcome:
-    logged = read_metrics(run_dir / "metrics.csv")
+    file = RunDirectory(run_dir).metrics
+    logged = read_metrics(file)
     if metric not in logged and needed:
-        raise InputError(f"metric={metric} is not in {run_dir / 'metrics.csv'}; {nearest(metric, logged)}")
+        raise InputError(f"metric={metric} is not in {file}; {nearest(metric, logged)}")
     values = [value for _, value in logged.get(metric, []) if math.isfinite(value)]
     return Outcome(min(values)) if values else Outcome(None, f"no finite {metric}")
 
@@ -182,7 +183,7 @@ def run_job(words: Sequence[str], run_dir: Path, log: Path) -> int:
     Raises:
         Interrupted: when SIGINT or SIGTERM came: the run was told, and has saved what it had.
     """
-    command = [sys.executable, str(RUN), *words, "resume=auto", f"hydra.run.dir={quoted(run_dir.resolve())}"]
+    command = [sys.executable, str(RUN), *words, "resume=auto", placed("hydra.run.dir", run_dir.resolve())]
     with open(log, "a", encoding="utf-8") as output:
         code, received = waited_for(command, log=output)
     if received is not None:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from torch import Tensor
 
 from seqlab.model import SequenceModel, clone, num_parameters
+from seqlab.run.config import composed
 from tests.small_models import MODEL_DIR, MODELS, random_inputs, small_model, vector_spec
 
 GOLDEN_FILE = Path(__file__).parents[1] / "golden" / "num_parameters.json"
@@ -229,9 +229,8 @@ def test_under_bfloat16_autocast(model, spec, inputs):
 
 def build_at_default_sizes(name, *overrides):
     """The model that `python run.py model=NAME data=L5` trains."""
-    with initialize_config_dir(str(MODEL_DIR.parent), version_base="1.3"):
-        config = compose("config", overrides=[f"model={name}", "data=L5", *overrides])
-        return instantiate(config.model, _partial_=True)(spec=instantiate(config.data).spec)
+    config = composed([f"model={name}", "data=L5", *overrides], MODEL_DIR.parent)
+    return instantiate(config.model, _partial_=True)(spec=instantiate(config.data).spec)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -42,7 +42,7 @@ def test_a_run_prints_its_baselines_and_draws_the_forecast(finished):
 def test_the_written_forecasts_have_the_error_that_is_printed(finished):
     folder, _ = finished
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    rows = [json.loads(line) for line in (folder / "completions.jsonl").read_text(encoding="utf-8").splitlines()]
+    rows = [json.loads(line) for line in (folder / "predictions.jsonl").read_text(encoding="utf-8").splitlines()]
     forecast, target = (np.array([row[name] for row in rows]) for name in ("forecast", "target"))
     assert np.abs(forecast - target).mean() == pytest.approx(summary["metrics"]["test/mae"])
 

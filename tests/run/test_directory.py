@@ -8,6 +8,9 @@ import matplotlib.image
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from seqlab.errors import InputError
+from seqlab.run.directory import RunDirectory, Status
+
 METRICS = ["rule_1", "rule_2", "rule_2_completion", "rule_1_and_rule_2_completion", "grammatical", "finished"]
 GROUPS = ["id", "id_finished", "ood", "ood_finished", "sos", "sos_finished"]
 RULES = [f"{group}/{metric}" for group in GROUPS for metric in METRICS]
@@ -30,7 +33,7 @@ def summary(run_dir):
 
 @pytest.fixture(scope="module")
 def completions(run_dir):
-    lines = (run_dir / "completions.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = (run_dir / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
     return [json.loads(line, parse_constant=no_constant) for line in lines]
 
 
@@ -55,8 +58,13 @@ def events(run_dir):
 
 def test_every_file_is_there(run_dir):
     files = [".hydra/config.yaml", ".hydra/overrides.yaml", "checkpoints/best.ckpt", "checkpoints/last.ckpt"]
-    for name in [*files, "metrics.csv", "completions.jsonl", "summary.json", "plots/learning_curves.png"]:
+    for name in [*files, "metrics.csv", "predictions.jsonl", "summary.json", "plots/learning_curves.png"]:
         assert (run_dir / name).stat().st_size > 0, name
+    directory = RunDirectory(run_dir)
+    files = (directory.config, directory.overrides, directory.hydra, directory.status, directory.summary, directory.log)
+    logged = (directory.metrics, directory.predictions, directory.best, directory.last, directory.before_last)
+    assert [path for path in (*files, *logged) if not path.is_file()] == []
+    assert {path for path in run_dir.iterdir() if path.is_dir()} <= set(directory.folders)
     assert list((run_dir / "tensorboard").glob("events.*"))
     assert not list(run_dir.rglob("*.tmp"))
 
@@ -197,3 +205,44 @@ def test_tensorboard_has_scalars_texts_figures_and_hyperparameters(events, summa
     hyperparameters = events.PluginTagToContent("hparams")["_hparams_/session_start_info"]
     assert b"model/d_model" in hyperparameters
     assert b"test/id/grammatical" in events.PluginTagToContent("hparams")["_hparams_/experiment"]
+
+
+def test_a_status_comes_back_and_what_cannot_be_read_is_unknown(tmp_path):
+    directory = RunDirectory(tmp_path)
+    assert directory.read_status() == Status("unknown", "", "")
+    directory.write_status(Status("done", "max_steps", "1a2b3c4d"))
+    assert directory.read_status() == Status("done", "max_steps", "1a2b3c4d")
+    for text, status in {
+        "[1]": Status(),
+        "{": Status(),
+        '{"status": ["x"], "reason": "why"}': Status(reason="why"),
+    }.items():
+        directory.status.write_text(text, encoding="utf-8")
+        assert directory.read_status() == status
+
+
+def test_a_directory_is_in_use_while_it_is_claimed(tmp_path):
+    directory = RunDirectory(tmp_path / "run")
+    assert not directory.in_use()
+    directory.path.mkdir()
+    with directory.claimed():
+        assert directory.in_use()
+        with (
+            pytest.raises(InputError, match="another process is training there"),
+            RunDirectory(directory.path).claimed(),
+        ):
+            pass
+    assert not directory.in_use()
+
+
+def test_only_an_empty_directory_is_removed_with_the_folders_made_for_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    directory = RunDirectory(tmp_path / "a" / "b" / "run")
+    directory.path.mkdir(parents=True)
+    directory.log.touch()
+    directory.summary.touch()
+    directory.remove_if_empty()
+    assert directory.is_run() and directory.is_used()
+    directory.summary.unlink()
+    directory.remove_if_empty()
+    assert list(tmp_path.iterdir()) == []

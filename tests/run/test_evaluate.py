@@ -8,7 +8,7 @@ import pytest
 from lightning.pytorch.loggers import CSVLogger
 
 from seqlab.lit.loggers import RunLogger
-from seqlab.run.directory import read_status
+from seqlab.run.directory import RunDirectory, Status
 from seqlab.run.resume import Start
 from seqlab.run.train import fit
 from tests.run.test_resume import TASKS
@@ -56,7 +56,7 @@ def test_a_baseline_that_cannot_be_fitted_is_a_dash_with_its_reason(forecast, co
     values, seasons, why = SERIES[name]
     done, summary = forecast(values, seasons)
     assert done.returncode == 0, done.stderr
-    assert read_status(tmp_path / "run")["status"] == "done"
+    assert RunDirectory(tmp_path / "run").read_status().state == "done"
     assert list(summary["missing"]) == ["baseline ARIMA"]
     assert why in summary["missing"]["baseline ARIMA"]
     assert set(summary["baselines"]["ARIMA"].values()) == {None}
@@ -80,12 +80,11 @@ def test_a_run_whose_end_was_cut_off_is_ended_by_resume(forecast, command, root,
     forecast(values, seasons)
     run = tmp_path / "run"
     (run / "summary.json").unlink()
-    (run / "status.json").write_text(
-        json.dumps(read_status(run) | {"status": "failed", "reason": "float division"}), encoding="utf-8"
-    )
+    status = RunDirectory(run).read_status()
+    RunDirectory(run).write_status(Status("failed", "float division", status.hash))
     done = command(root / "run.py", "resume=run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert read_status(run)["status"] == "done"
+    assert RunDirectory(run).read_status().state == "done"
     summary = plain(run / "summary.json")
     assert (summary["steps"], list(summary["missing"])) == (4, ["baseline ARIMA"])
 
@@ -115,16 +114,16 @@ def test_a_series_whose_variance_is_beyond_a_float_is_refused(forecast):
 def test_files_that_cannot_be_written_hide_nothing(command, root, tiny, tmp_path):
     """Things of the names of the run's own stand in their way."""
     run = tmp_path / "run"
-    (run / "completions.jsonl").mkdir(parents=True)
+    (run / "predictions.jsonl").mkdir(parents=True)
     (run / "plots").write_text("", encoding="utf-8")
     done = command(root / "run.py", *tiny("linear"), *STEPS, "model=linear", "hydra.run.dir=run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     summary = plain(run / "summary.json")
-    assert list(summary["missing"]) == ["completions", "figure learning_curves", "figure results"]
+    assert list(summary["missing"]) == ["predictions", "figure learning_curves", "figure results"]
     assert set(done.stderr.splitlines()) >= {f"warning: {n} is missing: {w}" for n, w in summary["missing"].items()}
     assert summary["metrics"]["test/loss"] > 0
     assert summary["baselines"]["oracle"]["test/id/grammatical"] == 1
-    assert read_status(run)["status"] == "done"
+    assert RunDirectory(run).read_status().state == "done"
     assert "oracle" in done.stdout
     assert (run / "run.log").read_text(encoding="utf-8").count("Traceback") >= 3
     again = command(root / "run.py", "resume=run", cwd=tmp_path)
@@ -164,4 +163,4 @@ def test_nothing_is_missing_of_any_task(prepare, tmp_path, data):
     assert summary["missing"] == {}
     assert all(math.isfinite(value) for value in summary["metrics"].values() if value is not None)
     assert {path.stem for path in (tmp_path / "run" / "plots").iterdir()} >= {"learning_curves"}
-    assert (tmp_path / "run" / "completions.jsonl").read_text(encoding="utf-8")
+    assert (tmp_path / "run" / "predictions.jsonl").read_text(encoding="utf-8")

@@ -26,7 +26,7 @@ def summary(run_dir):
 
 @pytest.fixture(scope="module")
 def completions(run_dir):
-    return [json.loads(line) for line in (run_dir / "completions.jsonl").read_text(encoding="utf-8").splitlines()]
+    return [json.loads(line) for line in (run_dir / "predictions.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
 def plain(value):

@@ -5,7 +5,6 @@ import shlex
 import sys
 from pathlib import Path
 
-import hydra
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given, settings
@@ -14,7 +13,7 @@ from omegaconf import OmegaConf
 
 from seqlab.cli import ending
 from seqlab.errors import InputError
-from seqlab.run.directory import configuration_hash, folder_name
+from seqlab.run.config import RunConfig, composed, folder_name
 from seqlab.run.overrides import prepared
 from seqlab.run.values import quoted, readable
 
@@ -218,11 +217,30 @@ def test_a_name_of_long_letters_fits_a_file_system(tmp_path):
 
 def test_the_hash_does_not_depend_on_quotes():
     def of(**data):
-        return configuration_hash(OmegaConf.create({"data": data, "trainer": {"max_steps": 1}}))
+        return RunConfig.of(OmegaConf.create({"data": data, "trainer": {"max_steps": 1}})).hash
 
     for number, text in ((2020, "2020"), (1000.0, "1e3"), (True, "true"), (False, "False"), (0.5, ".5")):
         assert of(column=number) == of(column=text)
     assert len({of(column=value) for value in ("2020", "2021", "year", None, "", True)}) == 6
+
+
+def test_the_hash_of_a_run_stays():
+    """resume=auto and a sweep that is given again find runs by it."""
+    config = {
+        "seed": 1,
+        "resume": "auto",
+        "debug": True,
+        "logger": {"csv": {"_target_": "x"}},
+        "trainer": {"max_steps": 900, "precision": "32-true"},
+        "schedule": {"total": "${trainer.max_steps}", "warmup": "1e3"},
+        "data": {"column": "2020", "path": "été.txt", "seasons": [7, None, True]},
+        "hydra": {"run": {"dir": "${nowhere}"}},
+    }
+    found = RunConfig.of(OmegaConf.create(config))
+    assert found.hash == "89d416cd"
+    more = config | {"trainer": {"max_steps": 5, "precision": "32-true"}, "resume": None, "debug": False, "logger": {}}
+    assert RunConfig.of(OmegaConf.create(more)).hash == found.hash
+    assert RunConfig.of(OmegaConf.create(config | {"seed": 2})).hash != found.hash
 
 
 # What tells parsers apart from texts, and whole words that begin like real ones.
@@ -282,8 +300,7 @@ def test_any_words_are_composed_or_refused_in_one_line(words):
         for word in readied:
             OverridesParser.create().parse_override(word)
         if "-m" not in words:
-            with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-                hydra.compose("config", readied)
+            composed(readied, CONF)
     except Exception as error:
         end = ending(error, CONF)
         assert end is not None and end.code == 2, error

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from seqlab.lit.checkpoints import load_checkpoint
-from seqlab.run.directory import claimed
+from seqlab.run.directory import RunDirectory
 from tests.comparison import differences
 from tests.test_pairs import CONF, MODELS, NEEDS
 
@@ -74,7 +74,7 @@ def assert_same(a, b):
         one, other = (load_checkpoint(run / "checkpoints" / name) for run in (a, b))
         for part in ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "callbacks"):
             assert differences(without_folder(one[part]), without_folder(other[part])) == [], (name, part)
-    assert (a / "completions.jsonl").read_bytes() == (b / "completions.jsonl").read_bytes()
+    assert (a / "predictions.jsonl").read_bytes() == (b / "predictions.jsonl").read_bytes()
     summaries = [json.loads((run / "summary.json").read_text(encoding="utf-8")) for run in (a, b)]
     for summary in summaries:
         assert summary.pop("seconds") >= 0
@@ -206,7 +206,7 @@ def test_a_checkpoint_of_another_model_is_refused(run_py, cut, whole):
 
 
 def test_a_directory_in_use_is_refused(run_py, cut):
-    with claimed(cut):
+    with RunDirectory(cut).claimed():
         assert refused(run_py(cut, "L5", "transformer", "resume=auto")) == (
             f"error: {cut}: another process is training there"
         )

@@ -10,7 +10,8 @@ import time
 
 import pytest
 
-from seqlab.run.directory import folder_name, in_use
+from seqlab.run.config import folder_name
+from seqlab.run.directory import RunDirectory
 from seqlab.run.launch import num_cores, num_threads
 
 QUICK = ["trainer.max_steps=8", "trainer.val_every=3", "trainer.min_steps=0", "trainer.accelerator=cpu", "logger=csv"]
@@ -116,7 +117,7 @@ def test_a_sweep_that_is_ended_saves_its_job_and_goes_on_with_it(signum, code, s
     process.communicate(timeout=60)
     assert process.returncode == code
     for _ in range(300):
-        if not in_use(run):
+        if not RunDirectory(run).in_use():
             break
         time.sleep(0.1)
     (job,) = jobs(run.parent).values()

@@ -12,7 +12,7 @@ pytest.importorskip("optuna")
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import create_trial
 
-from seqlab.run.directory import claimed
+from seqlab.run.directory import RunDirectory
 from seqlab.search import study as study_module
 from seqlab.search.__main__ import CONF, main
 from seqlab.search.plan import Plan, Range, defaults, read_plan
@@ -187,10 +187,10 @@ def test_a_name_that_is_unknown(capsys):
 def test_one_process_and_one_study_a_folder(search, tmp_path):
     assert search()[0] == 0
     assert "holds another study: seed is 1 there and 2 here" in search("search.seed=2")[2]
-    with claimed(tmp_path / "study"):
+    with RunDirectory(tmp_path / "study").claimed():
         assert search()[0] == 2
     (tmp_path / "study" / "trials" / "006").mkdir()
-    with claimed(tmp_path / "study" / "trials" / "006"):
+    with RunDirectory(tmp_path / "study" / "trials" / "006").claimed():
         assert search("search.num_trials=7")[0] == 2
     assert len(trials(tmp_path / "study")) == 6
 
