@@ -178,16 +178,16 @@ def compare(grammar: Grammar, draw: Draw, is_grammatical: Judge) -> tuple[str, .
         rows = [draw(n, row) for n, row in zip(few, few_uniforms.tolist(), strict=True)]
         return torch.tensor([row + [PAD] * (max(few) - len(row)) for row in rows])
 
-    def judged(lists: bool) -> list[bool]:
+    def scored(lists: bool) -> list[bool]:
         return [is_grammatical(before_eos(row)) for row in (few_strings.tolist() if lists else few_strings)]
 
     expected = few_strings[:, : max(few)].masked_fill(few_strings[:, : max(few)] == EOS, PAD)
     assert torch.equal(drawn(lists=True), expected) and torch.equal(drawn(lists=False), expected), grammar.name
-    assert judged(lists=True) == grammar.grammatical(few_strings).tolist(), grammar.name
+    assert scored(lists=True) == grammar.grammatical(few_strings).tolist(), grammar.name
     tokens_a_second = int(lengths.sum()) / seconds(lambda: grammar.sample(lengths, uniforms))
     strings_a_second = BATCH / seconds(lambda: grammar.grammatical(strings))
     plain_drawn = [sum(few) / seconds(lambda lists=lists: drawn(lists)) for lists in (False, True)]
-    plain_judged = [PLAIN_BATCH / seconds(lambda lists=lists: judged(lists)) for lists in (False, True)]
+    plain_judged = [PLAIN_BATCH / seconds(lambda lists=lists: scored(lists)) for lists in (False, True)]
     return (
         f"{grammar.label} {grammar.name}",
         f"{tokens_a_second / 1e6:.1f}",
@@ -201,7 +201,7 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     table = Table(title=f"Strings up to {MAX_LENGTH} symbols, batches of {BATCH}, one thread; ratios to plain Python")
     table.add_column("language")
-    for heading in ("Mtokens/s drawn", "on tensors", "on lists", "strings/ms judged", "on tensors", "on lists"):
+    for heading in ("Mtokens/s drawn", "on tensors", "on lists", "strings/ms scored", "on tensors", "on lists"):
         table.add_column(heading, justify="right")
     for grammar, draw, is_grammatical in PLAIN:
         table.add_row(*compare(grammar, draw, is_grammatical))

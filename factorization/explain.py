@@ -26,8 +26,8 @@ from seqlab.cli import tell
 from seqlab.errors import InputError
 from seqlab.model import device_of
 from seqlab.output import take_any_text
+from seqlab.proportion import Proportion
 from seqlab.run.build import Run, load_run
-from seqlab.share import Share
 
 NUM_DRAWN = 6  # units whose phases are drawn
 
@@ -85,7 +85,7 @@ def bit_weights(run: Run) -> Tensor:
     return weights.flip(1) if data.order == "lsb" else weights
 
 
-def accuracy_by_factor(run: Run) -> list[tuple[int, Share, Share]]:
+def accuracy_by_factor(run: Run) -> list[tuple[int, Proportion, Proportion]]:
     """(smaller factor, exact answers of the model, of trial division by primes up to 13) on the test numbers."""
     data = run.datamodule
     assert isinstance(data, SemiprimesDataModule)
@@ -97,13 +97,17 @@ def accuracy_by_factor(run: Run) -> list[tuple[int, Share, Share]]:
     for prime in torch.unique(test.factors).tolist():
         mask = test.factors == prime
         hits = (int((guess[mask] == prime).sum()) for guess in (predicted, rule))
-        ours, theirs = (Share(count, int(mask.sum())) for count in hits)
+        ours, theirs = (Proportion(count, int(mask.sum())) for count in hits)
         rows.append((prime, ours, theirs))
     return rows
 
 
 def draw(
-    weights: Tensor, found: Matches, random: Tensor, threshold: float, accuracies: list[tuple[int, Share, Share]]
+    weights: Tensor,
+    found: Matches,
+    random: Tensor,
+    threshold: float,
+    accuracies: list[tuple[int, Proportion, Proportion]],
 ) -> Figure:
     """Four panels: scores, units by prime, the phases of the best units, accuracy by factor."""
     figure = Figure(figsize=(12, 8), layout="constrained")

@@ -18,8 +18,8 @@ from seqlab.cli import tell
 from seqlab.errors import InputError
 from seqlab.files import write_text
 from seqlab.output import take_any_text
+from seqlab.proportion import Proportion
 from seqlab.report.collect import collect
-from seqlab.share import Share
 
 METRICS = ("beta_0", "beta_1", "beta_2", "beta_3", "s3/beta_0", "s3/beta_1")
 
@@ -123,7 +123,7 @@ def pooled(results: list[dict[str, Any]], runs: list[dict[str, Any]], stage: str
     shares = [(value, count) for value, count in found if value is not None and count is not None]
     if not shares:
         return ""
-    share = Share(sum(round(value * count) for value, count in shares), sum(count for _, count in shares))
+    share = Proportion(sum(round(value * count) for value, count in shares), sum(count for _, count in shares))
     if not share.interval or not spread:
         return f"{share.value:.3f}"
     return f"{share.value:.3f} ({share.interval[0]:.3f} to {share.interval[1]:.3f}, n = {share.trials})"

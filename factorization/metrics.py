@@ -8,9 +8,9 @@ from torchmetrics.utilities import dim_zero_cat
 
 from factorization.bits import to_bits
 from seqlab.metrics import Totals
-from seqlab.share import Share
+from seqlab.proportion import Proportion
 
-Result = Share | float
+Result = Proportion | float
 LARGER_FACTORS = ((17, 31), (37, 61), (67, 97), (101, 127), (131, 251), (257, 509), (521, 1021), (1031, None))
 
 
@@ -45,15 +45,15 @@ class BetaBitError(Totals):
         self.wrong += torch.bincount((~equal).sum(1), minlength=self.num_bits + 1)
         self.correct_bits += equal.sum(0)
 
-    def compute(self) -> list[Share]:
+    def compute(self) -> list[Proportion]:
         """[beta_0, ..., beta_num_bits]."""
         trials = int(self.wrong.sum())
-        return [Share(int(hits), trials) for hits in self.wrong.cumsum(0)]
+        return [Proportion(int(hits), trials) for hits in self.wrong.cumsum(0)]
 
-    def bit_accuracies(self) -> list[Share]:
+    def bit_accuracies(self) -> list[Proportion]:
         """The share of predictions in which each bit is right, most significant first."""
         trials = int(self.wrong.sum())
-        return [Share(int(hits), trials) for hits in self.correct_bits]
+        return [Proportion(int(hits), trials) for hits in self.correct_bits]
 
 
 class DistinctOutputs(Totals):
@@ -84,7 +84,7 @@ class DistinctOutputs(Totals):
 
 
 def beta_results(stage: str, predicted: Tensor, factors: Tensor, num_bits: int) -> dict[str, Result]:
-    """{stage/beta_0: Share, ..., stage/distinct_outputs: number}."""
+    """{stage/beta_0: Proportion, ..., stage/distinct_outputs: number}."""
     beta, outputs = BetaBitError(num_bits=num_bits), DistinctOutputs()
     beta.update(predicted, factors)
     outputs.update(predicted)
@@ -115,9 +115,11 @@ def detailed_results(
         results |= {f"{split}/{name}/beta_{k}": share for k, share in enumerate(metric.compute())}
     metric = BetaBitError(num_bits=num_bits)
     metric.update(predicted, factors)
-    results |= {f"{split}/bit/{place}": share for place, share in enumerate(metric.bit_accuracies(), start=1)}
+    results |= {f"{split}/bit/{place}": row for place, row in enumerate(metric.bit_accuracies(), start=1)}
     for name, mask in by_factor(factors).items():
-        results[f"{split}/by_factor/{name}"] = Share(int((predicted[mask] == factors[mask]).sum()), int(mask.sum()))
+        results[f"{split}/by_factor/{name}"] = Proportion(
+            int((predicted[mask] == factors[mask]).sum()), int(mask.sum())
+        )
     return results
 
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 from matplotlib.figure import Figure
 
-from seqlab.share import Share
+from seqlab.proportion import Proportion
 
-Results = Mapping[str, Share | float]
+Results = Mapping[str, Proportion | float]
 
 
 def beta_curves(results: Results, baselines: Mapping[str, Results], num_bits: int) -> Figure:
@@ -19,7 +19,7 @@ def beta_curves(results: Results, baselines: Mapping[str, Results], num_bits: in
         axis.plot(places, [value_of(share) for share in shares], marker=".", alpha=0.6, linewidth=1, label=name)
     shares = [results[f"test/beta_{k}"] for k in places]
     values = [value_of(share) for share in shares]
-    bounds = [share.interval for share in shares if isinstance(share, Share) and share.interval]
+    bounds = [share.interval for share in shares if isinstance(share, Proportion) and share.interval]
     errors = [
         [max(0.0, value - low) for value, (low, _) in zip(values, bounds, strict=True)],
         [max(0.0, high - value) for value, (_, high) in zip(values, bounds, strict=True)],
@@ -30,7 +30,7 @@ def beta_curves(results: Results, baselines: Mapping[str, Results], num_bits: in
     return figure
 
 
-def value_of(result: Share | float) -> float:
+def value_of(result: Proportion | float) -> float:
     """A result as a number; NaN for a share of nothing."""
-    value = result.value if isinstance(result, Share) else result
+    value = result.value if isinstance(result, Proportion) else result
     return float("nan") if value is None else float(value)

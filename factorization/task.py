@@ -28,7 +28,7 @@ WATCHED = ("beta_0", "beta_1", "distinct_outputs")  # of each validation
 
 
 class Factorization(Task[SemiprimesDataModule, nn.Module]):
-    """The smaller prime factor of a semiprime, judged bit by bit.
+    """The smaller prime factor of a semiprime, scored bit by bit.
 
     Args:
         datamodule: the set, its splits and its head, which says what a model answers with.

@@ -14,7 +14,7 @@ from forecasting.long_memory import DELIMITER, NUM_COPIED, NUM_SYMBOLS, copy_tri
 from seqlab.errors import InputError
 from seqlab.metrics import Mean
 from seqlab.model import SequenceModel, device_of, evaluating
-from seqlab.share import Share
+from seqlab.proportion import Proportion
 from seqlab.task import Results, Split, Task
 
 NUM_WRITTEN = 50  # test sequences in predictions.jsonl
@@ -51,8 +51,8 @@ class Copying(Task[CopyDataModule, SequenceModel]):
         symbols = torch.cat(right)
         return {
             f"{split}/loss": loss.compute(),
-            f"{split}/symbols": Share.of(symbols),
-            f"{split}/copied": Share.of(symbols.all(1)),
+            f"{split}/symbols": Proportion.of(symbols),
+            f"{split}/copied": Proportion.of(symbols.all(1)),
         }
 
     def baselines(self) -> Mapping[str, Results]:

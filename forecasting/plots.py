@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from seqlab.share import Share
+from seqlab.proportion import Proportion
 
 NUM_ORIGINS = 3
 NUM_POINTS = 120  # of a figure of one-step forecasts
@@ -57,7 +57,7 @@ def one_step_figure(truth: np.ndarray, forecasts: Mapping[str, np.ndarray]) -> F
     return figure
 
 
-def error_by_horizon(results: Mapping[str, Mapping[str, Share | float]], horizon: int) -> Figure:
+def error_by_horizon(results: Mapping[str, Mapping[str, Proportion | float]], horizon: int) -> Figure:
     """MAE at each step of the forecast, a line for the model and each baseline."""
     figure = Figure(figsize=(7, 4.4), layout="constrained")
     axis = figure.subplots()

@@ -22,7 +22,7 @@ from seqlab.attempts import Attempts
 from seqlab.errors import InputError
 from seqlab.metrics import Mean
 from seqlab.model import device_of, evaluating
-from seqlab.share import Share
+from seqlab.proportion import Proportion
 from seqlab.task import Results, Split, Task
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ class RangeForecast(Forecast[ReturnsDataModule]):
     def results_of(self, outputs: Tensor, split: Split) -> Results:
         predicted = outputs[:, 1] + self.data.mean_return > 0
         true = self.data.evaluation_set(split).targets[:, 1].double() + self.data.mean_return > 0
-        direction = Share.of(predicted == true)
+        direction = Proportion.of(predicted == true)
         assert direction.value is not None
         if split == "test" and direction.value > LEAK:
             logger.warning(
@@ -209,7 +209,7 @@ class RangeForecast(Forecast[ReturnsDataModule]):
     def baselines(self) -> Attempts[Results]:
         rows = Attempts[Results]()
         up = self.data.test.targets[:, 1].double() + self.data.mean_return > 0
-        rows["always up"] = {"test/direction": Share.of(up)}
+        rows["always up"] = {"test/direction": Proportion.of(up)}
         rows.take(super().baselines())
         return rows
 

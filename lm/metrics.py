@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 
 from seqlab.metrics import Totals
 from seqlab.model import SequenceModel, precise
-from seqlab.share import Share
+from seqlab.proportion import Proportion
 
 BLOCK = 500  # tokens; what an interval takes as one independent piece of text
 Z = 1.959963984540054  # 95% of a normal distribution lie within so many standard deviations
@@ -88,7 +88,7 @@ class TextMetrics(Totals):
     >>> metrics.update(TokenScores(torch.full((3,), math.log(4)), torch.tensor([True, False, False])), ["abé"])
     >>> results = metrics.compute()
     >>> results.pop("accuracy")
-    Share(hits=1, trials=3)
+    Proportion(hits=1, trials=3)
     >>> {name: round(value, 4) for name, value in results.items()}
     {'loss': 1.3863, 'perplexity': 4.0, 'bits_per_character': 2.0, 'bits_per_byte': 1.5}
     """
@@ -123,10 +123,10 @@ class TextMetrics(Totals):
             self.characters += len(text)
             self.bytes += len(text.encode())
 
-    def compute(self) -> dict[str, Share | float]:
+    def compute(self) -> dict[str, Proportion | float]:
         """accuracy (top 1, of tokens), loss, perplexity, bits_per_character, bits_per_byte."""
         sums = int(self.tokens), int(self.characters), int(self.bytes)
-        accuracy = Share(int(self.correct), int(self.tokens))
+        accuracy = Proportion(int(self.correct), int(self.tokens))
         return {**text_results(float(self.nats), *sums), "accuracy": accuracy}
 
     def perplexity_interval(self) -> tuple[float, float] | None:

@@ -11,7 +11,7 @@ from torchmetrics.functional.retrieval import (
     retrieval_reciprocal_rank,
 )
 
-from seqlab.share import Share
+from seqlab.proportion import Proportion
 
 NUM_RESAMPLES = 1000
 METRICS = {
@@ -50,7 +50,7 @@ def evaluate(scores: Tensor, relevant: Sequence[int]) -> dict[str, Estimate]:
 
 def _estimate(name: str, values: np.ndarray) -> Estimate:
     if name.startswith("recall"):
-        interval = Share(int(values.sum()), len(values)).interval
+        interval = Proportion(int(values.sum()), len(values)).interval
         assert interval is not None
         return Estimate(float(values.mean()), *interval)
     return Estimate(float(values.mean()), *bootstrap_interval(values))

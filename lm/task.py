@@ -18,7 +18,7 @@ from lm.tokenizer import DOCUMENT_ID
 from seqlab.decode import continuation, sampler
 from seqlab.errors import InputError
 from seqlab.model import SequenceModel, device_of, evaluating
-from seqlab.share import Share
+from seqlab.proportion import Proportion
 from seqlab.task import Results, Split, Task
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class LanguageModel(Task[TextDataModule, SequenceModel]):
         with evaluating(model):
             for ids in self.batches(model, split):
                 metrics.update(token_scores(model, ids, stride=self.stride), getattr(self.data.corpus, split))
-        results: dict[str, Share | float] = {f"{split}/{name}": row for name, row in metrics.compute().items()}
+        results: dict[str, Proportion | float] = {f"{split}/{name}": row for name, row in metrics.compute().items()}
         if split == "test" and (interval := metrics.perplexity_interval()):
             results |= {"test/perplexity_low": interval[0], "test/perplexity_high": interval[1]}
         return results

@@ -19,14 +19,14 @@ from rule_extrapolation.rules import EOS, FIRST_SYMBOL, PAD, SOS
 from seqlab.attempts import Attempts
 from seqlab.decode import greedy, sample
 from seqlab.model import SequenceModel
+from seqlab.proportion import Proportion
 from seqlab.randomness import derived_seed
-from seqlab.share import Share
 from seqlab.spec import Spec
 
 NUM_UNIFORM_DRAWS = 1000
 NUM_NGRAM_STRINGS = 8192
 
-Rows = dict[str, Share | float]
+Rows = dict[str, Proportion | float]
 
 
 def compare(data: GrammarDataModule, prompts: dict[str, list[Prompt]], max_length: int, seed: int) -> Attempts[Rows]:

@@ -107,7 +107,7 @@ class Nested(Rule):
     def needs(self, state: State) -> int:
         return len(state)
 
-    def lump(self, state: State) -> Hashable:
+    def equivalence_class(self, state: State) -> Hashable:
         """(parentheses, brackets) in the stack: each level has one token that closes it, whatever its kind, and
         nothing is accepted before all are closed, so the order of the kinds in the stack does not matter."""
         return state.count(self.parentheses[0]), state.count(self.brackets[0])

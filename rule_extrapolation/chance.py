@@ -14,7 +14,7 @@ def chance(grammar: Grammar, prompts: Sequence[Prompt], max_length: int) -> dict
     """The exact probability that a completion of uniform draws satisfies each rule, as a mean over prompts.
 
     Each draw is a content symbol or EOS, all equally likely, until EOS or until prompt and completion hold max_length
-    symbols; then one more draw may still be EOS. A string without EOS is judged as it stands.
+    symbols; then one more draw may still be EOS. A string without EOS is scored as it stands.
 
     Args:
         grammar: the language.
@@ -42,9 +42,9 @@ def chance(grammar: Grammar, prompts: Sequence[Prompt], max_length: int) -> dict
             "rule_1_and_rule_2_completion": [(grammar.rule_1, same_length), (grammar.rule_2_completion, later)],
             "grammatical": [(grammar.rule_1, same_length), (grammar.rule_2, same_length)],
         }
-        for name, judged in parts.items():
-            rule = All(tuple(rule for rule, _ in judged))
-            columns = [[state_after(rule, string) for string in strings] for rule, strings in judged]
+        for name, scored in parts.items():
+            rule = All(tuple(rule for rule, _ in scored))
+            columns = [[state_after(rule, string) for string in strings] for rule, strings in scored]
             starts = [state for state in zip(*columns, strict=True) if None not in state]
             totals[name] += _expected_successes(rule, starts, grammar.symbol_ids, num_draws)
         num_symbols = len(grammar.symbols)
@@ -55,8 +55,8 @@ def chance(grammar: Grammar, prompts: Sequence[Prompt], max_length: int) -> dict
 def _expected_successes(rule: Rule, starts: Sequence[State], symbols: Sequence[int], num_draws: int) -> float:
     """The sum over start states of the probability that at most num_draws uniform draws end in an accepted state.
 
-    By dynamic programming over the states that can be reached, those with equal lump taken for one: with r draws to
-    come, p_r(state) = (accepted(state) + sum over symbols of p_(r-1)(next state)) / (number of symbols + 1).
+    By dynamic programming over the equivalence classes of the states that can be reached: with r draws to come,
+    p_r(state) = (accepted(state) + sum over symbols of p_(r-1)(next state)) / (number of symbols + 1).
     """
     index: dict[Hashable, int] = {}
     states: list[State] = []
@@ -64,7 +64,7 @@ def _expected_successes(rule: Rule, starts: Sequence[State], symbols: Sequence[i
     def number_of(state: State | None, draws_left: int) -> int:
         if state is None or rule.needs(state) > draws_left:
             return -1
-        number = index.setdefault(rule.lump(state), len(states))
+        number = index.setdefault(rule.equivalence_class(state), len(states))
         if number == len(states):
             states.append(state)
         return number
@@ -75,7 +75,7 @@ def _expected_successes(rule: Rule, starts: Sequence[State], symbols: Sequence[i
     for draws_left in range(num_draws - 1, -1, -1):
         for state in states[len(successors) :]:
             successors.append([number_of(rule.step(state, symbol), draws_left) for symbol in symbols])
-    # The last row is death. States met after the last draw are judged as they stand and lead nowhere.
+    # The last row is death. States met after the last draw are scored as they stand and lead nowhere.
     table = torch.full((len(states) + 1, len(symbols)), -1)
     table[: len(successors)] = torch.tensor(successors).reshape(-1, len(symbols))
     table[table < 0] = len(states)

@@ -10,7 +10,7 @@ from rule_extrapolation.rules import EOS, PAD
 from seqlab.decode import Decoded
 from seqlab.metrics import Totals
 from seqlab.model import precise
-from seqlab.share import Share
+from seqlab.proportion import Proportion
 
 NAMES = ("rule_1", "rule_2", "rule_2_completion", "rule_1_and_rule_2_completion", "grammatical", "finished")
 
@@ -22,13 +22,13 @@ def after(strings: Tensor, starts: Tensor) -> Tensor:
     return strings.gather(1, place.clamp(max=strings.shape[1] - 1)).where(inside, EOS)
 
 
-def judge(grammar: Grammar, strings: Tensor, finished: Tensor, prompt_lengths: Tensor) -> Tensor:
+def score(grammar: Grammar, strings: Tensor, finished: Tensor, prompt_lengths: Tensor) -> Tensor:
     """What holds for each string, (batch, 6) bool in the order of NAMES.
 
     Args:
         grammar: the language.
         strings: (batch, time) ids after SOS: prompt, completion, and EOS where there is one. An unfinished string is
-            judged as it stands.
+            scored as it stands.
         finished: (batch,) whether EOS was written.
         prompt_lengths: (batch,) symbols in the prompt, without SOS.
     """
@@ -40,11 +40,11 @@ def judge(grammar: Grammar, strings: Tensor, finished: Tensor, prompt_lengths: T
     return torch.stack([rule_1, rule_2, completion, rule_1 & completion, rule_1 & rule_2, finished], dim=1)
 
 
-class RuleShares(Totals):
+class RuleProportions(Totals):
     """The share of completions that satisfy each rule, over all prompts and over those that finished.
 
-    Usable by itself: `metric.update(strings, finished, prompt_lengths)` with the arguments of `judge`, then
-    `metric.compute()` gives {name: Share}, those over finished completions under "finished_only/".
+    Usable by itself: `metric.update(strings, finished, prompt_lengths)` with the arguments of `score`, then
+    `metric.compute()` gives {name: Proportion}, those over finished completions under "finished_only/".
     """
 
     satisfied: Tensor
@@ -61,23 +61,23 @@ class RuleShares(Totals):
     def update(self, strings: Tensor, finished: Tensor, prompt_lengths: Tensor) -> None:
         """Count a batch."""
         strings, finished = strings.cpu(), finished.cpu()
-        holds = judge(self.grammar, strings, finished, prompt_lengths.cpu())
+        holds = score(self.grammar, strings, finished, prompt_lengths.cpu())
         self.satisfied += holds.sum(0)
         self.satisfied_finished += (holds & finished[:, None]).sum(0)
         self.count += len(strings)
         self.count_finished += finished.sum()
 
-    def compute(self) -> dict[str, Share]:
-        """{name: Share} over all prompts, {"finished_only/name": Share} over those that finished."""
+    def compute(self) -> dict[str, Proportion]:
+        """{name: Proportion} over all prompts, {"finished_only/name": Proportion} over those that finished."""
         shares = _shares("", self.satisfied, self.count)
         return shares | _shares("finished_only/", self.satisfied_finished, self.count_finished)
 
 
-def _shares(prefix: str, hits: Tensor, count: Tensor) -> dict[str, Share]:
-    return {prefix + name: Share(int(hit), int(count)) for name, hit in zip(NAMES, hits, strict=True)}
+def _shares(prefix: str, hits: Tensor, count: Tensor) -> dict[str, Proportion]:
+    return {prefix + name: Proportion(int(hit), int(count)) for name, hit in zip(NAMES, hits, strict=True)}
 
 
-def named(group: str, shares: dict[str, Share]) -> dict[str, Share]:
+def named(group: str, shares: dict[str, Proportion]) -> dict[str, Proportion]:
     """The shares of a set of prompts under their logged names: group/rule_1, group_finished/rule_1, ..."""
     names = {name: f"{group}/{name}" for name in NAMES}
     names |= {f"finished_only/{name}": f"{group}_finished/{name}" for name in NAMES}
@@ -86,7 +86,7 @@ def named(group: str, shares: dict[str, Share]) -> dict[str, Share]:
 
 def rule_results(
     grammar: Grammar, prompts: dict[str, list[Prompt]], stage: str, decoded: Decoded, repeats: int = 1
-) -> dict[str, Share]:
+) -> dict[str, Proportion]:
     """The shares of each set of prompts under their logged names: stage/ood/rule_1, stage/ood_finished/rule_1 ...
 
     Args:
@@ -95,12 +95,12 @@ def rule_results(
         stage: the first part of the names.
         decoded: completions of all prompts in this order, each prompt `repeats` times in a row.
     """
-    results: dict[str, Share] = {}
+    results: dict[str, Proportion] = {}
     row = 0
     for group, members in prompts.items():
         lengths = torch.tensor([len(prompt) for prompt in members for _ in range(repeats)], dtype=torch.long)
         rows = slice(row, row + len(lengths))
-        metric = RuleShares(grammar)
+        metric = RuleProportions(grammar)
         metric.update(decoded.tokens[rows, 1:], decoded.finished[rows], lengths)
         results |= named(f"{stage}/{group}", metric.compute())
         row = rows.stop

@@ -65,9 +65,9 @@ def grammatical_completion(grammar: Grammar, prompt: Prompt, room: int | None = 
     stands there, in aNbNcN and aNbNaN), by closing what is open (one for each), or, for an odd or empty prompt, by
     a few symbols more; tests hold the bound against a longer search.
     """
-    judged = [(grammar.rule_1, 0), (grammar.rule_2, 0)]
+    scored = [(grammar.rule_1, 0), (grammar.rule_2, 0)]
     bound = 2 * len(prompt) + 4
-    return shortest_completion(judged, prompt, grammar.symbol_ids, bound if room is None else min(room, bound))
+    return shortest_completion(scored, prompt, grammar.symbol_ids, bound if room is None else min(room, bound))
 
 
 def oracle_completion(grammar: Grammar, prompt: Prompt, room: int) -> Prompt:
@@ -78,8 +78,8 @@ def oracle_completion(grammar: Grammar, prompt: Prompt, room: int) -> Prompt:
     """
     completion = grammatical_completion(grammar, prompt, room)
     if completion is None:
-        judged = [(grammar.rule_1, 0), (grammar.rule_2_completion, grammar.completion_from(len(prompt)))]
-        completion = shortest_completion(judged, prompt, grammar.symbol_ids, room)
+        scored = [(grammar.rule_1, 0), (grammar.rule_2_completion, grammar.completion_from(len(prompt)))]
+        completion = shortest_completion(scored, prompt, grammar.symbol_ids, room)
     return completion or ()
 
 
@@ -96,12 +96,12 @@ def oracle_sequences(grammar: Grammar, prompts: Sequence[Prompt], max_length: in
 
 
 def shortest_completion(
-    judged: Sequence[tuple[Rule, int]], prompt: Prompt, symbols: Sequence[int], room: int
+    scored: Sequence[tuple[Rule, int]], prompt: Prompt, symbols: Sequence[int], room: int
 ) -> Prompt | None:
     """The shortest completion of a prompt that satisfies some rules, by breadth-first search over their automata.
 
     Args:
-        judged: rules, each with the position in prompt and completion from which it looks at them.
+        scored: rules, each with the position in prompt and completion from which it looks at them.
         prompt: content ids.
         symbols: ids that a completion may have; of equally short ones the first in this order is found.
         room: the most symbols that a completion may have.
@@ -109,10 +109,10 @@ def shortest_completion(
     Returns:
         The completion, or None if there is none of at most `room` symbols.
     """
-    states = [state_after(rule, prompt[start:]) for rule, start in judged]
+    states = [state_after(rule, prompt[start:]) for rule, start in scored]
     if None in states:
         return None
-    rules = [rule for rule, _ in judged]
+    rules = [rule for rule, _ in scored]
     found: dict[tuple[State, ...], Prompt] = {tuple(states): ()}
     frontier = list(found)
     for remaining in range(room, -1, -1):

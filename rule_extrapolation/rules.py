@@ -63,10 +63,10 @@ class Rule(ABC):
         """Whether the string that led to `state` satisfies the rule as it stands."""
 
     def needs(self, state: State) -> int:
-        """A lower bound on the number of symbols before the rule can accept; the same for states of one lump."""
+        """A lower bound on the number of symbols before the rule can accept; the same for states of one equivalence class."""
         return 0
 
-    def lump(self, state: State) -> Hashable:
+    def equivalence_class(self, state: State) -> Hashable:
         """A key that states share only if, all next tokens being equally likely, they succeed equally often.
 
         This must hold for each number of tokens to come, also together with rules whose state depends only on how
@@ -115,8 +115,8 @@ class All(Rule):
     def needs(self, state: State) -> int:
         return max(rule.needs(part) for rule, part in zip(self.rules, state, strict=True))
 
-    def lump(self, state: State) -> Hashable:
-        return tuple(rule.lump(part) for rule, part in zip(self.rules, state, strict=True))
+    def equivalence_class(self, state: State) -> Hashable:
+        return tuple(rule.equivalence_class(part) for rule, part in zip(self.rules, state, strict=True))
 
 
 @dataclass(frozen=True)

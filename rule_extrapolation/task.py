@@ -10,7 +10,7 @@ from torch import Tensor
 
 from rule_extrapolation.baselines import compare
 from rule_extrapolation.datamodule import GrammarDataModule
-from rule_extrapolation.metrics import NAMES, judge, rule_results, token_loss
+from rule_extrapolation.metrics import NAMES, rule_results, score, token_loss
 from rule_extrapolation.prompts import Prompt, framed
 from rule_extrapolation.rules import EOS, PAD
 from seqlab.decode import Decoded, greedy
@@ -122,7 +122,7 @@ class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
     def _record(self, decoded: Decoded, row: int, prompt_length: int) -> dict[str, Any]:
         string = decoded.tokens[row : row + 1, 1:]
         finished = decoded.finished[row : row + 1]
-        holds = judge(self.grammar, string, finished, torch.tensor([prompt_length], device=string.device))[0]
+        holds = score(self.grammar, string, finished, torch.tensor([prompt_length], device=string.device))[0]
         symbols = string[0].tolist()
         if EOS in symbols:  # a PAD before it, or without it, is one that the model wrote
             symbols = symbols[: symbols.index(EOS)]

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from seqlab.errors import InputError
 from seqlab.kept import FileRecords
 from seqlab.model import device_of
-from seqlab.share import Share
+from seqlab.proportion import Proportion
 from seqlab.spec import Spec
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Results = Mapping[str, Share | float]
+Results = Mapping[str, Proportion | float]
 Split = Literal["val", "test"]
 
 

@@ -7,14 +7,14 @@ import torch
 from torch import Tensor
 
 from seqlab.metrics import Totals
-from seqlab.share import Share
+from seqlab.proportion import Proportion
 from sequences.curriculum import FAMILIES, PHASES
 from sequences.family import MASKED, NUM_TERMS
 
 # n sequences, L = 8 prefixes of each, F families
 
 NUM_PREFIXES = NUM_TERMS - 1
-Row = dict[str, Share | float]
+Row = dict[str, Proportion | float]
 
 
 class NextTermMetrics(Totals):
@@ -60,7 +60,7 @@ class NextTermMetrics(Totals):
         for part, chosen in self._parts():
             trials = chosen.trials.sum()
             if trials:
-                results[f"accuracy{part}"] = Share(int(chosen.hits.sum()), int(trials))
+                results[f"accuracy{part}"] = Proportion(int(chosen.hits.sum()), int(trials))
                 results[f"distance{part}"] = float(chosen.distance.sum() / trials)
         if self.nats.any():
             results["cross_entropy"] = float(self.nats.sum() / self.trials.sum())
@@ -93,15 +93,15 @@ def exact_match(continuations: Tensor, truth: Tensor, family: Tensor) -> Row:
     inside = ((truth >= 0) & (truth < 256)).all(1)
     right = (continuations == truth).all(1) & inside
     phases = torch.tensor([member.phase for member in FAMILIES])[family]
-    results: Row = {"exact_match": Share(int(right.sum()), int(inside.sum()))}
+    results: Row = {"exact_match": Proportion(int(right.sum()), int(inside.sum()))}
     for phase in PHASES:
         chosen = phases == phase
-        results[f"exact_match_by_phase/phase_{phase}"] = Share(
+        results[f"exact_match_by_phase/phase_{phase}"] = Proportion(
             int((right & chosen).sum()), int((inside & chosen).sum())
         )
     for index, member in enumerate(FAMILIES):
         chosen = family == index
-        results[f"exact_match_by_family/{member.name}"] = Share(
+        results[f"exact_match_by_family/{member.name}"] = Proportion(
             int((right & chosen).sum()), int((inside & chosen).sum())
         )
     return results

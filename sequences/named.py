@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from seqlab.share import Share
+from seqlab.proportion import Proportion
 from sequences.bayes import generated
 from sequences.named_forms import FORMS
 
@@ -62,14 +62,14 @@ def windows(sequences: Sequence[Named], length: int, *, first_only: bool = False
     return torch.cat([row[:1] if first_only else row for row in rows])
 
 
-def solver_accuracy(solver: Callable[[Tensor], Tensor], rows: Tensor) -> Share:
+def solver_accuracy(solver: Callable[[Tensor], Tensor], rows: Tensor) -> Proportion:
     """How often a solver gives the last column of rows (n, k) from the columns before it.
 
     >>> from sequences.solvers import copy_last
     >>> solver_accuracy(copy_last, torch.tensor([[1, 2, 2], [1, 2, 3]]))
-    Share(hits=1, trials=2)
+    Proportion(hits=1, trials=2)
     """
-    return Share.of(solver(rows[:, :-1]) == rows[:, -1])
+    return Proportion.of(solver(rows[:, :-1]) == rows[:, -1])
 
 
 def text(sequences: Sequence[Named]) -> str:

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
-from seqlab.share import Share
+from seqlab.proportion import Proportion
 from sequences.metrics import NUM_PREFIXES
 
 
-def by_length(results: Mapping[str, Mapping[str, Share | float]]) -> Figure:
+def by_length(results: Mapping[str, Mapping[str, Proportion | float]]) -> Figure:
     """Accuracy and distance of the next term by the number of terms read, a line for the model and each baseline.
 
     Args:
@@ -21,7 +21,7 @@ def by_length(results: Mapping[str, Mapping[str, Share | float]]) -> Figure:
         for name, rows in results.items():
             points = [(n, rows.get(f"test/{metric}_by_length/{n}")) for n in range(1, NUM_PREFIXES + 1)]
             known = [
-                (n, value.value if isinstance(value, Share) else value) for n, value in points if value is not None
+                (n, value.value if isinstance(value, Proportion) else value) for n, value in points if value is not None
             ]
             if known:
                 style = {"linewidth": 2.5, "color": "black"} if name == "model" else {"alpha": 0.8}

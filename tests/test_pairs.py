@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from seqlab.errors import InputError
-from seqlab.share import Share, value_of
+from seqlab.proportion import Proportion, value_of
 
 CONF = Path(__file__).parents[1] / "conf"
 PROMPTS = {  # of each module with a task: something to ask, and a word of the answer
@@ -57,7 +57,7 @@ def test_pair(prepare, data, model):
     assert logged["test/loss"] == pytest.approx(results["test/loss"], rel=1e-6)
     assert logged.keys() == {name for name, result in results.items() if value_of(result) is not None}
     assert all(
-        result.trials > 0 for name, result in results.items() if isinstance(result, Share) and "/" not in name[5:]
+        result.trials > 0 for name, result in results.items() if isinstance(result, Proportion) and "/" not in name[5:]
     )
     assert 0 < results["test/loss"] < 100
     assert set(run.task.columns.values()) <= set(results)

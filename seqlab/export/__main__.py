@@ -126,7 +126,7 @@ def measured(run: "Run", path: str, format: str, size: int) -> Row:
     from seqlab.export.folder import memory_of
     from seqlab.export.onnx import example_inputs
     from seqlab.model import SequenceModel
-    from seqlab.share import value_of
+    from seqlab.proportion import value_of
 
     model = run.model
     inputs = example_inputs(run.datamodule.spec, 1)

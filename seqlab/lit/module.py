@@ -16,9 +16,9 @@ from seqlab.kept import plain
 from seqlab.lit.datamodule import DataModule, num_rows, part_of
 from seqlab.lit.loggers import RunLogger
 from seqlab.lit.precision import own_types
+from seqlab.proportion import value_of
 from seqlab.randomness import derived_seed
 from seqlab.schedule import Schedule
-from seqlab.share import value_of
 from seqlab.task import Results, Task
 
 

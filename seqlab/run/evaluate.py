@@ -20,9 +20,9 @@ from seqlab.attempts import Attempts, reason
 from seqlab.files import write_json, write_jsonl
 from seqlab.lit.checkpoints import load_checkpoint
 from seqlab.lit.loggers import RunLogger
+from seqlab.proportion import Proportion, value_of
 from seqlab.run.build import Run
 from seqlab.run.directory import RunDirectory
-from seqlab.share import Share, value_of
 from seqlab.show.bars import result_bars
 from seqlab.show.curves import Checks, learning_curves, read_metrics, spread_of_last_checks
 from seqlab.show.table import print_table
@@ -33,7 +33,7 @@ MOST_LISTED = 4  # metrics that have no finite value
 
 def finish(run: Run, trainer: Trainer, summary: dict[str, Any], directory: RunDirectory) -> None:
     """Evaluate the best and the last checkpoint, write that down, and then add what else there is to a run."""
-    results: dict[str, Share | float] = {}
+    results: dict[str, Proportion | float] = {}
     summary["best_step"] = load_checkpoint(directory.best)["global_step"]
     for stage, file in (("test_last", directory.last), ("test", directory.best)):  # the best one last: it stays loaded
         for key, result in evaluate(run, trainer, file).items():
@@ -41,8 +41,8 @@ def finish(run: Run, trainer: Trainer, summary: dict[str, Any], directory: RunDi
     metrics, not_finite = finite(results)
     summary |= {
         "metrics": metrics,
-        "intervals": {name: result.interval for name, result in results.items() if isinstance(result, Share)},
-        "counts": {name: result.trials for name, result in results.items() if isinstance(result, Share)},
+        "intervals": {name: result.interval for name, result in results.items() if isinstance(result, Proportion)},
+        "counts": {name: result.trials for name, result in results.items() if isinstance(result, Proportion)},
         "missing": {"metrics": listed(not_finite)} if not_finite else {},
     }
     write_json(directory.summary, summary)

@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from factorization.metrics import BetaBitError, DistinctOutputs, beta_results, by_factor, detailed_results
-from seqlab.share import Share
+from seqlab.proportion import Proportion
 
 
 def plain_beta(predicted, factors, num_bits):
     """beta_k by counting the ones of p xor p'."""
     wrong = [bin((p ^ q) & ((1 << num_bits) - 1)).count("1") for p, q in zip(predicted, factors, strict=True)]
-    return [Share(sum(count <= k for count in wrong), len(wrong)) for k in range(num_bits + 1)]
+    return [Proportion(sum(count <= k for count in wrong), len(wrong)) for k in range(num_bits + 1)]
 
 
 def test_beta_equals_the_plain_count():
@@ -36,7 +36,7 @@ def test_reset():
     metric = BetaBitError(num_bits=3)
     metric.update(torch.tensor([1]), torch.tensor([1]))
     metric.reset()
-    assert metric.compute()[0] == Share(0, 0)
+    assert metric.compute()[0] == Proportion(0, 0)
 
 
 def _process(rank, folder, results):
@@ -85,13 +85,13 @@ def test_details():
     predicted, factors = torch.tensor([2, 3, 19, 19, 5]), torch.tensor([2, 3, 23, 19, 1031])
     slices = {"part": torch.tensor([False, False, True, True, False])}
     results = detailed_results(predicted, factors, 11, slices)
-    assert results["test/beta_0"] == Share(3, 5)
-    assert results["test/part/beta_0"] == Share(1, 2)
-    assert results["test/by_factor/17_31"] == Share(1, 2)
-    assert results["test/by_factor/1031_up"] == Share(0, 1)
+    assert results["test/beta_0"] == Proportion(3, 5)
+    assert results["test/part/beta_0"] == Proportion(1, 2)
+    assert results["test/by_factor/17_31"] == Proportion(1, 2)
+    assert results["test/by_factor/1031_up"] == Proportion(0, 1)
     assert "test/by_factor/5" not in results
-    assert results["test/bit/11"] == Share(5, 5)
-    assert results["test/bit/1"] == Share(4, 5)
+    assert results["test/bit/11"] == Proportion(5, 5)
+    assert results["test/bit/1"] == Proportion(4, 5)
     assert results["test/distinct_outputs"] == 4
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from seqlab.errors import InputError
-from seqlab.share import Share
+from seqlab.proportion import Proportion
 
 
 @pytest.fixture(scope="session")
@@ -96,7 +96,7 @@ def test_results_and_baselines_have_the_same_names(prepare):
     records = run.task.examples(run.model)
     assert len(records) == len(run.datamodule.test.numbers)
     exact = sum(record["predicted"] == record["factor"] for record in records)
-    assert results["test/beta_0"] == Share(exact, len(records))
+    assert results["test/beta_0"] == Proportion(exact, len(records))
     assert all((record["wrong_bits"] == 0) == (record["predicted"] == record["factor"]) for record in records)
     assert set(run.task.figures(run.model, results, baselines)) == {"beta"}
 

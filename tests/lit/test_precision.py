@@ -8,7 +8,7 @@ from seqlab.errors import InputError
 from seqlab.lit.checkpoints import load_checkpoint
 from seqlab.lit.precision import refuse_impossible
 from seqlab.metrics import Mean
-from seqlab.share import Share
+from seqlab.proportion import Proportion
 
 # One pair for each task; of semiprimes one for each way to read and to write a number.
 TASKS = {
@@ -67,7 +67,7 @@ def test_metrics_are_those_of_float32(measured, task, precision):
     assert results.keys() >= set(run.task.columns.values())
     for name in run.task.columns.values():
         value, reference = results[name], expected[name]
-        if isinstance(value, Share):
+        if isinstance(value, Proportion):
             assert value.trials == reference.trials
             assert abs(value.hits - reference.hits) <= FLIPPED * value.trials, name
         elif name.endswith("accuracy"):
@@ -113,25 +113,27 @@ def test_a_mean_stays_exact_in_a_module_that_is_cast():
 def test_sums_over_many_batches_are_exact(measured, precision):
     """What a test reports is the sum over its own forecasts, taken again in float64."""
     words = ["data=adding", "model=lstm", "model.hidden_dim=8", "data.length=2", "data.num_test=5000"]
-    task = measured(*words, f"trainer.precision={precision}")
-    errors = task.test_forecasts - task.data.test.targets.double()
-    assert task.results["test/mse"] == pytest.approx(float(errors.square().mean()), rel=1e-9)
-    assert task.results["test/mae"] == pytest.approx(float(errors.abs().mean()), rel=1e-9)
-    assert task.results["test/loss"] == pytest.approx(float(errors.square().mean()), rel=1e-9)
+    run, results = measured(*words, f"trainer.precision={precision}")
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"):
+        errors = run.task.test_forecasts(run.model) - run.datamodule.test.targets.double()
+    assert results["test/mse"] == pytest.approx(float(errors.square().mean()), rel=1e-9)
+    assert results["test/mae"] == pytest.approx(float(errors.abs().mean()), rel=1e-9)
+    assert results["test/loss"] == pytest.approx(float(errors.square().mean()), rel=1e-9)
 
 
 def test_a_series_keeps_its_level(measured):
     """bfloat16 has 366 and 368 and nothing between, so that a level in it is off by up to 1."""
-    forecasts = [
-        measured("data=series", "model=linear", f"trainer.precision={precision}").test_forecasts
+    runs = (
+        measured("data=series", "model=linear", f"trainer.precision={precision}")[0]
         for precision in ("32-true", "bf16-true")
-    ]
+    )
+    forecasts = [run.task.test_forecasts(run.model) for run in runs]
     assert (forecasts[0] - forecasts[1]).abs().max() < 0.3
 
 
 def test_weights_have_the_precision_and_are_saved_in_it(measured, tmp_path):
     for precision, dtype in (("64-true", torch.float64), ("bf16-true", torch.bfloat16), ("bf16-mixed", torch.float32)):
-        task = measured("data=copy", "model=linear", f"trainer.precision={precision}")
+        run, _ = measured("data=copy", "model=linear", f"trainer.precision={precision}")
         saved = load_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")["state_dict"]
         assert {tensor.dtype for tensor in saved.values()} == {dtype}
-        assert {parameter.dtype for parameter in task.parameters()} == {dtype}
+        assert {parameter.dtype for parameter in run.model.parameters()} == {dtype}

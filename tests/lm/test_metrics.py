@@ -9,7 +9,7 @@ import torch
 from torch.nn.functional import log_softmax
 
 from lm.metrics import BLOCK, CHUNK, TextMetrics, TokenScores, text_results, token_scores
-from seqlab.share import Share
+from seqlab.proportion import Proportion
 from tests.small_models import MODELS, lively, small_model, token_spec
 
 WINDOW = 9
@@ -76,7 +76,7 @@ def test_sums_not_means_over_batches():
     metrics.update(scores(*[1.0] * 90), ["x" * 90])
     metrics.update(scores(*[3.0] * 10), ["é" * 5])
     results = metrics.compute()
-    assert results.pop("accuracy") == Share(2, 100)
+    assert results.pop("accuracy") == Proportion(2, 100)
     assert results == pytest.approx(text_results(120.0, 100, 95, 100))
 
 
@@ -120,7 +120,7 @@ def test_partial_sums_of_several_processes_merge():
     parts[1].update(scores(4.0), ["cdé"])
     parts[0].merge_state(parts[1])
     results = parts[0].compute()
-    assert results.pop("accuracy") == Share(2, 3)
+    assert results.pop("accuracy") == Proportion(2, 3)
     assert results == pytest.approx(text_results(7.0, 3, 5, 6))
 
 

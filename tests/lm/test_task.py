@@ -12,8 +12,8 @@ from lm.metrics import BLOCK, token_scores
 from lm.text_run import load_text_run
 from seqlab.errors import InputError
 from seqlab.model import num_parameters
+from seqlab.proportion import value_of
 from seqlab.run.build import build
-from seqlab.share import value_of
 from tests.conftest import ROOT
 
 

@@ -22,7 +22,7 @@ def spec_of(grammar, max_length=32):
 
 
 def chance_by_trying(grammar, prompt, max_length):
-    """The same probabilities as a sum over every completion, judged by the predicates."""
+    """The same probabilities as a sum over every completion, scored by the predicates."""
     num_draws, choices = max_length - len(prompt), len(grammar.symbols) + 1
     totals = Counter()
     for length in range(num_draws + 1):

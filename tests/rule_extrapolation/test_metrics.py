@@ -8,10 +8,10 @@ import torch
 
 from rule_extrapolation.dyck import Brackets, Dyck, Parentheses, Separated, ShuffleDyck
 from rule_extrapolation.letters import ANBM, ANBN, ANBNAN, ANBNCN, AbN, BaN, BbaN
-from rule_extrapolation.metrics import NAMES, RuleShares, after, judge, named, rule_results
+from rule_extrapolation.metrics import NAMES, RuleProportions, after, named, rule_results, score
 from rule_extrapolation.rules import EOS, PAD, SOS
 from seqlab.decode import Decoded
-from seqlab.share import Share
+from seqlab.proportion import Proportion
 
 
 def matched(text, pair):
@@ -116,7 +116,7 @@ def slowly(grammar, text, prompt_length, finished):
 def test_judge_is_the_plain_version(grammar):
     rows = random_strings(grammar, 400)
     expected = [slowly(grammar, *row) for row in rows]
-    assert judge(grammar, *as_tensors(grammar, rows)).tolist() == expected
+    assert score(grammar, *as_tensors(grammar, rows)).tolist() == expected
     for name, column in zip(NAMES, zip(*expected, strict=True), strict=True):
         always = {"aNbM": ("rule_1",), "abN": ("rule_2", "rule_2_completion")}.get(grammar.name, ())
         assert set(column) == ({True} if name in always else {True, False}), name  # both answers occur
@@ -126,25 +126,27 @@ def test_judge_is_the_plain_version(grammar):
 def test_shares_are_the_plain_counts(grammar):
     rows = random_strings(grammar, 200, seed=1)
     expected = [slowly(grammar, *row) for row in rows]
-    metric = RuleShares(grammar)
+    metric = RuleProportions(grammar)
     tensors = as_tensors(grammar, rows)
     for part in (slice(0, 70), slice(70, 71), slice(71, 71), slice(71, 200)):
         metric.update(*(tensor[part] for tensor in tensors))
     over_finished = [holds for holds in expected if holds[-1]]
-    plain = {name: Share(sum(column), 200) for name, column in zip(NAMES, zip(*expected, strict=True), strict=True)}
+    plain = {
+        name: Proportion(sum(column), 200) for name, column in zip(NAMES, zip(*expected, strict=True), strict=True)
+    }
     for name, column in zip(NAMES, zip(*over_finished, strict=True), strict=True):
-        plain[f"finished_only/{name}"] = Share(sum(column), len(over_finished))
+        plain[f"finished_only/{name}"] = Proportion(sum(column), len(over_finished))
     assert metric.compute() == plain
 
 
 def test_states_add_up_over_processes():
     rows = random_strings(Dyck(), 300, seed=2)
     tensors = as_tensors(Dyck(), rows)
-    whole, parts = RuleShares(Dyck()), [RuleShares(Dyck()), RuleShares(Dyck())]
+    whole, parts = RuleProportions(Dyck()), [RuleProportions(Dyck()), RuleProportions(Dyck())]
     whole.update(*tensors)
     parts[0].update(*(tensor[:100] for tensor in tensors))
     parts[1].update(*(tensor[100:] for tensor in tensors))
-    merged = RuleShares(Dyck())
+    merged = RuleProportions(Dyck())
     for name, reduce in merged._reductions.items():
         assert callable(reduce)
         setattr(merged, name, reduce(torch.stack([getattr(part, name) for part in parts])))
@@ -158,21 +160,21 @@ def test_tokens_after_eos_do_not_count():
     content = torch.tensor([grammar.parse("aabb")])
     for rest in ([EOS, 4, 3, 3, 3], [EOS, SOS, PAD, 5, 9], [EOS, EOS, PAD, PAD, PAD]):
         string = torch.cat([content, torch.tensor([rest])], 1)
-        assert judge(grammar, string, torch.tensor([True]), torch.tensor([2])).all()
+        assert score(grammar, string, torch.tensor([True]), torch.tensor([2])).all()
 
 
 def test_a_special_token_inside_satisfies_nothing():
     for token in (SOS, PAD):
         string = torch.tensor([[3, token, 4, EOS]])
-        holds = judge(ANBN(), string, torch.tensor([True]), torch.tensor([1]))[0]
+        holds = score(ANBN(), string, torch.tensor([True]), torch.tensor([1]))[0]
         assert dict(zip(NAMES, holds.tolist(), strict=True)) == {name: name == "finished" for name in NAMES}
 
 
 def test_nothing_finished_has_no_share():
-    metric = RuleShares(ANBN())
+    metric = RuleProportions(ANBN())
     metric.update(torch.tensor([[3, 3, 4, 4], [3, 4, 3, 3]]), torch.tensor([False, False]), torch.tensor([1, 1]))
     shares = metric.compute()
-    assert shares["grammatical"] == Share(1, 2)
+    assert shares["grammatical"] == Proportion(1, 2)
     assert shares["finished"].value == 0.0
     for name in NAMES:
         share = shares[f"finished_only/{name}"]
@@ -180,17 +182,17 @@ def test_nothing_finished_has_no_share():
 
 
 def test_every_share_has_its_wilson_interval():
-    metric = RuleShares(ANBN())
+    metric = RuleProportions(ANBN())
     strings = torch.tensor([[3, 4, EOS], [4, 3, EOS], [3, 3, EOS], [3, 4, EOS]])
     metric.update(strings, torch.tensor([True] * 4), torch.tensor([1] * 4))
     share = metric.compute()["grammatical"]
-    assert share == Share(2, 4)
+    assert share == Proportion(2, 4)
     assert share.interval == pytest.approx((0.1500, 0.8500), abs=1e-4)  # Wilson 1927, 2 of 4
     assert metric.compute()["finished"].interval == pytest.approx((0.5101, 1.0), abs=1e-4)
 
 
 def test_reset_forgets():
-    metric = RuleShares(ANBN())
+    metric = RuleProportions(ANBN())
     metric.update(torch.tensor([[3, 4, EOS]]), torch.tensor([True]), torch.tensor([1]))
     metric.reset()
     assert {share.trials for share in metric.compute().values()} == {0}
@@ -205,14 +207,14 @@ def test_after_takes_the_rest_of_each_row():
 def test_the_completion_is_judged_from_the_prompt_on_or_after_the_prefix():
     place, finished = NAMES.index("rule_2_completion"), torch.tensor([True])
     string = torch.tensor([[*ANBN().parse("baab"), EOS]])
-    holds = [bool(judge(ANBN(), string, finished, torch.tensor([n]))[0, place]) for n in (0, 1, 2, 4)]
+    holds = [bool(score(ANBN(), string, finished, torch.tensor([n]))[0, place]) for n in (0, 1, 2, 4)]
     assert holds == [False, True, True, True]
     string = torch.tensor([[*Dyck().parse(")[()("), EOS]])  # matched in the prompt, open in the completion
-    assert not judge(Dyck(), string, finished, torch.tensor([4]))[0, place]
+    assert not score(Dyck(), string, finished, torch.tensor([4]))[0, place]
 
 
 def test_names():
-    metric = RuleShares(ANBN())
+    metric = RuleProportions(ANBN())
     metric.update(torch.tensor([[3, 4, EOS]]), torch.tensor([True]), torch.tensor([1]))
     assert set(named("test/id", metric.compute())) == {
         f"test/{g}/{name}" for g in ("id", "id_finished") for name in NAMES
@@ -226,9 +228,9 @@ def test_results_of_sets_of_prompts_with_repeats():
     tokens = torch.tensor([[SOS, *ANBN().parse(text), EOS, *[PAD] * 4][:6] for text in texts])
     decoded = Decoded(tokens, torch.tensor([True, True, True, False, True, True, True, True]))
     results = rule_results(ANBN(), prompts, "val", decoded, repeats=2)
-    assert results["val/id/grammatical"] == Share(3, 4)
-    assert results["val/id/finished"] == Share(3, 4)
-    assert results["val/id_finished/grammatical"] == Share(2, 3)
-    assert results["val/ood/rule_2_completion"] == Share(2, 2)  # "" and "ab"
-    assert results["val/ood/rule_1"] == Share(0, 2)
-    assert results["val/sos/grammatical"] == Share(2, 2)
+    assert results["val/id/grammatical"] == Proportion(3, 4)
+    assert results["val/id/finished"] == Proportion(3, 4)
+    assert results["val/id_finished/grammatical"] == Proportion(2, 3)
+    assert results["val/ood/rule_2_completion"] == Proportion(2, 2)  # "" and "ab"
+    assert results["val/ood/rule_1"] == Proportion(0, 2)
+    assert results["val/sos/grammatical"] == Proportion(2, 2)

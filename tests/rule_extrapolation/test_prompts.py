@@ -73,10 +73,10 @@ def test_the_split_and_the_shortest_completions_are_those_of_trying_everything(g
 
 @every_grammar
 def test_a_longer_search_completes_no_more_prompts(grammar):
-    judged = [(grammar.rule_1, 0), (grammar.rule_2, 0)]
+    scored = [(grammar.rule_1, 0), (grammar.rule_2, 0)]
     for length in (2, 4) if grammar.length_step == 2 else (1, 2, 3, 4, 5):
         for prompt in prompts(grammar, length).ood:
-            assert shortest_completion(judged, prompt, grammar.symbol_ids, 4 * len(prompt) + 12) is None
+            assert shortest_completion(scored, prompt, grammar.symbol_ids, 4 * len(prompt) + 12) is None
 
 
 @every_grammar

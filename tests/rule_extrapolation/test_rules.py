@@ -154,8 +154,8 @@ def test_states_of_one_lump_succeed_equally_often():
     states = {rule.start}
     for _ in range(5):
         states |= {after for state in states for s in range(3, 7) if (after := rule.step(state, s)) is not None}
-    lumps = {}
+    classes = {}
     for state in states:
-        lumps.setdefault(rule.lump(state), set()).add(tuple(success(state, draws) for draws in range(7)))
-    assert len(lumps) < len(states)
-    assert all(len(probabilities) == 1 for probabilities in lumps.values())
+        classes.setdefault(rule.equivalence_class(state), set()).add(tuple(success(state, draws) for draws in range(7)))
+    assert len(classes) < len(states)
+    assert all(len(probabilities) == 1 for probabilities in classes.values())

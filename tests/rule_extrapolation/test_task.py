@@ -8,8 +8,8 @@ import torch
 
 from rule_extrapolation.baselines import EndAtOnce, Uniform
 from rule_extrapolation.metrics import NAMES, token_loss
+from seqlab.proportion import Proportion, value_of
 from seqlab.run.build import build
-from seqlab.share import Share, value_of
 
 RULES = {f"{group}{end}/{name}" for group in ("id", "ood", "sos") for end in ("", "_finished") for name in NAMES}
 
@@ -59,7 +59,7 @@ def test_a_model_that_never_ends_has_null_over_finished(built):
     model.head.bias[1] = -1e9  # EOS
     results = task.evaluate(model, "test")
     for name in NAMES:
-        assert results[f"test/id_finished/{name}"] == Share(0, 0)
+        assert results[f"test/id_finished/{name}"] == Proportion(0, 0)
         assert value_of(results[f"test/id_finished/{name}"]) is None
     assert value_of(results["test/id/finished"]) == 0.0
 
@@ -69,11 +69,11 @@ def test_a_model_that_ends_at_once(built):
     model, task = built("data=L3", "model=lstm")
     model.head.bias[1] = 1e9
     results = task.evaluate(model, "test")
-    assert results["test/sos/grammatical"] == Share(1, 1)  # the empty string belongs to aNbN
+    assert results["test/sos/grammatical"] == Proportion(1, 1)  # the empty string belongs to aNbN
     assert value_of(results["test/id/finished"]) == 1.0
     assert all(record["completion"] == "" for record in task.examples(model))
-    judged = sum(record["grammatical"] for record in task.examples(model) if record["set"] == "id")
-    assert results["test/id/grammatical"].hits == judged == 1  # aabb, of all strings of length 4
+    scored = sum(record["grammatical"] for record in task.examples(model) if record["set"] == "id")
+    assert results["test/id/grammatical"].hits == scored == 1  # aabb, of all strings of length 4
 
 
 @pytest.mark.parametrize(("data", "kept"), [("L5", "share no string"), ("L3", "share all strings")])

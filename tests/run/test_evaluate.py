@@ -146,7 +146,7 @@ def test_a_logger_that_fails_does_not_stop_the_next(prepare, tmp_path, capsys):
     run, trainer = prepare("model=linear", *STEPS, "logger=csv")
     listener = Listener(tmp_path / "second", name="", version="")
     trainer.loggers += [Unreachable(tmp_path / "first", name="", version=""), listener]
-    summary = fit(run, trainer, Start(run.config, None, 0, None), tmp_path / "run")
+    summary = fit(run, trainer, Start(run.config, None, 0, None), RunDirectory(tmp_path / "run"))
     assert summary["missing"] == {"logger Unreachable": "no route to host"}
     numbers, figures = listener.told
     assert numbers["test/loss"] == summary["metrics"]["test/loss"]
@@ -159,7 +159,7 @@ def test_nothing_is_missing_of_any_task(prepare, tmp_path, data):
     """An extra that fails by a fault of ours is seen here."""
     model = {"semiprimes": "bits_transformer"}.get(data, "lstm")
     run, trainer = prepare(f"data={data}", f"model={model}", *STEPS)
-    summary = fit(run, trainer, Start(run.config, None, 0, None), tmp_path / "run")
+    summary = fit(run, trainer, Start(run.config, None, 0, None), RunDirectory(tmp_path / "run"))
     assert summary["missing"] == {}
     assert all(math.isfinite(value) for value in summary["metrics"].values() if value is not None)
     assert {path.stem for path in (tmp_path / "run" / "plots").iterdir()} >= {"learning_curves"}

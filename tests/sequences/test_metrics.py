@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from seqlab.share import Share
+from seqlab.proportion import Proportion
 from sequences.curriculum import FAMILIES
 from sequences.family import MASKED
 from sequences.loss import expected_distance, weighted_cross_entropy
@@ -51,7 +51,7 @@ def test_results_are_those_of_a_loop(some, pieces):
     assert len(results) == 2 * len(wanted)
     for part, condition in wanted.items():
         hits, distances = plain(*some, condition)
-        assert results[f"accuracy{part}"] == Share(sum(hits), len(hits))
+        assert results[f"accuracy{part}"] == Proportion(sum(hits), len(hits))
         assert results[f"distance{part}"] == pytest.approx(sum(distances) / len(distances))
 
 
@@ -67,10 +67,10 @@ def test_exact_match_counts_only_what_stays_in_range():
     truth = torch.tensor([[1, 2, 3, 4, 5, 6, 7, 8], [1, 2, 3, 4, 5, 6, 7, 256], [0] * 8])
     found = torch.tensor([[1, 2, 3, 4, 5, 6, 7, 8], [1, 2, 3, 4, 5, 6, 7, 255], [0] * 7 + [1]])
     results = exact_match(found, truth, torch.tensor([1, 1, 4]))
-    assert results["exact_match"] == Share(1, 2)
-    assert results["exact_match_by_family/arithmetic"] == Share(1, 1)
-    assert results["exact_match_by_phase/phase_2"] == Share(0, 1)
-    assert results["exact_match_by_phase/phase_3"] == Share(0, 0)
+    assert results["exact_match"] == Proportion(1, 2)
+    assert results["exact_match_by_family/arithmetic"] == Proportion(1, 1)
+    assert results["exact_match_by_phase/phase_2"] == Proportion(0, 1)
+    assert results["exact_match_by_phase/phase_3"] == Proportion(0, 0)
 
 
 @pytest.mark.parametrize(("weighting", "power"), [("linear", 1), ("sqrt", 0.5), ("quadratic", 2)])

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from seqlab.proportion import Proportion
 from seqlab.run.build import build
-from seqlab.share import Share
 from sequences.baselines import compare, continued, true_continuations
 from sequences.curriculum import FAMILIES
 from sequences.family import MASKED
@@ -74,7 +74,7 @@ def test_every_baseline_stands_beside_the_model(run):
     for name, row in rows.items():
         assert all(key.startswith("test/") for key in row), name
     shares = {name: row["test/accuracy"] for name, row in rows.items() if name != "chance"}
-    assert all(isinstance(share, Share) and share.trials > 300 for share in shares.values())
+    assert all(isinstance(share, Proportion) and share.trials > 300 for share in shares.values())
     order = [shares[name].value or 0 for name in ("copy_last", "recurrence", "bayes")]
     assert order == sorted(order)
     assert rows["cascade"]["test/accuracy_by_family/arithmetic"].value == 1

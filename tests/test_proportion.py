@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqlab.share import Share
+from seqlab.proportion import Proportion
 
 Z = 1.959963984540054  # 97.5% point of the normal distribution
 
@@ -31,7 +31,7 @@ def solved(hits, trials):
 @st.composite
 def shares(draw):
     trials = draw(st.integers(1, 10_000))
-    return Share(draw(st.integers(0, trials)), trials)
+    return Proportion(draw(st.integers(0, trials)), trials)
 
 
 @given(shares())
@@ -49,7 +49,7 @@ def test_interval_lies_in_the_unit_interval_around_the_value(share):
 @given(shares())
 def test_interval_of_the_misses_is_the_mirror_image(share):
     low, high = share.interval
-    mirrored = Share(share.trials - share.hits, share.trials).interval
+    mirrored = Proportion(share.trials - share.hits, share.trials).interval
     assert mirrored == pytest.approx((1 - high, 1 - low), abs=1e-12)
 
 
@@ -59,25 +59,25 @@ def test_interval_of_the_misses_is_the_mirror_image(share):
     [(81, 263, (0.2553, 0.3662)), (15, 148, (0.0624, 0.1605)), (0, 20, (0.0, 0.1611)), (1, 29, (0.0061, 0.1718))],
 )
 def test_published_intervals(hits, trials, interval):
-    assert Share(hits, trials).interval == pytest.approx(interval, abs=5e-5)
+    assert Proportion(hits, trials).interval == pytest.approx(interval, abs=5e-5)
 
 
 @pytest.mark.parametrize("trials", [1, 7, 40, 10**9])
 def test_none_and_all(trials):
     """At 0 and at n one bound is exact, and the interval still has a width."""
-    none, every = Share(0, trials), Share(trials, trials)
+    none, every = Proportion(0, trials), Proportion(trials, trials)
     width = Z**2 / (trials + Z**2)
     assert none.value == 0.0 and none.interval == (0.0, pytest.approx(width))
     assert every.value == 1.0 and every.interval == (pytest.approx(1 - width), 1.0)
 
 
 def test_nothing_tried_is_no_share_and_not_zero():
-    assert Share(0, 0).value is None
-    assert Share(0, 0).interval is None
+    assert Proportion(0, 0).value is None
+    assert Proportion(0, 0).interval is None
 
 
 def test_more_trials_make_a_narrower_interval():
-    intervals = [Share(3 * n, 10 * n).interval or (0, 0) for n in (1, 4, 16, 64, 256)]
+    intervals = [Proportion(3 * n, 10 * n).interval or (0, 0) for n in (1, 4, 16, 64, 256)]
     widths = [high - low for low, high in intervals]
     assert widths == sorted(widths, reverse=True)
     assert widths[-2] / widths[-1] == pytest.approx(2, rel=0.01)

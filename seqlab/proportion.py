@@ -6,13 +6,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Share(NamedTuple):
+class Proportion(NamedTuple):
     """`hits` of `trials`.
 
-    >>> share = Share(8, 10)
+    >>> share = Proportion(8, 10)
     >>> share.value, [round(bound, 3) for bound in share.interval]
     (0.8, [0.49, 0.943])
-    >>> Share(0, 0).value is None
+    >>> Proportion(0, 0).value is None
     True
     """
 
@@ -20,7 +20,7 @@ class Share(NamedTuple):
     trials: int
 
     @classmethod
-    def of(cls, hits: "Tensor") -> "Share":
+    def of(cls, hits: "Tensor") -> "Proportion":
         """Of a boolean tensor of any shape, with one element a trial."""
         return cls(int(hits.sum()), hits.numel())
 
@@ -43,6 +43,6 @@ class Share(NamedTuple):
         return (0.0 if self.hits == 0 else low), (1.0 if self.hits == n else high)
 
 
-def value_of(result: Share | float) -> float | None:
+def value_of(result: Proportion | float) -> float | None:
     """A result as a plain number; None for a share of nothing."""
-    return result.value if isinstance(result, Share) else float(result)
+    return result.value if isinstance(result, Proportion) else float(result)
