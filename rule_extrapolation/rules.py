@@ -63,7 +63,7 @@ class Rule(ABC):
         """Whether the string that led to `state` satisfies the rule as it stands."""
 
     def needs(self, state: State) -> int:
-        """A lower bound on the number of symbols before the rule can accept; the same for states of one equivalence class."""
+        """A lower bound on the symbols before the rule can accept; equal for states of one equivalence class."""
         return 0
 
     def equivalence_class(self, state: State) -> Hashable:
