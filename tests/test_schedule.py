@@ -1,13 +1,17 @@
 """Schedules against tables worked out by hand."""
 
 from math import sqrt
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
 
-from seqlab.schedule import ConstantRate, InverseSqrt, WarmRestarts
+from seqlab.schedule import ConstantRate, InverseSqrt, WarmRestarts, WarmupCosine
+
+CONF = Path(__file__).parents[1] / "conf" / "schedule"
 
 # schedule -> {position: multiplier}; the n-th position is n - 1
 TABLES = [
@@ -17,6 +21,11 @@ TABLES = [
     (ConstantRate(), {0: 1.0, 1: 1.0, 10**6: 1.0}),
     (ConstantRate(warmup=0), {0: 1.0}),
     (ConstantRate(warmup=1), {0: 1.0, 1: 1.0}),
+    (
+        WarmupCosine(warmup=2, total=10, floor=0.0),
+        {0: 1 / 2, 1: 1.0, 2: 1.0, 4: (1 + sqrt(1 / 2)) / 2, 6: 1 / 2, 8: (1 - sqrt(1 / 2)) / 2, 10: 0.0, 99: 0.0},
+    ),
+    (WarmupCosine(warmup=0, total=4, floor=0.2), {0: 1.0, 2: 0.6, 4: 0.2, 5: 0.2}),
     (WarmRestarts(total=7, floor=0.0), {0: 1.0, 1: 1.0, 2: 0.5, 3: 1.0, 5: 0.5, 7: 0.0, 99: 0.0}),
     (WarmRestarts(total=8, cycles=2, factor=1.0, floor=0.2), {0: 1.0, 2: 0.6, 4: 1.0, 6: 0.6, 8: 0.2, 99: 0.2}),
     (WarmRestarts(total=6, cycles=1, warmup=2, floor=0.0), {0: 0.5, 1: 1.0, 2: 1.0, 4: 0.5, 6: 0.0}),
@@ -65,3 +74,13 @@ def test_as_the_multiplier_of_a_torch_optimizer():
         scheduler.step()
         moves.append(before - parameter.item())
     assert moves == pytest.approx([2, 4, 6, 8, 8 * sqrt(0.8)])
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in CONF.glob("*.yaml")))
+def test_every_schedule_has_a_table(name):
+    target = OmegaConf.load(CONF / f"{name}.yaml")._target_.rpartition(".")[2]
+    if target not in {type(schedule).__name__ for schedule, _ in TABLES}:
+        pytest.fail(
+            f"conf/schedule/{name}.yaml has no row in TABLES of tests/test_schedule.py: add {target}(...) with some "
+            "positions and the multipliers that you work out for them on paper"
+        )

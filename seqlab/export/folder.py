@@ -24,6 +24,7 @@ from seqlab.export.onnx import write_onnx
 from seqlab.export.quantize import quantize
 from seqlab.files import write_text
 from seqlab.kept import Kept
+from seqlab.lit.checkpoints import refuse_old, version
 from seqlab.run.build import Run, build
 
 Format = Literal["safetensors", "bf16", "int8", "onnx"]
@@ -48,7 +49,7 @@ def save_export(run: Run, folder: Path, format: Format) -> Path:
     if format == "onnx":
         write_onnx(run.model, run.datamodule.spec, temporary)
     else:
-        metadata = {"format": format, **{name: digest(text) for name, text in files.items()}}
+        metadata = {"format": format, "version": version(), **{name: digest(text) for name, text in files.items()}}
         save_file(_in_format(run.model, format), temporary, metadata=metadata)
     for name, text in {"config.json": _as_json(run.config), **files}.items():
         write_text(folder / name, text)
@@ -109,6 +110,7 @@ def load_export(folder: str | Path) -> Run:
     if (folder / "model.onnx").is_file():
         raise InputError(f"{folder} holds an ONNX graph: run it with onnxruntime")
     tensors, metadata = read_tensors(file)
+    refuse_old(metadata.get("version"), file)
     config, data = _read_json(folder / "config.json"), _read_json(folder / "data.json")
     if data.keys() != {"fitted", "data_files"}:
         raise InputError(f"{folder / 'data.json'} does not say what was fitted, and to which data_files")

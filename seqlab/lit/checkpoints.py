@@ -4,6 +4,7 @@ import io
 import math
 import os
 import pickle
+import re
 import time
 import warnings
 import zipfile
@@ -23,6 +24,7 @@ from seqlab.kept import Kept
 
 # As seqlab/run/directory.py has them, which nothing here may import.
 BEST, LAST, BEFORE_LAST = "best.ckpt", "last.ckpt", "last-1.ckpt"
+OLDEST = (0, 2)  # the first version whose checkpoints can be loaded
 
 
 class AtomicCheckpointIO(CheckpointIO):
@@ -101,8 +103,23 @@ def version() -> str:
 
 def origin(content: dict[str, Any]) -> str:
     """Words behind the name of a checkpoint that another version of SeqLab wrote; none where it is this version's."""
-    wrote = str(content.get("version", "before 0.1.0"))
+    wrote = str(content.get("version"))
     return "" if wrote == version() else f" (written by SeqLab {wrote}; this is {version()})"
+
+
+def refuse_old(wrote: object, file: str | Path) -> None:
+    """Raise InputError for a file from before SeqLab 0.2, whose configuration names classes that are gone.
+
+    Args:
+        wrote: the version that the file says; None where it says none.
+        file: where it came from, for the message.
+    """
+    number = re.match(r"(\d+)\.(\d+)", str(wrote))
+    if wrote is None or (number is not None and (int(number[1]), int(number[2])) < OLDEST):
+        raise InputError(
+            f"{file} was written by SeqLab {wrote or 'before 0.1.0'}, and this is {version()}: runs from before "
+            f"{'.'.join(map(str, OLDEST))} cannot be loaded or resumed; use that version, or train again"
+        )
 
 
 def kept_in(content: Mapping[str, Any], file: str | Path) -> Kept:

@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from seqlab.check import check, located
 from seqlab.errors import InputError
 from seqlab.kept import Kept
-from seqlab.lit.checkpoints import kept_in, load_checkpoint, origin
+from seqlab.lit.checkpoints import kept_in, load_checkpoint, origin, refuse_old
 from seqlab.lit.datamodule import DataModule
 from seqlab.lit.module import Module
 from seqlab.randomness import derived_seed
@@ -178,6 +178,7 @@ def load_run(path: str | Path, checkpoint: str = "best.ckpt") -> Run:
     )
     if not (isinstance(config, dict) and isinstance(state, dict)):
         raise InputError(f"{file} is no checkpoint of this project: it holds no configuration")
+    refuse_old(content.get("version"), file)
     if not all(isinstance(value, Tensor) for value in state.values()):
         raise InputError(f"{file} is no checkpoint of this project: its state_dict holds more than tensors")
     try:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from seqlab.errors import InputError
 from seqlab.files import remove_temporaries
 from seqlab.kept import Kept, file_records, refuse_changes, validated
-from seqlab.lit.checkpoints import environment, kept_in, load_checkpoint, origin, version
+from seqlab.lit.checkpoints import environment, kept_in, load_checkpoint, origin, refuse_old, version
 from seqlab.lit.datamodule import DataModule
 from seqlab.run.config import RunConfig, differences
 from seqlab.run.directory import RunDirectory
@@ -47,6 +47,7 @@ def start_of(config: RunConfig, directory: RunDirectory) -> Start | None:
         InputError: when the configuration differs in what decides a run, or no checkpoint can be read.
     """
     refuse_links_out(directory)
+    newest = newest_checkpoint(directory)
     followed, first, changed = config.continuing(directory)
     now = followed["trainer"]["max_steps"]
     if changed:
@@ -56,7 +57,6 @@ def start_of(config: RunConfig, directory: RunDirectory) -> Start | None:
             f"{'; '.join(changed[:MAX_KEYS_NAMED])}{more}"
         )
     status = directory.read_status()
-    newest = newest_checkpoint(directory)
     reached = newest[1]["config"]["trainer"]["max_steps"] if newest else first
     if now < reached:
         raise InputError(f"trainer.max_steps={now}: {directory.path} has {reached}, which may grow and not shrink")
@@ -139,6 +139,7 @@ def newest_checkpoint(directory: RunDirectory) -> tuple[Path, dict[str, Any]] | 
         except InputError as error:
             faults.append(str(error))
             continue
+        refuse_old(content.get("version"), file)
         try:
             validated(Resumable, content, file.name)
         except ValueError as error:
@@ -163,7 +164,7 @@ def _refuse_foreign(file: Path, content: dict[str, Any], config: dict[str, Any])
 def _warn_of_another_environment(content: dict[str, Any]) -> None:
     """Say what makes the bits differ from here on."""
     now = environment() | {"SeqLab": version()}
-    for key, before in [("SeqLab", content.get("version", "before 0.1.0")), *content["environment"].items()]:
+    for key, before in [("SeqLab", content["version"]), *content["environment"].items()]:
         if key in now and before != now[key]:
             print(
                 f"warning: {key} {before} before and {now[key]} now: the run goes on, but not bit for bit",

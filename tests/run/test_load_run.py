@@ -154,26 +154,39 @@ def test_a_checkpoint_without_parts_of_its_configuration_is_told(copied, capsys)
     assert "data: missing" in one_line([copied, "("], capsys)
 
 
-@pytest.mark.parametrize("wrote", ["9.8.7", None])
-def test_a_checkpoint_that_does_not_fit_says_which_version_wrote_it(finished_run, tmp_path, wrote):
+def test_a_checkpoint_that_does_not_fit_says_which_version_wrote_it(finished_run, tmp_path):
     content = load_checkpoint(finished_run[0] / "checkpoints" / "best.ckpt")
     mine = content["version"]
-    said = f"written by SeqLab {wrote or 'before 0.1.0'}; this is {mine}"
+    said = f"written by SeqLab 9.8.7; this is {mine}"
     for change in ("a key", "a weight"):
         other = deepcopy(content)
         if change == "a key":
             other["config"]["model"]["depth"] = 3
         else:
             other["state_dict"].popitem()
-        for version in (mine, wrote):
+        for version in (mine, "9.8.7"):
             other["version"] = version
-            if version is None:
-                del other["version"]
             torch.save(other, tmp_path / "other.ckpt")
             with pytest.raises(InputError) as caught:
                 seqlab.load_run(tmp_path / "other.ckpt")
             assert str(caught.value).startswith(f"{tmp_path / 'other.ckpt'}")
             assert (said in str(caught.value)) == (version != mine)
+
+
+@pytest.mark.parametrize("wrote", ["0.1.0", "0.1.7", None])
+def test_a_run_from_before_0_2_is_refused_in_one_line(finished_run, command, root, tmp_path, wrote):
+    run = tmp_path / "run"
+    shutil.copytree(finished_run[0], run)
+    for file in (run / "checkpoints").iterdir():
+        content = load_checkpoint(file) | {"version": wrote}
+        content["config"]["task"]["_target_"] = "rule_extrapolation.module.RuleExtrapolation"
+        if wrote is None:
+            del content["version"]
+        torch.save(content, file)
+    named = f"was written by SeqLab {wrote or 'before 0.1.0'}, and this is 0.2.0: runs from before 0.2 cannot be loaded"
+    for words in (["-m", "seqlab.predict", run, "("], [root / "run.py", f"resume={run}"]):
+        done = command(*words)
+        assert done.returncode == 2 and done.stderr.count("\n") == 1 and named in done.stderr, done.stderr
 
 
 def test_a_checkpoint_of_another_version_that_fits_is_loaded(finished_run, tmp_path):
