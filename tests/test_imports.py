@@ -115,6 +115,7 @@ CIRCLE = ("lm/ranking.py", "\nfrom lm import rankers\n"), ("lm/rankers.py", "\nf
         ([("sequences/new.py", "import seqlab.run.build\n")], "plain", "sequences.new -> seqlab.run.build"),
         ([("lm/task.py", "\nimport pytorch_lightning\n")], "lightning", "lm.task -> pytorch_lightning"),
         ([("seqlab/nn/new.py", "import forecasting\n")], "layers", "seqlab.nn.new -> forecasting"),
+        ([("sequences/task.py", "\nfrom lightning import Trainer\n")], "tasks", "sequences.task -> lightning"),
         (CIRCLE, "circles", "lm"),
     ],
 )

@@ -52,7 +52,9 @@ def test_pair(prepare, data, model):
     assert any(not torch.equal(old, new) for old, new in zip(before, run.model.parameters(), strict=True))
     assert torch.isfinite(trainer.callback_metrics["val/loss"])
 
+    run.model.train()
     results = run.task.evaluate(run.model, "test")
+    assert run.model.training  # the mode that it was in
     (logged,) = trainer.test(run.module, datamodule=run.datamodule, verbose=False)
     assert logged["test/loss"] == pytest.approx(results["test/loss"], rel=1e-6)
     assert logged.keys() == {name for name, result in results.items() if value_of(result) is not None}

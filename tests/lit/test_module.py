@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from lightning import Callback
+from lightning import Callback, Trainer
 
 from seqlab.errors import NonFiniteError
 from seqlab.lit.checkpoints import load_checkpoint
@@ -199,6 +199,34 @@ def test_warmup_counts_epochs_where_it_says_so(fit):
     """20 samples in batches of 8 are 3 steps an epoch."""
     seen = rates(fit, "schedule.warmup=4", "schedule.unit=epoch", "data.num_train=20")
     assert seen == pytest.approx([0.1, 0.1, 0.2, 0.2, 0.2, 0.3, 0.3, 0.3])
+
+
+def test_someone_elses_trainer_evaluates_the_whole_set_once(prepare, tmp_path):
+    """It has no limit on batches, and no precision or callbacks of ours."""
+    run, _ = prepare("data.num_test=40", "data.batch_size=8")
+    theirs = Trainer(logger=False, enable_checkpointing=False, enable_progress_bar=False, default_root_dir=tmp_path)
+    (metrics,) = theirs.test(run.module, datamodule=run.datamodule, verbose=False)
+    expected = run.task.evaluate(run.model, "test")
+    assert metrics["test/loss"] == pytest.approx(expected["test/loss"], rel=1e-6)
+    theirs = Trainer(
+        max_steps=2, val_check_interval=1, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, default_root_dir=tmp_path, num_sanity_val_steps=0,
+    )  # fmt: skip
+    theirs.fit(run.module, datamodule=run.datamodule)
+    assert theirs.callback_metrics["val/loss"] == pytest.approx(
+        run.task.evaluate(run.model, "val")["val/loss"], rel=1e-6
+    )
+
+
+def test_a_plain_loop_trains_and_evaluates_a_task(prepare):
+    run, _ = prepare("model=lstm", "optimizer.lr=0.01")
+    before = run.task.evaluate(run.model, "val")["val/loss"]
+    optimizer = torch.optim.AdamW(run.model.parameters(), lr=0.01)
+    for step in range(30):
+        optimizer.zero_grad()
+        run.task.loss(run.model, run.datamodule.train_batch(step)).backward()
+        optimizer.step()
+    assert run.task.evaluate(run.model, "val")["val/loss"] < 0.8 * before
 
 
 def test_epochs_need_a_finite_training_set(prepare):
