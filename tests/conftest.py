@@ -1,6 +1,7 @@
 """Configurations as Hydra composes them, tiny ones; what is built from them; and one real run."""
 
 import os
+import signal
 import subprocess
 import sys
 from copy import deepcopy
@@ -18,6 +19,8 @@ from tests.commands import run_command
 for name in ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
     os.environ.pop(name, None)
 os.environ["TERM"] = "xterm"
+# Started in the background, a process and its children ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parents[1]
 TINY_MODEL = {
