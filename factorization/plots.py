@@ -1,10 +1,11 @@
 """Figures of a factoring run."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
-from seqlab.proportion import Proportion
+from seqlab.proportion import Proportion, value_of
 
 Results = Mapping[str, Proportion | float]
 
@@ -16,9 +17,9 @@ def beta_curves(results: Results, baselines: Mapping[str, Results], num_bits: in
     places = range(num_bits + 1)
     for name, rows in baselines.items():
         shares = [rows[f"test/beta_{k}"] for k in places]
-        axis.plot(places, [value_of(share) for share in shares], marker=".", alpha=0.6, linewidth=1, label=name)
+        axis.plot(places, numbers(shares), marker=".", alpha=0.6, linewidth=1, label=name)
     shares = [results[f"test/beta_{k}"] for k in places]
-    values = [value_of(share) for share in shares]
+    values = numbers(shares)
     bounds = [share.interval for share in shares if isinstance(share, Proportion) and share.interval]
     errors = [
         [max(0.0, value - low) for value, (low, _) in zip(values, bounds, strict=True)],
@@ -30,7 +31,6 @@ def beta_curves(results: Results, baselines: Mapping[str, Results], num_bits: in
     return figure
 
 
-def value_of(result: Proportion | float) -> float:
-    """A result as a number; NaN for a share of nothing."""
-    value = result.value if isinstance(result, Proportion) else result
-    return float("nan") if value is None else float(value)
+def numbers(results: Sequence[Proportion | float]) -> list[float]:
+    """Results as plain numbers; NaN for a proportion of nothing, which a curve leaves out."""
+    return [math.nan if (value := value_of(result)) is None else value for result in results]

@@ -41,7 +41,7 @@ def evaluate(path: str, text: str, checkpoint: str = "best.ckpt") -> str:
     from lm.own_text import own_documents
     from lm.text_run import load_text_run
     from seqlab.errors import InputError
-    from seqlab.proportion import Proportion
+    from seqlab.proportion import value_of
 
     started()
 
@@ -58,7 +58,7 @@ def evaluate(path: str, text: str, checkpoint: str = "best.ckpt") -> str:
     lines = [f"{text}: {characters:,} characters, {len(ids) - 1:,} tokens"]
     interval = metrics.perplexity_interval()
     for name, result in results.items():
-        shown = f"{result.value if isinstance(result, Proportion) else result:.3f}"
+        shown = f"{value_of(result):.3f}"
         if name == "perplexity" and interval:
             shown += f" (95%: {interval[0]:.3f} to {interval[1]:.3f})"
         lines.append(f"{name.replace('_', ' '):<20}{shown}")

@@ -1,8 +1,11 @@
 """One line and an exit code for every way in which a command can end badly.
 
-Exit codes: 0 done, 1 the run failed, 2 bad input, 3 a sweep in which jobs failed, 130 Ctrl-C, 143 SIGTERM.
+Exit codes: 0 done, 1 the run failed, 2 bad input, 3 a sweep in which jobs failed, 130 Ctrl-C, 141 the
+reader of the output is gone, 143 SIGTERM.
 """
 
+import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -56,6 +59,9 @@ def tell(error: BaseException, conf: Path | None = None) -> int:
 
     A crash, and everything under debug=true, is told with its traceback.
     """
+    if isinstance(error, BrokenPipeError):  # the reader of a pipe, such as head, has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains again as it exits
+        return 128 + signal.SIGPIPE
     end = ending(error, conf)
     if end is None or _debug(sys.argv[1:]):
         traceback.print_exception(error)

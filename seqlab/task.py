@@ -99,9 +99,9 @@ class Task(ABC, Generic[D, M]):
         A seqlab.attempts.Attempts also says which baselines failed, and why.
         """
 
-    @abstractmethod
     def examples(self, model: M) -> list[dict[str, Any]]:
         """The model's answers to evaluation inputs, one plain record each (for predictions.jsonl)."""
+        return []
 
     def figures(self, model: M, results: Results, baselines: Mapping[str, Results]) -> Mapping[str, "Figure"]:
         """Figures of this task after a test, by name. May be Attempts too.

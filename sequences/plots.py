@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
-from seqlab.proportion import Proportion
+from seqlab.proportion import Proportion, value_of
 from sequences.metrics import NUM_PREFIXES
 
 
@@ -20,9 +20,7 @@ def by_length(results: Mapping[str, Mapping[str, Proportion | float]]) -> Figure
     for axis, metric in zip(axes, ("accuracy", "distance"), strict=True):
         for name, rows in results.items():
             points = [(n, rows.get(f"test/{metric}_by_length/{n}")) for n in range(1, NUM_PREFIXES + 1)]
-            known = [
-                (n, value.value if isinstance(value, Proportion) else value) for n, value in points if value is not None
-            ]
+            known = [(n, value_of(result)) for n, result in points if result is not None]
             if known:
                 style = {"linewidth": 2.5, "color": "black"} if name == "model" else {"alpha": 0.8}
                 axis.plot(*zip(*known, strict=True), marker=".", label=name, **style)

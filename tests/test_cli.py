@@ -1,6 +1,7 @@
 """Bad input ends in one line on stderr and exit code 2; a sweep outlives its failing jobs."""
 
 import json
+import signal
 import subprocess
 import sys
 
@@ -392,3 +393,12 @@ def test_the_command_sets_its_threads_to_sleep_unless_told_otherwise(root, envir
             encoding="utf-8",
         )
         assert done.stdout.strip() == expected, done.stderr
+
+
+def test_a_reader_that_has_read_enough_ends_a_command_without_a_word(root, environment, finished_run):
+    command = [sys.executable, "-m", "seqlab.report", str(finished_run[0]), "--format", "csv"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=root, env=environment)
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait() == 128 + signal.SIGPIPE

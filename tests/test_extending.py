@@ -102,6 +102,11 @@ def test_what_the_tests_lack_they_ask_for(section, asked, project, python):
     assert all(text in done.stdout for text in asked) and "KeyError" not in done.stdout, done.stdout
 
 
+def test_a_data_set_is_short():
+    steps = STEP.finditer(SECTIONS["data set"])
+    assert sum(step["code"].count("\n") for step in steps if step["new"]) <= 90
+
+
 def test_each_section_says_what_to_write_and_what_to_run():
     assert set(SECTIONS) == {"model", "language", "data set"}
     for text in SECTIONS.values():

@@ -1,4 +1,4 @@
-"""Every file, module and function of the project that a docstring, a comment or a page names is there."""
+"""Every file, module, command and option of the project that a docstring, a comment or a page names exists."""
 
 import ast
 import importlib
@@ -27,6 +27,14 @@ OURS = "|".join(FOLDERS)
 PATH = re.compile(rf"{START}(?:{OURS})/[\w./-]*\w")
 SOURCE = re.compile(rf"{START}(?:[\w-]+/)*[\w-]+\.(?:py|cpp|css|js)\b")
 DOTTED = re.compile(rf"{START}(?:{OURS})(?:\.\w+)+")
+
+COMMAND = re.compile(rf"python -m ((?:{OURS})[\w.]*\w)")
+OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+\w")
+SOURCES = [path.read_text(encoding="utf-8") for path in FILES if path.suffix == ".py" and path.name != "test_names.py"]
+HYDRAS = "--help --hydra-help --version --cfg --resolve --package --run --multirun --shell-completion --config-path"
+HYDRAS += " --config-name --config-dir --experimental-rerun --info"
+OPTIONS = {*re.findall(r'add_argument\(\s*"(--[\w-]+)"', "".join(SOURCES)), *HYDRAS.split()}
+OPTIONS_OF_OTHERS = {"--logdir", "--host", "--backend-store-uri", "--index-url", "--no-build-isolation"}
 
 PLACE_HOLDER = re.compile(r"\b[A-Z]{3,}\b")  # conf/search/NAME.yaml
 OF_OTHERS = {
@@ -71,6 +79,13 @@ def is_name(word: str) -> bool:
     return False
 
 
+def is_command(word: str) -> bool:
+    """Whether `python -m WORD` runs something."""
+    path = ROOT.joinpath(*word.split("."))
+    file = path / "__main__.py" if path.is_dir() else path.with_suffix(".py")
+    return file.is_file() and '__name__ == "__main__"' in file.read_text(encoding="utf-8")
+
+
 def is_to_be_written(word: str) -> bool:
     """Whether docs/extending.md has the reader write it."""
     modules = {file.removesuffix(".py").replace("/", ".") for file in NEW_FILES}
@@ -81,6 +96,9 @@ def unknown(text: str, page: Path) -> list[str]:
     """The names in a text that lead nowhere."""
     named = [word for pattern in (PATH, SOURCE) for word in pattern.findall(text) if not is_file(word, page)]
     named += [word for word in DOTTED.findall(text) if not is_file(word, page) and not is_name(word)]
+    named += [word for word in COMMAND.findall(text) if not is_command(word)]
+    if page.suffix in {".py", ".md", ".yaml"}:
+        named += [word for word in OPTION.findall(text) if word not in OPTIONS | OPTIONS_OF_OTHERS]
     return [
         word
         for word in dict.fromkeys(named)
@@ -112,6 +130,8 @@ def test_what_is_named_exists(folder):
         ("nn/drop_out.py; conf/modle", ["conf/modle", "nn/drop_out.py"]),
         ("seqlab.run.build.load_run, seqlab.run.build.load_runs. `lm.known_items`", ["seqlab.run.build.load_runs"]),
         ("`python -m lm.finetune RUN` writes outputs/run/metrics.csv", []),
+        ("python -m lm.generate RUN --top-k 3; python -m lm.metrics RUN", ["lm.metrics"]),
+        ("`--num-samples 3`, `--num-sample 3` and -m", ["--num-sample"]),
     ],
 )
 def test_what_is_missing_is_found(text, missing):

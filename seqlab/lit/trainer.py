@@ -94,6 +94,11 @@ def build_trainer(
         ValueError: for two thresholds at once, for devices that the machine does not have, and for a precision that
             they do not have.
     """
+    if val_every > max_steps:
+        raise ValueError(
+            f"trainer.val_every={val_every} is beyond trainer.max_steps={max_steps}: "
+            "no validation would choose best.ckpt"
+        )
     if clipping is not None and gradient_clip is not None:
         raise ValueError(
             f"trainer.gradient_clip={gradient_clip} with clipping=adaptive: one of them, the other is null"

@@ -17,6 +17,7 @@ from seqlab.starting import Parser, started, starting
 if __name__ == "__main__":
     starting()
 
+from seqlab.cli import tell
 from seqlab.errors import InputError, nearest
 from seqlab.files import write_text
 from seqlab.output import take_any_text
@@ -45,15 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     started()
     try:
         report(options.folders, options.format, options.out, options.effects)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+    except (Exception, KeyboardInterrupt) as error:
+        return tell(error)
     return 0
 
 

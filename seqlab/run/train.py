@@ -83,12 +83,6 @@ def accepted(directory: RunDirectory, config: RunConfig, in_sweep: bool) -> tupl
         return None
     run = build(start.config, kept=start.kept)
     refuse_other_data(directory, start, run.datamodule, run.task)
-    val_every, max_steps = (run.config["trainer"][key] for key in ("val_every", "max_steps"))
-    if val_every > max_steps:
-        raise InputError(
-            f"trainer.val_every={val_every} is beyond trainer.max_steps={max_steps}: "
-            "no validation would choose best.ckpt"
-        )
     run.task.prepare()
     place = {"save_dir": directory.path, "first_step": start.step}
     loggers = [construct(node, **place) for node in run.config["logger"].values()]
