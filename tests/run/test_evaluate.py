@@ -18,8 +18,8 @@ SEASON = np.sin(2 * np.pi * np.arange(300) / 24)
 ARMA = "there is nothing for ARMA to fit"
 NOT_STATIONARY = "the process is non-stationary"
 SERIES = {  # values, seasons, why ARIMA cannot be fitted
-    "a season": (np.arange(300) % 7, "[7]", f"the series changes by 0 over 7 steps, always: {ARMA}"),
-    "a line": (np.arange(300), "[]", f"the series changes by 1 over a step, always: {ARMA}"),
+    "a season": (np.arange(300) % 7, "[7]", f"the series always changes by 0 over 7 steps: {ARMA}"),
+    "a line": (np.arange(300), "[]", f"the series always changes by 1 over a step: {ARMA}"),
     "a sine": (SEASON, "[]", NOT_STATIONARY),
     "doubling": (2.0 ** np.arange(300), "[]", NOT_STATIONARY),
     "growth": (1.01 ** np.arange(300), "[]", NOT_STATIONARY),
