@@ -55,7 +55,7 @@ def answered(run, prompt, describe=True):
         assert str(error) and len(str(error).splitlines()) == 1, repr(str(error))
         assert len(str(error)) < 400, str(error)
         return False
-    assert not re.search(r"^(forecast|in truth).*\b(nan|inf)\b", said, re.MULTILINE), said
+    assert not re.search(r"^(forecast|truth).*\b(nan|inf)\b", said, re.MULTILINE), said
     return True
 
 
@@ -93,8 +93,8 @@ def test_any_prompt_at_length(run_of, data):
         ("series", "1 " * 21 + "1e400", "'1e400' is not a number"),
         ("series", "1 " * 21 + "1_0", "'1_0' is not a number"),
         ("series", "1 " * 21 + "٣", "'٣' is not a number"),
-        ("series", "1 " * 21 + "1e300", r"1e\+300 lies too far from the training part"),
-        ("series", "1 " * 21 + "-1e308", r"-1e\+308 lies too far"),
+        ("series", "1 " * 21 + "1e300", r"1e\+300 is too far from the training part"),
+        ("series", "1 " * 21 + "-1e308", r"-1e\+308 is too far"),
         ("adding", "0.5* nan*", "'nan' is not a number"),
         ("adding", "0.5* 0.1 *", "'' is not a number"),
         ("adding", "0.5** 0.1*", r"'0.5\*' is not a number"),
@@ -117,8 +117,6 @@ def test_a_forecast_that_is_no_number_is_refused(run_of):
     """Values that the model can read may still be too much for it."""
     run = run_of("series")
     prompt = run.task.parse_prompt("1e38 " + "1 " * 21)
-    with pytest.raises(
-        InputError, match="the forecast is no finite number: these values lie too far from those of the tr"
-    ):
+    with pytest.raises(InputError, match="the forecast is not finite: these values are too far from the tr"):
         run.model.load_state_dict({name: value * 1e6 for name, value in run.model.state_dict().items()})
         run.task.describe(run.model, prompt)

@@ -123,7 +123,7 @@ def test_a_name_in_two_lines_and_quotes_under_another_separator(tmp_path):
 def test_prices_that_cannot_be(tmp_path, row):
     path = tmp_path / "prices.csv"
     path.write_text(f"High,Low,Close\n2,1,1.5\n{row}\n", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"prices.csv, line 3: High=.*prices are positive, and High is not below Low"):
+    with pytest.raises(ValueError, match=r"prices.csv, line 3: High=.*prices must be positive and High at least Low"):
         prices_from_csv(path)
 
 

@@ -106,7 +106,7 @@ def test_a_series_whose_variance_is_beyond_a_float_is_refused(forecast):
     done, _ = forecast(2.0 ** np.arange(1000), "[]")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        "error: the training part has values as large as 2.63e+210, whose squares are beyond the largest float: "
+        "error: the training part has values as large as 2.63e+210, whose squares overflow: "
         "give the series in a larger unit\n"
     )
 
