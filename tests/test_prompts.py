@@ -105,7 +105,7 @@ def test_any_prompt_at_length(run_of, data):
         ("semiprimes", "1_5", "'1_5' is not a whole number"),
         ("semiprimes", "١٥", "is not a whole number"),
         ("copy", "1 2 ٣", "'٣' is not a symbol"),
-        ("text", "a\udcff", r"the prompt is no UTF-8: its character 2 is '\\udcff'"),
+        ("text", "a\udcff", r"the prompt is not UTF-8: its character 2 is '\\udcff'"),
     ],
 )
 def test_what_is_wrong_is_named(run_of, data, prompt, message):

@@ -27,7 +27,7 @@ def task(run):
         ("-15", "-15 is not a semiprime: the smallest is 4"),
         ("1", "1 is not a semiprime"),
         ("16384", "16384 has 15 bits, the model reads at most 14"),
-        ("97", "97 is a prime, no semiprime"),
+        ("97", "97 is a prime, not a semiprime"),
         ("30", "30 is not a semiprime: it is 2 · 15, and the latter is not a prime"),
     ],
 )
