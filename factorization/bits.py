@@ -32,7 +32,7 @@ def from_bits(bits: Tensor) -> Tensor:
 
 
 def num_digits(bits: int, base: int) -> int:
-    """The number of digits needed for every number of so many bits.
+    """The number of digits in `base` that fits every number of at most `bits` bits.
 
     >>> num_digits(14, 2), num_digits(14, 10), num_digits(64, 10)
     (14, 5, 20)

@@ -144,7 +144,7 @@ def _plays(checked: Literal["shakespeare", "plays"]) -> dict[str, str]:
             texts[member.name.removesuffix(".txt")] = "" if file is None else file.read().decode("utf-8")
     wanted = [text for name, text in texts.items() if (name == "tinyshakespeare") == (checked == "shakespeare")]
     if (found := hashlib.sha256("".join(wanted).encode()).hexdigest()) != PINNED[checked]:
-        raise ValueError(f"lm/{ARCHIVE} is not the archive that SeqLab came with: sha256 of {checked} is {found}")
+        raise ValueError(f"lm/{ARCHIVE} is not the archive of SeqLab: sha256 of {checked} is {found}")
     return texts
 
 

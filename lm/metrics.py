@@ -13,7 +13,7 @@ from seqlab.model import SequenceModel, precise
 from seqlab.proportion import Proportion
 
 BLOCK = 500  # tokens; the interval treats blocks as independent
-Z = 1.959963984540054  # 95% of a normal distribution lie within so many standard deviations
+Z = 1.959963984540054  # 95% of a normal distribution is within this many standard deviations
 CHUNK = 512  # tokens that a model with an endless state reads at once
 WINDOWS_AT_ONCE = 16
 

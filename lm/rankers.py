@@ -38,7 +38,7 @@ def lsa(queries: Sequence[str], documents: Sequence[str]) -> np.ndarray:
 
 
 def bm25(queries: Sequence[str], documents: Sequence[str]) -> np.ndarray:
-    """BM25 scores (Robertson et al. 1994) by the package bm25s, with its default settings and without stop-word removal.
+    """BM25 scores (Robertson et al. 1994) by the package bm25s, with its default settings but keeping stop words.
 
     Raises:
         ValueError: the package is not installed.

@@ -166,7 +166,7 @@ def train_tokenizer(kind: Kind, documents: Sequence[str], vocabulary_size: int =
         vocabulary_size: number of ids for bpe, including DOCUMENT and the 256 bytes.
 
     Raises:
-        ValueError: the text has too few distinct pairs for so many ids.
+        ValueError: the text has too few distinct pairs for vocabulary_size ids.
     """
     if kind == "char":
         tokenizer = _characters(documents)

@@ -81,7 +81,7 @@ class ANBN(Grammar):
     length_step = 2
 
     def num_uniforms(self, max_length: int) -> int:
-        """None: the length says it all."""
+        """None: the length determines the string."""
         return 0
 
     def draw(self, lengths: Tensor, uniforms: Tensor, longest: int) -> Tensor:
@@ -104,7 +104,7 @@ class ANBNCN(Grammar):
     length_step = 3
 
     def num_uniforms(self, max_length: int) -> int:
-        """None: the length says it all."""
+        """None: the length determines the string."""
         return 0
 
     def draw(self, lengths: Tensor, uniforms: Tensor, longest: int) -> Tensor:
@@ -173,7 +173,7 @@ class ANBNAN(Grammar):
     length_step = 3
 
     def num_uniforms(self, max_length: int) -> int:
-        """None: the length says it all."""
+        """None: the length determines the string."""
         return 0
 
     def draw(self, lengths: Tensor, uniforms: Tensor, longest: int) -> Tensor:
