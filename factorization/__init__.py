@@ -1,1 +1,1 @@
-"""Semiprimes: what a network learns about factoring, beside the baselines that tell what it is worth."""
+"""Semiprimes: what a network learns about factoring, compared with baselines."""

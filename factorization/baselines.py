@@ -1,6 +1,6 @@
-"""What a reader needs to judge a factoring network: constants, rules, and learners that are not deep.
+"""Baselines for a factoring network: constants, rules, and classical learners.
 
-Each takes training semiprimes and names a factor for each test number; the same metrics then judge it.
+Each gets training semiprimes and predicts a factor for each test number. The metrics are those of a model.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,13 +17,13 @@ from factorization.semiprimes import Semiprimes, unsigned
 from seqlab.attempts import Attempts
 from seqlab.randomness import derived_seed
 
-MAX_FITTED = 10_000  # training numbers that a learner and the nearest neighbour are given
-MAX_CLASSES = 256  # candidate primes up to which a learner chooses among primes; above, it fits each bit
+MAX_FITTED = 10_000  # training numbers for a learner and for the nearest neighbour
+MAX_CLASSES = 256  # with more candidate primes, a learner predicts bits instead of classes
 CHUNK = 1024
 
 
 def mode(factors: Tensor) -> int:
-    """The most frequent factor, the smallest of equals.
+    """The most frequent factor; ties go to the smallest.
 
     >>> mode(torch.tensor([7, 3, 3, 7, 5]))
     3
@@ -33,7 +33,7 @@ def mode(factors: Tensor) -> int:
 
 
 def majority(factors: Tensor, num_bits: int) -> int:
-    """The bitwise majority; a bit set in exactly half of the factors is 1. It need not be a prime.
+    """The bitwise majority of the factors; ties give 1. It need not be a prime.
 
     >>> majority(torch.tensor([0b101, 0b100, 0b011]), 3)
     5
@@ -43,9 +43,10 @@ def majority(factors: Tensor, num_bits: int) -> int:
 
 
 def best_constants(factors: Tensor, num_bits: int) -> list[int]:
-    """For each k = 0 .. num_bits the constant with the highest beta_k: in general a different one for each k.
+    """For each k = 0 .. num_bits, the constant with the highest beta_k: in general a different one for each k.
 
-    Among all numbers of num_bits bits up to 10 bits, else among the 1,024 most frequent factors and the majority.
+    The candidates are all numbers of num_bits bits if num_bits <= 10, else the 1,024 most frequent factors and the
+    majority.
     """
     if num_bits <= 10:
         candidates = torch.arange(1 << num_bits)
@@ -62,7 +63,7 @@ def best_constants(factors: Tensor, num_bits: int) -> list[int]:
 
 
 def last_bit_rule(numbers: Tensor) -> Tensor:
-    """2 for an even number, 3 for an odd one: it reads one bit.
+    """Predicts 2 for an even number and 3 for an odd one: it reads one bit.
 
     >>> last_bit_rule(torch.tensor([10, 21, 35])).tolist()
     [2, 3, 3]
@@ -71,7 +72,7 @@ def last_bit_rule(numbers: Tensor) -> Tensor:
 
 
 def trial_division(numbers: Tensor, primes: Sequence[int], otherwise: int) -> Tensor:
-    """The smallest of some primes that divides a number; a constant where none does.
+    """The smallest of the given primes that divides each number, or a constant if none does.
 
     >>> trial_division(torch.tensor([10, 21, 143]), (2, 3, 5, 7), otherwise=11).tolist()
     [2, 3, 11]
@@ -84,14 +85,14 @@ def trial_division(numbers: Tensor, primes: Sequence[int], otherwise: int) -> Te
 
 
 def fitted_trial_division(train: Semiprimes, numbers: Tensor, largest: int) -> Tensor:
-    """Trial division by primes up to 7 or 13, and the most frequent training factor among those left."""
+    """Trial division by the primes up to `largest` (at most 13). If none divides, the most frequent larger factor."""
     primes = [prime for prime in (2, 3, 5, 7, 11, 13) if prime <= largest]
     left = train.factors[train.factors > largest]
     return trial_division(numbers, primes, mode(left if len(left) else train.factors))
 
 
 def nearest_neighbour(train: Semiprimes, numbers: Tensor, bits: int) -> Tensor:
-    """The factor of the training number that differs in the fewest bits; of equals, the smallest number's."""
+    """The factor of the training number that differs in the fewest bits; ties go to the smallest number."""
     order = unsigned(train.numbers).argsort(kind="stable")
     known, factors = train.numbers[order], train.factors[order]
     signs = 2.0 * to_bits(known, bits) - 1
@@ -100,9 +101,15 @@ def nearest_neighbour(train: Semiprimes, numbers: Tensor, bits: int) -> Tensor:
 
 
 def learner(make: Callable[[], Any], train: Semiprimes, numbers: Tensor, *, bits: int, factor_bits: int) -> Tensor:
-    """A scikit-learn classifier from the bits of N to its factor.
+    """Predictions of a scikit-learn classifier from the bits of N to its factor.
 
-    It chooses among the training primes where they are at most MAX_CLASSES; else one is fitted for each bit.
+    With at most MAX_CLASSES training factors, one classifier chooses among them. Otherwise each bit gets its own.
+
+    Args:
+        make: returns a new classifier.
+        train: the training semiprimes.
+        numbers: (count,) numbers to factor.
+        bits, factor_bits: bits of a number and of a factor.
     """
     x, seen = to_bits(numbers, bits).numpy(), to_bits(train.numbers, bits).numpy()
     if len(torch.unique(train.factors)) <= MAX_CLASSES:
@@ -123,11 +130,18 @@ def compare(
     slices: dict[str, Tensor],
     seed: int,
 ) -> Attempts[dict[str, Result]]:
-    """Every baseline's test results, under the names that a model's have.
+    """The test results of every baseline, under a model's metric names.
 
-    mode: the most frequent training factor. majority: the bitwise majority. constant for each k: the best one for it
-    on the training numbers, in general a different one in each row. last bit: 2 or 3. neighbour: nearest in bits.
-    logistic, forest: scikit-learn. trial 7, trial 13: division by the primes up to there. oracle: the true factor.
+    mode: the most frequent training factor. majority: the bitwise majority. constant for each k: the constant with the
+    best beta_k on the training numbers, in general a different one for each k. last bit: 2 or 3. neighbour: the
+    factor of the training number with the most equal bits. logistic, forest: scikit-learn. trial 7, trial 13: trial
+    division by the primes up to 7 or 13. oracle: the true factor.
+
+    Args:
+        train, test: the semiprimes of the two splits.
+        bits, factor_bits: bits of a number and of a factor.
+        slices: {name: (count,) mask}, parts of the test set that get their own results.
+        seed: seed of the random forest.
     """
     few = train.where(torch.arange(min(len(train.numbers), MAX_FITTED)))
     state = derived_seed(seed, "baselines") % 2**32
@@ -154,7 +168,7 @@ def compare(
 
 
 def constant_results(train: Tensor, test: Tensor, num_bits: int, slices: dict[str, Tensor]) -> dict[str, Result]:
-    """test/beta_k of the constant that is best for this k on the training factors, on everything and on each slice."""
+    """test/beta_k of the constant that is best for this k on the training factors, in total and on each slice."""
     results: dict[str, Result] = {}
     masks = {"": torch.ones_like(test, dtype=torch.bool)} | slices
     for k, constant in enumerate(best_constants(train, num_bits)):

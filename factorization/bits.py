@@ -1,4 +1,4 @@
-"""Numbers as what a network reads and writes: bits, digits, residues."""
+"""Encodings of numbers for a network: bits, digits, residues."""
 
 from typing import Literal
 
@@ -12,7 +12,7 @@ Order = Literal["msb", "lsb"]  # most or least significant first
 
 
 def to_bits(numbers: Tensor, num_bits: int) -> Tensor:
-    """(..., ) int64 -> (..., num_bits) int64 zeros and ones, most significant first.
+    """The bits of numbers: (...,) int64 -> (..., num_bits) int64 zeros and ones, most significant first.
 
     >>> to_bits(torch.tensor([5, 6]), 4).tolist()
     [[0, 1, 0, 1], [0, 1, 1, 0]]
@@ -22,7 +22,7 @@ def to_bits(numbers: Tensor, num_bits: int) -> Tensor:
 
 
 def from_bits(bits: Tensor) -> Tensor:
-    """The inverse of `to_bits`: (..., num_bits) -> (...,) int64.
+    """The inverse of `to_bits`: (..., num_bits) zeros and ones -> (...,) int64.
 
     >>> from_bits(torch.tensor([[0, 1, 0, 1]])).tolist()
     [5]
@@ -32,7 +32,7 @@ def from_bits(bits: Tensor) -> Tensor:
 
 
 def num_digits(bits: int, base: int) -> int:
-    """The digits that every number of so many bits fits into.
+    """The number of digits in `base` that fits every number of at most `bits` bits.
 
     >>> num_digits(14, 2), num_digits(14, 10), num_digits(64, 10)
     (14, 5, 20)
@@ -44,14 +44,14 @@ def num_digits(bits: int, base: int) -> int:
 
 
 def to_digits(numbers: Tensor, *, bits: int, base: int = 2, order: Order = "msb") -> Tensor:
-    """(count,) numbers of at most `bits` bits -> (count, digits) int64 in 0 .. base - 1.
+    """The digits of numbers with at most `bits` bits: (count,) -> (count, digits) int64 in 0 .. base - 1.
 
     >>> to_digits(torch.tensor([8633]), bits=14, base=10).tolist()
     [[0, 8, 6, 3, 3]]
     >>> to_digits(torch.tensor([6]), bits=3, order="lsb").tolist()
     [[0, 1, 1]]
     """
-    if base == 2:  # the same without a loop over digits
+    if base == 2:  # faster, without a loop over digits
         both = to_bits(numbers, bits)
         return both.flip(1) if order == "lsb" else both
     left = unsigned(numbers)
@@ -63,7 +63,7 @@ def to_digits(numbers: Tensor, *, bits: int, base: int = 2, order: Order = "msb"
 
 
 def residue_angles(numbers: Tensor, moduli: Tensor) -> Tensor:
-    """(count,) -> (count, moduli, 2): cosine and sine of 2 pi N / m, float32. N is divisible by m where they are 1, 0.
+    """Residues as angles: (count,) -> (count, moduli, 2) float32, cosine and sine of 2 pi N / m. (1, 0) if m divides N.
 
     >>> residue_angles(torch.tensor([15]), torch.tensor([3, 4])).round(decimals=3).tolist()
     [[[1.0, 0.0], [0.0, -1.0]]]

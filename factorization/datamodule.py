@@ -1,4 +1,4 @@
-"""Semiprimes as training, validation and test data."""
+"""The datamodule of semiprimes."""
 
 from functools import cached_property
 from typing import Annotated, Literal, NamedTuple
@@ -10,49 +10,50 @@ from torch import Tensor
 from factorization.bits import Order, num_digits, residue_angles, to_digits
 from factorization.heads import BitsHead, ClassHead, Head, TokenHead
 from factorization.primes import primes_below
-from factorization.semiprimes import Semiprimes, SetName, drawn_semiprimes, family
+from factorization.semiprimes import Semiprimes, SetName, drawn_semiprimes, semiprime_set
 from factorization.splits import TEST, TRAIN, VAL, place_of, ranked, split_of
 from seqlab.lit.datamodule import BlockStream, DataModule, EpochStream
 
-EVALUATED = 20_000  # of a finite set: the most validation and test numbers that are looked at
-DRAWN = 2_000  # of S7: validation and test numbers
-FITTED = 4_000  # of S7: training numbers that baselines are given
+EVALUATED = 20_000  # finite sets: maximum number of validation and of test numbers that are evaluated
+DRAWN = 2_000  # S7: number of validation and of test numbers
+FITTED = 4_000  # S7: number of training numbers for the baselines
 SPLITS = {"train": TRAIN, "val": VAL, "test": TEST}
 
 Split = Literal["train", "val", "test"]
 
 
 class Batch(NamedTuple):
-    """What a model reads of some numbers, samples first, and their smaller factors (batch,) int64."""
+    """Model inputs of some numbers, batch first, and their smaller factors (batch,) int64."""
 
     inputs: Tensor
     factors: Tensor
 
 
 class SemiprimesDataModule(DataModule):
-    """Numbers of one set, read as digits or residues, and the smaller prime factor of each.
+    """Numbers of one set, encoded as digits or residues, and the smaller prime factor of each.
 
-    No number is in two splits: a hash of N decides (`protocol=number`), or a hash of its smaller factor, which then is
-    in one split only (`protocol=factor`). Each fold has another fifth for test. Of the rest a tenth of all is for
-    validation and 7 tenths for training; of S5 a tenth of all for both.
+    No number is in two splits. A hash of N decides (`protocol=number`), or a hash of its smaller factor, so that each
+    factor is in one split only (`protocol=factor`). Each fold tests on a different fifth. A tenth of all numbers is for
+    validation and 7 tenths for training. For S5, training and validation together have a tenth of all numbers; the
+    rest is unused.
 
     Args:
         set: S1 .. S7, see factorization/semiprimes.py.
-        bits: of the numbers, for S6 (20, 24, 28, 32) and S7 (48, 64); None: the fewest.
-        squares: whether p = q counts.
-        fold: which of five splits.
-        protocol: what the hash is taken of.
+        bits: bits of the numbers, for S6 (20, 24, 28, 32) and S7 (48, 64); None: the fewest.
+        squares: whether to include p = q.
+        fold: which of the five folds.
+        protocol: what to hash, the number or its smaller factor.
         input: `digits` of N; `residues`: N modulo 2 .. 13, as angles; `oracle`: N modulo every candidate prime, which
-            is trial division handed to the model.
-        base: of the digits; one number a step in base 2, one-hot vectors else.
-        order: most or least significant digit first.
-        head: `bits` or `classes` (an answer at once), or `tokens` (autoregressive bits).
+            gives the model the result of trial division.
+        base: base of the digits. In base 2 a step is one number, otherwise a one-hot vector.
+        order: most (`msb`) or least (`lsb`) significant digit first.
+        head: `bits` or `classes` (one output at the end), or `tokens` (autoregressive bits).
         batch_size: rows in a batch; None: the whole training set.
-        num_train: the most training numbers, the first by their hash; None: all.
-        seed: of the order of batches, and of S7.
+        num_train: maximum number of training numbers, selected by hash; None: all.
+        seed: seed of the order of batches, and of S7.
 
     Raises:
-        ValueError: for options that exclude each other, and for a split without a number.
+        ValueError: options cannot be combined, or a split has no number.
     """
 
     evaluation_batch_size = 1000
@@ -74,17 +75,19 @@ class SemiprimesDataModule(DataModule):
         seed: Annotated[int, Ge(0)] = 1,
     ):
         super().__init__()
-        self.family = family(set, bits=bits, squares=squares)
+        self.semiprime_set = semiprime_set(set, bits=bits, squares=squares)
         self.fold, self.protocol, self.seed = fold, protocol, seed
         self.input, self.base = input, base
         self.order: Order = order
         self._refuse_pairs(head, batch_size)
-        self.moduli = torch.empty(0, dtype=torch.int64)  # of digits none: primes of 32 bits would take minutes
+        self.moduli = torch.empty(0, dtype=torch.int64)  # unused for digits: primes of 32 bits would take minutes
         if input != "digits":
-            self.moduli = torch.arange(2, 14) if input == "residues" else primes_below(1 << self.family.factor_bits)
+            self.moduli = (
+                torch.arange(2, 14) if input == "residues" else primes_below(1 << self.semiprime_set.factor_bits)
+            )
         self.head = self._head(head)
         self.spec = self.head.spec
-        if self.family.items is None:
+        if self.semiprime_set.items is None:
             assert batch_size is not None
             self.train = self._drawn("train", 0, FITTED)
             self.val, self.test = self._drawn("val", 0, DRAWN), self._drawn("test", 0, DRAWN)
@@ -95,18 +98,18 @@ class SemiprimesDataModule(DataModule):
             self.stream = EpochStream(torch.stack(self.train, 1), batch_size or len(self.train.numbers), seed)
 
     def _refuse_pairs(self, head: str, batch_size: int | None) -> None:
-        name = self.family.name
-        if self.family.items is None and (self.input == "oracle" or head == "classes"):
+        name = self.semiprime_set.name
+        if self.semiprime_set.items is None and (self.input == "oracle" or head == "classes"):
             raise ValueError(f"data.set={name} has too many primes for data.input=oracle and for data.head=classes")
-        if self.family.items is None and (self.protocol == "factor" or batch_size is None):
+        if self.semiprime_set.items is None and (self.protocol == "factor" or batch_size is None):
             raise ValueError(f"data.set={name} is endless: data.protocol=number and a data.batch_size are needed")
         if head == "tokens" and self.input != "digits":
             raise ValueError(f"data.head=tokens reads data.input=digits, not {self.input}")
         if self.input != "digits" and (self.base, self.order) != (2, "msb"):
-            raise ValueError(f"data.base and data.order are of data.input=digits, not of {self.input}")
+            raise ValueError(f"data.base and data.order need data.input=digits, not {self.input}")
 
     def _head(self, head: str) -> Head:
-        bits, factor_bits = self.family.bits, self.family.factor_bits
+        bits, factor_bits = self.semiprime_set.bits, self.semiprime_set.factor_bits
         if head == "tokens":
             return TokenHead(steps=num_digits(bits, self.base), base=self.base, factor_bits=factor_bits)
         if self.input == "digits":
@@ -115,15 +118,15 @@ class SemiprimesDataModule(DataModule):
             steps, width = len(self.moduli), 2
         if head == "bits":
             return BitsHead(steps=steps, width=width, factor_bits=factor_bits)
-        assert self.family.items is not None
-        primes = torch.unique(self.family.items.factors)
+        assert self.semiprime_set.items is not None
+        primes = torch.unique(self.semiprime_set.items.factors)
         return ClassHead(steps=steps, width=width, factor_bits=factor_bits, primes=primes)
 
     def encode(self, numbers: Tensor) -> Tensor:
-        """What a model reads: ids (batch, time) for data.head=tokens, else vectors (batch, time, width)."""
+        """The model inputs: ids (batch, time) for data.head=tokens, else vectors (batch, time, width)."""
         if self.input != "digits":
             return residue_angles(numbers, self.moduli)
-        digits = to_digits(numbers, bits=self.family.bits, base=self.base, order=self.order)
+        digits = to_digits(numbers, bits=self.semiprime_set.bits, base=self.base, order=self.order)
         if isinstance(self.head, TokenHead):
             return digits
         if self.base == 2:
@@ -133,28 +136,28 @@ class SemiprimesDataModule(DataModule):
     @cached_property
     def splits(self) -> Tensor:
         """The split of each number of a finite set, (count,)."""
-        assert self.family.items is not None
-        numbers, factors = self.family.items
+        assert self.semiprime_set.items is not None
+        numbers, factors = self.semiprime_set.items
         places = ranked(factors) if self.protocol == "factor" else place_of(numbers)
-        return split_of(places, fold=self.fold, train_share=self.family.train_share)
+        return split_of(places, fold=self.fold, train_proportion=self.semiprime_set.train_proportion)
 
     def _chosen(self, split: int, most: int | None) -> Semiprimes:
-        assert self.family.items is not None
-        part = self.family.items.where(self.splits == split)
+        assert self.semiprime_set.items is not None
+        part = self.semiprime_set.items.where(self.splits == split)
         if len(part.numbers) == 0:
-            raise ValueError(f"data.fold={self.fold} of {self.family.name} has no number in one of its splits")
+            raise ValueError(f"data.fold={self.fold} of {self.semiprime_set.name} has no number in one of its splits")
         if most is None or len(part.numbers) <= most:
             return part
-        return part.where(place_of(~part.numbers).argsort()[:most])  # ~: of another hash than the split's
+        return part.where(place_of(~part.numbers).argsort()[:most])  # ~ gives a hash other than the split's
 
     def _drawn(self, split: Split, start: int, count: int) -> Semiprimes:
-        """Samples start .. start + count - 1 of a split of S7: each drawn anew while it belongs elsewhere."""
+        """Samples start .. start + count - 1 of a split of S7, each resampled while it belongs to another split."""
         numbers, factors = torch.zeros(count, dtype=torch.int64), torch.zeros(count, dtype=torch.int64)
         missing = torch.arange(count)
         attempt = 0
-        while len(missing):  # about one draw in twelve is a number of the smallest split
+        while len(missing):  # about one draw in twelve yields a number of the smallest split
             drawn, failed = drawn_semiprimes(
-                self.family.bits, seed=self.seed, stream=split, indices=start + missing, attempt=attempt
+                self.semiprime_set.bits, seed=self.seed, stream=split, indices=start + missing, attempt=attempt
             )
             taken = ~failed & (split_of(place_of(drawn.numbers), fold=self.fold) == SPLITS[split])
             numbers[missing[taken]], factors[missing[taken]] = drawn.where(taken)
@@ -170,7 +173,7 @@ class SemiprimesDataModule(DataModule):
         return Batch(self.encode(rows[:, 0]), rows[:, 1].contiguous())
 
     def part(self, split: Split) -> Semiprimes:
-        """The numbers of a split, with their smaller factors; of an endless set those that baselines are fitted to."""
+        """The semiprimes of a split. For an endless set, `train` has the numbers that baselines are fitted on."""
         return {"train": self.train, "val": self.val, "test": self.test}[split]
 
     def evaluation_set(self, split: Literal["val", "test"]) -> Batch:

@@ -1,7 +1,7 @@
-"""What a trained sine net computes: python -m factorization.explain RUN
+"""Explain what a trained sine net computes: python -m factorization.explain RUN
 
-Matches each hidden unit's weights with the Fourier phases of residues modulo small primes, beside shuffled units, and
-shows the accuracy by factor: the net learns trial division by small primes.
+Matches each hidden unit's weights with the Fourier phases of residues modulo small primes, and compares the scores with
+those of shuffled units. Also shows the accuracy by factor: the net learns trial division by small primes.
 """
 
 import sys
@@ -29,15 +29,15 @@ from seqlab.output import take_any_text
 from seqlab.proportion import Proportion
 from seqlab.run.build import Run, load_run
 
-NUM_DRAWN = 6  # units whose phases are drawn
+NUM_DRAWN = 6  # units whose phases are plotted
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Parse the command line, print what was found and write the figure; returns the exit code."""
+    """Parse the command line, print the findings and write the figure. Returns the exit code."""
     take_any_text()
     parser = Parser(prog="python -m factorization.explain", description=__doc__)
     parser.add_argument("run", help="the run directory of a sine_net")
-    parser.add_argument("--out", type=Path, help="file of the figure (default: RUN/plots/explanation.png)")
+    parser.add_argument("--out", type=Path, help="where to write the figure (default: RUN/plots/explanation.png)")
     options = parser.parse_args(arguments)
     started()
     try:
@@ -48,10 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def explain(path: Path, out: Path | None) -> str:
-    """Write the figure of a run and say in words what it shows.
+    """Write the figure of a run and describe it in text.
 
     Raises:
-        InputError: for a run that is no sine_net on digits in base 2.
+        InputError: the run is not a sine_net on digits in base 2.
     """
     run = load_run(path)
     weights = bit_weights(run)
@@ -75,7 +75,11 @@ def explain(path: Path, out: Path | None) -> str:
 
 
 def bit_weights(run: Run) -> Tensor:
-    """(units, bits), most significant first: the phase that each set bit adds to each unit."""
+    """The phase in radians that each set bit adds to each unit: (units, bits), most significant first.
+
+    Raises:
+        InputError: the run is not a sine_net on digits in base 2.
+    """
     data = run.datamodule
     if not (isinstance(run.model, SineNet) and isinstance(data, SemiprimesDataModule)):
         raise InputError(f"model={run.config['name']['model']} has no sine units to explain (allowed: sine_net)")
@@ -86,7 +90,7 @@ def bit_weights(run: Run) -> Tensor:
 
 
 def accuracy_by_factor(run: Run) -> list[tuple[int, Proportion, Proportion]]:
-    """(smaller factor, exact answers of the model, of trial division by primes up to 13) on the test numbers."""
+    """Exact answers on the test numbers: (smaller factor, model, trial division by primes up to 13)."""
     data = run.datamodule
     assert isinstance(data, SemiprimesDataModule)
     test = data.test
@@ -109,7 +113,7 @@ def draw(
     threshold: float,
     accuracies: list[tuple[int, Proportion, Proportion]],
 ) -> Figure:
-    """Four panels: scores, units by prime, the phases of the best units, accuracy by factor."""
+    """A figure of four panels: scores, units by prime, phases of the best units, accuracy by factor."""
     figure = Figure(figsize=(12, 8), layout="constrained")
     (scores, primes), (phases, accuracy) = figure.subplots(2, 2)
     bins = torch.linspace(-0.2, 1, 61).tolist()
@@ -141,7 +145,7 @@ def draw(
 
 
 def draw_phases(axis, weights: Tensor, found: Matches) -> None:
-    """The best unit of each of a few primes: its weights modulo whole turns over the phases that it matches."""
+    """Plot the best unit of a few primes: its weights modulo 2 pi over the phases that it matches."""
     bits = weights.shape[1]
     best = found.scores.argsort(descending=True)
     chosen: dict[int, int] = {}

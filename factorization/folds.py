@@ -1,7 +1,7 @@
-"""Runs over folds as one table: python -m factorization.folds outputs/semiprimes --out table.md
+"""Pool runs over folds into one table: python -m factorization.folds outputs/semiprimes --out table.md
 
-Each folder below the given one is one row: its runs differ in data.fold alone. The folds' test sets share no number, so
-their hits are added up, and the interval is that of all test numbers together.
+Each subfolder of the given folder is one row; its runs differ only in data.fold. The folds' test sets are disjoint, so
+hits are summed over folds and the interval is for all test numbers together.
 """
 
 import sys
@@ -25,11 +25,11 @@ METRICS = ("beta_0", "beta_1", "beta_2", "beta_3", "s3/beta_0", "s3/beta_1")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the table, and keep it; returns the exit code."""
+    """Parse the command line, print and optionally save the table. Returns the exit code."""
     take_any_text()
     parser = Parser(prog="python -m factorization.folds", description=__doc__)
     parser.add_argument("folder", type=Path, help="a folder of folders of runs")
-    parser.add_argument("--out", type=Path, help="a file that gets the table")
+    parser.add_argument("--out", type=Path, help="a file to write the table to")
     options = parser.parse_args(arguments)
     started()
     try:
@@ -40,11 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def tabulate(root: Path, out: Path | None) -> None:
-    """Print the table of the finished runs below a folder, and keep it in a file; the others are named on stderr.
+    """Print the table of the finished runs below a folder and save it to `out`. Lists the other runs on stderr.
 
     Raises:
-        InputError: where no run is finished.
-        OSError: that names the file, where it cannot be written.
+        InputError: no run is finished.
+        OSError: `out` cannot be written; the error names the file.
     """
     rows: dict[str, list[dict[str, Any]]] = {}
     for folder in sorted(root.glob("*/")):
@@ -63,9 +63,9 @@ def tabulate(root: Path, out: Path | None) -> None:
 
 
 def markdown(rows: dict[str, list[dict[str, Any]]]) -> str:
-    """Two tables: beta_k and distinct outputs; and exact answers by smaller factor.
+    """Two Markdown tables: beta_k and distinct outputs, and exact answers by smaller factor.
 
-    Both with a block for each folder: the model at best.ckpt (stopping chosen on validation) and at last.ckpt, the
+    Each folder has a block of rows: the model at best.ckpt (selected on validation), the model at last.ckpt, and the
     baselines.
     """
     headings = ("runs", "who", "folds", "validation beta_0", *METRICS, "distinct outputs")
@@ -87,7 +87,7 @@ def markdown(rows: dict[str, list[dict[str, Any]]]) -> str:
 
 
 def _blocks(runs: list[dict[str, Any]]) -> list[tuple[str, str, list[dict[str, Any]]]]:
-    """(who, stage, the results of each run): the model twice, then each baseline."""
+    """(name, stage, results of each run) for the model twice, then for each baseline."""
     results = [run["metrics"] for run in runs]
     model = [(f"**{runs[0]['model']}**", "test", results), ("at last.ckpt", "test_last", results)]
     return [
@@ -101,32 +101,32 @@ def _line(cells: Iterable[str]) -> str:
 
 
 def by_factor_names(rows: dict[str, list[dict[str, Any]]]) -> list[str]:
-    """Those of all runs ("2", "17_31", "1031_up"), ascending."""
+    """The by_factor names of all runs ("2", "17_31", "1031_up"), ascending."""
     prefix = "test/by_factor/"
     metrics = {name for runs in rows.values() for run in runs for name in run["metrics"] if name.startswith(prefix)}
     return sorted((name.removeprefix(prefix) for name in metrics), key=lambda name: int(name.partition("_")[0]))
 
 
 def distinct_outputs(results: list[dict[str, Any]], stage: str) -> str:
-    """How many different factors were named in a fold, from the fewest to the most."""
+    """The range over folds of the number of distinct outputs, as text: "2" or "2 to 5"; "" if there are none."""
     values = [int(value) for result in results if (value := result.get(f"{stage}/distinct_outputs")) is not None]
     return " to ".join(str(value) for value in sorted({min(values), max(values)})) if values else ""
 
 
 def pooled(results: list[dict[str, Any]], runs: list[dict[str, Any]], stage: str, metric: str, *, spread: bool) -> str:
-    """The share of all folds' test numbers together, with its 95% Wilson interval for a model.
+    """The proportion over the test numbers of all folds as text, with its 95% Wilson interval if `spread`.
 
-    Folds in which no number belongs to a slice, or no factor lies there, add nothing.
+    Folds without numbers in the slice or factor range are skipped.
     """
     name = f"{stage}/{metric}"
     found = [(result.get(name), run["counts"].get(name)) for result, run in zip(results, runs, strict=True)]
-    shares = [(value, count) for value, count in found if value is not None and count is not None]
-    if not shares:
+    folds = [(value, count) for value, count in found if value is not None and count is not None]
+    if not folds:
         return ""
-    share = Proportion(sum(round(value * count) for value, count in shares), sum(count for _, count in shares))
-    if not share.interval or not spread:
-        return f"{share.value:.3f}"
-    return f"{share.value:.3f} ({share.interval[0]:.3f} to {share.interval[1]:.3f}, n = {share.trials})"
+    total = Proportion(sum(round(value * count) for value, count in folds), sum(count for _, count in folds))
+    if not total.interval or not spread:
+        return f"{total.value:.3f}"
+    return f"{total.value:.3f} ({total.interval[0]:.3f} to {total.interval[1]:.3f}, n = {total.trials})"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Which residues the sine units of a net compute: their weights against the Fourier phases 2 pi k 2^j / q."""
+"""Matches the weights of sine units with the Fourier phases 2 pi k 2^j / q of residues modulo primes q."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ PRIMES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47)
 
 
 class Matches(NamedTuple):
-    """The best fit of each unit, (units,): its prime q, its multiple k, and how well they fit, in [-1, 1]."""
+    """The best match of each unit, (units,): prime q, multiple k, and score in [-1, 1]."""
 
     primes: Tensor
     multiples: Tensor
@@ -19,9 +19,9 @@ class Matches(NamedTuple):
 
 
 def residue_phases(bits: int, prime: int) -> Tensor:
-    """(prime // 2, bits): 2 pi k 2^j / q for k = 1 .. q // 2, most significant bit first; -k is k with another sign.
+    """The phases 2 pi k 2^j / q for k = 1 .. q // 2: (prime // 2, bits) in radians, most significant bit first.
 
-    The sum of these over the bits of N that are set is 2 pi k N / q, up to whole turns.
+    Their sum over the set bits of N is 2 pi k N / q modulo 2 pi. -k gives the same phases with the opposite sign.
 
     >>> (residue_phases(3, 3) / torch.pi * 3).round().tolist()
     [[2.0, 4.0, 2.0]]
@@ -32,18 +32,18 @@ def residue_phases(bits: int, prime: int) -> Tensor:
 
 
 def match(weights: Tensor, primes: tuple[int, ...] = PRIMES) -> Matches:
-    """The residue that each unit's weights (units, bits), most significant first, are nearest to.
+    """The residue nearest to each unit's weights (units, bits), most significant bit first.
 
-    The score is the mean over bits of cos(w_j - 2 pi k 2^j / q): 1 where all phases agree, about 0 by chance for one q
-    and k; the best of all q and k is higher by chance too, which is what `controls` are for. For q = 2 all bits but
-    the last have phase 0.
+    The score is the mean over bits of cos(w_j - 2 pi k 2^j / q). It is 1 if all phases agree and about 0 by chance for
+    one q and k. The best over all q and k is higher by chance too; `controls` measures by how much. For q = 2 all bits
+    but the last have phase 0.
     """
     candidates = [residue_phases(weights.shape[1], prime) for prime in primes]
     phases = torch.cat(candidates)
     labels = torch.tensor(
         [(prime, k) for prime, rows in zip(primes, candidates, strict=True) for k in range(1, len(rows) + 1)]
     )
-    # a sine unit and its mirror image compute the same: w and -w
+    # a sine unit with weights -w computes the same function up to sign and bias
     score = (weights[:, None, :] - phases).cos().mean(2)
     mirrored = (weights[:, None, :] + phases).cos().mean(2)
     best = torch.maximum(score, mirrored).max(1)
@@ -51,7 +51,7 @@ def match(weights: Tensor, primes: tuple[int, ...] = PRIMES) -> Matches:
 
 
 def controls(weights: Tensor, *, seed: int, repeats: int = 20) -> Tensor:
-    """Scores of random units: each net's weights with the bits of every unit shuffled, (units x repeats,)."""
+    """Scores of control units, (units x repeats,): the weights of every unit, shuffled over bits `repeats` times."""
     generator = torch.Generator().manual_seed(derived_seed(seed, "shuffled phases"))
     rows = weights.repeat(repeats, 1)
     order = torch.rand(rows.shape, generator=generator).argsort(1)

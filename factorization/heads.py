@@ -1,4 +1,4 @@
-"""Three ways to write a factor: its bits at once, a class for each prime, its bits one after the other."""
+"""Three output heads for a factor: all bits at once, one class per prime, autoregressive bits."""
 
 from typing import Any, NamedTuple, Protocol
 
@@ -12,14 +12,14 @@ from seqlab.spec import Bits, Classes, Spec, Tokens, Vectors
 
 
 class Answer(NamedTuple):
-    """Predicted factors (batch,) int64 and the probability given to each of their bits, (batch, factor_bits)."""
+    """Predicted factors (batch,) int64 and the predicted probability of each of their bits, (batch, factor_bits)."""
 
     factors: Tensor
     confidence: Tensor
 
 
 class Head(Protocol):
-    """How a model's inputs and outputs are read. `spec` is what the model is built from."""
+    """Defines the loss and the decoding of a model's outputs. The model is built from `spec`."""
 
     spec: Spec
     description: str
@@ -29,18 +29,18 @@ class Head(Protocol):
         ...
 
     def answer(self, model: nn.Module, inputs: Tensor) -> Answer:
-        """What a model says."""
+        """The factors that a model predicts, with confidences."""
         ...
 
 
 def last_logits(model: nn.Module, inputs: Tensor) -> Tensor:
-    """(batch, outputs): of a sequence model, which writes at every step, those of the last step."""
+    """The logits (batch, outputs) of a model; of a sequence model, those of the last step."""
     logits = model(inputs)
     return logits[:, -1] if logits.dim() == 3 else logits
 
 
 class BitsHead:
-    """One logit a bit, most significant first: binary cross-entropy."""
+    """One logit per bit, most significant first, trained with binary cross-entropy."""
 
     description = "one sigmoid a bit"
 
@@ -54,14 +54,14 @@ class BitsHead:
         return binary_cross_entropy_with_logits(last_logits(model, inputs), bits)
 
     def answer(self, model: nn.Module, inputs: Tensor) -> Answer:
-        """Each bit by itself: set where its probability is above one half."""
+        """Each bit independently: 1 if its probability is above one half."""
         probability = last_logits(model, inputs).sigmoid()
         bits = (probability > 0.5).long()
         return Answer(from_bits(bits), torch.where(bits == 1, probability, 1 - probability))
 
 
 class ClassHead:
-    """One logit a prime of the set: cross-entropy. It cannot name a prime that training never showed."""
+    """One logit per prime of the set, trained with cross-entropy. It cannot learn primes absent from training."""
 
     description = "one class a prime"
 
@@ -76,7 +76,7 @@ class ClassHead:
         return cross_entropy(last_logits(model, inputs), classes)
 
     def answer(self, model: nn.Module, inputs: Tensor) -> Answer:
-        """The most probable prime; a bit's probability is that of all primes that have it."""
+        """The most probable prime. A bit's probability is the sum over all primes with this bit value."""
         probability = last_logits(model, inputs).softmax(-1)
         primes = self.primes.to(inputs.device)
         factors = primes[probability.argmax(-1)]
@@ -85,10 +85,10 @@ class ClassHead:
 
 
 class TokenHead:
-    """N's digits, a separator, then p's bits one after the other, each read back: any token model.
+    """Autoregressive bits, for any token model: the digits of N, a separator, then the bits of p.
 
-    Inputs are (batch, digits) ids; the separator is the last id. The loss counts p's bits only, and an answer is the
-    greedy one among the two bits.
+    Inputs are (batch, digits) ids; the separator has the last id. The loss covers only the bits of p. Decoding is
+    greedy among the two bits.
     """
 
     description = "autoregressive bits"
@@ -102,13 +102,13 @@ class TokenHead:
         return torch.cat([inputs, torch.full_like(inputs[:, :1], self.separator)], 1)
 
     def loss(self, model: nn.Module, inputs: Tensor, factors: Tensor) -> Tensor:
-        """Mean cross-entropy of the factors' bits, each after the true ones before it: inputs (batch, digits)."""
+        """Mean cross-entropy of the factors' bits given the true earlier bits: inputs (batch, digits)."""
         bits = to_bits(factors, self.factor_bits)
         logits = model(torch.cat([self._prompts(inputs), bits[:, :-1]], 1))[:, inputs.shape[1] :]
         return cross_entropy(logits.flatten(0, 1), bits.flatten())
 
     def answer(self, model: Any, inputs: Tensor) -> Answer:
-        """Bit by bit, each read back; a bit's confidence is its probability among the two."""
+        """Greedy decoding, bit by bit. A bit's confidence is its probability among the two bits."""
         prompts = self._prompts(inputs)
         logits, state = model.prefill(prompts, model.init_state(len(inputs), self.spec.max_length))
         bits, confidence = [], []

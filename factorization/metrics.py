@@ -1,4 +1,4 @@
-"""How far a predicted factor is from the true one: beta_k, bits, distinct outputs, by factor."""
+"""Metrics of predicted factors: beta_k, accuracy per bit, distinct outputs, exact answers by factor."""
 
 from collections.abc import Mapping
 
@@ -15,18 +15,18 @@ LARGER_FACTORS = ((17, 31), (37, 61), (67, 97), (101, 127), (131, 251), (257, 50
 
 
 class BetaBitError(Totals):
-    """beta_k: the share of predictions with at most k wrong bits, k = 0 .. num_bits; beta_0 is exact answers.
+    """beta_k: the proportion of predictions with at most k wrong bits, k = 0 .. num_bits. beta_0 is exact answers.
 
-    By itself: `metric.update(predicted, factors)`, then `metric.compute()` gives [beta_0, beta_1, ...] as Shares. Its
-    state is a count for each number of wrong bits.
+    It works standalone: call `metric.update(predicted, factors)`; then `metric.compute()` returns [beta_0, beta_1, ...]
+    as Proportions. Its state counts the predictions by number of wrong bits.
 
     Args:
-        num_bits: that are compared, the lowest ones.
+        num_bits: number of lowest bits to compare.
         sync_on_compute: as in seqlab.metrics.Totals.
 
     >>> metric = BetaBitError(num_bits=3)
     >>> metric.update(torch.tensor([0b101, 0b011]), torch.tensor([0b101, 0b000]))
-    >>> [share.value for share in metric.compute()]
+    >>> [beta.value for beta in metric.compute()]
     [0.5, 0.5, 1.0, 1.0]
     """
 
@@ -40,7 +40,7 @@ class BetaBitError(Totals):
         self.add_state("correct_bits", torch.zeros(num_bits, dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, predicted: Tensor, factors: Tensor) -> None:
-        """Count a batch: predicted and true factors, (batch,) int64."""
+        """Add a batch: predicted and true factors, (batch,) int64."""
         equal = to_bits(predicted.cpu(), self.num_bits) == to_bits(factors.cpu(), self.num_bits)
         self.wrong += torch.bincount((~equal).sum(1), minlength=self.num_bits + 1)
         self.correct_bits += equal.sum(0)
@@ -51,13 +51,13 @@ class BetaBitError(Totals):
         return [Proportion(int(hits), trials) for hits in self.wrong.cumsum(0)]
 
     def bit_accuracies(self) -> list[Proportion]:
-        """The share of predictions in which each bit is right, most significant first."""
+        """The accuracy of each bit, most significant first."""
         trials = int(self.wrong.sum())
         return [Proportion(int(hits), trials) for hits in self.correct_bits]
 
 
 class DistinctOutputs(Totals):
-    """How many different factors a model has named: 1 is a constant.
+    """The number of distinct factors that a model predicts: 1 for a constant.
 
     Args:
         sync_on_compute: as in seqlab.metrics.Totals.
@@ -75,11 +75,11 @@ class DistinctOutputs(Totals):
         self.add_state("seen", default=[], dist_reduce_fx="cat")
 
     def update(self, predicted: Tensor) -> None:
-        """Remember a batch of predicted factors, (batch,) int64."""
+        """Add a batch of predicted factors, (batch,) int64."""
         self.seen.append(torch.unique(predicted.cpu()))
 
     def compute(self) -> int:
-        """Their number."""
+        """The number of distinct factors so far."""
         return len(torch.unique(dim_zero_cat(self.seen))) if len(self.seen) else 0
 
 
@@ -88,7 +88,7 @@ def beta_results(stage: str, predicted: Tensor, factors: Tensor, num_bits: int) 
     beta, outputs = BetaBitError(num_bits=num_bits), DistinctOutputs()
     beta.update(predicted, factors)
     outputs.update(predicted)
-    results: dict[str, Result] = {f"{stage}/beta_{k}": share for k, share in enumerate(beta.compute())}
+    results: dict[str, Result] = {f"{stage}/beta_{k}": value for k, value in enumerate(beta.compute())}
     return results | {f"{stage}/distinct_outputs": float(outputs.compute())}
 
 
@@ -99,20 +99,20 @@ def detailed_results(
 
     Args:
         predicted, factors: (count,) int64.
-        num_bits: of a factor.
-        slices: {name: (count,) mask}: parts of the split that get their own beta_k.
-        split: with which the names begin.
+        num_bits: bits of a factor.
+        slices: {name: (count,) mask}, parts of the split that get their own beta_k.
+        split: prefix of the names.
 
     Returns:
         test/beta_k and test/distinct_outputs; test/NAME/beta_k for each slice; test/bit/1, 2 ... for each bit, most
-        significant first; test/by_factor/2 or /17_31: exact answers where the smaller factor is that prime or lies
-        there.
+        significant first; test/by_factor/2 or /17_31: exact answers for numbers whose smaller factor is that prime or
+        in that range.
     """
     results = beta_results(split, predicted, factors, num_bits)
     for name, mask in slices.items():
         metric = BetaBitError(num_bits=num_bits)
         metric.update(predicted[mask], factors[mask])
-        results |= {f"{split}/{name}/beta_{k}": share for k, share in enumerate(metric.compute())}
+        results |= {f"{split}/{name}/beta_{k}": value for k, value in enumerate(metric.compute())}
     metric = BetaBitError(num_bits=num_bits)
     metric.update(predicted, factors)
     results |= {f"{split}/bit/{place}": row for place, row in enumerate(metric.bit_accuracies(), start=1)}
@@ -124,7 +124,9 @@ def detailed_results(
 
 
 def by_factor(factors: Tensor) -> dict[str, Tensor]:
-    """{"2": mask, "3": mask, ..., "17_31": mask ...}, those that occur: primes up to 13, then octaves.
+    """Masks by smaller factor, {"2": mask, "3": mask, ..., "17_31": mask ...}: primes up to 13, then octaves.
+
+    Empty groups are omitted.
 
     >>> {name: mask.tolist() for name, mask in by_factor(torch.tensor([2, 19, 2])).items()}
     {'2': [True, False, True], '17_31': [False, True, False]}

@@ -1,4 +1,4 @@
-"""Primes: a sieve, a deterministic Miller-Rabin test for whole arrays, and the factors of one number."""
+"""Primes: a sieve, a deterministic Miller-Rabin test for arrays, and the smallest factor of one number."""
 
 import math
 from functools import lru_cache
@@ -8,11 +8,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-# No composite number below 3,317,044,064,679,887,385,961,981 passes all of them (Sorenson & Webster 2015).
+# No composite number below 3,317,044,064,679,887,385,961,981 passes for all of these (Sorenson & Webster 2015).
 WITNESSES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41)
-# Nor does one below 4,759,123,141 (Jaeschke 1993) pass these.
+# No composite number below 4,759,123,141 passes for all of these (Jaeschke 1993).
 WITNESSES_32_BITS = (2, 7, 61)
-BLOCK = 8192  # numbers that are tested together: they stay in a processor's cache
+BLOCK = 8192  # numbers tested together, so that they stay in the CPU cache
 SMALL_PRIMES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61)
 
 
@@ -32,12 +32,12 @@ def primes_below(limit: int) -> Tensor:
 
 
 def are_prime(numbers: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Which of some numbers below 2^32 are prime, exactly (Miller 1976, Rabin 1980).
+    """Which of the given numbers below 2^32 are prime, exactly (Miller 1976, Rabin 1980).
 
-    A product of two residues stays below 2^64: nothing overflows an unsigned word.
+    The product of two residues is below 2^64, so nothing overflows uint64.
 
     Raises:
-        ValueError: for a number of 2^32 or more.
+        ValueError: a number is 2^32 or more.
 
     >>> are_prime(np.array([1, 2, 61, 2047, 4294967291], dtype=np.uint64)).tolist()
     [False, True, True, False, True]
@@ -53,7 +53,7 @@ def are_prime(numbers: NDArray[np.uint64]) -> NDArray[np.bool_]:
 def _block_is_prime(numbers: NDArray[np.uint64]) -> NDArray[np.bool_]:
     result = np.zeros(numbers.shape, dtype=bool)
     places = np.flatnonzero(numbers > 1)
-    for prime in SMALL_PRIMES:  # few composites get past these, and each costs less than one squaring
+    for prime in SMALL_PRIMES:  # this removes most composites, and a division costs less than a squaring
         left = numbers[places]
         divided = left % np.uint64(prime) == 0
         result[places[divided & (left == prime)]] = True
@@ -65,9 +65,9 @@ def _block_is_prime(numbers: NDArray[np.uint64]) -> NDArray[np.bool_]:
 
 
 def _passes(odd: NDArray[np.uint64], witness: int) -> NDArray[np.bool_]:
-    """Whether odd numbers that the witness does not divide are strong probable primes to it.
+    """Whether odd numbers, not divisible by the witness, are strong probable primes to this base.
 
-    odd - 1 = d 2^s with d odd: witness^d = 1, or witness^(d 2^r) = -1 for some r < s.
+    With odd - 1 = d 2^s and d odd: witness^d = 1, or witness^(d 2^r) = -1 for some r < s, modulo the number.
     """
     minus_one = odd - np.uint64(1)
     low_bit = minus_one & ~(minus_one - np.uint64(1))  # 2^s
@@ -85,9 +85,10 @@ def _passes(odd: NDArray[np.uint64], witness: int) -> NDArray[np.bool_]:
 
 
 def _powers(base: int, exponents: NDArray[np.uint64], moduli: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """base^exponent modulo moduli below 2^32, exponents below 2^31.
+    """base^exponent modulo moduli below 2^32, for exponents below 2^31.
 
-    From the top of the exponents, as many bits at once as a power of the base below 2^32 can take: of 2 five.
+    Processes the exponents from the top in groups of bits, with a table of powers of the base below 2^32. For base 2 a
+    group has five bits.
     """
     width = max(bits for bits in range(1, 6) if base ** (2**bits - 1) < 2**32)
     table = np.array([base**exponent for exponent in range(2**width)], dtype=np.uint64)
@@ -126,7 +127,7 @@ def is_prime(number: int) -> bool:
 def smallest_factor(number: int) -> int:
     """The smallest prime factor of a number from 2 to 2^64 - 1.
 
-    By trial division up to 2^12, then by Pollard's rho (1975).
+    Uses trial division by primes below 2^12, then Pollard's rho (1975).
 
     >>> smallest_factor(8633), smallest_factor(97), smallest_factor(4294967291 * 4294967279)
     (89, 97, 4294967279)
@@ -141,7 +142,7 @@ def smallest_factor(number: int) -> int:
 
 
 def _any_factor(composite: int) -> int:
-    """A proper factor of an odd composite number: the cycle of x -> x^2 + c modulo a factor closes early."""
+    """A proper factor of an odd composite number by Pollard's rho: x -> x^2 + c cycles sooner modulo a factor."""
     offset = 1
     while True:
         slow = fast = 2

@@ -1,7 +1,7 @@
-"""The sets of semiprimes S1 to S7: products of two primes, N = p q with p <= q, enumerated or drawn.
+"""The sets of semiprimes S1 to S7: products of two primes, N = p q with p <= q, enumerated or sampled.
 
-Numbers are int64 tensors. One of 64 bits does not fit a signed word: there the tensor holds its bit pattern, and
-`unsigned` gives the number back.
+Numbers are int64 tensors. A 64-bit number does not fit in int64, so the tensor holds its bit pattern; `unsigned`
+recovers the number.
 """
 
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ from factorization.primes import are_prime, primes_below
 from seqlab.randomness import uniforms_of
 
 SetName = Literal["S1", "S2", "S3", "S4", "S5", "S6", "S7"]
-MAX_TABLE_BITS = 24  # primes up to here are drawn from a table: half a million of 24 bits, a hundred million of 32
-CANDIDATES = 16  # numbers that a draw of two larger primes looks at; what has not two primes is drawn anew
-FEW = 256  # rows
+MAX_TABLE_BITS = 24  # larger primes are not sampled from a table: half a million have 24 bits, a hundred million 32
+CANDIDATES = 16  # numbers tested per draw of two larger primes; a draw without two primes is resampled
+FEW = 256  # rows; fewer rows test all candidates at once
 WHEEL = 2 * 3 * 5 * 7 * 11 * 13
 
 
@@ -30,25 +30,25 @@ class Semiprimes(NamedTuple):
     factors: Tensor
 
     def where(self, mask: Tensor) -> "Semiprimes":
-        """Those that a mask (count,) selects, or those at some places."""
+        """The semiprimes selected by a mask (count,) or by indices."""
         return Semiprimes(self.numbers[mask], self.factors[mask])
 
 
 def unsigned(numbers: Tensor) -> NDArray[np.uint64]:
-    """int64 bit patterns as the unsigned numbers that they stand for."""
+    """int64 bit patterns reinterpreted as uint64 numbers."""
     return numbers.cpu().numpy().view(np.uint64)
 
 
 def semiprimes_below(
     limit: int, *, odd: bool = False, squares: bool = True, factors_below: int | None = None
 ) -> Semiprimes:
-    """All N = p q < limit with primes p <= q, by ascending p, then q.
+    """All N = p q < limit with primes p <= q, sorted by p, then q.
 
     Args:
-        limit: exclusive.
-        odd: without p = 2.
-        squares: with p = q.
-        factors_below: both factors below this.
+        limit: exclusive upper bound of N.
+        odd: exclude p = 2.
+        squares: include p = q.
+        factors_below: exclusive upper bound of both factors.
 
     >>> semiprimes_below(16).numbers.tolist()
     [4, 6, 10, 14, 9, 15]
@@ -72,14 +72,14 @@ def balanced_semiprimes(bits: int, *, squares: bool = True) -> Semiprimes:
     half = bits // 2
     primes = primes_below(1 << half)
     primes = primes[primes >= 1 << (half - 1)]
-    # p q >= 2^(bits - 1): the least q for each p, and never below p
+    # p q >= 2^(bits - 1) gives the least q for each p, which must not be below p
     least = ((1 << (bits - 1)) + primes - 1) // primes
     first = torch.maximum(torch.searchsorted(primes, least), torch.arange(len(primes)) + (not squares))
     return _pairs(primes, primes, first, torch.full_like(first, len(primes)))
 
 
 def _pairs(primes: Tensor, smaller: Tensor, first: Tensor, stop: Tensor) -> Semiprimes:
-    """Each smaller[i] times primes[first[i]] .. primes[stop[i] - 1], without a loop."""
+    """The products of each smaller[i] with primes[first[i]] .. primes[stop[i] - 1], without a loop."""
     counts = (stop - first).clamp(min=0)
     factors = smaller.repeat_interleave(counts)
     starts = counts.cumsum(0) - counts
@@ -90,24 +90,24 @@ def _pairs(primes: Tensor, smaller: Tensor, first: Tensor, stop: Tensor) -> Semi
 def drawn_semiprimes(
     bits: int, *, seed: int, stream: str, indices: Tensor, attempt: int = 0
 ) -> tuple[Semiprimes, Tensor]:
-    """Some semiprimes of an endless stream, of exactly `bits` bits, balanced; each is a function of its index alone.
+    """Random balanced semiprimes of exactly `bits` bits from an endless stream; each is a function of its index alone.
 
-    Both factors are uniform over the primes of bits / 2 bits: up to 24 bits from a table of them, above by drawing
-    numbers until Miller-Rabin lets one pass. Whatever does not fit is drawn anew, never moved to a neighbour.
+    Both factors are uniform over the primes of bits / 2 bits. Up to 24 bits they come from a table, above from random
+    candidates that pass the Miller-Rabin test. Invalid draws are resampled, never moved to a neighbouring prime.
 
     Args:
-        bits, seed, stream: which stream.
-        indices: (count,) int64, from 0: which of it.
-        attempt: another one draws them anew.
+        bits, seed, stream: identify the stream.
+        indices: (count,) int64, from 0: positions in the stream.
+        attempt: another attempt resamples them.
 
     Returns:
-        The semiprimes, and which of them (count,) are none yet: no prime was drawn, or products are one bit short.
+        The semiprimes, and a mask (count,) of failed draws: fewer than two primes, or a product one bit short.
     """
     from_table = bits // 2 <= MAX_TABLE_BITS
     numbers = uniforms_of(seed, f"{stream}, attempt {attempt}", indices, 4 if from_table else CANDIDATES).numpy()
     first, second = _pairs_of_table(numbers, bits) if from_table else _pairs_by_rejection(numbers, bits // 2)
     products = first * second
-    missing = products < np.uint64(1 << (bits - 1))  # 0 where a factor is missing
+    missing = products < np.uint64(1 << (bits - 1))  # the product is 0 if a factor is missing
     smaller = np.minimum(first, second).astype(np.int64)
     return Semiprimes(torch.from_numpy(products.view(np.int64)), torch.from_numpy(smaller)), torch.from_numpy(missing)
 
@@ -117,13 +117,13 @@ Primes = NDArray[np.uint64]
 
 @lru_cache(maxsize=1)
 def _table(bits: int) -> Primes:
-    """All primes of exactly so many bits."""
+    """All primes of exactly `bits` bits."""
     primes = primes_below(1 << bits)
     return primes[primes >= 1 << (bits - 1)].numpy().astype(np.uint64)
 
 
 def _pairs_of_table(numbers: NDArray[np.float64], bits: int) -> tuple[Primes, Primes]:
-    """Two primes for each row of four numbers in [0, 1), two others where the product of the first is a bit short."""
+    """Two primes for each row of four uniforms in [0, 1): the second pair if the product of the first is short."""
     table = _table(bits // 2)
     first, second, third, fourth = (table[(column * len(table)).astype(np.int64)] for column in numbers.T)
     short = first * second < np.uint64(1 << (bits - 1))
@@ -131,20 +131,20 @@ def _pairs_of_table(numbers: NDArray[np.float64], bits: int) -> tuple[Primes, Pr
 
 
 def _pairs_by_rejection(numbers: NDArray[np.float64], bits: int) -> tuple[Primes, Primes]:
-    """The first two primes among the candidates that each row of numbers in [0, 1) stands for; 0 where there is none.
+    """The first two primes among the candidates given by each row of uniforms in [0, 1); 0 for a missing prime.
 
-    Candidates are the numbers of so many bits that no prime up to 13 divides, uniform: one in four is a prime.
+    Candidates are uniform over the numbers of `bits` bits without a prime factor up to 13. One in four is a prime.
     """
     residues = np.flatnonzero(np.gcd(np.arange(WHEEL), WHEEL) == 1).astype(np.uint64)
     lowest, end = (1 << (bits - 1)) // WHEEL, (1 << bits) // WHEEL + 1
     found = np.zeros((2, len(numbers)), dtype=np.uint64)
-    at_once = CANDIDATES if len(numbers) <= FEW else 1  # of few rows numpy's own costs count, of many each test
+    at_once = CANDIDATES if len(numbers) <= FEW else 1  # few rows: save numpy calls; many rows: save tests
     for start in range(0, CANDIDATES, at_once):
         rows = np.flatnonzero(found[1] == 0)
         places = (numbers[rows, start : start + at_once] * ((end - lowest) * len(residues))).astype(np.int64)
         turns, places = np.divmod(places, len(residues))
         candidates = (turns + lowest).astype(np.uint64) * np.uint64(WHEEL) + residues[places]
-        passed = candidates >> np.uint64(bits - 1) == 1  # the wheel's first and last turn reach beyond
+        passed = candidates >> np.uint64(bits - 1) == 1  # the wheel's first and last turns exceed the range
         passed[passed] = are_prime(candidates[passed])
         ranks = passed.cumsum(1) + (found[0, rows] > 0)[:, None]
         for slot in (0, 1):
@@ -155,25 +155,25 @@ def _pairs_by_rejection(numbers: NDArray[np.float64], bits: int) -> tuple[Primes
 
 @dataclass(frozen=True)
 class SemiprimeSet:
-    """One of the sets.
+    """One of the sets S1 to S7.
 
-    bits: of the largest number.
-    factor_bits: of the largest smaller factor.
-    train_share: of the numbers, for training and validation together.
-    description: for titles.
-    items: all of them; None for S7, which is drawn.
+    bits: bits of the largest number.
+    factor_bits: bits of the largest smaller factor.
+    train_proportion: proportion of the numbers for training and validation together.
+    description: text for titles.
+    items: all semiprimes of the set; None for S7, which is sampled.
     """
 
     name: SetName
     bits: int
     factor_bits: int
-    train_share: float
+    train_proportion: float
     description: str
     items: Semiprimes | None
 
 
 BITS: dict[str, tuple[int, ...]] = {"S6": (20, 24, 28, 32), "S7": (48, 64)}
-PLAIN_SETS = {  # description, limit, and what else semiprimes_below is told
+PLAIN_SETS = {  # description, limit, and further arguments of semiprimes_below
     "S1": ("semiprimes up to 10,000", 10_001, {}),
     "S2": ("odd semiprimes up to 10,000", 10_001, {"odd": True}),
     "S3": ("semiprimes with both factors below 128", 1 << 14, {"factors_below": 128}),
@@ -182,16 +182,16 @@ PLAIN_SETS = {  # description, limit, and what else semiprimes_below is told
 }
 
 
-def family(name: SetName, *, bits: int | None, squares: bool) -> SemiprimeSet:
-    """The set of that name.
+def semiprime_set(name: SetName, *, bits: int | None, squares: bool) -> SemiprimeSet:
+    """The set with the given name.
 
     Args:
         name: S1 to S7.
-        bits: of the numbers of S6 or S7 (None: the fewest); None for all others.
-        squares: whether p = q counts.
+        bits: bits of the numbers of S6 or S7 (None: the fewest); None for all other sets.
+        squares: whether to include p = q.
 
     Raises:
-        ValueError: for bits that the set does not have.
+        ValueError: the set has no numbers of that many bits.
     """
     allowed = BITS.get(name, ())
     if bits is not None and bits not in allowed:
@@ -210,5 +210,5 @@ def family(name: SetName, *, bits: int | None, squares: bool) -> SemiprimeSet:
         items = semiprimes_below(limit, squares=squares, **options)
         text = f"the {len(items.numbers):,} {text}"
     bits, factor_bits = (int(part.max()).bit_length() for part in items)
-    share = 0.1 if name == "S5" else 0.8
-    return SemiprimeSet(name, bits, factor_bits, share, f"{name}, {text}, {with_squares} squares", items)
+    proportion = 0.1 if name == "S5" else 0.8
+    return SemiprimeSet(name, bits, factor_bits, proportion, f"{name}, {text}, {with_squares} squares", items)

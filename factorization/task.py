@@ -1,4 +1,4 @@
-"""Training on semiprimes, and how many bits of the smaller factor a model gets wrong."""
+"""The task of factorization: training on semiprimes, and counting wrong bits of the smaller factor."""
 
 import re
 import reprlib
@@ -24,14 +24,14 @@ from seqlab.task import Results, Split, Task
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-WATCHED = ("beta_0", "beta_1", "distinct_outputs")  # of each validation
+WATCHED = ("beta_0", "beta_1", "distinct_outputs")  # logged at each validation
 
 
 class Factorization(Task[SemiprimesDataModule, nn.Module]):
-    """The smaller prime factor of a semiprime, scored bit by bit.
+    """Predicts the smaller prime factor of a semiprime, scored bit by bit.
 
     Args:
-        datamodule: the set, its splits and its head, which says what a model answers with.
+        datamodule: the set, its splits and the output head.
     """
 
     columns = MappingProxyType(
@@ -44,13 +44,13 @@ class Factorization(Task[SemiprimesDataModule, nn.Module]):
             "distinct outputs": "test/distinct_outputs",
         }
     )
-    # more distinct outputs are not better: their number says whether a model answers the same whatever it reads
+    # more distinct outputs are not better: the number shows whether a model ignores its input
     better = MappingProxyType({"test/loss": "low"} | {f"test/beta_{k}": "high" for k in range(4)})
 
     def __init__(self, datamodule: SemiprimesDataModule):
         super().__init__(datamodule)
         self.head = datamodule.head
-        self.factor_bits = datamodule.family.factor_bits
+        self.factor_bits = datamodule.semiprime_set.factor_bits
 
     def title(self) -> str:
         data = self.data
@@ -66,14 +66,15 @@ class Factorization(Task[SemiprimesDataModule, nn.Module]):
             "factor": "no smaller factor in two splits (a class head is 0 by construction: it knows no unseen prime)",
         }[data.protocol]
         counts = ", ".join(f"{len(getattr(data, part).numbers):,} {part}" for part in ("train", "val", "test"))
-        return f"{data.family.description}; fold {data.fold}: {counts}, {kept}; {reads} in, {self.head.description} out"
+        description = data.semiprime_set.description
+        return f"{description}; fold {data.fold}: {counts}, {kept}; {reads} in, {self.head.description} out"
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        """The loss of the head: cross-entropy of bits, of primes, or of bits one after the other."""
+        """The loss of the head: cross-entropy of bits, of primes, or of autoregressive bits."""
         return self.head.loss(model, batch.inputs, batch.factors)
 
     def evaluate(self, model: nn.Module, split: Split) -> Results:
-        """The loss, and how many bits of the smaller factor are wrong, in all and by slices."""
+        """The loss and the metrics of the predicted factors, in total and by slices."""
         loss, predicted = self._predicted(model, split)
         factors = self.data.part(split).factors
         return {f"{split}/loss": loss} | detailed_results(
@@ -86,7 +87,7 @@ class Factorization(Task[SemiprimesDataModule, nn.Module]):
         return {"val/loss": loss} | {f"val/{name}": results[f"val/{name}"] for name in WATCHED}, {}
 
     def _predicted(self, model: nn.Module, split: Split) -> tuple[float, Tensor]:
-        """The mean loss on a split, and the factor that the model predicts for each number."""
+        """The mean loss on a split, and the predicted factor of each number, (count,)."""
         loss, predicted = Mean(), []
         with evaluating(model):
             for batch in self.batches(model, split):
@@ -95,9 +96,9 @@ class Factorization(Task[SemiprimesDataModule, nn.Module]):
         return loss.compute(), torch.cat(predicted)
 
     def slices(self, split: Split) -> dict[str, Tensor]:
-        """Parts of a split with a table of their own: of S4 the numbers of S3, both factors below 128."""
+        """Masks of parts of a split with their own results: for S4 the numbers of S3, with both factors below 128."""
         numbers, factors = self.data.part(split)
-        return {"s3": numbers // factors < 128} if self.data.family.name == "S4" else {}
+        return {"s3": numbers // factors < 128} if self.data.semiprime_set.name == "S4" else {}
 
     def baselines(self) -> Mapping[str, Results]:
         """Constants, rules, neighbours and classical learners, see factorization.baselines.compare."""
@@ -105,7 +106,7 @@ class Factorization(Task[SemiprimesDataModule, nn.Module]):
         return compare(
             data.train,
             data.test,
-            bits=data.family.bits,
+            bits=data.semiprime_set.bits,
             factor_bits=self.factor_bits,
             slices=self.slices("test"),
             seed=data.seed,
@@ -117,7 +118,7 @@ class Factorization(Task[SemiprimesDataModule, nn.Module]):
         return {"beta": beta_curves(results, baselines, self.factor_bits)}
 
     def examples(self, model: nn.Module) -> list[dict[str, Any]]:
-        """Every test number with its factor and the model's."""
+        """Every test number with its smaller factor, the predicted factor and the number of wrong bits."""
         _, predicted = self._predicted(model, "test")
         numbers, factors = self.data.test
         wrong = (to_bits(predicted, self.factor_bits) != to_bits(factors, self.factor_bits)).sum(1)
@@ -126,32 +127,34 @@ class Factorization(Task[SemiprimesDataModule, nn.Module]):
         return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
     def parse_prompt(self, text: str) -> int:
-        """A semiprime of no more bits than the set has.
+        """Parse a semiprime with at most as many bits as the set.
 
         Raises:
-            InputError: for a text that is none, and says why.
+            InputError: the text is anything else. The message says why.
         """
-        bits = self.data.family.bits
+        bits = self.data.semiprime_set.bits
         if (match := re.fullmatch("([+-]?)0*([0-9]+)", text.strip())) is None:
-            raise InputError(f"{reprlib.repr(text)} is no whole number in decimal digits")
+            raise InputError(f"{reprlib.repr(text)} is not a whole number in decimal digits")
         sign, digits = match.groups()
         if len(digits) > len(str(1 << bits)):  # Python refuses to read an integer of thousands of digits
             reason = "is below 4" if sign == "-" else f"has more bits than the model reads, {bits}"
             raise InputError(f"{reprlib.repr(sign + digits)} {reason}")
         number = int(sign + digits)
         if number < 4:
-            raise InputError(f"{number} is no semiprime: the smallest is 4")
+            raise InputError(f"{number} is not a semiprime: the smallest is 4")
         if number.bit_length() > bits:
             raise InputError(f"{number} has {number.bit_length()} bits, the model reads at most {bits}")
         smaller = smallest_factor(number)
         if smaller == number:
-            raise InputError(f"{number} is a prime, no semiprime")
+            raise InputError(f"{number} is a prime, not a semiprime")
         if smallest_factor(number // smaller) != number // smaller:
-            raise InputError(f"{number} is no semiprime: {smaller} · {number // smaller}, and the latter is no prime")
+            raise InputError(
+                f"{number} is not a semiprime: it is {smaller} · {number // smaller}, and the latter is not a prime"
+            )
         return number
 
     def describe(self, model: nn.Module, prompt: int) -> str:
-        """The factor that the model names, whether it divides, and how sure it is of each bit."""
+        """The predicted factor, whether it divides the number, and the confidence of each bit, as text."""
         signed = prompt - (1 << 64) if prompt >= 1 << 63 else prompt
         with evaluating(model):
             answer = self.head.answer(model, self.data.encode(torch.tensor([signed])).to(device_of(model)))
@@ -160,24 +163,24 @@ class Factorization(Task[SemiprimesDataModule, nn.Module]):
         check = f"{prompt // predicted}: {predicted} divides" if divides else f"none: {predicted} does not divide"
         truth = smallest_factor(prompt)
         bits = to_bits(answer.factors[0], self.factor_bits).tolist()
-        sure = "  ".join(f"{bit} ({p:.0%})" for bit, p in zip(bits, answer.confidence[0].tolist(), strict=True))
+        confident = "  ".join(f"{bit} ({p:.0%})" for bit, p in zip(bits, answer.confidence[0].tolist(), strict=True))
         return "\n".join(
             [
                 f"number      {prompt} ({prompt.bit_length()} bits; {self._standing(prompt)})",
                 f"factor      {predicted}",
                 f"cofactor    {check}",
-                f"bits        {sure}",
-                f"in truth    {truth} · {prompt // truth}",
+                f"bits        {confident}",
+                f"truth       {truth} · {prompt // truth}",
             ]
         )
 
     def _standing(self, number: int) -> str:
-        """Which part of the run's data a number belongs to."""
-        family = self.data.family
-        if family.items is None:
-            return f"{family.name} is drawn anew for every run"
-        place = (family.items.numbers == number).nonzero()
+        """The split of the run's data that a number belongs to, as text."""
+        numbers = self.data.semiprime_set
+        if numbers.items is None:
+            return f"{numbers.name} is resampled for every run"
+        place = (numbers.items.numbers == number).nonzero()
         if len(place) == 0:
-            return f"not a number of {family.name}"
+            return f"not a number of {numbers.name}"
         split = int(self.data.splits[place[0, 0]])
         return "unused in this run" if split == UNUSED else f"a {('training', 'validation', 'test')[split]} number"

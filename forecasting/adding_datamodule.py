@@ -1,4 +1,4 @@
-"""The adding problem as training, validation and test data."""
+"""The datamodule of the adding problem."""
 
 from typing import Annotated
 
@@ -16,13 +16,13 @@ from seqlab.spec import Spec, Values, Vectors
 
 
 class AddingDataModule(ForecastDataModule):
-    """The adding problem (forecasting/long_memory.py), an endless stream.
+    """The adding problem (forecasting/long_memory.py) as an endless stream.
 
     Args:
         length: steps of a sequence.
         batch_size: sequences in a batch.
-        num_val, num_test: sequences that validation and test are measured on.
-        seed: of the data.
+        num_val, num_test: number of validation and test sequences.
+        seed: seed of the data.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class AddingDataModule(ForecastDataModule):
 
     @property
     def title(self) -> str:
-        return f"the adding problem, {self.length} steps; numbers drawn anew for every sequence"
+        return f"the adding problem, {self.length} steps; new random numbers for every sequence"
 
     @property
     def val(self) -> Windows:
@@ -53,7 +53,7 @@ class AddingDataModule(ForecastDataModule):
         return self.held_out["test"]
 
     def drawn(self, stream: str, start: int, count: int) -> Windows:
-        """Sequences start .. start + count - 1 of a stream."""
+        """Sequences start .. start + count - 1 of a stream, as windows at level 0."""
         inputs, targets = adding(self.seed, stream, start, count, self.length)
         return Windows(inputs, targets, torch.zeros(count, 1, dtype=torch.float64))
 
@@ -63,12 +63,12 @@ class AddingDataModule(ForecastDataModule):
         return Windows(inputs, rows[:, :1], torch.zeros(len(rows), 1, dtype=torch.float64))
 
     def baselines(self) -> Attempts[np.ndarray]:
-        """Always 1, the mean: what can be had without memory."""
+        """Always predicts the mean, 1: the best forecast without memory."""
         rows = Attempts[np.ndarray]()
         rows["always 1"] = np.ones((len(self.test.targets), 1))
         return rows
 
 
 def packed(windows: Windows) -> Tensor:
-    """Targets and inputs of sequences side by side, a row each, as a BlockStream keeps them."""
+    """Targets and inputs concatenated, one row per sequence, as a BlockStream stores them: (n, 1 + 2 length)."""
     return torch.cat([windows.targets, windows.inputs.flatten(1)], 1)

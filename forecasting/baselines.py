@@ -1,6 +1,6 @@
-"""What a forecast is worth beside: last value, seasonal naive, ridge on lags, exponential smoothing, ARIMA, HAR.
+"""Baseline forecasts: last value, seasonal naive, ridge on lags, exponential smoothing, ARIMA, HAR.
 
-Each is fitted on the training part alone and then forecasts from every origin, seeing all values before it.
+Each is fitted on the training part alone. It then forecasts from every origin, given all values before it.
 """
 
 import warnings
@@ -16,20 +16,21 @@ from seqlab.attempts import Attempts
 # n origins, T lags, H steps forecast; values (length,); starts (n,) are the first forecast steps
 
 PENALTIES = tuple(10.0**power for power in range(-4, 5))  # of ridge, in units of the training part's variance
-ORDERS = ((1, 0), (2, 0), (3, 0), (0, 1), (1, 1), (2, 1))  # of ARMA, the one with the least AIC is taken
+ORDERS = ((1, 0), (2, 0), (3, 0), (0, 1), (1, 1), (2, 1))  # of ARMA; the lowest AIC wins
 HAR_DAYS = (1, 5, 22)
-LONG_SEASON = 60  # steps above which the first seasonal states of ETS are averages: hundreds cannot be fitted in a run
+LONG_SEASON = 60  # steps; ETS averages the initial states of longer seasons, because fitting hundreds takes too long
 
 
 def forecasts(
     values: np.ndarray, parts: Mapping[str, range], *, window: int, horizon: int, seasons: Mapping[str, int]
 ) -> Attempts[np.ndarray]:
-    """Every baseline's forecasts of the test part of a series, {name: (n, H)}, of those that can be fitted to it.
+    """Forecasts of the test part of a series by all baselines that can be fitted to it: {name: (n, H)}.
 
     Args:
         values: the whole series.
-        parts: as forecasting.windows.split gives them.
-        window: lags that ridge reads.
+        parts: the result of forecasting.windows.split.
+        window: number of lags for ridge.
+        horizon: number of steps to forecast.
         seasons: {name: steps}.
     """
     starts, train = origins(parts["test"], horizon), values[: parts["train"].stop]
@@ -48,7 +49,7 @@ def forecasts(
 
 
 def seasonal_naive(values: np.ndarray, starts: np.ndarray, horizon: int, season: int) -> np.ndarray:
-    """The value one season before, or as many seasons as are needed for it to be known: (n, H).
+    """The value one season before, or the smallest number of seasons before at which it is known: (n, H).
 
     >>> seasonal_naive(np.arange(6.0), np.array([4]), horizon=3, season=2)
     array([[2., 3., 2.]])
@@ -57,9 +58,9 @@ def seasonal_naive(values: np.ndarray, starts: np.ndarray, horizon: int, season:
 
 
 def ridge(values: np.ndarray, parts: Mapping[str, range], starts: np.ndarray, window: int, horizon: int) -> np.ndarray:
-    """All H steps from the last T values, measured from the last one (NLinear, Zeng et al. 2023): (n, H).
+    """Ridge regression of H steps on T lags, both relative to the last value (NLinear, Zeng et al. 2023): (n, H).
 
-    The penalty is the one with the least squared error on the validation part.
+    The penalty minimizes the squared error on the validation part.
     """
 
     def lags_and_steps(at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -72,7 +73,7 @@ def ridge(values: np.ndarray, parts: Mapping[str, range], starts: np.ndarray, wi
     models = [Ridge(alpha=penalty * variance).fit(lags, steps) for penalty in PENALTIES]
 
     def predict(model: Ridge, lags: np.ndarray) -> np.ndarray:
-        return model.predict(lags).reshape(-1, horizon)  # of one target scikit-learn gives (n,)
+        return model.predict(lags).reshape(-1, horizon)  # for one target, scikit-learn returns (n,)
 
     best = min(models, key=lambda model: float(np.square(predict(model, val_lags) - val_steps).mean()))
     return predict(best, lags_and_steps(starts)[0]) + values[starts - 1, None]
@@ -81,16 +82,16 @@ def ridge(values: np.ndarray, parts: Mapping[str, range], starts: np.ndarray, wi
 def exponential_smoothing(
     values: np.ndarray, num_train: int, starts: np.ndarray, horizon: int, season: int
 ) -> np.ndarray:
-    """ETS(A, Ad, A), without a season ETS(A, Ad, N) (Hyndman et al. 2008), by statsmodels: (n, H).
+    """Exponential smoothing by statsmodels, ETS(A, Ad, A) or ETS(A, Ad, N) (Hyndman et al. 2008): (n, H).
 
-    Parameters are those of the training part; from there its recursion goes on, and each origin forecasts from its
-    states.
+    The model has no season (N) if `season` is 1 or the training part is shorter than three seasons. The parameters are
+    fitted on the training part. The recursion continues after it, and each origin forecasts from its states.
     """
     from statsmodels.tsa.exponential_smoothing.ets import ETSModel
 
     seasonal = season > 1 and num_train >= 3 * season
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that the optimiser ended before it converged: what it has is used
+        warnings.simplefilter("ignore")  # the optimizer may stop before convergence; its last parameters are used
         fitted: Any = ETSModel(
             values[:num_train],
             trend="add",
@@ -103,8 +104,8 @@ def exponential_smoothing(
     alpha, beta, damping = (names[name] for name in ("smoothing_level", "smoothing_trend", "damping_trend"))
     gamma = names.get("smoothing_seasonal", 0.0)
     level, trend = fitted.level[-1], fitted.slope[-1]
-    seasons = list(fitted.season[-season:]) if seasonal else [0.0]  # of the steps to come, the next one first
-    weights = np.cumsum(damping ** np.arange(1, horizon + 1))  # of the trend, h steps on
+    seasons = list(fitted.season[-season:]) if seasonal else [0.0]  # of the coming steps, the next one first
+    weights = np.cumsum(damping ** np.arange(1, horizon + 1))  # of the trend, for each step of the horizon
     rows = np.empty((len(values) + 1, horizon))
     for step in range(num_train, len(values) + 1):
         rows[step] = level + weights * trend + np.resize(seasons, horizon)
@@ -116,13 +117,13 @@ def exponential_smoothing(
 
 
 def arima(values: np.ndarray, num_train: int, starts: np.ndarray, horizon: int, season: int) -> np.ndarray:
-    """ARMA around the mean of differences over a season (over one step where there is none), by statsmodels: (n, H).
+    """ARMA of seasonal differences (one-step differences without a season) around their mean, by statsmodels: (n, H).
 
-    The order of ORDERS with the least AIC on the training part; from there the Kalman filter goes on with its
-    parameters.
+    Of ORDERS, the order with the lowest AIC on the training part is used. The Kalman filter continues after the
+    training part with the fitted parameters.
 
     Raises:
-        ValueError: for a series that leaves nothing to fit, or nothing stationary.
+        ValueError: the differences of the training part are constant, so there is nothing to fit.
     """
     from statsmodels.tsa.arima.model import ARIMA
 
@@ -131,14 +132,14 @@ def arima(values: np.ndarray, num_train: int, starts: np.ndarray, horizon: int, 
     train = differences[: num_train - season] - mean
     if not train.any():
         steps = f"{season} steps" if season > 1 else "a step"
-        raise ValueError(f"the series changes by {mean:g} over {steps}, always: there is nothing for ARMA to fit")
+        raise ValueError(f"the series always changes by {mean:g} over {steps}: there is nothing for ARMA to fit")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # starting values that it replaces by zeros
-        # the same likelihood as the Kalman filter's, several times as fast
+        warnings.simplefilter("ignore")  # about starting values that it replaces by zeros
+        # the same likelihood as the Kalman filter's, several times faster
         fits: list[Any] = [ARIMA(train, order=(p, 0, q), trend="n").fit(method="innovations_mle") for p, q in ORDERS]
     best = min(fits, key=lambda fit: fit.aic)
     filtered = best.apply(differences - mean).filter_results
-    # the state that is expected at each origin, taken on step by step
+    # the predicted state at each origin, advanced step by step
     state = filtered.predicted_state[:, starts - season]
     design, transition = filtered.design[0, :, 0], filtered.transition[:, :, 0]
     changes = np.empty((len(starts), horizon))
@@ -153,7 +154,7 @@ def arima(values: np.ndarray, num_train: int, starts: np.ndarray, horizon: int, 
 
 
 def har(values: np.ndarray, num_train: int, starts: np.ndarray, days: Sequence[int] = HAR_DAYS) -> np.ndarray:
-    """The next value from the means of the last day, week and month, by least squares (HAR, Corsi 2009): (n, 1)."""
+    """Least squares on the means of the last day, week and month (HAR, Corsi 2009), one step ahead: (n, 1)."""
     sums = np.concatenate([[0.0], values.cumsum()])
 
     def means(at: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The copy problem as training, validation and test data."""
+"""The datamodule of the copy problem."""
 
 from typing import Annotated, Literal
 
@@ -12,13 +12,13 @@ from seqlab.spec import Classes, Spec, Tokens
 
 
 class CopyDataModule(DataModule):
-    """Ids to read and to write, (batch, 2, length + 20) int64, an endless stream.
+    """The copy problem as an endless stream: input and target ids, (batch, 2, length + 20) int64.
 
     Args:
-        length: steps over which ten symbols are to be remembered.
+        length: number of steps over which a model must remember ten symbols.
         batch_size: sequences in a batch.
-        num_val, num_test: sequences that validation and test are measured on.
-        seed: of the data.
+        num_val, num_test: number of validation and test sequences.
+        seed: seed of the data.
     """
 
     evaluation_batch_size = 256
@@ -40,7 +40,7 @@ class CopyDataModule(DataModule):
         self.stream = BlockStream(lambda start, count: self.drawn("train", start, count), batch_size)
 
     def drawn(self, stream: str, start: int, count: int) -> Tensor:
-        """Sequences start .. start + count - 1 of a stream, inputs and targets, (count, 2, length + 20)."""
+        """Sequences start .. start + count - 1 of a stream: inputs and targets, (count, 2, length + 20) int64."""
         return torch.stack(copying(self.seed, stream, start, count, self.length), 1)
 
     def evaluation_set(self, split: Literal["val", "test"]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Training on the copy problem: how many of ten symbols are still known after `length` steps."""
+"""The task of the copy problem: how many of ten symbols a model remembers over `length` steps."""
 
 import reprlib
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ NUM_WRITTEN = 50  # test sequences in predictions.jsonl
 
 
 class Copying(Task[CopyDataModule, SequenceModel]):
-    """The ten symbols at the start of a sequence, written again at its end.
+    """Outputs the ten symbols at the start of a sequence again at its end.
 
     Args:
         datamodule: the sequences.
@@ -34,14 +34,14 @@ class Copying(Task[CopyDataModule, SequenceModel]):
 
     def title(self) -> str:
         length = self.data.length
-        return f"the copy problem, {NUM_COPIED} symbols over {length} steps; symbols drawn anew for every sequence"
+        return f"the copy problem, {NUM_COPIED} symbols over {length} steps; new random symbols for every sequence"
 
     def loss(self, model: SequenceModel, batch: Tensor) -> Tensor:
-        """Cross-entropy in nats a step."""
+        """Cross-entropy in nats per step."""
         return cross_entropy(model(batch[:, 0]).flatten(0, 1), batch[:, 1].flatten())
 
     def evaluate(self, model: SequenceModel, split: Split) -> Results:
-        """The loss, and the proportions of symbols and of whole sequences that are copied."""
+        """The loss, and the proportions of symbols and of whole sequences that are copied correctly."""
         loss, right = Mean(), []
         with evaluating(model):
             for batch in self.batches(model, split):
@@ -56,34 +56,36 @@ class Copying(Task[CopyDataModule, SequenceModel]):
         }
 
     def baselines(self) -> Mapping[str, Results]:
-        """What is known without memory: blanks, and that each symbol is one of eight."""
+        """The best results without memory: blanks are certain, and each symbol is a guess among eight."""
         chance = 1 / NUM_SYMBOLS
         trivial = {"loss": copy_trivial(self.data.length), "symbols": chance, "copied": chance**NUM_COPIED}
         return {"no memory": {f"test/{name}": value for name, value in trivial.items()}}
 
     def examples(self, model: SequenceModel) -> list[dict[str, Any]]:
-        """Test sequences: the symbols, and what the model writes for them."""
+        """Test sequences: the symbols and the model's outputs for them."""
         sequences = self.data.drawn("test", 0, NUM_WRITTEN)
         symbols = sequences[:, 0, :NUM_COPIED].tolist()
         written = self.written(model, sequences[:, 0]).tolist()
         return [{"set": "test", "symbols": s, "written": w} for s, w in zip(symbols, written, strict=True)]
 
     def written(self, model: SequenceModel, inputs: Tensor) -> Tensor:
-        """The ids that the model writes in the last ten steps of inputs (n, length + 20): (n, 10)."""
+        """The most probable ids in the last ten steps, for inputs (n, length + 20): (n, 10) int64."""
         with evaluating(model):
             return model(inputs.to(device_of(model)))[:, -NUM_COPIED:].argmax(-1).cpu()
 
     def parse_prompt(self, text: str) -> Tensor:
-        """Ten symbols 1 .. 8 with blanks between, as the sequence that asks for them, (1, length + 20).
+        """Parse ten symbols 1 .. 8 separated by spaces into an input sequence, (1, length + 20) int64.
 
         Raises:
-            InputError: for other words, or another number of them.
+            InputError: a word is not a symbol, or there are not ten.
         """
         words = text.split()
         allowed = [str(symbol) for symbol in range(1, NUM_SYMBOLS + 1)]
         for word in words:
             if word not in allowed:
-                raise InputError(f"{reprlib.repr(word)} is no symbol; allowed: 1 to {NUM_SYMBOLS}, blanks between")
+                raise InputError(
+                    f"{reprlib.repr(word)} is not a symbol; allowed: 1 to {NUM_SYMBOLS}, separated by spaces"
+                )
         if len(words) != NUM_COPIED:
             raise InputError(f"{len(words)} symbols: exactly {NUM_COPIED} are needed")
         sequence = torch.zeros(1, self.data.spec.max_length, dtype=torch.int64)
@@ -92,6 +94,6 @@ class Copying(Task[CopyDataModule, SequenceModel]):
         return sequence
 
     def describe(self, model: SequenceModel, prompt: Tensor) -> str:
-        """What was to be copied, and what was written."""
+        """The symbols to copy and the model's output, as text."""
         asked, written = prompt[0, :NUM_COPIED].tolist(), self.written(model, prompt)[0].tolist()
         return f"to copy     {' '.join(map(str, asked))}\nwritten     {' '.join(map(str, written))}"

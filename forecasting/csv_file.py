@@ -1,4 +1,4 @@
-"""A user's CSV file: its header, its rows with their lines, and the numbers in its columns."""
+"""Reading a user's CSV file: its header, its rows with line numbers, and the numbers in its columns."""
 
 import csv
 import io
@@ -14,11 +14,11 @@ from seqlab.errors import InputError
 from seqlab.files import at_home
 
 SEPARATORS = (",", ";", "\t", "|")
-NO_VALUE = {"", ".", "..", ":", "-", "na", "n/a", "#n/a", "nan", "null", "none"}  # "." FRED, ":" Eurostat
+NO_VALUE = {"", ".", "..", ":", "-", "na", "n/a", "#n/a", "nan", "null", "none"}  # FRED writes ".", Eurostat ":"
 
 
 class Row(NamedTuple):
-    """Cells without blanks around them, and the line of the file on which they begin; a blank row has no cells."""
+    """The stripped cells of a row and the line of the file where the row begins. A blank row has no cells."""
 
     line: int
     cells: tuple[str, ...]
@@ -26,21 +26,21 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class CsvFile:
-    """The header and the rows of a file, without blank rows at its end."""
+    """The header and the rows of a CSV file, without trailing blank rows."""
 
     path: str
     header: tuple[str, ...]
     rows: tuple[Row, ...]
 
     def place(self, column: str, key: str = "data.column") -> int:
-        """Where a column stands, from 0.
+        """The index of a column, from 0.
 
         Args:
-            column: as the header has it.
-            key: by which the user named it.
+            column: its name in the header.
+            key: the option that names it, for the error message.
 
         Raises:
-            InputError: when it is not there, or twice.
+            InputError: the header has no such column, or several.
         """
         names = ", ".join(map(repr, self.header))
         if column not in self.header:
@@ -50,14 +50,14 @@ class CsvFile:
         return self.header.index(column)
 
     def cells(self, place: int) -> list[str]:
-        """The cells of a column, a row each; "" where a row is too short."""
+        """The cells of a column, one per row; "" if a row is too short."""
         return [row.cells[place] if place < len(row.cells) else "" for row in self.rows]
 
     def values(self, columns: Sequence[str]) -> np.ndarray:
-        """The numbers of some columns, (rows, columns) float64; NaN where a cell says that there is none.
+        """The numbers in the given columns, (rows, columns) float64; NaN for cells in NO_VALUE.
 
         Raises:
-            InputError: for a cell that is no finite number, named with its line.
+            InputError: a cell is not a finite number. The message gives its line.
         """
         places = [self.place(column) for column in columns]
         table = np.full((len(self.rows), len(columns)), np.nan)
@@ -72,13 +72,15 @@ class CsvFile:
 
 
 def read_csv(path: str | Path, columns: Sequence[str]) -> CsvFile:
-    """A file in UTF-8 whose first row names the columns, separated by comma, semicolon, tabulator or bar.
+    """Read a UTF-8 file whose first non-blank row is the header, separated by comma, semicolon, tab or bar.
 
     Args:
-        columns: that are to be there: of the separators, the first with which they are is taken.
+        path: the file.
+        columns: columns that should be there. The first separator that yields all of them is used, else the one with
+            the longest header.
 
     Raises:
-        InputError: for a file that cannot be read or that has no rows.
+        InputError: the file cannot be read or is empty.
     """
     try:
         text = at_home(path).read_bytes().decode("utf-8-sig")
@@ -121,5 +123,5 @@ def _rows(path: str | Path, text: str, separator: str) -> Iterator[Row]:
 
 
 def _named(header: Sequence[str]) -> tuple[str, ...]:
-    """A name may be written in two lines."""
+    """The column names with whitespace normalized: a name may span several lines."""
     return tuple(" ".join(name.split()) for name in header)

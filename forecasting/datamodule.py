@@ -1,4 +1,4 @@
-"""What data to be forecast have in common: windows of vectors, and the values that follow them."""
+"""Base classes of forecasting data: windows of vectors and the values after them."""
 
 from abc import abstractmethod
 from functools import cached_property
@@ -16,10 +16,10 @@ from seqlab.lit.datamodule import DataModule, EpochStream
 
 
 class ForecastDataModule(DataModule):
-    """Windows of vectors and the values that follow them.
+    """Windows of vectors and the values after them.
 
-    A dataset writes `spec`, `train_batch`, `title`, `val`, `test` and `baselines`. A value is level + deviation * what
-    a model says, with the level of its window.
+    A subclass defines `spec`, `train_batch`, `title`, `val`, `test` and `baselines`. A forecast is level + deviation *
+    model output, with the level of its window.
     """
 
     evaluation_batch_size = 256
@@ -27,7 +27,7 @@ class ForecastDataModule(DataModule):
     @property
     @abstractmethod
     def title(self) -> str:
-        """What is forecast from what, and how it is split."""
+        """One line on what is forecast from what, and how the data are split."""
 
     @property
     @abstractmethod
@@ -41,25 +41,25 @@ class ForecastDataModule(DataModule):
 
     @abstractmethod
     def baselines(self) -> Attempts[np.ndarray]:
-        """Forecasts of the test part by name, (n, H), in the unit of the series; those that can be had."""
+        """Baseline forecasts of the test part by name, (n, H), in the unit of the series."""
 
     @property
     def horizon(self) -> int:
-        """The steps that are forecast at once."""
+        """The number of steps per forecast."""
         return 1
 
     @property
     def deviation(self) -> float:
-        """What 1 is in the unit of the series, where a model says it."""
+        """The size of a model output of 1 in the unit of the series."""
         return 1.0
 
     @property
     def naive_error(self) -> float | None:
-        """The unit of MASE, where there is one."""
+        """The denominator of MASE, or None."""
         return None
 
     def in_units(self, scaled: Tensor, level: Tensor) -> Tensor:
-        """Values in the unit of the series, float64."""
+        """Scaled values (n, H) at levels (n, 1) in the unit of the series, float64."""
         return level + self.deviation * scaled.double()
 
     def evaluation_set(self, split: Literal["val", "test"]) -> Windows:
@@ -67,11 +67,11 @@ class ForecastDataModule(DataModule):
 
 
 class RecordedFit(Fitted):
-    """What a forecast needs of the data that were measured.
+    """Statistics of recorded data that a forecast needs.
 
     deviation: the standard deviation of the training part, in the unit of the series.
-    naive_error: the unit of MASE, likewise.
-    last: what ends the data, a list of numbers for each step that a window has: what an empty prompt stands for.
+    naive_error: the denominator of MASE, in the unit of the series.
+    last: the last window of the data, a list of numbers per step. It is used for an empty prompt.
     """
 
     deviation: Annotated[float, Gt(0)]
@@ -80,13 +80,13 @@ class RecordedFit(Fitted):
 
 
 class RecordedDataModule(ForecastDataModule):
-    """Data that were measured: the training windows are all there, and permuted anew each epoch.
+    """Recorded data: a finite set of training windows, permuted again each epoch.
 
-    A class writes `window`, `num_steps`, `lookback` and `windows`, and fits a RecordedFit.
+    A subclass defines `window`, `num_steps`, `lookback` and `windows`, and fits a RecordedFit.
 
     Args:
         batch_size: windows in a batch.
-        seed: of their order.
+        seed: seed of their order.
     """
 
     def __init__(self, batch_size: int, seed: int):
@@ -96,21 +96,21 @@ class RecordedDataModule(ForecastDataModule):
     @property
     @abstractmethod
     def window(self) -> int:
-        """The steps that are read."""
+        """The number of steps that a model reads."""
 
     @property
     @abstractmethod
     def num_steps(self) -> int:
-        """The steps of the whole series."""
+        """The number of steps of the whole series."""
 
     @property
     @abstractmethod
     def lookback(self) -> int:
-        """The steps that must lie before the first one that is forecast."""
+        """The minimum number of steps before the first forecast step."""
 
     @abstractmethod
     def windows(self, starts: np.ndarray) -> Windows:
-        """The windows whose first forecast steps are given, (n,)."""
+        """The windows with the given first forecast steps, (n,)."""
 
     def restore(self, kept: Kept) -> None:
         super().restore(kept)
@@ -130,7 +130,7 @@ class RecordedDataModule(ForecastDataModule):
 
     @cached_property
     def parts(self) -> dict[str, range]:
-        """The steps that train, val and test forecast."""
+        """The steps to forecast in train, val and test."""
         return split(self.num_steps, self.lookback, self.horizon)
 
     @cached_property
@@ -153,7 +153,7 @@ class RecordedDataModule(ForecastDataModule):
 
     @cached_property
     def stream(self) -> EpochStream:  # type: ignore[override]
-        """The numbers of the training windows, batch by batch."""
+        """The indices of the training windows, in batches."""
         return EpochStream(torch.arange(len(self.train.targets)), self.batch_size, self.seed)
 
     def train_batch(self, step: int) -> Windows:

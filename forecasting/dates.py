@@ -1,6 +1,6 @@
-"""Times as files write them: dates with or without a time of day, months, quarters, weeks, years.
+"""Parsing times in files: dates with or without a time of day, months, quarters, weeks.
 
-A column is written in one way throughout. Names of months are English, whatever the locale; no time zone is looked up.
+A column has one format throughout. Month names are English in every locale. Time zones must be UTC, GMT or an offset.
 """
 
 import re
@@ -27,7 +27,7 @@ def _form(text: str) -> re.Pattern[str]:
     return re.compile(text, re.A | re.I)
 
 
-# Three numbers of which the last is the year: which of the others is the month, the whole column says.
+# Three numbers, the last of which is the year. The whole column decides which of the others is the month.
 DAY_AND_MONTH = _form(r"(?P<one>\d{1,2})(?P<s>[-/. ])(?P<two>\d{1,2})(?P=s)(?P<year>\d{4}|\d{2})" + CLOCK)
 FORMS = (
     DAY_AND_MONTH,
@@ -42,28 +42,28 @@ FORMS = (
     _form(r"Q(?P<quarter>[1-4])[-/ ]?(?P<year>\d{4})"),
     _form(r"(?P<year>\d{4})-?W(?P<week>\d{2})"),
 )
-# 20200131 and 202001 are times only in a column whose name says so.
+# 20200131 and 202001 are times only in a column whose name suggests times.
 PLAIN_FORMS = (
     _form(r"(?P<year>1[5-9]\d\d|2[0-4]\d\d)(?P<month>\d{2})(?P<day>\d{2})"),
     _form(r"(?P<year>1[5-9]\d\d|2[0-4]\d\d)(?P<month>\d{2})"),
 )
-SAMPLE = 50  # cells that say in which form a column is written
+SAMPLE = 50  # cells that determine the format of a column
 
 Read = Callable[[str], datetime | None]
 
 
 def readings(cells: Sequence[str], *, plain: bool = False) -> list[np.ndarray]:
-    """The ways in which more than half of some cells can be read as times: none, one, or two (day or month first).
+    """All parses of a column as times that read more than half of its cells: none, one, or two (day or month first).
 
-    Of two ways of which one reads every cell and the other does not, the other is left out.
+    Of two parses, the one that leaves more cells unread is dropped.
 
     Args:
-        cells: of a column.
-        plain: read 20200131 and 202001 as times, and nothing else.
+        cells: the cells of the column.
+        plain: parse 20200131 and 202001 as times, and nothing else.
 
     Returns:
-        For each way (cells,) datetime64[us], NaT where a cell is written otherwise, or is no day of the calendar. They
-        are in universal time where the cells have time zones and do not all have the same time of day on the wall.
+        Per parse (cells,) datetime64[us], with NaT for cells in another format or with an impossible date. Times are
+        in UTC if cells have time zones and local times of day differ; otherwise they are local.
 
     >>> readings(["31/01/2020", "01/02/2020"])[0].astype("datetime64[D]").astype(str).tolist()
     ['2020-01-31', '2020-02-01']
@@ -72,11 +72,11 @@ def readings(cells: Sequence[str], *, plain: bool = False) -> list[np.ndarray]:
     """
     found = [_moments([read(cell) for cell in cells]) for read in _ways(cells, PLAIN_FORMS if plain else FORMS)]
     unread = [float(np.isnat(times).mean()) for times in found]
-    return [times for times, share in zip(found, unread, strict=True) if share < 0.5 and share == min(unread)]
+    return [times for times, missed in zip(found, unread, strict=True) if missed < 0.5 and missed == min(unread)]
 
 
 def _ways(cells: Sequence[str], forms: Sequence[re.Pattern[str]]) -> Iterator[Read]:
-    """In the form that most of the first cells have."""
+    """Parsers for the format that most of the first cells have."""
     sample = [cell for cell in cells if cell][:SAMPLE]
     form = max(forms, key=lambda form: sum(form.fullmatch(cell) is not None for cell in sample))
     yield lambda cell: _read(form, cell, month_first=False)
@@ -85,10 +85,10 @@ def _ways(cells: Sequence[str], forms: Sequence[re.Pattern[str]]) -> Iterator[Re
 
 
 def _moments(times: Sequence[datetime | None]) -> np.ndarray:
-    """As datetime64[us]. Days are those of the calendar on the wall; what has hours is put on one clock."""
+    """Times as datetime64[us]: zoned times with differing times of day in UTC, all others in local time."""
     known = [time for time in times if time is not None]
     if zoned := sum(time.tzinfo is not None for time in known):
-        rule = zoned > len(known) / 2  # a zone in some cells and none in others: the fewer are not read
+        rule = zoned > len(known) / 2  # if only some cells have a zone, the minority is left unread
         times = [None if time is None or (time.tzinfo is not None) != rule else time for time in times]
         if len({time.time() for time in known}) > 1:
             times = [None if time is None else _universal(time) for time in times]
@@ -98,7 +98,7 @@ def _moments(times: Sequence[datetime | None]) -> np.ndarray:
 def _universal(time: datetime) -> datetime | None:
     try:
         return time.replace(tzinfo=None) - (time.utcoffset() or timedelta())
-    except OverflowError:  # in the first or the last year
+    except OverflowError:  # in the first or the last year of datetime
         return None
 
 
@@ -110,14 +110,14 @@ def _read(form: re.Pattern[str], cell: str, *, month_first: bool) -> datetime | 
         part["month"], part["day"] = (part["one"], part["two"]) if month_first else (part["two"], part["one"])
     try:
         return (_day(part) + _clock(part)).replace(tzinfo=_zone(part) if "zone" in part else None)
-    except (KeyError, ValueError, OverflowError):  # no month, no day of the calendar, no time of day
+    except (KeyError, ValueError, OverflowError):  # not a month, a calendar day or a time of day
         return None
 
 
 def _day(part: Mapping[str, str]) -> datetime:
     year = int(part["year"])
     if len(part["year"]) == 2:
-        year += 2000 if year < 69 else 1900  # as POSIX has it
+        year += 2000 if year < 69 else 1900  # as in POSIX
     if "week" in part:
         return datetime.fromisocalendar(year, int(part["week"]), 1)
     if "quarter" in part:
@@ -130,11 +130,11 @@ def _clock(part: Mapping[str, str]) -> timedelta:
     hour, minute, second = (int(part.get(name, 0)) for name in ("hour", "minute", "second"))
     if "half" in part:
         if not 1 <= hour <= 12:
-            raise ValueError(f"no hour of half a day: {hour}")
+            raise ValueError(f"not an hour of a 12-hour clock: {hour}")
         hour = hour % 12 + (12 if part["half"].lower() == "p" else 0)
     time = timedelta(hours=hour, minutes=minute, seconds=second, microseconds=int(f"{part.get('fraction', 0):0<6}"[:6]))
     if minute > 59 or second > 59 or time > timedelta(hours=24):
-        raise ValueError(f"no time of day: {time}")
+        raise ValueError(f"not a time of day: {time}")
     return time
 
 

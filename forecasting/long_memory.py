@@ -1,4 +1,4 @@
-"""Two generated problems that ask for long memory, and what can be had without any: adding and copying."""
+"""Two synthetic problems that need long memory, adding and copying, and the best results without memory."""
 
 import math
 from typing import NamedTuple
@@ -14,14 +14,14 @@ DELIMITER = NUM_SYMBOLS + 1
 COPY_VOCABULARY = NUM_SYMBOLS + 2
 
 ADDING_TRIVIAL = 1 / 6
-"""The mean squared error of always saying 1: the variance of a sum of two uniform numbers is 2/12 = 0.1667.
+"""The mean squared error of always predicting 1: the variance of a sum of two uniform numbers is 2/12 = 0.1667.
 
-Le et al. (2015) give 0.1767 for it, a slip that many papers repeat.
+Le et al. (2015) give 0.1767, an error that many papers repeat.
 """
 
 
 class Sums(NamedTuple):
-    """Sequences (n, length, 2) of a number and a mark, and the sum of the two marked numbers, (n, 1)."""
+    """Sequences of numbers and marks, (n, length, 2), and the sum of the two marked numbers, (n, 1)."""
 
     inputs: Tensor
     targets: Tensor
@@ -30,7 +30,7 @@ class Sums(NamedTuple):
 def adding(seed: int, stream: str, start: int, count: int, length: int) -> Sums:
     """The adding problem (Hochreiter & Schmidhuber 1997, experiment 4, as in Arjovsky et al. 2016, section 5.2).
 
-    Numbers are uniform in [0, 1); one mark falls uniformly into the first half of the steps, one into the second.
+    Numbers are uniform in [0, 1). One mark is uniform over the first half of the steps, the other over the second half.
 
     >>> inputs, targets = adding(1, "train", 0, 1, length=4)
     >>> [(round(number, 2), mark) for number, mark in inputs[0].tolist()], round(targets.item(), 2)
@@ -45,7 +45,7 @@ def adding(seed: int, stream: str, start: int, count: int, length: int) -> Sums:
 
 
 class Copies(NamedTuple):
-    """Sequences of ids to read, and what is to be written at each step, both (n, length + 20) int64."""
+    """Input ids and target ids, both (n, length + 20) int64."""
 
     inputs: Tensor
     targets: Tensor
@@ -54,7 +54,7 @@ class Copies(NamedTuple):
 def copying(seed: int, stream: str, start: int, count: int, length: int) -> Copies:
     """The copy problem (Hochreiter & Schmidhuber 1997; Arjovsky et al. 2016, section 5.1).
 
-    Ten symbols, `length` - 1 blanks, the delimiter, ten blanks; to be written: blanks, then the ten symbols.
+    Inputs: ten symbols, `length` - 1 blanks, the delimiter, ten blanks. Targets: blanks, then the ten symbols.
 
     >>> inputs, targets = copying(1, "train", 0, 1, length=3)
     >>> inputs[0].tolist()
@@ -71,7 +71,7 @@ def copying(seed: int, stream: str, start: int, count: int, length: int) -> Copi
 
 
 def copy_trivial(length: int) -> float:
-    """Cross-entropy in nats a step without memory: blanks are certain, each symbol is one of eight.
+    """Cross-entropy in nats per step without memory: blanks are certain, each symbol is one of eight.
 
     >>> round(copy_trivial(100), 4)
     0.1733

@@ -1,4 +1,4 @@
-"""Errors of forecasts, over all horizons and at each: sums and counts."""
+"""Error metrics of forecasts, over all steps of the horizon and at each step."""
 
 import torch
 from torch import Tensor
@@ -7,13 +7,13 @@ from seqlab.metrics import Totals
 
 
 class ForecastMetrics(Totals):
-    """MAE, RMSE, MSE and MASE over all forecast steps, and the MAE at each horizon.
+    """MAE, RMSE, MSE and MASE over all forecast steps, and the MAE at each step.
 
-    MASE is the MAE over that of the seasonal naive forecast inside the training part (Hyndman & Koehler 2006).
+    MASE is the MAE divided by the MAE of the seasonal naive forecast on the training part (Hyndman & Koehler 2006).
 
     Args:
-        horizon: steps of a forecast.
-        naive_error: that error, in the unit of the series; None: no MASE.
+        horizon: number of steps per forecast.
+        naive_error: the MAE of the seasonal naive forecast, in the unit of the series; None: no MASE.
 
     >>> metrics = ForecastMetrics(horizon=2, naive_error=4.0)
     >>> metrics.update(torch.tensor([[1.0, 2.0]]), torch.tensor([[2.0, 5.0]]))
@@ -33,8 +33,8 @@ class ForecastMetrics(Totals):
         self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, forecasts: Tensor, truth: Tensor) -> None:
-        """Count forecasts and what came, (n, horizon) each, in the unit of the series."""
-        assert forecasts.shape == truth.shape  # or they would be broadcast
+        """Add forecasts and true values, (n, horizon) each, in the unit of the series."""
+        assert forecasts.shape == truth.shape  # prevents broadcasting
         errors = forecasts.cpu().double() - truth.cpu().double()
         self.absolute += errors.abs().sum(0)
         self.squared += errors.square().sum(0)

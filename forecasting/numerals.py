@@ -1,4 +1,4 @@
-"""Numbers as people write them. Python's float also takes 1_000, nan, and the digits of every script."""
+"""Strict parsing of decimal numbers. Python's float also accepts 1_000, nan, and digits of every script."""
 
 import math
 import re
@@ -14,27 +14,27 @@ GROUPED = re.compile(r"[+-]?[0-9]+([.,'_ \u00a0\u202f][0-9]+)+")
 
 
 def number(text: str) -> float:
-    """The finite number that a text is.
+    """Parse a finite decimal number.
 
     >>> number("-1.5e3")
     -1500.0
 
     Raises:
-        ValueError: for any other text; the message says what it is, to be put behind the name of what it stands for.
+        ValueError: the text is anything else. The message completes "NAME is ...".
     """
     if NUMERAL.fullmatch(text) is None:
-        cure = "; write it without separators of thousands and with a decimal point, as 1234.5"
-        raise ValueError(f"{reprlib.repr(text)}, no number{cure if GROUPED.fullmatch(text) else ''}")
+        cure = "; write it without thousands separators and with a decimal point, such as 1234.5"
+        raise ValueError(f"{reprlib.repr(text)}, not a number{cure if GROUPED.fullmatch(text) else ''}")
     if not math.isfinite(value := float(text)):
-        raise ValueError(f"{reprlib.repr(text)}, too large for a number of 64 bits")
+        raise ValueError(f"{reprlib.repr(text)}, too large for a 64-bit float")
     return value
 
 
 def numbers(words: Sequence[str]) -> np.ndarray:
-    """The words of a prompt as finite numbers, (words,) float64.
+    """Parse the words of a prompt as finite numbers, (words,) float64.
 
     Raises:
-        InputError: for a word that is none.
+        InputError: a word is not a finite number.
     """
     values = []
     for word in words:
@@ -42,5 +42,5 @@ def numbers(words: Sequence[str]) -> np.ndarray:
             values.append(number(word))
         except ValueError:
             what = reprlib.repr(word)
-            raise InputError(f"{what} is no number; allowed: finite numbers with blanks between") from None
+            raise InputError(f"{what} is not a number; allowed: finite numbers separated by spaces") from None
     return np.array(values)

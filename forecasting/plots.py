@@ -10,12 +10,12 @@ from matplotlib.figure import Figure
 from seqlab.proportion import Proportion
 
 NUM_ORIGINS = 3
-NUM_POINTS = 120  # of a figure of one-step forecasts
+NUM_POINTS = 120  # test cases in a figure of one-step forecasts
 COLORS = ("tab:blue", "tab:orange", "tab:green", "tab:purple", "tab:brown", "tab:cyan", "tab:olive", "tab:pink")
 
 
 def styles(names: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """A line style for each name; the model's stands out."""
+    """A line style for each name, with the model highlighted."""
     thin = [name for name in names if name != "model"]
     found: dict[str, dict[str, Any]] = {
         name: {"linewidth": 1, "alpha": 0.8, "color": color} for name, color in zip(thin, cycle(COLORS), strict=False)
@@ -24,10 +24,12 @@ def styles(names: Iterable[str]) -> dict[str, dict[str, Any]]:
 
 
 def origin_figure(history: np.ndarray, truth: np.ndarray, forecasts: Mapping[str, np.ndarray]) -> Figure:
-    """What was read, what came and what was forecast, at three origins spread over the test part.
+    """History, true values and forecasts at three origins spread over the test part.
 
     Args:
-        history: (n, T) what was read. truth: (n, H). forecasts: name -> (n, H).
+        history: (n, T), the windows that the model read.
+        truth: (n, H).
+        forecasts: name -> (n, H).
     """
     horizon = truth.shape[1]
     shown = history[:, -min(history.shape[1], 3 * horizon) :]
@@ -58,7 +60,7 @@ def one_step_figure(truth: np.ndarray, forecasts: Mapping[str, np.ndarray]) -> F
 
 
 def error_by_horizon(results: Mapping[str, Mapping[str, Proportion | float]], horizon: int) -> Figure:
-    """MAE at each step of the forecast, a line for the model and each baseline."""
+    """MAE at each step of the forecast: one line for the model and each baseline."""
     figure = Figure(figsize=(7, 4.4), layout="constrained")
     axis = figure.subplots()
     steps, look = range(1, horizon + 1), styles(results)

@@ -1,4 +1,4 @@
-"""Daily ranges of prices: a day's log range from those before it and from the returns."""
+"""The datamodule of daily price ranges: forecasts a day's log range from earlier log ranges and returns."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -21,9 +21,11 @@ from seqlab.spec import Spec, Values, Vectors
 
 
 class ReturnsFit(RecordedFit):
-    """What a forecast needs of prices: `level`, the mean log range, and mean and deviation of the returns.
+    """Statistics of prices that a forecast needs, measured on the training part.
 
-    All are of the training part; `last` has the range and the return of each day, scaled.
+    level: the mean log range.
+    mean_return, return_deviation: mean and standard deviation of the returns.
+    last: inherited; the scaled log range and return of each day of the last window.
     """
 
     level: float
@@ -34,17 +36,17 @@ class ReturnsFit(RecordedFit):
 class ReturnsDataModule(RecordedDataModule):
     """Daily prices of one asset: the next day's log range from the log ranges and returns of `window` days.
 
-    A second output is the next day's return, of which only the sign is looked at: a control.
+    A second output is the next day's return. Only its sign is evaluated, as a control.
 
     Args:
-        csv: a file with columns High, Low and Close, a row a day; None: the S&P 500 of the package arch.
-        time, order, repeated, gaps: as for a series.
-        window: days that are read.
+        csv: a file with columns High, Low and Close, one row per day; None: the S&P 500 of the package arch.
+        time, order, repeated, gaps: see forecasting.time_order.Mending.
+        window: number of days that a model reads.
         batch_size: windows in a batch.
-        seed: of their order.
+        seed: seed of their order.
 
     Raises:
-        ValueError: for prices that cannot be read or are too few.
+        ValueError: the prices cannot be read or are too few.
     """
 
     def __init__(
@@ -70,18 +72,18 @@ class ReturnsDataModule(RecordedDataModule):
 
     @cached_property
     def prices(self) -> Prices:
-        """The prices; read when first asked for."""
+        """The prices, read on first use."""
         self.refuse_changed_files()
         return sp500() if self.csv is None else prices_from_csv(self.csv, self.mending)
 
     @cached_property
     def ranges(self) -> np.ndarray:
-        """The log range of each day, (days,)."""
+        """The log range of each day, (days,) float64."""
         return self.prices.log_ranges()
 
     @cached_property
     def returns(self) -> np.ndarray:
-        """The return of each day, (days,)."""
+        """The log return of each day, (days,) float64."""
         return self.prices.returns()
 
     def data_files(self) -> Mapping[str, Path]:
@@ -100,19 +102,19 @@ class ReturnsDataModule(RecordedDataModule):
         )
 
     def scaled(self, ranges: Scale, returns: Scale) -> np.ndarray:
-        """Range and return of each day by these scales, (days, 2)."""
+        """Log range and return of each day, standardized by these scales, (days, 2)."""
         features = np.stack([self.ranges - ranges.mean, self.returns - returns.mean], 1)
         return features / [ranges.deviation, returns.deviation]
 
     @cached_property
     def features(self) -> np.ndarray:
-        """Range and return of each day, scaled by the training part, (days, 2)."""
+        """Log range and return of each day, standardized by the training part, (days, 2)."""
         fitted = self.fitted
         return self.scaled(Scale(fitted.level, self.deviation), Scale(fitted.mean_return, fitted.return_deviation))
 
     @property
     def mean_return(self) -> float:
-        """Of the training part, in the scale of the second output."""
+        """The mean return of the training part in units of its standard deviation, the scale of the second output."""
         return self.fitted.mean_return / self.fitted.return_deviation
 
     @property
@@ -135,20 +137,20 @@ class ReturnsDataModule(RecordedDataModule):
         )
 
     def windows(self, starts: np.ndarray) -> Windows:
-        """The windows whose next days are given, (n,): inputs (n, window, 2), targets (n, 2)."""
+        """The windows before the given days (n,): inputs (n, window, 2), targets (n, 2)."""
         read = single(self.features[starts[:, None] + np.arange(-self.window, 0)])
         return Windows(read, single(self.features[starts]), self.levels(len(starts)))
 
     def after_all(self) -> Windows:
-        """The window that ends the data, with zeros for what is not known yet."""
+        """The last window of the data, with zeros as targets."""
         return Windows(single(np.array(self.fitted.last))[None], torch.zeros(1, 2), self.levels(1))
 
     def levels(self, count: int) -> Tensor:
-        """The mean log range of the training part, for each window, (count, 1)."""
+        """The mean log range of the training part for each window, (count, 1) float64."""
         return torch.full((count, 1), self.fitted.level, dtype=torch.float64)
 
     def baselines(self) -> Attempts[np.ndarray]:
-        """Last value, ridge on the lags of the log range, ETS, ARIMA and HAR, as for any series."""
+        """The baselines of a series (last value, ridge on lags, ETS, ARIMA) on the log range, and HAR."""
         values, num_train = self.ranges, self.parts["train"].stop
         rows = forecasts(values, self.parts, window=self.window, horizon=1, seasons={})
         with rows.attempt("HAR"):

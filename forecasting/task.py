@@ -1,4 +1,4 @@
-"""Training on values to come, and the errors of a forecast beside those of its baselines."""
+"""The tasks of forecasting: training on future values, and forecast errors beside those of baselines."""
 
 import logging
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NUM_WRITTEN = 200  # test forecasts in predictions.jsonl
-LEAK = 0.56  # a share of right directions above which something is wrong: 0.52 is the best that was seen
+LEAK = 0.56  # a proportion of correct directions above this suggests a leak; the best one seen is 0.52
 
 Data = TypeVar("Data", bound=ForecastDataModule)
 
@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 
 class Forecast(Task[Data, nn.Module], Generic[Data]):
-    """The next `horizon` values of a series, all at once, from the model's output at the last step of a window.
+    """Forecasts the next `horizon` values of a series at once from the model's output at the last step of a window.
 
     Args:
         datamodule: the series.
@@ -53,14 +53,14 @@ class Forecast(Task[Data, nn.Module], Generic[Data]):
         self.horizon = datamodule.horizon
 
     def new_metrics(self) -> ForecastMetrics:
-        """Empty metrics of this series."""
+        """New metrics for this series."""
         return ForecastMetrics(horizon=self.horizon, naive_error=self.data.naive_error)
 
     def title(self) -> str:
         return self.data.title
 
     def loss(self, model: nn.Module, batch: Windows) -> Tensor:
-        """The mean squared error in the scale of the training part."""
+        """The mean squared error of the scaled values."""
         return mse_loss(model(batch.inputs)[:, -1], batch.targets)
 
     def in_units(self, scaled: Tensor, level: Tensor) -> Tensor:
@@ -73,11 +73,11 @@ class Forecast(Task[Data, nn.Module], Generic[Data]):
             return torch.cat([model(batch.inputs)[:, -1].cpu().double() for batch in self.batches(model, split)])
 
     def evaluate(self, model: nn.Module, split: Split) -> Results:
-        """The scaled loss, and the errors of the forecasts in the unit of the series."""
+        """The loss on scaled values and the forecast errors in the unit of the series."""
         return self.results_of(self.outputs(model, split), split)
 
     def results_of(self, outputs: Tensor, split: Split) -> Results:
-        """The metrics of outputs (n, width) for the windows of a split."""
+        """Loss and metrics of scaled outputs (n, width) for the windows of a split."""
         loss, metrics = Mean(), self.new_metrics()
         windows = self.data.evaluation_set(split)
         targets = windows.targets.double()
@@ -96,11 +96,11 @@ class Forecast(Task[Data, nn.Module], Generic[Data]):
 
     @cached_property
     def baseline_forecasts(self) -> Attempts[np.ndarray]:
-        """Those of the datamodule, computed once."""
+        """The datamodule's baseline forecasts, computed once."""
         return self.data.baselines()
 
     def baselines(self) -> Attempts[Results]:
-        """Every baseline through the same metrics on the same origins."""
+        """Results of every baseline, with the same metrics on the same origins."""
         rows = Attempts[Results]()
         for name, forecast in self.baseline_forecasts.items():
             metrics = self.new_metrics()
@@ -130,7 +130,7 @@ class Forecast(Task[Data, nn.Module], Generic[Data]):
         return figures
 
     def examples(self, model: nn.Module) -> list[dict[str, Any]]:
-        """The first test forecasts beside the true values."""
+        """The first test forecasts and their true values."""
         forecasts = self.test_forecasts(model)[:NUM_WRITTEN].tolist()
         rows = zip(forecasts, self.truth[:NUM_WRITTEN].tolist(), strict=True)
         return [{"set": "test", "forecast": forecast, "target": target} for forecast, target in rows]
@@ -139,13 +139,13 @@ class Forecast(Task[Data, nn.Module], Generic[Data]):
         """The forecast of one window in the unit of the series, `horizon` values.
 
         Raises:
-            InputError: when it is not finite: the window lies too far from what the model was trained on.
+            InputError: the forecast is not finite because the window is too far from the training data.
         """
         with evaluating(model):
             output = model(windows.inputs.to(device_of(model)))[:, -1].cpu()
         forecast = self.in_units(output, windows.level)[0].tolist()
         if not np.isfinite(forecast).all():
-            raise InputError("the forecast is no finite number: these values lie too far from those of the training")
+            raise InputError("the forecast is not finite: these values are too far from the training data")
         return forecast
 
 
@@ -156,11 +156,11 @@ class SeriesForecast(Forecast[SeriesDataModule]):
         return {"data": f"series_{self.data.series.name}"}
 
     def parse_prompt(self, text: str) -> np.ndarray:
-        """The last values of a series in its unit; of no text, those that end the run's own series.
+        """Parse the last values of a series in its unit; an empty prompt means the end of the run's own series.
 
         Raises:
-            InputError: for a word that is no number, fewer values than the model reads, or values that lie so far from
-                the training part that their scaled form has no float32.
+            InputError: a word is not a number, there are fewer values than the model reads, or values are so far from
+                the training part that scaling them overflows float32.
         """
         values = numbers(text.replace(",", " ").split()) if text.strip() else np.array(self.data.fitted.last)[:, 0]
         if len(values) < self.data.window:
@@ -169,25 +169,25 @@ class SeriesForecast(Forecast[SeriesDataModule]):
         if not torch.isfinite(self._read(read).inputs).all():
             mean, deviation = self.data.scale
             farthest = read[np.abs(read - mean).argmax()]
-            raise InputError(f"{farthest:g} lies too far from the training part, {mean:g} ± {deviation:g}")
+            raise InputError(f"{farthest:g} is too far from the training part, {mean:g} ± {deviation:g}")
         return read
 
     def _read(self, values: np.ndarray) -> Windows:
-        """The last values of a series as the model reads them."""
+        """The last values of a series as one window of scaled model inputs."""
         level = values[-1] if self.data.center else self.data.scale.mean
         with np.errstate(over="ignore", invalid="ignore"):
             inputs = single((values - level) / self.data.scale.deviation).view(1, -1, 1)
         return Windows(inputs, torch.zeros(1, self.horizon), torch.full((1, 1), level, dtype=torch.float64))
 
     def describe(self, model: nn.Module, prompt: np.ndarray) -> str:
-        """The forecast, step by step."""
+        """The forecast of every step, as text."""
         values = self.forecast_of(model, self._read(prompt))
         lines = [f"read        {len(prompt)} values, the last {prompt[-1]:g}"]
         return "\n".join([*lines, f"forecast    {' '.join(f'{value:.5g}' for value in values)}"])
 
 
 class RangeForecast(Forecast[ReturnsDataModule]):
-    """The log range of the next day; and, as a control, whether its return has the sign that a second output says."""
+    """Forecasts the log range of the next day and, as a control, the sign of its return by a second output."""
 
     columns = MappingProxyType({**Forecast.columns, "direction (control)": "test/direction"})
 
@@ -201,7 +201,7 @@ class RangeForecast(Forecast[ReturnsDataModule]):
         assert direction.value is not None
         if split == "test" and direction.value > LEAK:
             logger.warning(
-                "the direction of the next day is right in %.1f%% of %d days: above %.0f%%, look for a leak",
+                "the direction of the next day is right on %.1f%% of %d days: above %.0f%%, look for a leak",
                 100 * direction.value, len(true), 100 * LEAK,
             )  # fmt: skip
         return {**super().results_of(outputs, split), f"{split}/direction": direction}
@@ -214,33 +214,34 @@ class RangeForecast(Forecast[ReturnsDataModule]):
         return rows
 
     def parse_prompt(self, text: str) -> Windows:
-        """The days that end the run's own data: a day has five numbers, too many to type.
+        """The last window of the run's own data. Prices of many days are too much to type, so text is refused.
 
         Raises:
-            InputError: for any text.
+            InputError: the prompt is not empty.
         """
         if text.strip():
-            raise InputError("data=returns reads the days that end its own data: give an empty prompt")
+            raise InputError("data=returns reads the last days of its own data: give an empty prompt")
         return self.data.after_all()
 
     def describe(self, model: nn.Module, prompt: Windows) -> str:
-        """The log range of the next day, and as a percentage."""
+        """The log range of the next day, also as a percentage, as text."""
         (value,) = self.forecast_of(model, prompt)
         says = f"log range {value:.5f}, the high {np.expm1(value):.2%} above the low"
         return f"read        {self.data.window} days\nforecast    {says}"
 
 
 class AddingForecast(Forecast[AddingDataModule]):
-    """The sum of the two marked numbers; always saying 1 has the squared error 1/6."""
+    """Predicts the sum of the two marked numbers. Always predicting 1 has the squared error 1/6."""
 
     columns = MappingProxyType({"squared error": "test/mse", "MAE": "test/mae"})
     better = MappingProxyType(dict.fromkeys(columns.values(), "low"))
 
     def parse_prompt(self, text: str) -> Windows:
-        """Numbers with blanks between, the marked ones with a star: 0.3 0.9* 0.1 0.5*; of no text, a test sequence.
+        """Parse numbers separated by spaces, marked ones with a star: 0.3 0.9* 0.1 0.5*. Empty: a test sequence.
 
         Raises:
-            InputError: for a word that is no number, other than two marks, or more steps than the model was trained on.
+            InputError: a word is not a number or too large, the marks are not exactly two, or there are more numbers
+                than steps in training.
         """
         if not text.strip():
             return Windows(*(part[:1] for part in self.data.test))
@@ -248,7 +249,7 @@ class AddingForecast(Forecast[AddingDataModule]):
         marks = np.array([word.endswith("*") for word in words])
         values = numbers([word.removesuffix("*") for word in words])
         if marks.sum() != 2:
-            raise InputError(f"{marks.sum()} numbers are marked with *: exactly two are to be")
+            raise InputError(f"{marks.sum()} numbers are marked with *: exactly two are needed")
         if len(values) > self.data.length:
             raise InputError(
                 f"{len(values)} numbers are too many: the model was trained on data.length={self.data.length}"
@@ -260,6 +261,6 @@ class AddingForecast(Forecast[AddingDataModule]):
         return Windows(inputs, targets, torch.zeros(1, 1, dtype=torch.float64))
 
     def describe(self, model: nn.Module, prompt: Windows) -> str:
-        """The sum that the model says, and the true one."""
-        (said,) = self.forecast_of(model, prompt)
-        return f"forecast    {said:.4f}\nin truth    {float(prompt.targets):.4f}"
+        """The predicted and the true sum, as text."""
+        (predicted,) = self.forecast_of(model, prompt)
+        return f"forecast    {predicted:.4f}\ntruth       {float(prompt.targets):.4f}"

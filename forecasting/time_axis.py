@@ -1,4 +1,4 @@
-"""Which column of a CSV file says when, and when that is."""
+"""Finding and parsing the time column of a CSV file."""
 
 import re
 import reprlib
@@ -13,24 +13,24 @@ from forecasting.numerals import number
 from forecasting.time_steps import steps
 from seqlab.errors import InputError
 
-# A column of plain numbers says when if its name says so: "year", "Unix Timestamp (s)", but not "response time".
+# A column of plain numbers holds times only if its name says so: "year", "Unix Timestamp (s)", not "response time".
 SAYS_WHEN = {
     "date", "datetime", "time", "timestamp", "year", "period", "epoch", "unix", "unixtime", "datum", "zeit", "jahr",
     "fecha", "año", "année", "annee", "anno",
 }  # fmt: skip
-PART = {"quarter", "month", "week", "day", "hour", "minute", "second"}  # of a time, when its numbers come again
+PART = {"quarter", "month", "week", "day", "hour", "minute", "second"}  # only a part of a time if numbers repeat
 MAY_STAND_BESIDE = {"of", "in", "at", "s", "ms", "us", "ns", "sec", "seconds", "utc", "gmt", "local", "decimal", "obs"}
 WORD = re.compile(r"[^\W\d_]+")
 
 
 class Axis(NamedTuple):
-    """When some rows of a file are.
+    """The times of rows of a file.
 
-    path: of the file.
-    lines: (rows,) of the file.
-    name: of the column, or of several with blanks between.
-    cells: (rows,) as they are written.
-    moments: (rows,) datetime64[us], or float64 where they are plain numbers.
+    path: path of the file.
+    lines: (rows,) line numbers in the file.
+    name: name of the column, or several names separated by spaces.
+    cells: (rows,) the times as text.
+    moments: (rows,) datetime64[us], or float64 if they are plain numbers.
     """
 
     path: str
@@ -40,16 +40,16 @@ class Axis(NamedTuple):
     moments: np.ndarray
 
     def at(self, row: int) -> str:
-        """A time as it is written, and its line."""
+        """The time of a row as written in the file, with its line."""
         return f"{self.cells[row]} (line {self.lines[row]})"
 
     def among(self, rows: np.ndarray) -> "Axis":
-        """Of some of the rows."""
+        """The axis of the given rows (indices)."""
         return self._replace(lines=self.lines[rows], cells=[self.cells[r] for r in rows], moments=self.moments[rows])
 
 
 class Candidate(NamedTuple):
-    """A column, or several as one, with each way in which it can be read as times (none, one, or two)."""
+    """A column, or several combined, with each way to parse it as times (none, one, or two)."""
 
     name: str
     cells: list[str]
@@ -59,17 +59,18 @@ class Candidate(NamedTuple):
 def find_axis(
     file: CsvFile, values: Sequence[str], needed: np.ndarray, time: str | Sequence[str] | None, *, any_step: bool
 ) -> Axis | None:
-    """The times of all rows of a file; None where no column says when.
+    """The times of all rows of a file, or None if there is no time column.
 
     Args:
-        values: the columns that hold the series: none of them says when.
-        needed: (rows,) bool, whether the time of a row must be known; of others it may be NaT (NaN of plain numbers).
-        time: the column, or several whose cells belong together (a day and its hour); of none, no times; None: the
-            column that can be read as dates, else one of numbers whose name says that it holds times.
-        any_step: whether only the order counts.
+        file: the CSV file.
+        values: the columns of the series, which cannot be the time column.
+        needed: (rows,) bool, whether the time of a row must be known. Other times may be NaT (NaN for plain numbers).
+        time: the time column, or several to combine (a day and its hour); an empty sequence: no times; None: the
+            column that parses as dates, else a column of numbers whose name says that it holds times.
+        any_step: whether only the order matters, not the step.
 
     Raises:
-        InputError: where several columns could be meant, or a cell cannot be read.
+        InputError: several columns are possible, or a cell cannot be parsed.
     """
     if time is not None:
         names = [time] if isinstance(time, str) else list(time)
@@ -77,8 +78,8 @@ def find_axis(
     elif len(found := _candidates(file, values)) > 1:
         columns = " and ".join(repr(candidate.name) for candidate in found)
         raise InputError(
-            f"{file.path}: {columns} can be read as times: name the one that counts, data.time={found[0].name}, or "
-            "none of them, data.time=[]"
+            f"{file.path}: {columns} can be read as times: choose one, for example data.time={found[0].name}, or none, "
+            "data.time=[]"
         )
     if not found:
         return None
@@ -86,13 +87,13 @@ def find_axis(
     for way in column.ways:
         if (unread := needed & ~known(way)).any():
             row = int(np.argmax(unread))
-            what = f"{column.name} is {reprlib.repr(column.cells[row])}, no time written as the others are"
-            raise InputError(f"{file.path}, line {lines[row]}: {what}; data.time=[] takes the rows as they stand")
+            what = f"{column.name} is {reprlib.repr(column.cells[row])}, not a time in the format of the other rows"
+            raise InputError(f"{file.path}, line {lines[row]}: {what}; data.time=[] takes the rows in file order")
     return Axis(file.path, lines, column.name, column.cells, _decided(file.path, lines, column, any_step))
 
 
 def known(moments: np.ndarray) -> np.ndarray:
-    """Which times there are."""
+    """Which times are known, (rows,) bool."""
     return ~(np.isnan(moments) if moments.dtype.kind == "f" else np.isnat(moments))
 
 
@@ -102,15 +103,15 @@ def _named(file: CsvFile, names: Sequence[str]) -> Candidate:
     name = " ".join(names)
     if not (ways := readings(cells) or _plain_ways(cells)):
         first = reprlib.repr(next(filter(None, cells), ""))
-        raise InputError(f"{file.path}: data.time={name}: {first} is no time that is known here")
+        raise InputError(f"{file.path}: data.time={name}: {first} is not a time in a known format")
     return Candidate(name, cells, ways)
 
 
 def _candidates(file: CsvFile, values: Sequence[str]) -> list[Candidate]:
-    """The columns that can be read as dates; where there is none, those of numbers that say when.
+    """The columns that parse as dates; if there are none, the columns of numbers whose names say that they hold times.
 
-    One that is the same throughout says nothing. Of numbers most of which come again one is taken only if it stands
-    alone: a year beside a month is half of a time.
+    Constant columns are skipped. A column of mostly repeated numbers counts only if it is the only one named so: a year
+    next to a month is half of a time.
     """
     dates, numbers = [], []
     num_named = sum(bool(_words(name) & (SAYS_WHEN | PART)) for name in file.header)
@@ -133,7 +134,7 @@ def _words(name: str) -> set[str]:
 
 
 def _plain_ways(cells: Sequence[str]) -> list[np.ndarray]:
-    """As 20200131, as 202001, or as numbers."""
+    """Parses of plain numbers: as 20200131 or 202001, else as numbers."""
     if ways := readings(cells, plain=True):
         return ways
     numbers = np.array([_number(cell) for cell in cells])
@@ -148,7 +149,7 @@ def _number(cell: str) -> float:
 
 
 def _decided(path: str, lines: np.ndarray, column: Candidate, any_step: bool) -> np.ndarray:
-    """The one way in which a column is to be read: of two, the one whose steps are by far the more regular."""
+    """The parse of a column. Of two, the one whose steps are much more regular; InputError if neither is."""
     if len(column.ways) == 1:
         return column.ways[0]
     read = known(column.ways[0]) & known(column.ways[1])
@@ -157,6 +158,6 @@ def _decided(path: str, lines: np.ndarray, column: Candidate, any_step: bool) ->
     orders = [np.argsort(way, kind="stable") for way in ways]
     equal = np.array_equal(orders[0], orders[1]) and (max(odd) == 0 or any_step)
     if not equal and (max(odd) == 0 or 2 * min(odd) > max(odd)):
-        what = f"{column.name} is {column.cells[int(np.argmax(read))]}, day and month or month and day: both can be"
+        what = f"{column.name} is {column.cells[int(np.argmax(read))]}: day and month, or month and day, is ambiguous"
         raise InputError(f"{path}, line {lines[read][0]}: {what}; write the dates as YYYY-MM-DD")
     return column.ways[int(np.argmin(odd))]

@@ -1,6 +1,6 @@
-"""Rows of a file brought into the order of time: what is out of order, given twice or missing is refused, or mended.
+"""Puts the rows of a file into time order. Rows out of order, duplicated or missing are refused, or mended on request.
 
-Nothing is mended unasked, and no value is made from later ones: a forecast would know them.
+Nothing is mended without a request. No value is derived from later ones, which would leak the future into a forecast.
 """
 
 from collections.abc import Sequence
@@ -17,22 +17,22 @@ from seqlab.errors import InputError
 Order = Literal["refuse", "sort"]
 Repeated = Literal["refuse", "first", "last"]
 Gaps = Literal["refuse", "fill", "drop", "close"]
-CLOSE = "data.gaps=close takes the rows as they follow each other"
+CLOSE = "data.gaps=close treats the rows as consecutive"
 CURES = (
-    "data.gaps=close takes the rows as they follow each other (days of trading), fill repeats the value before, drop "
-    "keeps the longest stretch without a gap"
+    "data.gaps=close treats the rows as consecutive (trading days), fill repeats the previous value, drop keeps the "
+    "longest stretch without a gap"
 )
 
 
 class Mending(NamedTuple):
-    """What is done about rows that are out of order, given twice, or missing.
+    """How to handle rows that are out of order, duplicated or missing.
 
-    time: the column that says when, or several whose cells belong together; of none, the rows are taken in their
-        order; None: the column that can be read as dates.
-    order: rows that go back in time; `sort` sorts them.
-    repeated: rows of one time; `first`, `last`: the one that is kept.
-    gaps: rows that are missing, without a value, or blank. `fill` repeats the last value before; `drop` keeps the
-        longest stretch without a gap; `close` takes the rows on both sides as successive.
+    time: the time column, or several to combine; an empty tuple: rows in file order; None: find it, as
+        forecasting.time_axis.find_axis does.
+    order: for rows that go back in time; `sort` sorts them.
+    repeated: for several rows of one time; keep the `first` or the `last`.
+    gaps: for rows that are missing, blank or without a value. `fill` repeats the previous value; `drop` keeps the
+        longest stretch without a gap; `close` treats the rows on both sides as consecutive.
     """
 
     time: str | tuple[str, ...] | None = None
@@ -50,9 +50,9 @@ class Rows:
 
     Args:
         values: (rows, columns) float64.
-        lines: (rows,) of the file; of a row that was filled, that of the row before.
-        filled: (rows,) bool, which rows the file does not have.
-        account: what was done, in words.
+        lines: (rows,) line numbers in the file; a filled row has the line of the previous row.
+        filled: (rows,) bool, which rows are not in the file.
+        account: a description of the mending.
     """
 
     values: np.ndarray
@@ -62,10 +62,11 @@ class Rows:
 
 
 def in_order(file: CsvFile, columns: Sequence[str], mending: Mending) -> Rows:
-    """Columns of numbers, in the order of time and at regular steps.
+    """Columns of numbers in time order and at regular steps.
 
     Raises:
-        InputError: for what is to be refused, with its line and the option that mends it; for a cell that is no number.
+        InputError: `mending` refuses the rows (the message gives the line and the option that mends it), or a cell is
+            not a number.
     """
     values = file.values(columns)
     without = np.asarray(np.isnan(values).any(1))
@@ -79,7 +80,7 @@ def in_order(file: CsvFile, columns: Sequence[str], mending: Mending) -> Rows:
         found, account = Steps(np.diff(rows), "a row"), ["rows as they stand"]
     else:
         account = [f"by {axis.name}"]
-        every = np.unique(axis.moments[known(axis.moments)])  # a row without a value also says what a step is
+        every = np.unique(axis.moments[known(axis.moments)])  # rows without a value also help to find the step
         axis = axis.among(rows)
         chosen = _sorted(axis, mending.order, account)
         rows, axis = rows[chosen], axis.among(chosen)
@@ -109,7 +110,7 @@ def _no_value(file: CsvFile, columns: Sequence[str], values: np.ndarray) -> Inpu
 
 
 def _sorted(axis: Axis, order: Order, account: list[str]) -> np.ndarray:
-    """The indices of the rows, ascending in time."""
+    """The indices of the rows in ascending time order."""
     back = np.flatnonzero(axis.moments[1:] < axis.moments[:-1])
     if len(back) == 0:
         return np.arange(len(axis.lines))
@@ -125,14 +126,14 @@ def _sorted(axis: Axis, order: Order, account: list[str]) -> np.ndarray:
 
 
 def _each_once(axis: Axis, repeated: Repeated, account: list[str]) -> np.ndarray:
-    """The indices of the rows, each time once."""
+    """The indices of the rows to keep, one per time."""
     same = axis.moments[1:] == axis.moments[:-1]
     if not same.any():
         return np.arange(len(axis.lines))
     count = int(same.sum())
     if repeated == "refuse":
         row = int(np.argmax(same))
-        hint = "; if another column says the hour, data.time=[COLUMN,COLUMN]" if 2 * count >= len(same) else ""
+        hint = "; if another column holds the hour, data.time=[COLUMN,COLUMN]" if 2 * count >= len(same) else ""
         raise InputError(
             f"{axis.path}, line {axis.lines[row + 1]}: {axis.name} is {axis.cells[row + 1]} again, as in {axis.at(row)}"
             f"{f' (the first of {count:,})' if count > 1 else ''}; data.repeated=first keeps the first row of each, "
@@ -143,7 +144,7 @@ def _each_once(axis: Axis, repeated: Repeated, account: list[str]) -> np.ndarray
 
 
 def _check_steps(axis: Axis, found: Steps, gaps: Gaps) -> None:
-    """Raise InputError for steps of many lengths, for rows within one step, and under `refuse` for a gap."""
+    """Raise InputError for irregular steps, rows within one step (except under `drop`), and gaps under `refuse`."""
     odd = np.flatnonzero(found.taken != 1)
     if len(odd) == 0 or gaps == "close":
         return
@@ -153,17 +154,17 @@ def _check_steps(axis: Axis, found: Steps, gaps: Gaps) -> None:
     start = f"{axis.path}, line {axis.lines[row + 1]}: "
     if irregular:
         raise InputError(
-            f"{start}{axis.name} has no regular step: most are not {found.name}, as from {axis.at(row)} to "
+            f"{start}{axis.name} has no regular step: most are not {found.name}, for example from {axis.at(row)} to "
             f"{axis.cells[row + 1]}; {CLOSE}"
         )
     if found.taken[row] == 0 and gaps != "drop":
         raise InputError(
-            f"{start}{axis.cells[row + 1]} is less than one step, {found.name}, behind {axis.at(row)}; {CLOSE}"
+            f"{start}{axis.cells[row + 1]} is less than one step ({found.name}) after {axis.at(row)}; {CLOSE}"
         )
     if gaps == "refuse":
         raise InputError(
             f"{start}{_counted(int(found.missing[row]))} missing between {axis.at(row)} and {axis.cells[row + 1]}, "
-            f"a step being {found.name} (in all {_places(found)}); {CURES}"
+            f"a step is {found.name} (in all {_places(found)}); {CURES}"
         )
 
 
@@ -173,7 +174,7 @@ def _places(found: Steps) -> str:
 
 
 def _mended(path: str, found: Steps, gaps: Gaps, account: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Which rows are kept, one before a gap again for each missing one, and which of these the file does not have."""
+    """Indices of the rows to keep, repeated before a gap to fill it, and which of them are not in the file."""
     count = len(found.taken) + 1
     everything, odd = np.arange(count), np.flatnonzero(found.taken != 1)
     if len(odd) == 0:
@@ -181,7 +182,7 @@ def _mended(path: str, found: Steps, gaps: Gaps, account: list[str]) -> tuple[np
     in_all = int(found.missing.sum())
     if gaps == "fill":
         if in_all > count:
-            raise InputError(f"{path}: data.gaps=fill would make {in_all:,} rows of {count:,}: more than there are")
+            raise InputError(f"{path}: data.gaps=fill would add {in_all:,} rows to {count:,}: more than there are")
         kept = np.repeat(everything, np.append(found.missing + 1, 1))
         account.append(f"{in_all:,} missing filled with the value before")
         return kept, np.append(False, kept[1:] == kept[:-1])

@@ -1,4 +1,4 @@
-"""The regular step of a series: of days, of the days of a working week, of months, of seconds, or of a number."""
+"""The regular step of a series: in days, days of a working week, months, seconds, or plain numbers."""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -8,42 +8,42 @@ import numpy as np
 SECONDS = {"week": 604_800, "day": 86_400, "hour": 3600, "minute": 60, "second": 1}
 MONTHS = {"year": 12, "quarter": 3, "month": 1}
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-RARE_DAY = 0.25  # of the commonest weekday's rows: one with fewer is no day of the working week
-MANY = 1e15  # steps; more are not told apart
+RARE_DAY = 0.25  # a weekday with fewer than this proportion of the commonest weekday's rows is not a working day
+MANY = 1e15  # maximum number of steps; larger distances are clipped
 
 
 class Steps(NamedTuple):
-    """How far each row lies behind the one before it.
+    """The distances between consecutive rows.
 
-    taken: (rows - 1,) int64, whole steps, rounded: 1 where no row is missing, 0 where two rows stand within one step.
-    name: of one step.
+    taken: (rows - 1,) int64, distances in steps, rounded: 1 if no row is missing, 0 if two rows are within one step.
+    name: the name of one step.
     """
 
     taken: np.ndarray
     name: str
 
     def between(self, rows: np.ndarray) -> "Steps":
-        """Those between some of the rows, ascending."""
+        """The steps between the given rows (ascending indices)."""
         return self._replace(taken=np.diff(np.append(0, self.taken.cumsum())[rows]))
 
     @property
     def missing(self) -> np.ndarray:
-        """Rows that are missing before each row but the first, (rows - 1,)."""
+        """The number of missing rows before each row but the first, (rows - 1,)."""
         return np.maximum(self.taken - 1, 0)
 
     @property
     def num_regular(self) -> int:
-        """How many rows lie one step behind the row before."""
+        """The number of rows exactly one step after the previous row."""
         return int((self.taken == 1).sum())
 
 
 def steps(moments: np.ndarray) -> Steps:
-    """The steps between rows, in the unit in which most of them are one.
+    """The steps between rows, in the unit that makes most of them 1.
 
-    The calendar counts: months are not equally long, and where no row is on a weekend none is missing there.
+    Steps follow the calendar: months differ in length, and weekdays without rows are not gaps.
 
     Args:
-        moments: (rows,) ascending, none twice: datetime64[us], or float64 for times that are plain numbers.
+        moments: (rows,) ascending, without repeats: datetime64[us], or float64 for plain numbers.
 
     >>> steps(np.array(["2020-01-31", "2020-02-29", "2020-04-30"], dtype="datetime64[us]"))
     Steps(taken=array([1, 2]), name='a month')
@@ -65,7 +65,7 @@ def steps(moments: np.ndarray) -> Steps:
 
 
 def _middle(between: np.ndarray) -> float:
-    """The lower median: where more than half of the steps are regular, the regular one."""
+    """The lower median. If more than half of the steps are regular, it is the regular step."""
     return float(np.sort(between)[(len(between) - 1) // 2])
 
 
@@ -82,7 +82,7 @@ def _of_months(days: np.ndarray) -> Steps:
 
 
 def _of_week(days: np.ndarray) -> Steps:
-    """Days of those weekdays that have rows. A few rows on other weekdays stand within a step."""
+    """Steps in days of the weekdays that have rows. Rows on rare other weekdays count as within a step."""
     counts = np.bincount((days.astype(np.int64) + 3) % 7, minlength=7)  # 1970-01-01 was a Thursday
     there = counts >= max(1.0, RARE_DAY * counts.max())
     absent = [day for day, has_rows in zip(WEEKDAYS, there, strict=True) if not has_rows]

@@ -1,4 +1,4 @@
-"""What a test text costs without a neural network: compressors, and n-grams of characters and of tokens."""
+"""Baselines of language modelling: compressors, and n-grams of characters and of tokens."""
 
 import gzip
 import lzma
@@ -13,22 +13,22 @@ from seqlab.attempts import Attempts
 
 CHARACTER_ORDERS = (5, 6, 7)
 TOKEN_ORDERS = (3, 4, 5)
-MOST_CHARACTERS = 10_000_000  # of training text, so that all baselines together take about a minute
+MOST_CHARACTERS = 10_000_000  # limit of training text; all baselines together then take about a minute
 
 Encode = Callable[[Sequence[str]], np.ndarray]
 
 
 def compare(corpus: Corpus, encode: Encode, vocabulary_size: int) -> Attempts[dict[str, float]]:
-    """Bits per character and per byte of the test part, by name; for n-grams of tokens their perplexity too.
+    """Bits per character and per byte of the test part for each baseline; for n-grams of tokens also the perplexity.
 
-    Counts as lm.metrics: bits are all nats / ln 2, what separates documents included; compressors have no separators.
-    n-grams learn from the training part, and the order is the best one on the validation part. Of training text beyond
-    10 million characters only the last ones are read, which the names then say.
+    As in lm.metrics, bits are all nats / ln 2, including document separators. Compressors have no separators. n-grams
+    are fitted on the training part; the order is the best one on the validation part. Only the last 10 million
+    characters of training text are used; if there are more, the names say so.
 
     Args:
         corpus: the text.
         encode: documents to ids, with an id before each document.
-        vocabulary_size: of these ids.
+        vocabulary_size: number of these ids.
     """
     train = tail(corpus.train, MOST_CHARACTERS)
     text, before = "".join(corpus.test).encode(), "".join(train).encode()
@@ -65,9 +65,9 @@ def compare(corpus: Corpus, encode: Encode, vocabulary_size: int) -> Attempts[di
 def best_n_gram(
     train: np.ndarray, val: np.ndarray, test: np.ndarray, vocabulary_size: int, orders: Iterable[int]
 ) -> tuple[int, np.ndarray]:
-    """The order with the least nats on val, and its nats of every id of test but the first: (length - 1,).
+    """The order with the lowest loss on val, and the nats of every id of test but the first: (length - 1,) float64.
 
-    Orders whose n-grams do not fit into 63 bits, or into the training text, are left out.
+    Orders whose n-grams exceed 63 bits or the length of the training text are skipped.
     """
     possible = [order for order in orders if order * bits_of(vocabulary_size) <= CODE_BITS and order <= len(train)]
     best: tuple[float, int, np.ndarray] | None = None
@@ -76,13 +76,13 @@ def best_n_gram(
         cost = float(model.nats(val)[1:].sum())
         if best is None or cost < best[0]:
             best = cost, order, model.nats(test)[1:]
-        del model  # before the next one is made
+        del model  # frees its memory before the next one is built
     assert best is not None
     return best[1], best[2]
 
 
 def character_encoder(alphabet: Sequence[str]) -> Encode:
-    """Documents to an id for each character of the alphabet from 1 on, in its order, and 0 before each document.
+    """An encoder with one id per character of the alphabet, from 1 on in its order, and 0 before each document.
 
     >>> character_encoder("abc")(["ab", "cb"]).tolist()
     [0, 1, 2, 0, 3, 2]
@@ -98,7 +98,7 @@ def character_encoder(alphabet: Sequence[str]) -> Encode:
 
 
 def tail(documents: Sequence[str], most: int) -> list[str]:
-    """The last `most` characters of documents.
+    """The last `most` characters of the documents, as documents.
 
     >>> tail(["abc", "de", "fgh"], 4)
     ['e', 'fgh']
@@ -113,5 +113,5 @@ def tail(documents: Sequence[str], most: int) -> list[str]:
 
 
 def xz(content: bytes) -> bytes:
-    """Compressed as much as xz can; its dictionary of 64 MiB sees all of the training text."""
+    """The content compressed by xz at its highest level. The 64 MiB dictionary covers all of the training text."""
     return lzma.compress(content, preset=9 | lzma.PRESET_EXTREME)

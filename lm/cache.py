@@ -1,4 +1,4 @@
-"""What was made from a text once, kept in a folder: tokenizers, and ids that are read through a memory map."""
+"""A cache folder for tokenizers and for token ids, which are memory-mapped."""
 
 import contextlib
 import hashlib
@@ -14,7 +14,7 @@ CHARACTERS_AT_ONCE = 2**20
 
 
 def digest(*texts: str) -> str:
-    """A name for texts: 16 hexadecimal digits of the SHA-256 of each with its length behind it."""
+    """A name for texts: the first 16 hexadecimal digits of the SHA-256 of each text followed by its length."""
     sha = hashlib.sha256()
     for text in texts:
         length = 0
@@ -27,17 +27,17 @@ def digest(*texts: str) -> str:
 
 
 class Cache:
-    """Files in a folder, each whole or absent. Where none can be written, stderr says so, and work goes on without.
+    """Files in a folder, written atomically. If writing fails, it prints a warning to stderr and works without files.
 
     Args:
-        folder: made when something is kept.
+        folder: the folder, created on the first write.
     """
 
     def __init__(self, folder: Path):
         self.folder = folder
 
     def text(self, name: str, make: Callable[[], str]) -> str:
-        """The text in a file; made and kept where there is none."""
+        """The text in a file. If there is no file, it calls `make` and saves the text."""
         with contextlib.suppress(OSError, UnicodeDecodeError):
             return (self.folder / name).read_text(encoding="utf-8")
         text = make()
@@ -45,7 +45,7 @@ class Cache:
         return text
 
     def array(self, name: str, make: Callable[[], Iterable[np.ndarray]]) -> np.ndarray:
-        """The array in a file, mapped; made from its pieces, (length,) uint16 each, and kept where there is none."""
+        """The memory-mapped array in a file; if there is none, saved from pieces of `make`, (length,) uint16 each."""
         if (found := self._mapped(name)) is not None:
             return found
         pieces = [*make()]
@@ -63,7 +63,7 @@ class Cache:
     def _mapped(self, name: str) -> np.ndarray | None:
         try:
             return np.load(self.folder / name, mmap_mode="r")
-        except (OSError, ValueError, EOFError):  # absent, or cut short by a machine that stopped
+        except (OSError, ValueError, EOFError):  # absent, or truncated by a crash
             return None
 
     def _keep(self, name: str, write: Callable[[IO[bytes]], object]) -> None:
@@ -76,5 +76,5 @@ class Cache:
         except OSError as error:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
-            print(f"warning: {self.folder}: {error.strerror}: nothing is kept there, and more memory is used",
+            print(f"warning: {self.folder}: {error.strerror}: nothing is cached there, and more memory is used",
                   file=sys.stderr)  # fmt: skip

@@ -1,16 +1,16 @@
 """Corpora: the embedded plays, the user's own files, and texts from other packages, each split by position.
 
-The last 10% of all characters are `test`, 2.5% amid the others are `val`, for choosing; the rest is `train`.
-Where there are fewer than 20 documents, the cuts fall at exactly those characters, inside a document; otherwise at the
-boundaries nearest to them.
+The last 10% of all characters are `test`, 2.5% in the middle of the others are `val` (for model selection), and the
+rest is `train`. With fewer than 20 documents the cuts are at exactly these characters, inside a document. Otherwise
+they are at the nearest document boundaries.
 
-`shakespeare` stands for the file that is known as tiny-shakespeare: `test` is what others use as its validation part.
-It is rebuilt from another edition of the same plays (lm/derive_plays.py): 1,115,394 characters as well, 64 different
-ones instead of 65, but not the same bytes. Looked up at four places spread over both texts, the same line stands 39,
--673, -478 and -1,627 characters (0.15%) off its place there. Seen to differ: headers "3 KING HENRY VI" there, misprints
-("sha$l") here, speakers' names ("Senators, &C"). So compare bits per character with published ones to about a
-hundredth. `val` does not stand right before `test`, because there it would be the beginning of the play in which `test`
-goes on: without it a 7-gram of characters has 2.42 bits per character on `test`, with it 2.20.
+`shakespeare` stands for the file known as tiny-shakespeare; `test` is what others use as its validation part. It is
+rebuilt from another edition of the same plays (lm/derive_plays.py). It also has 1,115,394 characters, but 64 distinct
+ones instead of 65, and other bytes. At four places spread over both texts, the same line is offset by 39, -673, -478
+and -1,627 characters (0.15%). Known differences: headers "3 KING HENRY VI" there, misprints ("sha$l") here, speakers'
+names ("Senators, &C"). So compare bits per character with published values only to about a hundredth. `val` is not
+directly before `test`, where it would be the beginning of the play that `test` continues: a 7-gram of characters has
+2.42 bits per character on `test` without that text and 2.20 with it.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ from lm.packaged_text import article_summaries, hub_documents, local_files, summ
 
 CorpusName = Literal["shakespeare", "plays", "files", "wiki", "hf"]
 ARCHIVE = "plays.tar.xz"
-PINNED = {  # SHA-256 of tiny-shakespeare, and of the 38 plays one after the other
+PINNED = {  # SHA-256 of tiny-shakespeare, and of the 38 plays concatenated
     "shakespeare": "e37c2b92ea35c137f3153d1b383fce4ae50f1d9d17238301bf0877119a4af3a5",
     "plays": "bc12cac6dfd5d56c410ffa7cf321f34ec9fbaefb9a600ee3644186c1b7527161",
 }
@@ -37,11 +37,11 @@ CUTS = (0.4375, 0.4625, 0.9)  # where val begins and ends, and where test begins
 
 
 class Corpus(NamedTuple):
-    """A text, and how it is split by position.
+    """A text, split by position.
 
     name: shakespeare, plays, files, wiki or hf.
     description: one line for tables.
-    train, val, test: documents, or pieces of one. No text is in two parts.
+    train, val, test: documents or pieces of a document. The parts are disjoint pieces of the text.
     """
 
     name: str
@@ -52,17 +52,17 @@ class Corpus(NamedTuple):
 
 
 def load_corpus(corpus: CorpusName, *, path: str | None = None, name: str | None = None) -> Corpus:
-    """A corpus by its name.
+    """Load a corpus by its name.
 
     Args:
-        corpus: shakespeare: tiny-shakespeare, embedded. plays: all 38 plays, embedded; they hold the text that is
-            tiny-shakespeare's test part, so numbers for tiny-shakespeare never come from a model trained on them.
-            files: the user's own. wiki: 10,033 summaries of articles. hf: a data set that `datasets` loads.
+        corpus: shakespeare: tiny-shakespeare, embedded. plays: all 38 plays, embedded. They contain tiny-shakespeare's
+            test part, so never evaluate a model trained on them on tiny-shakespeare. files: the user's own files. wiki:
+            10,033 article summaries. hf: a data set loaded by `datasets`.
         path: for files, a file or a folder.
         name: for hf, NAME or NAME:CONFIGURATION on the hub, or a local folder.
 
     Raises:
-        ValueError: what is asked for is not there, is not text, or is too short to split.
+        ValueError: the source is missing, is not text, or is too short to split.
     """
     check_source(corpus, path, name)
     match corpus:
@@ -91,10 +91,10 @@ def load_corpus(corpus: CorpusName, *, path: str | None = None, name: str | None
 
 
 def source_files(corpus: CorpusName, path: str | None, name: str | None) -> dict[str, Path]:
-    """The files that `load_corpus` reads, by a name that the user knows; none for a data set on the hub.
+    """{name that the user knows: path} of the files that `load_corpus` reads. Empty for a data set on the hub.
 
     Raises:
-        ValueError: there are none where they should be.
+        ValueError: the files are missing.
     """
     match corpus:
         case "files":
@@ -109,7 +109,7 @@ def source_files(corpus: CorpusName, path: str | None, name: str | None) -> dict
 
 
 def say_what_is_repeated(documents: Mapping[str, str]) -> None:
-    """Say on stderr which documents hold the same text: what is trained on may be in another part too."""
+    """Warn on stderr about documents with the same text, which may be in training and in another part."""
     firsts: dict[str, str] = {}
     repeats = [(name, first) for name, text in documents.items() if (first := firsts.setdefault(text, name)) != name]
     if repeats:
@@ -122,10 +122,10 @@ def say_what_is_repeated(documents: Mapping[str, str]) -> None:
 
 
 def check_source(corpus: str, path: str | None, name: str | None) -> None:
-    """Raises ValueError unless `files` has a path, `hf` a name, and others neither."""
+    """Raise ValueError unless `files` has a path, `hf` a name, and the others neither."""
     for owner, key, value in (("files", "path", path), ("hf", "name", name)):
         if (corpus == owner) != (value is not None):
-            raise ValueError(f"data.corpus={corpus}, data.{key}={value}: files has a path, hf a name, others neither")
+            raise ValueError(f"data.corpus={corpus}, data.{key}={value}: files needs a path, hf a name, others neither")
 
 
 def plays() -> dict[str, str]:
@@ -136,7 +136,7 @@ def plays() -> dict[str, str]:
 
 
 def _plays(checked: Literal["shakespeare", "plays"]) -> dict[str, str]:
-    """All texts of the archive by name, after a look at the sum of the ones that are wanted."""
+    """All texts of the archive by name, after verifying the checksum of the requested ones."""
     with tarfile.open(fileobj=io.BytesIO(files("lm").joinpath(ARCHIVE).read_bytes()), mode="r:xz") as tar:
         texts = {}
         for member in tar:
@@ -144,12 +144,12 @@ def _plays(checked: Literal["shakespeare", "plays"]) -> dict[str, str]:
             texts[member.name.removesuffix(".txt")] = "" if file is None else file.read().decode("utf-8")
     wanted = [text for name, text in texts.items() if (name == "tinyshakespeare") == (checked == "shakespeare")]
     if (found := hashlib.sha256("".join(wanted).encode()).hexdigest()) != PINNED[checked]:
-        raise ValueError(f"lm/{ARCHIVE} is not the archive that SeqLab came with: sha256 of {checked} is {found}")
+        raise ValueError(f"lm/{ARCHIVE} is not the archive of SeqLab: sha256 of {checked} is {found}")
     return texts
 
 
 def split_by_position(documents: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
-    """train, val and test: see the module.
+    """Split documents into train, val and test, as described in the module docstring.
 
     >>> split_by_position(["a" * 35 + "b" * 2 + "c" * 35 + "d" * 8])[1:]
     (('bb',), ('dddddddd',))
@@ -163,10 +163,10 @@ def split_by_position(documents: Sequence[str]) -> tuple[tuple[str, ...], tuple[
     cuts = exact
     if len(documents) >= FEWEST_TO_KEEP_WHOLE:
         nearest = [min(starts, key=lambda start: abs(start - cut)) for cut in exact]
-        if 0 < nearest[0] < nearest[1] < nearest[2] < length:  # else one document is so long that it must be cut
+        if 0 < nearest[0] < nearest[1] < nearest[2] < length:  # else a long document must be cut
             cuts = nearest
     if not 0 < cuts[0] < cuts[1] < cuts[2] < length:
-        raise ValueError(f"{length} characters are too few to split into train, val and test: 80 or more")
+        raise ValueError(f"{length} characters are too few to split into train, val and test: 80 or more are needed")
     before, val, after, test = (
         tuple(
             document[max(low - start, 0) : max(high - start, 0)]
@@ -179,7 +179,7 @@ def split_by_position(documents: Sequence[str]) -> tuple[tuple[str, ...], tuple[
 
 
 def speeches(play: str) -> list[tuple[str, str]]:
-    """(speaker, what is said) of a play as `plays` holds it, in order; speeches of no words are left out.
+    """(speaker, speech) pairs of a play from `plays`, in order, without empty speeches.
 
     >>> speeches("All:\\nSpeak, speak.\\n\\nFirst Citizen:\\nYou are all\\nresolved?\\n")
     [('All', 'Speak, speak.'), ('First Citizen', 'You are all\\nresolved?')]

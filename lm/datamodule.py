@@ -1,4 +1,4 @@
-"""A corpus as training windows, and as validation and test texts."""
+"""The datamodule of text: training windows, and whole validation and test texts."""
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -23,32 +23,32 @@ Part = Literal["train", "val", "test"]
 
 
 class TextFit(Fitted):
-    """What a language model needs of the text that it was trained on: its tokenizer, as JSON."""
+    """What a language model keeps from its training text: the tokenizer, as JSON."""
 
     tokenizer: str
 
 
 class TextDataModule(DataModule):
-    """Windows of context_length + 1 ids, (batch, context_length + 1) int64; nothing is padded.
+    """Windows of context_length + 1 ids, (batch, context_length + 1) int64, without padding.
 
-    An epoch reads the training text in windows that follow one another, from an offset and in an order of its own; up
-    to one batch of windows is left out. Validation and test are one item each: all ids of the part.
+    Each epoch reads the training text in consecutive windows, with its own offset and order. It omits less than one
+    batch of windows. Validation and test are one item each: all ids of the part.
 
     Args:
-        corpus: which text (lm/corpus.py); None: files where a path is given, hf where a name is, else shakespeare.
-        path: a file or folder of one's own.
-        name: of a data set for corpus=hf.
-        tokenizer, vocabulary_size: as in lm.tokenizer.train_tokenizer; made from the training part.
-        tokenizer_path: a tokenizer that exists, instead.
-        context_length: the tokens that a model reads at once.
+        corpus: which text (lm/corpus.py); None: files if a path is given, hf if a name is given, else shakespeare.
+        path: the user's file or folder, for corpus=files.
+        name: name of a data set, for corpus=hf.
+        tokenizer, vocabulary_size: as in lm.tokenizer.train_tokenizer, trained on the training part.
+        tokenizer_path: file of an existing tokenizer to use instead.
+        context_length: number of tokens that a model reads at once.
         batch_size: windows in a batch.
-        cache_dir: ids are kept there, in files named by what text and tokenizer they come from; where nothing can be
-            written there, in memory.
-        seed: of the order of windows.
+        cache_dir: folder for cached tokenizers and ids, in files named by a hash of their sources. If it is not
+            writable, they stay in memory.
+        seed: seed of the order of windows.
 
     Raises:
-        ValueError: for a path or name that the corpus does not take, a text that is missing, empty, not UTF-8 or too
-            short, or a tokenizer that cannot be read.
+        ValueError: the corpus does not accept the path or name; the text is missing, empty, not UTF-8 or too short; or
+            the tokenizer cannot be read.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class TextDataModule(DataModule):
 
     @cached_property
     def corpus(self) -> Corpus:
-        """The text; read when first asked for."""
+        """The corpus, read on first use."""
         self.refuse_changed_files()
         source, path, name = self.source
         return load_corpus(source, path=path, name=name)
@@ -99,21 +99,21 @@ class TextDataModule(DataModule):
 
     def restore(self, kept: Kept) -> None:
         super().restore(kept)
-        _ = self.tokenizer  # refused here, if it is none
+        _ = self.tokenizer  # raises early if it is invalid
 
     @cached_property
     def tokenizer(self) -> TextTokenizer:
-        """What the ids mean."""
+        """The tokenizer."""
         return TextTokenizer(self.fitted.tokenizer)
 
     @property
     def spec(self) -> Spec:  # type: ignore[override]
-        """Tokens of the tokenizer in and out."""
+        """The spec: tokens of the tokenizer in and out."""
         width = self.tokenizer.vocabulary_size
         return Spec(Tokens(width), Classes(width), max_length=self.context_length)
 
     def ids(self, part: Part) -> np.ndarray:
-        """The ids of a part, DOCUMENT before each document, uint16; encoded once, then kept, and mapped into memory."""
+        """The ids of a part, (length,) uint16, with DOCUMENT before each document. Cached and memory-mapped."""
         if part not in self.arrays:
             documents = getattr(self.corpus, part)
             name = f"ids-{digest(self.tokenizer.json, *documents)}.npy"
@@ -122,10 +122,10 @@ class TextDataModule(DataModule):
 
     @cached_property
     def train_ids(self) -> np.ndarray:
-        """The ids of the training part.
+        """The ids of the training part, (length,) uint16.
 
         Raises:
-            ValueError: when they do not fill one batch.
+            ValueError: they do not fill one batch.
         """
         ids = self.ids("train")
         needed = (self.batch_size + 1) * self.context_length
@@ -138,7 +138,7 @@ class TextDataModule(DataModule):
 
     @property
     def windows_per_epoch(self) -> int:
-        """How many windows follow one another in the training text, wherever the first one starts."""
+        """The number of consecutive windows that fit in the training text for any offset."""
         return (len(self.train_ids) - self.context_length) // self.context_length
 
     @property
@@ -160,5 +160,5 @@ class TextDataModule(DataModule):
         return torch.from_numpy(self.ids(split).astype(np.int64))
 
     def batches(self, split: Literal["val", "test"]) -> Iterator[Tensor]:
-        """One item: all ids of a part, (length,) int64."""
+        """Yields one item: all ids of a part, (length,) int64."""
         yield self.evaluation_set(split)

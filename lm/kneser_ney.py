@@ -1,28 +1,28 @@
 """Interpolated modified Kneser-Ney n-grams over ids, on numpy arrays.
 
 Chen and Goodman (1999), "An empirical study of smoothing techniques for language modeling": each order subtracts one of
-three discounts from its counts, by whether a count is 1, 2 or more, and what is subtracted weighs the order below. The
-highest order counts occurrences; lower ones count how many different ids stand before an n-gram. The lowest order
-interpolates with the uniform distribution, so an id that training never showed has a probability too.
+three discounts from its counts, for counts of 1, 2 and more. The subtracted mass is the weight of the order below. The
+highest order counts occurrences; lower orders count the distinct ids before an n-gram. The lowest order interpolates
+with the uniform distribution, so unseen ids also have a probability.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-POSITIONS_AT_ONCE = 2**20  # of a text that is measured
-CODE_BITS = 63  # an n-gram is one int64: its ids side by side, the last one lowest
+POSITIONS_AT_ONCE = 2**20  # positions per chunk of evaluated text
+CODE_BITS = 63  # an n-gram is one int64: its ids concatenated, the last one in the lowest bits
 
 
 class Level(NamedTuple):
     """One order: its n-grams and their contexts, each sorted by code.
 
-    grams: codes of n-grams, int64.
-    counts: how often each was seen.
-    discounts: what counts 0, 1, 2, 3 and more lose.
-    contexts: codes of the n-grams without their last id, each once.
-    totals: the sum of counts after each context.
-    backoff: the share of that sum which was subtracted: the weight of the order below.
+    grams: codes of the n-grams, int64.
+    counts: count of each n-gram.
+    discounts: discounts of the counts 0, 1, 2, and 3 or more.
+    contexts: unique codes of the n-grams without their last id.
+    totals: sum of counts after each context.
+    backoff: proportion of that sum that is subtracted, which is the weight of the order below.
     """
 
     grams: np.ndarray
@@ -38,11 +38,11 @@ class KneserNey:
 
     Args:
         train_ids: (length,) of any integer type.
-        order: context and next id together, at least 1.
-        vocabulary_size: how many ids there are, seen or not.
+        order: length of context and next id together, at least 1.
+        vocabulary_size: number of ids, seen or not.
 
     Raises:
-        ValueError: an id is out of range, there are fewer ids than the order, or order x bits of an id exceed 63.
+        ValueError: an id is out of range, there are fewer ids than the order, or order x bits of an id exceeds 63.
     """
 
     def __init__(self, train_ids: np.ndarray, order: int, vocabulary_size: int):
@@ -55,10 +55,10 @@ class KneserNey:
         grams, counts = np.unique(self._codes(self._checked(train_ids), order), return_counts=True)
         counted = [(grams, counts.astype(np.uint32))]
         for shorter in range(order - 1, 0, -1):
-            # an n-gram of this order comes from each different id that stands before it
+            # count each n-gram of this order once per distinct id before it
             grams, counts = np.unique(grams & ((1 << self.bits * shorter) - 1), return_counts=True)
             counted.append((grams, counts.astype(np.uint32)))
-        self.counted = counted[::-1]  # by order; the rest of a Level takes twice as much memory again
+        self.counted = counted[::-1]  # by order; the rest of a Level would take twice as much memory again
 
     def _checked(self, ids: np.ndarray) -> np.ndarray:
         if len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < self.vocabulary_size:
@@ -66,7 +66,7 @@ class KneserNey:
         return ids.astype(np.min_scalar_type(self.vocabulary_size - 1), copy=False)
 
     def _codes(self, ids: np.ndarray, order: int) -> np.ndarray:
-        """The n-gram that ends at each position from the order-th on, as one number: (length - order + 1,)."""
+        """The code of the n-gram that ends at each position from the order-th on: (length - order + 1,) int64."""
         codes = np.zeros(len(ids) - order + 1, dtype=np.int64)
         for place in range(order):
             codes <<= self.bits
@@ -82,9 +82,9 @@ class KneserNey:
         return Level(grams, counts, lost, contexts[starts], totals, backoff)
 
     def nats(self, ids: np.ndarray) -> np.ndarray:
-        """-ln p of each id given the ids before it, as many as there are and the order sees: (length,) float64.
+        """-ln p of each id given up to order - 1 ids before it: (length,) float64.
 
-        A context that training never showed leaves the next id to the order below.
+        If a context is unseen, the order below predicts the next id.
 
         Raises:
             ValueError: an id is out of range.
@@ -100,7 +100,7 @@ class KneserNey:
         return -np.log(probabilities)
 
     def _raised(self, level: Level, codes: np.ndarray, lower: np.ndarray) -> np.ndarray:
-        """The probabilities of an order from those of the order below."""
+        """The probabilities under an order, given those under the order below."""
         context, known = find(level.contexts, codes >> self.bits)
         gram, seen = find(level.grams, codes)
         count = np.where(seen, level.counts[gram], 0)
@@ -109,7 +109,7 @@ class KneserNey:
 
 
 def bits_of(vocabulary_size: int) -> int:
-    """The bits that an id takes.
+    """The number of bits of an id.
 
     >>> bits_of(2), bits_of(128), bits_of(129)
     (1, 7, 8)
@@ -118,16 +118,17 @@ def bits_of(vocabulary_size: int) -> int:
 
 
 def find(table: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where each wanted number stands in a sorted table, and whether it does; where not, the place is arbitrary."""
+    """The index of each wanted number in a sorted table, and whether it is there. If not, the index is arbitrary."""
     places = np.minimum(np.searchsorted(table, wanted), len(table) - 1)
     return places, table[places] == wanted
 
 
 def discounts(counts: np.ndarray) -> np.ndarray:
-    """What counts 0, 1, 2, 3 and more lose: (4,), the first of them 0.
+    """The discounts of the counts 0, 1, 2, and 3 or more: (4,) float64, the first of them 0.
 
-    With n_c n-grams of count c and Y = n_1 / (n_1 + 2 n_2): c - (c + 1) Y n_(c+1) / n_c for c = 1, 2, 3. Where one of
-    n_1 .. n_4 is zero, or a discount would not be positive, all lose Y (Kneser and Ney 1995); 1/2 where no count is 1.
+    With n_c n-grams of count c and Y = n_1 / (n_1 + 2 n_2): c - (c + 1) Y n_(c+1) / n_c for c = 1, 2, 3. If one of
+    n_1 .. n_4 is zero, or a discount would not be positive, all are Y (Kneser and Ney 1995). If no count is 1, all are
+    1/2.
     """
     number = np.array([(counts == count).sum() for count in range(1, 5)], dtype=np.float64)
     if number[0] == 0:

@@ -1,8 +1,8 @@
-"""Known-item retrieval: each query has one document that it belongs to, among thousands.
+"""Known-item retrieval: each query has exactly one relevant document among thousands.
 
-`speeches`: the first half of a speech in one of the 38 plays, and its second half. `summaries`: the last sentence of a
-summary, and all before it. What a model was tuned on never holds a query: they come from whole plays (or from another
-part of the corpus) that it has not read.
+`speeches`: the first half of a speech in one of the 38 plays is the query, the second half the document. `summaries`:
+the last sentence of a summary is the query, the text before it the document. Tuning pairs contain no query. Queries
+come from whole plays, or another part of the corpus, that the model was not trained on.
 """
 
 import re
@@ -15,28 +15,28 @@ from seqlab.randomness import permutation
 
 FEWEST_WORDS = 60  # of a speech
 MOST_QUERIES = 1000
-QUERY_PLAYS = 12  # the last in alphabetical order of those that tiny-shakespeare does not hold
-LONG_LINE = 20  # characters; shorter lines are the same in many plays
+QUERY_PLAYS = 12  # the alphabetically last plays that are not in tiny-shakespeare
+LONG_LINE = 20  # characters; shorter lines occur in many plays
 SEED = 1
 
 Task = Literal["speeches", "summaries"]
 
 
 class Pair(NamedTuple):
-    """Two pieces of one text."""
+    """A query and its document: two pieces of one text."""
 
     query: str
     document: str
 
 
 class KnownItems(NamedTuple):
-    """A task.
+    """A retrieval task.
 
-    description: one line, for titles.
-    documents: all that are ranked.
-    queries: what is looked for.
-    relevant: for each query, the place of its document.
-    tuning: pairs from elsewhere, to learn from; their documents are among those that are ranked.
+    description: one line for titles.
+    documents: all documents to rank.
+    queries: the queries.
+    relevant: for each query, the index of its document.
+    tuning: pairs for fine-tuning, from other texts; their documents are among those to rank.
     """
 
     description: str
@@ -47,7 +47,7 @@ class KnownItems(NamedTuple):
 
 
 def items_of(corpus: Corpus, task: Task | None = None) -> KnownItems:
-    """The task for a model that was trained on the training part of a corpus."""
+    """The retrieval task for a model that was trained on the training part of a corpus."""
     if task == "summaries" or (task is None and corpus.name == "wiki"):
         articles = corpus if corpus.name == "wiki" else load_corpus("wiki")
         return summary_items(articles.train, [*articles.val, *articles.test])
@@ -55,7 +55,7 @@ def items_of(corpus: Corpus, task: Task | None = None) -> KnownItems:
 
 
 def halves(speech: str) -> Pair | None:
-    """A speech, cut after half of its words; None for one of fewer than 60.
+    """A speech cut after half of its words, or None if it has fewer than 60 words.
 
     >>> halves("word " * 60).query.count("word")
     30
@@ -68,19 +68,19 @@ def halves(speech: str) -> Pair | None:
 
 
 def speech_items(training_text: Sequence[str]) -> KnownItems:
-    """Halves of the speeches of the 38 plays, for a model that was trained on these documents.
+    """Halves of the speeches of the 38 plays, for a model that was trained on the given text.
 
-    Queries come from 12 plays that tiny-shakespeare does not hold, less those in the training text.
+    Queries come from 12 plays that are not in tiny-shakespeare, without those in the training text.
 
     Raises:
-        ValueError: when the model has read all of these plays.
+        ValueError: the training text contains all of these plays.
     """
     lines = {line for text in training_text for line in text.split("\n") if len(line) >= LONG_LINE}
     texts = plays()
     query_plays = [name for name in texts if name not in NINE][-QUERY_PLAYS:]
     unseen = [name for name in query_plays if not was_read(texts[name], lines)]
     if not unseen:
-        raise ValueError("the model was trained on all plays that queries come from")
+        raise ValueError("the model was trained on all plays that the queries come from")
     pairs = {name: [pair for _, said in speeches(text) if (pair := halves(said))] for name, text in texts.items()}
     documents = [pair.document for name in texts for pair in pairs[name]]
     of_play = [name for name in texts for _ in pairs[name]]
@@ -98,19 +98,19 @@ def speech_items(training_text: Sequence[str]) -> KnownItems:
 
 
 def was_read(text: str, training_lines: set[str]) -> bool:
-    """Whether more than one in twenty of a text's long lines stand in the training text."""
+    """Whether more than one in twenty of a text's long lines are in the training text."""
     lines = [line for line in text.split("\n") if len(line) >= LONG_LINE]
     return sum(line in training_lines for line in lines) > 0.05 * len(lines)
 
 
 def chosen(candidates: Sequence[int]) -> list[int]:
-    """At most MOST_QUERIES of them, in order; always the same."""
+    """At most MOST_QUERIES of the candidates, in order, chosen with a fixed seed."""
     order = permutation(SEED, "queries", 0, len(candidates)).tolist()
     return sorted(candidates[place] for place in order[:MOST_QUERIES])
 
 
 def last_sentence(summary: str) -> Pair | None:
-    """The last sentence, and what stands before it; None for a summary of one sentence.
+    """The last sentence of a summary and the text before it, or None if it has only one sentence.
 
     >>> last_sentence("Bees fly. They sting. They hum.")
     Pair(query='They hum.', document='Bees fly. They sting.')
@@ -122,10 +122,10 @@ def last_sentence(summary: str) -> Pair | None:
 
 
 def summary_items(train: Sequence[str], held_out: Sequence[str]) -> KnownItems:
-    """Last sentences of summaries as `lm.packaged_text` has them; queries are from those that are held out.
+    """Last sentences of summaries from `lm.packaged_text`. Queries come from the held-out summaries.
 
     Raises:
-        ValueError: when none of these has two sentences.
+        ValueError: no held-out summary has two sentences.
     """
     tuning = [pair for text in train if (pair := last_sentence(text.partition("\n\n")[2]))]
     pairs = [pair for text in held_out if (pair := last_sentence(text.partition("\n\n")[2]))]

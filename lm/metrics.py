@@ -1,4 +1,4 @@
-"""Perplexity, bits per character and bits per byte, over a whole text and never as a mean over batches."""
+"""Perplexity, bits per character and bits per byte, over a whole text instead of as a mean over batches."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -12,17 +12,17 @@ from seqlab.metrics import Totals
 from seqlab.model import SequenceModel, precise
 from seqlab.proportion import Proportion
 
-BLOCK = 500  # tokens; what an interval takes as one independent piece of text
-Z = 1.959963984540054  # 95% of a normal distribution lie within so many standard deviations
+BLOCK = 500  # tokens; the interval treats blocks as independent
+Z = 1.959963984540054  # 95% of a normal distribution is within this many standard deviations
 CHUNK = 512  # tokens that a model with an endless state reads at once
 WINDOWS_AT_ONCE = 16
 
 
 class TokenScores(NamedTuple):
-    """What a model makes of each id of a text but the first, (length - 1,) on the CPU.
+    """A model's scores of each id of a text but the first, (length - 1,) on the CPU.
 
     nats: -ln p of the id.
-    correct: whether it is the most probable one.
+    correct: whether the id is the most probable one.
     """
 
     nats: Tensor
@@ -31,21 +31,21 @@ class TokenScores(NamedTuple):
 
 @torch.inference_mode()
 def token_scores(model: SequenceModel, ids: Tensor, *, stride: int) -> TokenScores:
-    """Each id of a text but the first, given all that a model can know of those before it.
+    """Scores each id of a text but the first, given the ids before it.
 
-    A model with an endless state reads the text once from end to end and carries its state. Any other reads windows
-    of spec.max_length that start `stride` apart: the first counts whole, every later one for what is new in it, so that
-    each token counts once and, but for the beginning, sees max_length - stride others at least.
+    A model with an endless state reads the text once and carries its state. Any other model reads windows of
+    spec.max_length that start `stride` apart. The first window counts completely, a later one only for its new tokens.
+    So each token counts once and, except at the beginning, has at least max_length - stride tokens of context.
 
     Args:
         model: a token model, in evaluation mode.
         ids: (length,) int64.
-        stride: 1 .. spec.max_length; smaller is better for the model and slower.
+        stride: 1 .. spec.max_length. Smaller values are slower and give more context.
     """
     weight = next(model.parameters())
     ids = ids.to(weight.device)
     pieces = _with_carried_state(model, ids) if model.endless_state else _in_windows(model, ids, stride)
-    # written into one place: many small results between large temporaries would leave holes that nothing fits into
+    # preallocated: many small results between large temporaries would fragment the memory
     nats = ids.new_empty(len(ids) - 1, dtype=torch.promote_types(weight.dtype, torch.float32))
     correct = torch.empty_like(nats, dtype=torch.bool)
     start = 0
@@ -58,7 +58,7 @@ def token_scores(model: SequenceModel, ids: Tensor, *, stride: int) -> TokenScor
 
 
 def _with_carried_state(model: SequenceModel, ids: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """(logits, targets) piece by piece."""
+    """(logits, targets) for each chunk."""
     state = model.init_state(1)
     for inputs, targets in zip(ids[:-1].split(CHUNK), ids[1:].split(CHUNK), strict=True):
         logits, state = model.prefill(inputs.unsqueeze(0), state)
@@ -66,23 +66,23 @@ def _with_carried_state(model: SequenceModel, ids: Tensor) -> Iterator[tuple[Ten
 
 
 def _in_windows(model: SequenceModel, ids: Tensor, stride: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """(logits, targets) window by window, of what is new in each."""
+    """(logits, targets) of the new tokens in each window."""
     length = len(ids) - 1
     window = min(model.spec.max_length, length)
     starts = [*range(0, length - window, stride), length - window]  # the last window ends with the text: all are full
-    told = 0
+    scored = 0
     for group in (starts[i : i + WINDOWS_AT_ONCE] for i in range(0, len(starts), WINDOWS_AT_ONCE)):
         logits = model(torch.stack([ids[start : start + window] for start in group]))
         for start, row in zip(group, logits, strict=True):
-            yield row[told - start :], ids[told + 1 : start + window + 1]
-            told = start + window
+            yield row[scored - start :], ids[scored + 1 : start + window + 1]
+            scored = start + window
 
 
 class TextMetrics(Totals):
-    """Sums of nats, right tokens, tokens, characters and bytes, and what follows from them.
+    """Loss, perplexity, bits per character, bits per byte and accuracy, from sums over a text.
 
     loss = nats / tokens; perplexity = exp(loss); bits per character = nats / (ln 2 x characters), per byte likewise.
-    Characters and bytes are those of the text: special tokens count none, but what they cost counts.
+    Characters and bytes are those of the text. Special tokens add none, but their nats count.
 
     >>> metrics = TextMetrics()
     >>> metrics.update(TokenScores(torch.full((3,), math.log(4)), torch.tensor([True, False, False])), ["abé"])
@@ -110,7 +110,7 @@ class TextMetrics(Totals):
             self.add_state(name, torch.tensor(0), dist_reduce_fx="sum")
 
     def update(self, scores: TokenScores, texts: Iterable[str]) -> None:
-        """Count tokens and the texts that they stand for."""
+        """Add the scores of tokens and the texts that they encode."""
         pieces = scores.nats.cpu().double().split(BLOCK)
         nats = torch.stack([piece.sum() for piece in pieces])
         tokens = torch.tensor([float(len(piece)) for piece in pieces], dtype=torch.float64)
@@ -124,16 +124,16 @@ class TextMetrics(Totals):
             self.bytes += len(text.encode())
 
     def compute(self) -> dict[str, Proportion | float]:
-        """accuracy (top 1, of tokens), loss, perplexity, bits_per_character, bits_per_byte."""
+        """loss, perplexity, bits_per_character, bits_per_byte, and accuracy (top 1, over tokens)."""
         sums = int(self.tokens), int(self.characters), int(self.bytes)
         accuracy = Proportion(int(self.correct), int(self.tokens))
         return {**text_results(float(self.nats), *sums), "accuracy": accuracy}
 
     def perplexity_interval(self) -> tuple[float, float] | None:
-        """95% of a normal distribution around the loss, with the standard error of a ratio of sums over blocks of 500
-        tokens (Cochran 1977, section 6.4), as perplexities; None for fewer than two blocks.
+        """The 95% confidence interval of the perplexity, or None with fewer than two blocks of 500 tokens.
 
-        It says how much other passages of such a text would differ, and nothing of another seed.
+        It assumes a normal distribution of the loss. The standard error is that of a ratio of sums over blocks (Cochran
+        1977, section 6.4). It covers the variation over passages of such a text, not over seeds.
         """
         blocks, tokens = int(self.blocks), int(self.tokens)
         if blocks < 2:
@@ -146,17 +146,17 @@ class TextMetrics(Totals):
 
 
 def text_results(nats: float, tokens: int, characters: int, num_bytes: int) -> dict[str, float]:
-    """loss (nats a token), perplexity, bits_per_character and bits_per_byte from their sums.
+    """loss (nats per token), perplexity, bits_per_character and bits_per_byte from sums over a text.
 
     Raises:
-        ValueError: for a text without characters.
+        ValueError: there are no tokens, characters or bytes.
     """
     if min(tokens, characters, num_bytes) < 1:
         raise ValueError(f"{tokens} tokens, {characters} characters, {num_bytes} bytes: nothing to measure")
     bits = nats / math.log(2)
     return {
         "loss": nats / tokens,
-        "perplexity": math.exp(min(nats / tokens, 700.0)),  # beyond e^700 there is no float
+        "perplexity": math.exp(min(nats / tokens, 700.0)),  # e^710 overflows
         "bits_per_character": bits / characters,
         "bits_per_byte": bits / num_bytes,
     }

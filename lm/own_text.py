@@ -1,4 +1,4 @@
-"""The user's own text: a file, or a folder of .txt, .md and .gz files, each a document."""
+"""Reading the user's own text: a file, or a folder of .txt, .md and .gz files, one document each."""
 
 import gzip
 import sys
@@ -11,10 +11,10 @@ SUFFIXES = (".txt", ".md", ".gz")
 
 
 def own_files(path: str) -> dict[str, Path]:
-    """The files that are read, by their names: a file (whatever its name ends in), or those of a folder and below.
+    """{name: path} of the files to read: a single file with any suffix, or the text files of a folder and below.
 
-    Of a folder, what is hidden (a file or a folder whose name begins with a dot) is left out, and what does not end in
-    .txt, .md or .gz, in capitals or not. They are sorted by path.
+    In a folder, hidden files and folders (with a leading dot) are skipped, and files that do not end in .txt, .md or
+    .gz, in any case. Files are sorted by path.
 
     Raises:
         ValueError: there is no such path, or no such file in the folder.
@@ -23,7 +23,7 @@ def own_files(path: str) -> dict[str, Path]:
 
 
 def _files(path: str) -> tuple[dict[str, Path], str]:
-    """The files that are read, and how many were skipped, in words."""
+    """The files to read, and for a folder the numbers of read and skipped files as text."""
     place = at_home(path)
     if not place.exists():
         raise ValueError(f"data.path={path}: there is no such file or folder")
@@ -36,22 +36,22 @@ def _files(path: str) -> tuple[dict[str, Path], str]:
         raise ValueError(f"data.path={path}: there is no {', '.join(SUFFIXES)} file in this folder or below")
     counts = {"hidden": len(below) - len(shown), f"not {', '.join(SUFFIXES)}": len(shown) - len(text)}
     skipped = "; ".join(f"{count:,} {why}" for why, count in counts.items() if count)
-    said = f"files read: {len(text):,}, skipped: {len(below) - len(text):,}" + (f" ({skipped})" if skipped else "")
-    return {str(Path(path) / file): place / file for file in text}, said
+    summary = f"files read: {len(text):,}, skipped: {len(below) - len(text):,}" + (f" ({skipped})" if skipped else "")
+    return {str(Path(path) / file): place / file for file in text}, summary
 
 
 def own_documents(path: str) -> dict[str, str]:
-    """The texts of `own_files`, by the same names; of a folder, stderr says how many files were read and skipped.
+    """The texts of `own_files`, by the same names. For a folder, stderr gets the numbers of read and skipped files.
 
-    A .gz file is unpacked. A byte order mark is dropped, and line ends become "\\n".
+    Gzip files are decompressed. A byte order mark is removed, and line ends become "\\n".
 
     Raises:
-        ValueError: there is no such path, no such file in the folder, or a file is empty, not UTF-8 or holds a NUL.
+        ValueError: there is no such path, no such file in the folder, or a file is empty, not UTF-8 or contains a NUL.
     """
-    files, said = _files(path)
+    files, summary = _files(path)
     documents = {name: _text(name, file) for name, file in files.items()}
-    if said:
-        print(f"data.path={path}: {said}", file=sys.stderr)
+    if summary:
+        print(f"data.path={path}: {summary}", file=sys.stderr)
     return documents
 
 
@@ -65,7 +65,7 @@ def _text(name: str, file: Path) -> str:
         raise ValueError(f"{name} cannot be read: {error}") from error
     unpacked = " (unpacked)" if packed else ""
     if (nul := content.find(b"\0")) >= 0:
-        raise ValueError(f"{name} is no text: byte {nul} is a NUL{unpacked}")
+        raise ValueError(f"{name} is not text: byte {nul} is a NUL{unpacked}")
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -73,5 +73,5 @@ def _text(name: str, file: Path) -> str:
     del content
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     if not text.strip():
-        raise ValueError(f"{name} holds no text")
+        raise ValueError(f"{name} contains no text")
     return text

@@ -1,4 +1,4 @@
-"""Text that other packages hold or load: article summaries (extra `wiki`), and anything `datasets` reads."""
+"""Text from other packages: article summaries (extra `wiki`), and data sets that `datasets` reads (extra `hf`)."""
 
 import hashlib
 import json
@@ -12,10 +12,10 @@ SPLITS = ("train", "validation", "test")
 
 
 def summaries_file() -> Path:
-    """The file of summaries of articles.
+    """The path of the file of article summaries.
 
     Raises:
-        ValueError: the package is not installed, or holds no such file.
+        ValueError: the package is not installed or has no such file.
     """
     try:
         found = [file for file in files(WIKI_PACKAGE) or [] if file.name == WIKI_FILE]
@@ -27,12 +27,12 @@ def summaries_file() -> Path:
 
 
 def article_summaries() -> list[str]:
-    """Title and summary of 10,033 articles, "Title\\n\\nSummary\\n" each, in the order of a hash of the title.
+    """Title and summary of 10,033 articles, "Title\\n\\nSummary\\n" each, sorted by a hash of the title.
 
-    The file sorts them by topic; split like that, the test part would be of topics that no model has met.
+    The file sorts them by topic. In that order, the test part would have topics that are not in training.
 
     Raises:
-        ValueError: the package is not installed, or holds no such file.
+        ValueError: the package is not installed or has no such file.
     """
     articles = json.loads(summaries_file().read_text(encoding="utf-8")).values()
     ordered = sorted(articles, key=lambda article: hashlib.sha256(article["title"].encode()).digest())
@@ -40,7 +40,7 @@ def article_summaries() -> list[str]:
 
 
 def local_files(name: str) -> dict[str, Path]:
-    """The files of a data set in a local folder; of one on the hub, which `datasets` keeps where it likes, none."""
+    """{name: path} of the files of a data set in a local folder. Empty for one on the hub, which `datasets` caches."""
     if not Path(name).is_dir():
         return {}
     files = sorted(file for file in Path(name).rglob("*") if file.is_file())
@@ -48,14 +48,14 @@ def local_files(name: str) -> dict[str, Path]:
 
 
 def hub_documents(name: str) -> list[str]:
-    """The texts of a data set: its column `text`, or its only column of strings; empty ones are left out.
+    """The non-empty texts of a data set, from its column `text` or its only column of strings.
 
     Args:
         name: a folder written by `Dataset.save_to_disk`, a folder of parquet, jsonl, csv or txt files, or NAME or
             NAME:CONFIGURATION of the hub, which `datasets` downloads. All splits are read, train first.
 
     Raises:
-        ValueError: `datasets` is not installed or cannot load it, or it has no column of text.
+        ValueError: `datasets` is not installed or cannot load it, or it has no text column or no text.
     """
     try:
         import datasets
@@ -63,14 +63,14 @@ def hub_documents(name: str) -> list[str]:
         raise ValueError("corpus=hf needs the package datasets: pip install 'seqlab[hf]'") from error
     hub = logging.getLogger("huggingface_hub")
     level = hub.getEffectiveLevel()
-    hub.setLevel(logging.ERROR)  # offline it would tell of each of its attempts
+    hub.setLevel(logging.ERROR)  # offline it would log each of its attempts
     try:
         if Path(name).is_dir() and any((Path(name) / file).exists() for file in ("state.json", "dataset_dict.json")):
             loaded: Any = datasets.load_from_disk(name)
         else:
             hub_name, _, configuration = name.partition(":")
             loaded = datasets.load_dataset(hub_name, configuration or None)
-    except Exception as error:  # of many types: no network, no such name, no such configuration, damaged files ...
+    except Exception as error:  # many types: no network, unknown name or configuration, damaged files ...
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise ValueError(f"data.name={name}: datasets cannot load it: {reason}") from error
     finally:
@@ -79,12 +79,12 @@ def hub_documents(name: str) -> list[str]:
     order = sorted(parts, key=lambda split: SPLITS.index(split) if split in SPLITS else len(SPLITS))
     documents = [text for split in order for text in parts[split][_text_column(name, parts[split])] if text]
     if not documents:
-        raise ValueError(f"data.name={name} holds no text")
+        raise ValueError(f"data.name={name} contains no text")
     return documents
 
 
 def _text_column(name: str, rows: Any) -> str:
-    """`text`, or the only column of strings."""
+    """The name of the text column: `text`, or the only column of strings."""
     strings = [
         column
         for column, feature in rows.features.items()

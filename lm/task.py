@@ -1,4 +1,4 @@
-"""Training language models, their perplexity beside n-grams and compressors, and what they write."""
+"""The task of language modelling: training, perplexity beside n-grams and compressors, and generated text."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -26,18 +26,21 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-NUM_TOKENS_SHOWN = 120  # of a sample in logs, in predictions.jsonl and in what describe() says
-NUM_NEXT = 5  # most probable next tokens that describe() gives
-TEMPERATURE = 0.8  # of those samples
+NUM_TOKENS_SHOWN = 120  # tokens of a sample in logs, in predictions.jsonl and in describe()
+NUM_NEXT = 5  # most probable next tokens in describe()
+TEMPERATURE = 0.8  # of these samples
 
 
 class LanguageModel(Task[TextDataModule, SequenceModel]):
-    """The next token after every prefix of a window.
+    """Predicts the next token after every prefix of a window.
 
     Args:
         datamodule: the text.
-        stride: of the windows in which models with a bounded context are measured; null: half their context.
-        prompts: what the model continues in the logs during training.
+        stride: distance of the windows for evaluating models with a bounded context; None: half the context.
+        prompts: prompts that the model continues in the logs during training.
+
+    Raises:
+        ValueError: stride is larger than the context.
     """
 
     columns = MappingProxyType(
@@ -59,7 +62,7 @@ class LanguageModel(Task[TextDataModule, SequenceModel]):
         super().__init__(datamodule)
         context = datamodule.context_length
         if stride is not None and stride > context:
-            raise ValueError(f"task.stride={stride} is beyond data.context_length={context}: tokens would be left out")
+            raise ValueError(f"task.stride={stride} exceeds data.context_length={context}: tokens would be skipped")
         self.stride = stride or context // 2
         self.prompts = prompts
 
@@ -67,17 +70,17 @@ class LanguageModel(Task[TextDataModule, SequenceModel]):
         return f"{self.data.corpus.description}, {self.data.tokenizer.vocabulary_size:,} tokens; split by position"
 
     def loss(self, model: SequenceModel, batch: Tensor) -> Tensor:
-        """Cross-entropy in nats a token."""
+        """Cross-entropy in nats per token."""
         return cross_entropy(model(batch[:, :-1]).flatten(0, 1), batch[:, 1:].flatten())
 
     def files(self) -> dict[str, str]:
-        return {"tokenizer.json": self.data.tokenizer.json}  # what the ids mean
+        return {"tokenizer.json": self.data.tokenizer.json}
 
     def rates(self, batch: Tensor) -> Mapping[str, int]:
         return {"train/tokens_per_second": batch.shape[0] * self.data.context_length}
 
     def evaluate(self, model: SequenceModel, split: Split) -> Results:
-        """Perplexity, bits per character and bits per byte, with perplexity's 95% interval on the test text."""
+        """The metrics of lm.metrics.TextMetrics on a split; on test, also the 95% interval of the perplexity."""
         metrics = TextMetrics()
         with evaluating(model):
             for ids in self.batches(model, split):
@@ -115,12 +118,18 @@ class LanguageModel(Task[TextDataModule, SequenceModel]):
         top_p: float | None = None,
         seed: int = 0,
     ) -> Iterator[Tensor]:
-        """The tokens (batch,) after start_tokens (batch, time), drawn one after the other, for ever.
+        """An endless iterator over sampled tokens (batch,) after start_tokens (batch, time).
 
-        State or cache is carried. A model with a bounded context moves its window on by half when it is full.
+        The state or cache is carried. When the window of a model with a bounded context is full, it advances by half.
+
+        Args:
+            model: the language model.
+            start_tokens: at least one token per row.
+            temperature, top_k, top_p: as in seqlab.decode.sampler.
+            seed: seed of the samples.
 
         Raises:
-            InputError: when a model with a bounded context cannot read start_tokens at once.
+            InputError: start_tokens exceed the context of a model with a bounded context.
         """
         context = self.data.context_length
         if start_tokens.shape[1] > context and not model.endless_state:
@@ -145,16 +154,17 @@ class LanguageModel(Task[TextDataModule, SequenceModel]):
         top_p: float | None = None,
         seed: int = 0,
     ) -> Tensor:
-        """Continue start_tokens (batch, time) to max_length tokens a row: (batch, max_length) on the CPU.
+        """Continue start_tokens (batch, time) to max_length tokens per row: (batch, max_length) int64 on the CPU.
 
         Args:
-            start_tokens: at least one token a row.
-            max_length: of prompt and continuation together.
+            model: the language model.
+            start_tokens: at least one token per row.
+            max_length: number of tokens of prompt and continuation together.
             temperature, top_k, top_p: as in seqlab.decode.sampler.
-            seed: the same seed, the same text.
+            seed: seed of the samples; equal seeds give equal texts.
 
         Raises:
-            ValueError: when start_tokens is empty or longer than max_length, or a setting is out of range.
+            ValueError: start_tokens is empty or longer than max_length, or a setting is out of range.
         """
         given = start_tokens.shape[1]
         if not 1 <= given <= max_length:
@@ -165,7 +175,7 @@ class LanguageModel(Task[TextDataModule, SequenceModel]):
         return torch.cat([start_tokens.cpu(), *(token.unsqueeze(1) for token in new)], dim=1)
 
     def samples(self, model: SequenceModel) -> dict[str, str]:
-        """The fixed prompts, each with what follows; the same random numbers at every validation."""
+        """{prompt: prompt and sampled continuation} for the fixed prompts. The seed is the same at every validation."""
         texts = {}
         for prompt in self.prompts:
             start = self.parse_prompt(prompt)
@@ -179,25 +189,25 @@ class LanguageModel(Task[TextDataModule, SequenceModel]):
         return self.data.tokenizer.decode(ids[0].tolist())
 
     def examples(self, model: SequenceModel) -> list[dict[str, Any]]:
-        """The samples that the logs show, from the final model."""
+        """The samples as in the logs, but from the final model."""
         samples = self.samples(model).items()
         return [{"set": "samples", "prompt": prompt, "completion": text} for prompt, text in samples]
 
     def parse_prompt(self, text: str) -> Tensor:
-        """The ids of a text, (1, length); of no text, DOCUMENT.
+        """The ids of a text, (1, length) int64; DOCUMENT for an empty text.
 
         Raises:
-            InputError: for a text without a UTF-8 form (a byte of the command line that is none).
+            InputError: the text cannot be encoded as UTF-8 (the command line had an invalid byte).
         """
         try:
             text.encode()
         except UnicodeEncodeError as error:
             wrong = text[error.start]
-            raise InputError(f"the prompt is no UTF-8: its character {error.start + 1} is {wrong!r}") from None
+            raise InputError(f"the prompt is not UTF-8: its character {error.start + 1} is {wrong!r}") from None
         return torch.tensor([self.data.tokenizer.encode(text) or [DOCUMENT_ID]])
 
     def describe(self, model: SequenceModel, prompt: Tensor) -> str:
-        """The most probable next tokens, and one sample."""
+        """The most probable next tokens and one sample, as text."""
         sample = self._sample(model, prompt)
         with evaluating(model):
             logits, _ = model.prefill(prompt.to(device_of(model)), model.init_state(1))

@@ -1,4 +1,4 @@
-"""A run on text, loaded for the commands of this package."""
+"""Loading a run on text for the commands of this package."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,7 +8,7 @@ from seqlab.errors import InputError
 from seqlab.model import SequenceModel
 from seqlab.run.build import Run, build, load_run
 
-TUNED = "retrieval.ckpt"  # what `python -m lm.finetune RUN` leaves beside best.ckpt
+TUNED = "retrieval.ckpt"  # `python -m lm.finetune RUN` writes it next to best.ckpt
 
 
 class TextRun(NamedTuple):
@@ -20,19 +20,19 @@ class TextRun(NamedTuple):
 
 
 def load_text_run(path: str | Path, checkpoint: str = "best.ckpt") -> TextRun:
-    """A run on text, its model in evaluation mode.
+    """Load a run on text, with its model in evaluation mode.
 
     Raises:
-        InputError: when path is no run, or one on other data.
+        InputError: the path is not a run, or a run on other data.
     """
     run = load_run(path, checkpoint)
     if not isinstance(run.task, LanguageModel):
-        raise InputError(f"{path} is no run on text (data=text)")
+        raise InputError(f"{path} is not a run on text (data=text)")
     return _text_run(run)
 
 
 def untrained(run: TextRun) -> TextRun:
-    """The same run before its first step: the control for what its training taught it."""
+    """The same run with the model before its first training step, as a control."""
     return _text_run(build(run.config, kept=run.task.data.kept))
 
 

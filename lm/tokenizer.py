@@ -1,7 +1,7 @@
-"""Text to ids and back: byte-level BPE, characters or bytes, by the library `tokenizers`.
+"""Tokenizers: byte-level BPE, characters or bytes, by the library `tokenizers`.
 
-Encoding and decoding is the identity on every string that has a UTF-8 form. Id 0 is DOCUMENT, which stands before each
-document and is never made from text: a text that holds the words "<|document|>" is encoded as ordinary characters.
+Encoding and then decoding is the identity on every string that has a UTF-8 form. Id 0 is DOCUMENT, which precedes each
+document. It never comes from text: the characters "<|document|>" in a text are encoded as ordinary characters.
 """
 
 import json
@@ -24,19 +24,19 @@ VocabularySize = Annotated[int, Interval(ge=257, le=MOST_IDS)]
 DOCUMENT = "<|document|>"
 DOCUMENT_ID = 0
 NUM_BYTES = 256
-PIECE = 2**17  # characters that are encoded at once: the library takes a hundred bytes for each
-# Not after U+180E, which was a blank in older editions of Unicode.
+PIECE = 2**17  # characters encoded at once: the library needs a hundred bytes for each
+# Not after U+180E, which was whitespace in older editions of Unicode.
 BLANK_AFTER_OTHER = re.compile(r"[^\s\u180e][ \n]")
 
 
 class TextTokenizer:
-    """A tokenizer of this project: ids 0 .. vocabulary_size - 1, of which 0 is DOCUMENT.
+    """A tokenizer of this project, with ids 0 .. vocabulary_size - 1. Id 0 is DOCUMENT.
 
     Args:
-        text: JSON, as `tokenizers` writes it.
+        text: the JSON that `tokenizers` writes.
 
     Raises:
-        ValueError: when the text is no tokenizer, or one that does not know DOCUMENT, or has other ids than it says.
+        ValueError: the text is not a tokenizer, id 0 is not DOCUMENT, or the ids have gaps or exceed 16 bits.
     """
 
     def __init__(self, text: str):
@@ -44,21 +44,24 @@ class TextTokenizer:
             self.tokenizer = Tokenizer.from_str(text)
         except Exception as error:  # the library raises Exception itself
             reason = " ".join(str(error).split())
-            raise ValueError(f"this is no tokenizer as the library tokenizers writes it: {reason}") from error
+            raise ValueError(f"this is not a tokenizer of the library tokenizers: {reason}") from error
         if self.tokenizer.token_to_id(DOCUMENT) != DOCUMENT_ID:
             raise ValueError(f"this tokenizer is not one of this project: token {DOCUMENT_ID} is not {DOCUMENT}")
         ids = self.tokenizer.get_vocab(with_added_tokens=True).values()
         if max(ids) != len(ids) - 1 or len(ids) > MOST_IDS:
-            raise ValueError(f"this tokenizer has {len(ids)} ids up to {max(ids)}: 0 to {MOST_IDS - 1} at most, no gap")
+            raise ValueError(
+                f"this tokenizer has {len(ids)} ids up to {max(ids)}: they must be 0 to at most {MOST_IDS - 1} without "
+                "gaps"
+            )
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
-        self.tokenizer.encode_special_tokens = True  # what looks like DOCUMENT in a text is text
+        self.tokenizer.encode_special_tokens = True  # "<|document|>" in a text is ordinary text
         self.json = text
         self.cut: Cut = cut_of(self.tokenizer)
 
     @property
     def vocabulary_size(self) -> int:
-        """How many ids there are."""
+        """The number of ids."""
         return self.tokenizer.get_vocab_size()
 
     def encode(self, text: str) -> list[int]:
@@ -66,15 +69,15 @@ class TextTokenizer:
         return self.tokenizer.encode(text, add_special_tokens=False).ids
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of ids; DOCUMENT is left out, bytes that are no whole character become U+FFFD."""
+        """The text of ids, without DOCUMENT. Bytes that do not form a character become U+FFFD."""
         return self.tokenizer.decode(list(ids), skip_special_tokens=True)
 
     def encode_documents(self, documents: Iterable[str]) -> np.ndarray:
-        """DOCUMENT and the ids of each document in turn, in one array of uint16."""
+        """DOCUMENT and the ids of each document, concatenated: (length,) uint16."""
         return np.concatenate([*self.encoded(documents)])
 
     def encoded(self, documents: Iterable[str]) -> Iterator[np.ndarray]:
-        """The same piece by piece, so that a long document takes little more memory than its text and its ids do."""
+        """Like `encode_documents`, but piece by piece, which needs little memory beyond the text and the ids."""
         waiting: list[tuple[bool, str]] = []
         length = 0
         for document in documents:
@@ -88,7 +91,7 @@ class TextTokenizer:
             yield self._ids(waiting)
 
     def _ids(self, batch: Sequence[tuple[bool, str]]) -> np.ndarray:
-        """The ids of pieces, DOCUMENT before those that begin a document."""
+        """The ids of pieces, with DOCUMENT before those that begin a document: (length,) uint16."""
         encodings = self.tokenizer.encode_batch_fast([text for _, text in batch], add_special_tokens=False)
         ids: list[int] = []
         for (begins, _), encoding in zip(batch, encodings, strict=True):
@@ -96,27 +99,27 @@ class TextTokenizer:
         return np.array(ids, dtype=np.uint16)
 
     def stream(self) -> "Stream":
-        """A decoder for ids that come one by one."""
+        """A decoder for ids that arrive one by one."""
         return Stream(self.tokenizer)
 
 
 class Stream:
-    """Text as its ids arrive: a character whose bytes are spread over several ids is held back until it is whole."""
+    """Decodes ids as they arrive. A character whose bytes span several ids is held back until it is complete."""
 
     def __init__(self, tokenizer: Tokenizer):
         self.tokenizer = tokenizer
         self.decoder = decoders.DecodeStream(skip_special_tokens=True)
 
     def step(self, id: int) -> str:
-        """What can be written after one more id; may be empty."""
+        """The text that one more id completes; may be empty."""
         return self.decoder.step(self.tokenizer, id) or ""
 
 
 def cut_of(tokenizer: Tokenizer) -> Cut:
-    """Where a tokenizer lets a text be cut so that the ids of the pieces are the ids of the whole.
+    """Where a text can be cut without changing its ids.
 
-    One without merges reads each character by itself. One that splits words as byte-level BPE does never has a token
-    in which a blank follows something else.
+    A tokenizer without merges encodes each character separately. In one that splits words like byte-level BPE, no token
+    has a blank after another character.
     """
     about = json.loads(tokenizer.to_str())
     model, before, added = about["model"], about["pre_tokenizer"], about["added_tokens"]
@@ -135,7 +138,7 @@ def cut_of(tokenizer: Tokenizer) -> Cut:
 
 
 def pieces(text: str, cut: Cut, size: int = PIECE) -> Iterator[str]:
-    """A text in pieces of `size` characters, or some more where there is no place to cut; of no text, one without any.
+    """Splits a text into pieces of `size` characters, or more if it cannot be cut there. An empty text is one piece.
 
     >>> [*pieces("ab cd  ef", "before blanks", size=1)]
     ['ab', ' cd', '  ef']
@@ -154,16 +157,16 @@ def pieces(text: str, cut: Cut, size: int = PIECE) -> Iterator[str]:
 
 
 def train_tokenizer(kind: Kind, documents: Sequence[str], vocabulary_size: int = 2000) -> TextTokenizer:
-    """Make a tokenizer from training text.
+    """Train a tokenizer.
 
     Args:
         kind: `bpe`: byte-level byte-pair encoding (Sennrich et al. 2016; Radford et al. 2019) of vocabulary_size ids.
             `char`: the characters of the training text; all others as their bytes. `byte`: bytes.
-        documents: what it may see: the training part and nothing else.
-        vocabulary_size: of bpe, DOCUMENT and the 256 bytes counted.
+        documents: the training text.
+        vocabulary_size: number of ids for bpe, including DOCUMENT and the 256 bytes.
 
     Raises:
-        ValueError: when the text has too few different pairs for so many ids.
+        ValueError: the text has too few distinct pairs for vocabulary_size ids.
     """
     if kind == "char":
         tokenizer = _characters(documents)
@@ -184,7 +187,7 @@ def train_tokenizer(kind: Kind, documents: Sequence[str], vocabulary_size: int =
 
 
 def _characters(documents: Sequence[str]) -> Tokenizer:
-    """Each character a token; one that the training text does not have becomes the bytes of its UTF-8 form."""
+    """A tokenizer with one token per character. Characters absent from the documents become their UTF-8 bytes."""
     names = [DOCUMENT, *(f"<0x{byte:02X}>" for byte in range(NUM_BYTES))]
     names += sorted(set().union(*map(set, documents)))
     tokenizer = Tokenizer(models.BPE({name: id for id, name in enumerate(names)}, [], byte_fallback=True))
@@ -194,10 +197,10 @@ def _characters(documents: Sequence[str]) -> Tokenizer:
 
 
 def read_tokenizer(path: str | Path) -> TextTokenizer:
-    """The tokenizer in a file.
+    """Read a tokenizer from a file.
 
     Raises:
-        ValueError: when there is none.
+        ValueError: the file cannot be read or is not a tokenizer of this project.
     """
     try:
         return TextTokenizer(at_home(path).read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Vectors of texts for ranking: rare tokens count more, and what all documents share counts less."""
+"""Vectors of texts for ranking: rare tokens weigh more, directions common to all documents less."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -14,11 +14,11 @@ Encode = Callable[[str], Sequence[int]]
 
 
 class Fitted(NamedTuple):
-    """What was learnt from documents, without looking at which belongs to which query.
+    """Statistics of documents, fitted without relevance labels.
 
     token_weights: (vocabulary,) inverse document frequency of each token.
-    mean: (width,) of the documents' embeddings.
-    scaling: (width, width) the principal components of their differences from the mean, each over the root of its
+    mean: (width,) mean of the documents' embeddings.
+    scaling: (width, width) principal components of the centred embeddings, each divided by the square root of its
         standard deviation.
     """
 
@@ -30,11 +30,12 @@ class Fitted(NamedTuple):
 def fit(
     model: SequenceModel, encode: Encode, documents: Sequence[str], *, pooling: Pooling = "mean"
 ) -> tuple[Fitted, Tensor]:
-    """What vectors of texts need from documents, and the documents' own vectors (documents, width).
+    """Fit the statistics on documents. Returns them and the documents' unit vectors (documents, width).
 
-    States of a language model vary most in what every text shares. Taking out the mean and scaling directions down (Su
-    et al. 2021, "Whitening sentence representations") is done halfway: dividing by the root of each standard deviation.
-    Weighing by rarity is from Arora et al. (2017). docs/results/text says how it ranks.
+    The states of a language model vary most in what all texts have in common. Whitening (Su et al. 2021, "Whitening
+    sentence representations") subtracts the mean and scales directions down. Here it is done halfway: each direction is
+    divided by the square root of its standard deviation. Weighting by rarity is from Arora et al. (2017).
+    docs/results/text has the ranking results.
 
     Raises:
         ValueError: a document has no tokens.
@@ -43,10 +44,10 @@ def fit(
     weights = inverse_document_frequency(rows, model.spec.output.width)
     embeddings = embed(model, rows, pooling=pooling, token_weights=weights)
     mean = embeddings.mean(0)
-    # in float64, and by the covariance: documents are many, dimensions few
+    # from the covariance, in float64: there are many documents and few dimensions
     centred = (embeddings - mean).double()
     variances, directions = torch.linalg.eigh(centred.T @ centred / len(centred))
-    # directions in which documents do not differ at all get a bounded scale
+    # bounds the scale of directions without variance
     variances = variances.clamp(min=float(variances[-1]) * 1e-6 + 1e-30)
     fitted = Fitted(weights, mean, (directions * variances**-0.25).float())
     return fitted, scaled(embeddings, fitted)
@@ -55,18 +56,18 @@ def fit(
 def vectors(
     model: SequenceModel, encode: Encode, texts: Sequence[str], fitted: Fitted, *, pooling: Pooling = "mean"
 ) -> Tensor:
-    """Vectors of length 1, (texts, width): their products are cosines."""
+    """Unit vectors of texts, (texts, width). Their dot products are cosine similarities."""
     rows = [encode(text) for text in texts]
     return scaled(embed(model, rows, pooling=pooling, token_weights=fitted.token_weights), fitted)
 
 
 def scaled(embeddings: Tensor, fitted: Fitted) -> Tensor:
-    """Less the mean, in scaled principal components, then of length 1."""
+    """Embeddings minus the mean, in scaled principal components, normalized: (texts, width)."""
     return normalize((embeddings - fitted.mean) @ fitted.scaling, dim=1)
 
 
 def inverse_document_frequency(rows: Sequence[Sequence[int]], vocabulary_size: int) -> Tensor:
-    """ln((1 + documents) / (1 + documents with the token)) + 1: (vocabulary_size,) float32.
+    """Inverse document frequency ln((1 + documents) / (1 + documents with the token)) + 1: (vocabulary_size,) float32.
 
     >>> inverse_document_frequency([[0, 0], [0, 1]], 3).exp().div(torch.e).tolist()
     [1.0, 1.5, 3.0]

@@ -1,1 +1,1 @@
-"""Formal languages: which of their rules does a sequence model learn, and which does it extrapolate?"""
+"""Rule extrapolation on formal languages: which rules a sequence model learns, and which it extrapolates."""

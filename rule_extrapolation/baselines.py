@@ -1,7 +1,7 @@
-"""The baselines of a run: chance, exactly, and four models that have learnt nothing, through the same metrics.
+"""The baselines of a run: exact chance levels and four models without neural training.
 
-The four are sequence models, so they go through the same decoding and the same metrics as a trained one: `Uniform`
-(sampled), `EndAtOnce`, `NGram` and `Oracle` (greedy).
+The four are sequence models, so they share the decoding and the metrics of a trained model: `Uniform` (sampled),
+`EndAtOnce`, `NGram` and `Oracle` (greedy).
 """
 
 import math
@@ -30,18 +30,20 @@ Rows = dict[str, Proportion | float]
 
 
 def compare(data: GrammarDataModule, prompts: dict[str, list[Prompt]], max_length: int, seed: int) -> Attempts[Rows]:
-    """Results under the names that a model's have (test/ood/rule_1 ...), for chance and each baseline.
+    """Results of chance and of each baseline, under a model's metric names (test/ood/rule_1 ...).
 
-    chance: exact probabilities of uniform draws. eos: ends at once. uniform: the same process as chance, drawn (at
-    least 1,000 times for each set of prompts) and decoded: a check of the machinery. ngram: order 3, fitted on
-    training strings, greedy. oracle: the shortest completion that satisfies all rules; out of distribution, where
-    there is none, the shortest that satisfies rule 1 and rule_2_completion.
+    chance: exact probabilities under uniform draws.
+    eos: ends every completion at once.
+    uniform: the process of chance, sampled at least 1,000 times per set of prompts and decoded. It checks the code.
+    ngram: order 3, fitted on training strings, decoded greedily.
+    oracle: the shortest completion that satisfies all rules. Out of distribution there is none; then the shortest
+        that satisfies rule 1 and rule_2_completion.
 
     Args:
         data: the language with its training and test strings.
         prompts: {"id": [...], "ood": [...], "sos": [...]}.
-        max_length: the most symbols in prompt and completion together.
-        seed: of the uniform draws.
+        max_length: the maximum number of symbols in prompt and completion together.
+        seed: seed of the uniform draws.
     """
     grammar, spec = data.grammar, data.spec
     everything = [prompt for members in prompts.values() for prompt in members]
@@ -60,13 +62,14 @@ def compare(data: GrammarDataModule, prompts: dict[str, list[Prompt]], max_lengt
         with rows.attempt(name):
             model = make()
             decoded = greedy(model, tokens, lengths, max_length=max_length + 1)
-            known = {} if name == "oracle" else token_results(model, data)  # it knows prompts, not test strings
+            # the oracle has completions of the prompts, not of the test strings
+            known = {} if name == "oracle" else token_results(model, data)
             rows[name] = {**rule_results(grammar, prompts, "test", decoded), **known}
     return rows
 
 
 def uniform_results(data: GrammarDataModule, prompts: dict[str, list[Prompt]], max_length: int, seed: int) -> Rows:
-    """Uniform draws through the decoder, at least NUM_UNIFORM_DRAWS for each set of prompts."""
+    """Results of at least NUM_UNIFORM_DRAWS uniformly sampled completions per set of prompts."""
     generator = torch.Generator().manual_seed(derived_seed(seed, "uniform baseline"))
     uniform = Uniform(data.spec)
     results: Rows = {}
@@ -79,7 +82,7 @@ def uniform_results(data: GrammarDataModule, prompts: dict[str, list[Prompt]], m
 
 
 def chance_results(data: GrammarDataModule, prompts: dict[str, list[Prompt]], max_length: int) -> Rows:
-    """Exact chance levels of every set of prompts, and of the next token."""
+    """Exact chance levels for each set of prompts and for the next token."""
     choices = len(data.grammar.symbol_ids) + 1
     results: Rows = {"test/loss": math.log(choices), "test/accuracy": 1 / choices}
     for group, members in prompts.items():
@@ -89,7 +92,7 @@ def chance_results(data: GrammarDataModule, prompts: dict[str, list[Prompt]], ma
 
 
 def token_results(model: SequenceModel, data: GrammarDataModule) -> Rows:
-    """Loss and accuracy on the test strings; the loss is left out where a string has probability 0."""
+    """Loss and accuracy on the test strings. The loss is omitted when a string has probability 0."""
     strings = data.test_strings
     loss, accuracy, _ = token_loss(model(strings[:, :-1]), strings[:, 1:])
     accuracy_result: Rows = {"test/accuracy": float(accuracy)}
@@ -97,13 +100,13 @@ def token_results(model: SequenceModel, data: GrammarDataModule) -> Rows:
 
 
 class Steps(NamedTuple):
-    """The state of a model that needs nothing but the time: inputs read so far, (batch,) int64."""
+    """State of a model that only counts its steps: inputs read so far, (batch,) int64."""
 
     num_steps: Tensor
 
 
-class Constant(SequenceModel):
-    """The same distribution at each step: equal logits for some tokens, -inf for all others."""
+class ConstantLogits(SequenceModel):
+    """The same distribution at each step: equal logits for the given tokens, -inf for all others."""
 
     def __init__(self, spec: Spec, tokens: Sequence[int]):
         super().__init__(spec)
@@ -119,33 +122,36 @@ class Constant(SequenceModel):
         return self.logits.expand(*inputs.shape, -1), Steps(state.num_steps + inputs.shape[1])
 
 
-class Uniform(Constant):
-    """Content symbols and EOS equally likely: to be sampled."""
+class Uniform(ConstantLogits):
+    """Content symbols and EOS with equal probability, for sampling."""
 
     def __init__(self, spec: Spec):
         super().__init__(spec, [EOS, *range(FIRST_SYMBOL, spec.output.width)])
 
 
-class EndAtOnce(Constant):
-    """EOS whatever came before."""
+class EndAtOnce(ConstantLogits):
+    """Always predicts EOS."""
 
     def __init__(self, spec: Spec):
         super().__init__(spec, [EOS])
 
 
 class LastTokens(NamedTuple):
-    """The state of an n-gram model: the last order - 1 inputs, (batch, order - 1), PAD before the first one."""
+    """State of an n-gram model: the last order - 1 inputs, (batch, order - 1), with PAD before the first."""
 
     tokens: Tensor
 
 
 class NGram(SequenceModel):
-    """The relative frequency of each token after the last order - 1 tokens, shorter contexts standing in for unseen.
+    """Relative frequencies of the next token given the last order - 1 tokens. Unseen contexts back off to shorter ones.
 
     Args:
-        spec: of the language.
+        spec: spec of the language.
         strings: training strings (number, time) as SOS, symbols, EOS, PAD ...
         order: length of context and next token together, at least 2.
+
+    Raises:
+        ValueError: order is below 2.
     """
 
     def __init__(self, spec: Spec, strings: Tensor, *, order: int = 3):
@@ -157,14 +163,14 @@ class NGram(SequenceModel):
         self.logits: Tensor
 
     def _fitted(self, strings: Tensor) -> Tensor:
-        """Log frequencies, one row a context, contexts numbered as digits in base vocabulary: (contexts, width)."""
+        """Log frequencies, one row per context: (contexts, width). A context is a number in base `width`."""
         width = self.spec.output.width
         before = strings.new_full((len(strings), self.order - 1), PAD)
         grams = torch.cat([before, strings], 1).unfold(1, self.order, 1).reshape(-1, self.order)
         grams = grams[(grams[:, -1] != SOS) & (grams[:, -1] != PAD)]
         counts = [torch.bincount(self._number(grams), minlength=width**self.order).view((width,) * self.order)]
         while counts[-1].dim() > 1:
-            counts.append(counts[-1].sum(0))  # forgets the oldest token of the context
+            counts.append(counts[-1].sum(0))  # sums over the oldest token of the context
         table = counts.pop()
         while counts:
             longer = counts.pop()
@@ -173,7 +179,7 @@ class NGram(SequenceModel):
         return (table / table.sum(1, keepdim=True)).log().float()
 
     def _number(self, tokens: Tensor) -> Tensor:
-        """(..., n) ids to one number each, the first token being the leading digit."""
+        """(..., n) ids -> (...) numbers in base `width`, the first token as the leading digit."""
         width = self.spec.output.width
         return (tokens * width ** torch.arange(tokens.shape[-1] - 1, -1, -1, device=tokens.device)).sum(-1)
 
@@ -187,17 +193,17 @@ class NGram(SequenceModel):
 
 
 class OracleState(NamedTuple):
-    """What each row is to say, (batch, length) int64, and how many inputs it has read, (batch,) int64."""
+    """The targets of each row, (batch, length) int64, and the number of inputs read, (batch,) int64."""
 
     targets: Tensor
     num_steps: Tensor
 
 
 class Oracle(SequenceModel):
-    """Row b of a batch follows sequence b whatever its inputs are, and writes EOS from the sequence's end on.
+    """Row b of a batch outputs sequence b regardless of its inputs, and EOS after the end of the sequence.
 
     Args:
-        spec: of the language.
+        spec: spec of the language.
         sequences: (batch, time) as SOS, symbols, EOS, PAD ..., see `prompts.oracle_sequences`.
     """
 

@@ -1,4 +1,4 @@
-"""Rules over two kinds of brackets: which kinds occur, whether each is matched, whether they are nested."""
+"""Rules over two kinds of brackets: which kinds occur, whether each kind is matched, whether the kinds are nested."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from torch import Tensor
 
 from rule_extrapolation.rules import EOS, Rule, State, at, some
 
-_BAND = 28  # levels of a stack that fit an int32, with room for one carry and the sign
+_BAND = 28  # stack levels that fit in an int32, leaving room for one carry and the sign
 
 
 @dataclass(frozen=True)
 class OneKind(Rule):
-    """All tokens are of one kind, a kind being a set of tokens. The state holds the kinds that are still possible."""
+    """All tokens belong to one kind; a kind is a set of tokens. The state holds the kinds that are still possible."""
 
     kinds: tuple[tuple[int, ...], ...]
 
@@ -38,7 +38,7 @@ class OneKind(Rule):
 
 @dataclass(frozen=True)
 class Matched(Rule):
-    """Each `open` has its `close` after it; other tokens may stand anywhere. The state is the number that are open."""
+    """Each `open` has a matching `close` after it. Other tokens may occur anywhere. The state is the current depth."""
 
     open: int
     close: int
@@ -63,9 +63,9 @@ class Matched(Rule):
 class Nested(Rule):
     """Every parenthesis is matched, and inside each pair of parentheses the brackets balance.
 
-    A bracket outside all parentheses is free. Together with matched brackets this is the Dyck language of two
-    kinds. Other tokens may stand anywhere. The state is the stack of what is open, from the outermost unclosed
-    parenthesis inwards: brackets outside are not recorded.
+    Brackets outside all parentheses are unconstrained. Combined with matched brackets, this rule gives the Dyck
+    language of two kinds. Other tokens may occur anywhere. The state is the stack of open symbols from the outermost
+    unclosed parenthesis inwards; it omits brackets outside all parentheses.
     """
 
     parentheses: tuple[int, int]
@@ -73,11 +73,11 @@ class Nested(Rule):
     start = ()
 
     def holds(self, content: Tensor) -> Tensor:
-        """The stack as the bits of an integer, a bracket being a 1: no loop over time, and exact.
+        """Encodes the stack as the bits of an integer, with a 1 for a bracket: exact, and without a loop over time.
 
-        A bracket pushed at level l adds 2^l, a bracket removed there subtracts it. While all pairs so far match,
-        the sum holds just the bits of the stack, so it lies in [0, 2^height). The first removal at level l of a kind
-        that does not match leaves it below 0 or at least at 2^l. Levels are taken in bands that fit an int32.
+        Pushing a bracket at level l adds 2^l, popping one there subtracts 2^l. While all pairs match, the sum holds
+        exactly the bits of the stack, so it is in [0, 2^height). The first pop at level l of the wrong kind makes it
+        negative or at least 2^l. Levels are processed in bands that fit in an int32.
         """
         parenthesis = turns(content, *self.parentheses)
         within = parenthesis.cumsum(1, dtype=torch.int32).clamp_(0, 1).to(torch.int8)
@@ -108,8 +108,11 @@ class Nested(Rule):
         return len(state)
 
     def equivalence_class(self, state: State) -> Hashable:
-        """(parentheses, brackets) in the stack: each level has one token that closes it, whatever its kind, and
-        nothing is accepted before all are closed, so the order of the kinds in the stack does not matter."""
+        """(number of parentheses, number of brackets) in the stack.
+
+        Exactly one token closes each level, and the rule accepts only an empty stack. So the order of the kinds in the
+        stack does not matter.
+        """
         return state.count(self.parentheses[0]), state.count(self.brackets[0])
 
 

@@ -11,15 +11,15 @@ from rule_extrapolation.rules import All, Rule, State
 
 
 def chance(grammar: Grammar, prompts: Sequence[Prompt], max_length: int) -> dict[str, float]:
-    """The exact probability that a completion of uniform draws satisfies each rule, as a mean over prompts.
+    """The exact probability that a uniformly drawn completion satisfies each rule, as a mean over prompts.
 
-    Each draw is a content symbol or EOS, all equally likely, until EOS or until prompt and completion hold max_length
-    symbols; then one more draw may still be EOS. A string without EOS is scored as it stands.
+    Each draw is a content symbol or EOS, all with equal probability. Drawing stops at EOS, or when prompt and
+    completion have max_length symbols; then one last draw may still be EOS. A string without EOS is scored as is.
 
     Args:
         grammar: the language.
-        prompts: content ids, each of at most max_length.
-        max_length: the most symbols in prompt and completion together.
+        prompts: content ids, each prompt with at most max_length.
+        max_length: the maximum number of symbols in prompt and completion together.
 
     Returns:
         Probabilities by name: rule_1, rule_2, rule_2_completion, rule_1_and_rule_2_completion, grammatical,
@@ -55,7 +55,7 @@ def chance(grammar: Grammar, prompts: Sequence[Prompt], max_length: int) -> dict
 def _expected_successes(rule: Rule, starts: Sequence[State], symbols: Sequence[int], num_draws: int) -> float:
     """The sum over start states of the probability that at most num_draws uniform draws end in an accepted state.
 
-    By dynamic programming over the equivalence classes of the states that can be reached: with r draws to come,
+    Dynamic programming over the equivalence classes of the reachable states. With r draws left,
     p_r(state) = (accepted(state) + sum over symbols of p_(r-1)(next state)) / (number of symbols + 1).
     """
     index: dict[Hashable, int] = {}
@@ -71,11 +71,11 @@ def _expected_successes(rule: Rule, starts: Sequence[State], symbols: Sequence[i
 
     start_numbers = [number_of(state, num_draws) for state in starts]
     successors: list[list[int]] = []
-    # Breadth first: a state is first met with the most draws left, so one that is too far from success then always is.
+    # Breadth first: a state is first reached with the most draws left. If success is out of reach then, it always is.
     for draws_left in range(num_draws - 1, -1, -1):
         for state in states[len(successors) :]:
             successors.append([number_of(rule.step(state, symbol), draws_left) for symbol in symbols])
-    # The last row is death. States met after the last draw are scored as they stand and lead nowhere.
+    # The last row is the dead state. States reached by the last draw are scored as they are and have no successors.
     table = torch.full((len(states) + 1, len(symbols)), -1)
     table[: len(successors)] = torch.tensor(successors).reshape(-1, len(symbols))
     table[table < 0] = len(states)

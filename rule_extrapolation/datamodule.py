@@ -14,13 +14,13 @@ from seqlab.lit.datamodule import BlockStream, DataModule, EpochStream
 from seqlab.randomness import row_hash, uniforms
 from seqlab.spec import Classes, Spec, Tokens
 
-MAX_ATTEMPTS = 512  # a tenth of the strings is in the smallest split: 0.9^512 = 4e-24 never meets one by chance
+MAX_ATTEMPTS = 512  # the smallest split has a tenth of the strings: all attempts miss with probability 0.9^512 = 4e-24
 
 
 def split_of(strings: Tensor) -> Tensor:
-    """The split that each string (batch, time) belongs to by itself: 0 train (8 of 10), 1 val, 2 test.
+    """The split of each string (batch, time): 0 train (8 of 10), 1 val, 2 test.
 
-    A fixed hash of the symbols, not of the seed or of the padding: a test string is a test string in every run.
+    A fixed hash of the symbols alone, independent of seed and padding, so a test string is one in every run.
     """
     bucket = row_hash(torch.where(strings == PAD, 0, strings)) % 10
     return torch.where(bucket == 0, 2, torch.where(bucket == 1, 1, 0))
@@ -29,23 +29,23 @@ def split_of(strings: Tensor) -> Tensor:
 class GrammarDataModule(DataModule):
     """Strings of one language, framed as SOS, symbols, EOS, PAD ..., (batch, max_length + 2).
 
-    Sample i of a split is a function of (seed, split, i): a length uniform over those that the language has up to
-    max_length, then a string uniform over those of that length; drawn anew while it belongs to another split.
+    Sample i of a split is a function of (seed, split, i). The length is uniform over the language's lengths up to
+    max_length, the string uniform over the strings of that length. It is resampled while it belongs to another split.
 
     Args:
         grammar: the language.
-        max_length: the most symbols in a string (SOS and EOS not counted).
+        max_length: the maximum number of symbols in a string (without SOS and EOS).
         batch_size: rows in a batch.
-        num_train: None for an endless stream, else so many samples, permuted anew each epoch.
-        num_val, num_test: samples that validation and test loss are measured on.
-        split: `held_out`: no string of one split occurs in another. `shared`: all three draw from the same strings,
-            for languages with one string a length, where nothing could be held out.
-        prompt_length: symbols of the evaluation prompts (None: the length that the published study used).
-        seed: of the data.
+        num_train: number of training samples, permuted again each epoch; None: an endless stream.
+        num_val, num_test: number of samples for validation and test loss.
+        split: `held_out`: no string occurs in two splits. `shared`: all three splits draw from the same strings, for
+            languages with one string per length, where nothing can be held out.
+        prompt_length: symbols of the evaluation prompts (None: the length in the published study).
+        seed: seed of the data.
 
     Raises:
-        ValueError: for a max_length or prompt_length that the language cannot have, or that leaves an
-            in-distribution prompt no room to be completed; for held-out splits of a language with too few strings.
+        ValueError: max_length or prompt_length is impossible for the language or leaves an in-distribution prompt no
+            room for a completion, or the language has too few strings for held-out splits.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class GrammarDataModule(DataModule):
         self.spec = Spec(Tokens(size), Classes(size), max_length=max_length + 1, sos=SOS, eos=EOS, pad=PAD)
         if split == "held_out":
             for part in ("train", "val", "test"):
-                self.samples(part, 0, 1)  # refuses here a language with too few strings
+                self.samples(part, 0, 1)  # raises early for a language with too few strings
         self.stream = (
             BlockStream(lambda start, count: self.samples("train", start, count), batch_size)
             if num_train is None
@@ -114,7 +114,7 @@ class GrammarDataModule(DataModule):
         )
 
     def _draw(self, split: str, start: int, count: int, attempt: int, rows: Tensor) -> Tensor:
-        """The strings of some rows of a block, (len(rows), max_length): a row is made of its own uniforms alone."""
+        """The strings of the given rows of a block, (len(rows), max_length). Each row uses only its own uniforms."""
         width = 1 + self.grammar.num_uniforms(self.max_length)
         numbers = uniforms(self.seed, split, start, count, width, attempt=attempt)[rows]
         lengths = self.lengths[(numbers[:, 0] * len(self.lengths)).long()]

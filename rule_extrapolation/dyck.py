@@ -1,9 +1,10 @@
 """The languages over brackets: two kinds nested (Dyck), crossing (shuffled), or only one of them.
 
-Symbols are ( ) [ ] with the ids 3 4 5 6, also where a language uses but one kind. Walks are drawn position by
-position over the batch, each step with the share of the strings that go on with it; the shares have closed forms, so
-no table grows with the length and nothing overflows. Sources: the ballot theorem; for the shuffle, Guy, Krattenthaler
-and Sagan, "Lattice paths, reflections, and dimension-changing bijections" (Ars Combinatoria 34, 1992).
+Symbols are ( ) [ ] with the ids 3 4 5 6, even if a language uses only one kind. Walks are drawn position by position
+for the whole batch. A step's probability is the proportion of strings that continue with it. These proportions have
+closed forms, so no table grows with the length and nothing overflows. Sources: the ballot theorem; for the shuffle,
+Guy, Krattenthaler and Sagan, "Lattice paths, reflections, and dimension-changing bijections" (Ars Combinatoria 34,
+1992).
 """
 
 import math
@@ -21,7 +22,7 @@ PARENTHESES, BRACKETS = (3, 4), (5, 6)
 
 
 class BracketGrammar(Grammar):
-    """What the languages over brackets share: four symbols and even lengths."""
+    """Base class of the languages over brackets: four symbols and even lengths."""
 
     symbols = "()[]"
     length_step = 2
@@ -39,7 +40,7 @@ class BracketGrammar(Grammar):
 
 
 class PrefixedBrackets(BracketGrammar):
-    """Brackets of both kinds, tested with a word of the language behind two opening or two misplaced ones."""
+    """Brackets of both kinds. Test prompts are ([ or )[, followed by a word of the language."""
 
     completion_start = 2
     prompt_length = 6
@@ -70,21 +71,21 @@ class Dyck(PrefixedBrackets):
     rule_2_completion = rule_2
 
     def num_uniforms(self, max_length: int) -> int:
-        """One a position: whether to open, and what."""
+        """One per position, for whether to open and which kind."""
         return max_length
 
     def draw(self, lengths: Tensor, uniforms: Tensor, longest: int) -> Tensor:
         strings = torch.empty(longest, len(lengths), dtype=torch.long, device=lengths.device)
         height = torch.zeros_like(lengths)
-        stack = torch.zeros(longest // 2, len(lengths), dtype=torch.long, device=lengths.device)  # of closing tokens
+        closers = torch.zeros(longest // 2, len(lengths), dtype=torch.long, device=lengths.device)  # a stack
         for position, uniform in enumerate(uniforms[:, :longest].T.contiguous()):
             remaining = lengths - position
-            share = opening_share(height, remaining)
-            is_open = uniform < share
-            opened = torch.where(2 * uniform < share, PARENTHESES[1], BRACKETS[1])  # half of the share for each kind
+            probability = opening_probability(height, remaining)
+            is_open = uniform < probability
+            opened = torch.where(2 * uniform < probability, PARENTHESES[1], BRACKETS[1])  # half for each kind
             level = torch.where(is_open, height, height - 1)[None]
-            closing = torch.where(is_open, opened, stack.gather(0, level)[0])
-            stack.scatter_(0, level, closing[None])
+            closing = torch.where(is_open, opened, closers.gather(0, level)[0])
+            closers.scatter_(0, level, closing[None])
             height = torch.where(is_open, height + 1, height - 1)
             strings[position] = (closing - is_open.long()).masked_fill_(remaining <= 0, PAD)
         return strings.T.contiguous()
@@ -103,7 +104,7 @@ class ShuffleDyck(PrefixedBrackets):
     rule_2_completion = rule_2
 
     def num_uniforms(self, max_length: int) -> int:
-        """One for the number of parentheses and one a position: which kind, and whether to open."""
+        """One for the number of parentheses, then one per position for the kind and whether to open."""
         return 1 + max_length
 
     def draw(self, lengths: Tensor, uniforms: Tensor, longest: int) -> Tensor:
@@ -125,7 +126,7 @@ class Parentheses(BracketGrammar):
     rule_2_completion = rule_2
 
     def num_uniforms(self, max_length: int) -> int:
-        """One a position: whether to open."""
+        """One per position, for whether to open."""
         return max_length
 
     def draw(self, lengths: Tensor, uniforms: Tensor, longest: int) -> Tensor:
@@ -145,7 +146,7 @@ class Brackets(BracketGrammar):
     rule_2_completion = rule_2
 
     def num_uniforms(self, max_length: int) -> int:
-        """One a position: whether to open."""
+        """One per position, for whether to open."""
         return max_length
 
     def draw(self, lengths: Tensor, uniforms: Tensor, longest: int) -> Tensor:
@@ -166,7 +167,7 @@ class Separated(BracketGrammar):
     rule_2_completion = rule_2
 
     def num_uniforms(self, max_length: int) -> int:
-        """One for the kind and one a position: whether to open."""
+        """One for the kind, then one per position for whether to open."""
         return 1 + max_length
 
     def draw(self, lengths: Tensor, uniforms: Tensor, longest: int) -> Tensor:
@@ -174,11 +175,11 @@ class Separated(BracketGrammar):
         return shuffled_walks(num_parentheses, lengths, uniforms[:, 1 : 1 + longest], longest)
 
 
-def opening_share(height: Tensor, remaining: Tensor) -> Tensor:
-    """The share of the ways from `height` down to 0 in `remaining` steps, never below 0, whose next step goes up.
+def opening_probability(height: Tensor, remaining: Tensor) -> Tensor:
+    """The probability that the next step goes up, (batch,), (batch,) int64 -> (batch,) float64.
 
-    By the ballot theorem (r - h) (h + 2) / (2 r (h + 1)): exactly 1 at h = 0 and 0 at h = r. Where nothing
-    remains the value has no meaning. (batch,) int64 -> (batch,) float64.
+    It is the proportion of such paths from `height` to 0 in `remaining` steps that never go below 0: by the ballot
+    theorem (r - h) (h + 2) / (2 r (h + 1)), exactly 1 at h = 0 and 0 at h = r. Meaningless for `remaining` below 1.
     """
     remaining = remaining.clamp(min=1)
     return ((remaining - height) * (height + 2)).double() / (2 * remaining * (height + 1))
@@ -186,11 +187,11 @@ def opening_share(height: Tensor, remaining: Tensor) -> Tensor:
 
 @cache
 def cumulative_parentheses(most_pairs: int) -> Tensor:
-    """The distribution of the number of pairs that are parentheses in shuffled words, one row a word length.
+    """The cumulative distribution of the number of parenthesis pairs in shuffled words, one row per word length.
 
-    Entry (m, k): the share of the words of m pairs with at most k pairs of parentheses, float64
-    (most_pairs + 1, most_pairs + 1). A word is a choice of the parentheses' places and a matched word of either
-    kind: binomial(2m, 2k) Catalan(k) Catalan(m - k) words, counted in whole numbers before they are divided.
+    Entry (m, k) is the proportion of words of m pairs that have at most k pairs of parentheses, float64
+    (most_pairs + 1, most_pairs + 1). A word is a choice of the parentheses' positions and a matched word of each
+    kind: binomial(2m, 2k) Catalan(k) Catalan(m - k) words, counted as exact integers before the division.
     """
     catalan = [math.comb(2 * n, n) // (n + 1) for n in range(most_pairs + 1)]
     table = torch.ones(most_pairs + 1, most_pairs + 1, dtype=torch.float64)
@@ -201,27 +202,27 @@ def cumulative_parentheses(most_pairs: int) -> Tensor:
 
 
 def shuffled_walks(num_parentheses: Tensor, lengths: Tensor, uniforms: Tensor, longest: int) -> Tensor:
-    """Words with so many parentheses, the other symbols being brackets; all such words are equally likely.
+    """Uniform random words with a given number of parentheses; the other symbols are brackets.
 
     Args:
         num_parentheses: (batch,) int64, even, at most lengths.
         lengths: (batch,) int64, even.
-        uniforms: (batch, longest) float64: one decides a position's kind, and its rest whether to open.
+        uniforms: (batch, longest) float64. Each decides a position's kind, and its remainder whether to open.
 
     Returns:
-        Ids (batch, longest), filled up with PAD.
+        Ids (batch, longest), padded with PAD.
     """
     strings = torch.empty(longest, len(lengths), dtype=torch.long, device=lengths.device)
     remaining = torch.stack([num_parentheses, lengths - num_parentheses])
     height = torch.zeros_like(remaining)
     for position, uniform in enumerate(uniforms.T.contiguous()):
-        share = remaining[0].double() / remaining.sum(0).clamp_(min=1)
-        is_parenthesis = uniform < share
-        rest = torch.where(is_parenthesis, uniform / share, (uniform - share) / (1 - share))
+        proportion = remaining[0].double() / remaining.sum(0).clamp_(min=1)
+        is_parenthesis = uniform < proportion
+        rest = torch.where(is_parenthesis, uniform / proportion, (uniform - proportion) / (1 - proportion))
         kind = (~is_parenthesis).long()[None]
         own_height = height.gather(0, kind)[0]
-        # Rounding can make a rest of 1, which would not open at height 0, where the share is 1.
-        is_open = (rest < opening_share(own_height, remaining.gather(0, kind)[0])) | (own_height == 0)
+        # Rounding can give rest = 1. That would not open at height 0, where the probability of opening is 1.
+        is_open = (rest < opening_probability(own_height, remaining.gather(0, kind)[0])) | (own_height == 0)
         opened = torch.where(is_parenthesis, PARENTHESES[0], BRACKETS[0])
         strings[position] = torch.where(is_open, opened, opened + 1).masked_fill_(position >= lengths, PAD)
         height.scatter_add_(0, kind, torch.where(is_open, 1, -1)[None])

@@ -1,7 +1,7 @@
-"""Formal languages: what a grammar owns. Those over letters are in letters.py, those over brackets in dyck.py.
+"""The base class of formal languages. letters.py has the languages over letters, dyck.py those over brackets.
 
-A grammar is one class: its symbols, its two rules, a sampler, membership and its test prompts. Everything random
-comes in as an argument, so a sample is a function of (length, uniforms) and nothing else.
+A grammar is one class with its symbols, its two rules, a sampler, membership and test prompts. All randomness is
+passed in, so a sample is a function of (length, uniforms) alone.
 """
 
 from abc import ABC, abstractmethod
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rule_extrapolation.rules import FIRST_SYMBOL, All, Rule
 
-_MOST_STRINGS = 2**20  # candidates that an enumeration may look at
+_MOST_STRINGS = 2**20  # maximum number of candidates in an enumeration
 _SPECIAL_NAMES = ("<sos>", "<eos>", "<pad>")
 
 
@@ -21,17 +21,17 @@ class Grammar(ABC):
     """A formal language that is the intersection of two rules.
 
     Attributes:
-        name: what people call it, as in "dyck".
-        label: its number here, as in "L5"; None where it has none.
+        name: its usual name, as in "dyck".
+        label: its number here, as in "L5"; None if it has none.
         paper: its number in Mészáros et al., "Rule Extrapolation in Language Models" (NeurIPS 2024), or None.
         language_class: regular, context-free or context-sensitive.
         symbols: the content symbols; symbols[i] has the id 3 + i (SOS 0, EOS 1, PAD 2 come before).
         rule_1, rule_2: a string belongs to the language if it satisfies both.
-        rule_2_completion: what of rule 2 can be asked of a completion alone: its order or its matching.
+        rule_2_completion: the part of rule 2 that applies to a completion alone: its order or its matching.
         rule_1_description, rule_2_description: the rules in words.
-        completion_start: how many tokens of a prompt rule_2_completion leaves out; None: the whole prompt.
+        completion_start: number of prompt tokens that rule_2_completion skips; None: the whole prompt.
         prompt_length: the default length of `prompt_candidates`.
-        length_step: every string's length is a multiple of it.
+        length_step: every string's length is a multiple of this.
     """
 
     name: ClassVar[str]
@@ -50,7 +50,7 @@ class Grammar(ABC):
 
     @property
     def vocabulary_size(self) -> int:
-        """SOS, EOS, PAD and the symbols."""
+        """The number of ids: SOS, EOS, PAD and the symbols."""
         return FIRST_SYMBOL + len(self.symbols)
 
     @property
@@ -64,14 +64,14 @@ class Grammar(ABC):
         return All((self.rule_1, self.rule_2))
 
     def completion_from(self, prompt_length: int) -> int:
-        """The position in prompt and completion from which rule_2_completion looks at them."""
+        """The position in prompt + completion where rule_2_completion starts."""
         return prompt_length if self.completion_start is None else min(self.completion_start, prompt_length)
 
     def lengths(self, max_length: int) -> Tensor:
-        """The lengths that are drawn, each equally often: (number,) int64, none of them 0.
+        """The lengths to sample from, all equally likely: (number,) int64, none of them 0.
 
         Raises:
-            ValueError: no string of the language is so short.
+            ValueError: max_length is below the shortest string.
         """
         if max_length < self.length_step:
             raise ValueError(f"{self.name}: max_length is {max_length}, it must be at least {self.length_step}")
@@ -79,19 +79,19 @@ class Grammar(ABC):
 
     @abstractmethod
     def num_uniforms(self, max_length: int) -> int:
-        """How many uniform numbers a string of at most `max_length` symbols is made from."""
+        """The number of uniforms needed to sample a string of at most `max_length` symbols."""
 
     def sample(self, lengths: Tensor, uniforms: Tensor) -> Tensor:
-        """Strings of the given lengths, each string of that length equally likely.
+        """Random strings of the given lengths, uniform over the strings of each length.
 
         A row is a function of its own length and its own uniforms.
 
         Args:
-            lengths: (batch,) int64, taken from `lengths(...)`; at least one.
+            lengths: (batch,) int64 from `lengths(...)`; at least one.
             uniforms: (batch, num_uniforms(longest) or more) float64 in [0, 1).
 
         Returns:
-            Ids (batch, longest) int64, without SOS and EOS, filled up with PAD.
+            Ids (batch, longest) int64, without SOS and EOS, padded with PAD.
 
         Raises:
             ValueError: no string has such a length, or there are too few uniforms.
@@ -102,23 +102,27 @@ class Grammar(ABC):
             raise ValueError(f"{self.name}: there is no string of length {int(bad[0])} to draw")
         needed = self.num_uniforms(longest)
         if uniforms.shape[1] < needed:
-            raise ValueError(f"{self.name}: {uniforms.shape[1]} uniforms a string, length {longest} takes {needed}")
+            raise ValueError(f"{self.name}: {uniforms.shape[1]} uniforms per string, length {longest} needs {needed}")
         return self.draw(lengths, uniforms, longest)
 
     @abstractmethod
     def draw(self, lengths: Tensor, uniforms: Tensor, longest: int) -> Tensor:
-        """`sample` after its checks."""
+        """Implements `sample`, which has checked the arguments."""
 
     def strings(self, length: int) -> Tensor:
-        """Every string of this length, by trying all: (number, length) int64, in the order of their ids.
+        """All strings of the language of this length, by enumeration: (number, length) int64, in id order.
 
         Raises:
-            ValueError: negative length, or too many strings to try.
+            ValueError: the length is negative, or there are too many candidates.
         """
         return (candidates := self.all_strings(length))[self.grammatical(candidates)]
 
     def all_strings(self, length: int) -> Tensor:
-        """Every string over the symbols, whether it belongs to the language or not; as `strings`."""
+        """All strings over the symbols of this length, in the language or not: (number, length) int64.
+
+        Raises:
+            ValueError: the length is negative, or there are too many strings.
+        """
         num_symbols = len(self.symbols)
         if length < 0 or num_symbols**length > _MOST_STRINGS:
             longest = max(n for n in range(64) if num_symbols**n <= _MOST_STRINGS)
@@ -127,29 +131,29 @@ class Grammar(ABC):
         return torch.arange(num_symbols**length)[:, None] // place % num_symbols + FIRST_SYMBOL
 
     def prompt_candidates(self, length: int) -> list[tuple[int, ...]]:
-        """The prompts to test, without repeats: here every string over the symbols.
+        """The test prompts, without repeats: by default all strings over the symbols.
 
         Raises:
-            ValueError: length below 1, or too many of them.
+            ValueError: the length is below 1, or there are too many prompts.
         """
         if length < 1:
             raise ValueError(f"{self.name}: prompt length is {length}, it must be at least 1")
         return [tuple(prompt) for prompt in self.all_strings(length).tolist()]
 
     def text(self, ids: Iterable[int]) -> str:
-        """The symbols of some ids, one after another; special tokens as <sos>, <eos>, <pad>."""
+        """The symbols of the ids, concatenated; special tokens as <sos>, <eos>, <pad>."""
         names = (*_SPECIAL_NAMES, *self.symbols)
         return "".join(names[token] for token in ids)
 
     def parse(self, text: str) -> list[int]:
-        """The ids of some symbols, with or without blanks between them.
+        """The ids of a string of symbols. Spaces are ignored.
 
         Raises:
-            ValueError: a character is no symbol of the language.
+            ValueError: a character is not a symbol of the language.
         """
         characters = "".join(text.split())
         for character in characters:
             if character not in self.symbols:
                 allowed = " ".join(self.symbols)
-                raise ValueError(f"{self.name}: {character!r} is not a symbol of the language, these are: {allowed}")
+                raise ValueError(f"{self.name}: {character!r} is not a symbol of the language; allowed: {allowed}")
         return [FIRST_SYMBOL + self.symbols.index(character) for character in characters]

@@ -26,7 +26,7 @@ class BaN(Grammar):
     rule_2_completion = StartsWith(B)
 
     def num_uniforms(self, max_length: int) -> int:
-        """One a position, though the first symbol and the last are given by the rules."""
+        """One per position, although the rules determine the first and the last symbol."""
         return max_length
 
     def draw(self, lengths: Tensor, uniforms: Tensor, longest: int) -> Tensor:
@@ -51,7 +51,7 @@ class BbaN(Grammar):
     rule_2_completion = Ordered((B, A))
 
     def num_uniforms(self, max_length: int) -> int:
-        """One: how many pairs of a's."""
+        """One, for the number of pairs of a's."""
         return 1
 
     def draw(self, lengths: Tensor, uniforms: Tensor, longest: int) -> Tensor:
@@ -81,7 +81,7 @@ class ANBN(Grammar):
     length_step = 2
 
     def num_uniforms(self, max_length: int) -> int:
-        """None: the length says it all."""
+        """None: the length determines the string."""
         return 0
 
     def draw(self, lengths: Tensor, uniforms: Tensor, longest: int) -> Tensor:
@@ -104,7 +104,7 @@ class ANBNCN(Grammar):
     length_step = 3
 
     def num_uniforms(self, max_length: int) -> int:
-        """None: the length says it all."""
+        """None: the length determines the string."""
         return 0
 
     def draw(self, lengths: Tensor, uniforms: Tensor, longest: int) -> Tensor:
@@ -126,7 +126,7 @@ class AbN(Grammar):
     length_step = 2
 
     def num_uniforms(self, max_length: int) -> int:
-        """One a position: a's stand at the smaller half of them."""
+        """One per position. The positions of the smaller half get an a."""
         return max_length
 
     def draw(self, lengths: Tensor, uniforms: Tensor, longest: int) -> Tensor:
@@ -137,7 +137,7 @@ class AbN(Grammar):
 
 
 class ANBM(Grammar):
-    """a's, then b's, any number of each but not none of both. All of one length are equally likely.
+    """a's, then b's, any number of each, at least one symbol. All of one length are equally likely.
 
     >>> ANBM().text(ANBM().sample(torch.tensor([3]), torch.tensor([[0.3]]))[0])  # of bbb, abb, aab, aaa
     'abb'
@@ -150,7 +150,7 @@ class ANBM(Grammar):
     rule_2_completion = rule_2
 
     def num_uniforms(self, max_length: int) -> int:
-        """One: how many a's."""
+        """One, for the number of a's."""
         return 1
 
     def draw(self, lengths: Tensor, uniforms: Tensor, longest: int) -> Tensor:
@@ -173,7 +173,7 @@ class ANBNAN(Grammar):
     length_step = 3
 
     def num_uniforms(self, max_length: int) -> int:
-        """None: the length says it all."""
+        """None: the length determines the string."""
         return 0
 
     def draw(self, lengths: Tensor, uniforms: Tensor, longest: int) -> Tensor:
@@ -181,9 +181,9 @@ class ANBNAN(Grammar):
 
 
 def blocks(tokens: Sequence[int], sizes: Tensor, longest: int) -> Tensor:
-    """Blocks of equal tokens: sizes (batch, len(tokens)) -> ids (batch, longest), filled up with PAD.
+    """Blocks of equal tokens: sizes (batch, len(tokens)) -> ids (batch, longest), padded with PAD.
 
-    An id is the sum of the changes at the blocks' ends before it.
+    Implemented as a cumulative sum of the id changes at the block ends.
 
     >>> blocks((A, B), torch.tensor([[1, 2], [2, 0]]), 3).tolist()
     [[3, 4, 4], [3, 3, 2]]
@@ -196,8 +196,8 @@ def blocks(tokens: Sequence[int], sizes: Tensor, longest: int) -> Tensor:
 
 
 def choose(uniforms: Tensor, num_choices: Tensor) -> Tensor:
-    """A whole number in [0, num_choices) a row, each equally likely: (batch,), (batch,) -> (batch,) int64.
+    """A uniform random integer in [0, num_choices) per row: (batch,), (batch,) -> (batch,) int64.
 
-    Uniforms below 1 never reach num_choices: they are multiples of 2^-53, and the product is rounded down.
+    The result never reaches num_choices: uniforms are multiples of 2^-53 below 1, and the product is rounded down.
     """
     return (uniforms * num_choices).long()

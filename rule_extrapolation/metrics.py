@@ -1,4 +1,4 @@
-"""Which rules completions satisfy, counted."""
+"""Metrics of completions: the proportion that satisfies each rule, and next-token loss and accuracy."""
 
 import torch
 from torch import Tensor
@@ -16,20 +16,20 @@ NAMES = ("rule_1", "rule_2", "rule_2_completion", "rule_1_and_rule_2_completion"
 
 
 def after(strings: Tensor, starts: Tensor) -> Tensor:
-    """The part of each row from starts[b] on, (batch, time), filled up with EOS."""
+    """The part of row b from starts[b] on, (batch, time), padded with EOS."""
     place = torch.arange(strings.shape[1], device=strings.device) + starts[:, None]
     inside = place < strings.shape[1]
     return strings.gather(1, place.clamp(max=strings.shape[1] - 1)).where(inside, EOS)
 
 
 def score(grammar: Grammar, strings: Tensor, finished: Tensor, prompt_lengths: Tensor) -> Tensor:
-    """What holds for each string, (batch, 6) bool in the order of NAMES.
+    """Which properties each string has, (batch, 6) bool in the order of NAMES.
 
     Args:
         grammar: the language.
-        strings: (batch, time) ids after SOS: prompt, completion, and EOS where there is one. An unfinished string is
-            scored as it stands.
-        finished: (batch,) whether EOS was written.
+        strings: (batch, time) ids after SOS: prompt, completion, and EOS if the string is finished. An unfinished
+            string is scored as is.
+        finished: (batch,) whether EOS was generated.
         prompt_lengths: (batch,) symbols in the prompt, without SOS.
     """
     starts = prompt_lengths
@@ -41,10 +41,10 @@ def score(grammar: Grammar, strings: Tensor, finished: Tensor, prompt_lengths: T
 
 
 class RuleProportions(Totals):
-    """The share of completions that satisfy each rule, over all prompts and over those that finished.
+    """The proportion of completions that satisfy each rule, over all prompts and over finished completions.
 
-    Usable by itself: `metric.update(strings, finished, prompt_lengths)` with the arguments of `score`, then
-    `metric.compute()` gives {name: Proportion}, those over finished completions under "finished_only/".
+    It works standalone: call `metric.update(strings, finished, prompt_lengths)` with the arguments of `score`. Then
+    `metric.compute()` returns {name: Proportion}, with the prefix "finished_only/" for finished completions.
     """
 
     satisfied: Tensor
@@ -59,7 +59,7 @@ class RuleProportions(Totals):
             self.add_state(name, torch.zeros(size, dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, strings: Tensor, finished: Tensor, prompt_lengths: Tensor) -> None:
-        """Count a batch."""
+        """Add a batch."""
         strings, finished = strings.cpu(), finished.cpu()
         holds = score(self.grammar, strings, finished, prompt_lengths.cpu())
         self.satisfied += holds.sum(0)
@@ -68,32 +68,33 @@ class RuleProportions(Totals):
         self.count_finished += finished.sum()
 
     def compute(self) -> dict[str, Proportion]:
-        """{name: Proportion} over all prompts, {"finished_only/name": Proportion} over those that finished."""
-        shares = _shares("", self.satisfied, self.count)
-        return shares | _shares("finished_only/", self.satisfied_finished, self.count_finished)
+        """{name: Proportion} over all prompts, {"finished_only/name": Proportion} over finished completions."""
+        everything = _proportions("", self.satisfied, self.count)
+        return everything | _proportions("finished_only/", self.satisfied_finished, self.count_finished)
 
 
-def _shares(prefix: str, hits: Tensor, count: Tensor) -> dict[str, Proportion]:
+def _proportions(prefix: str, hits: Tensor, count: Tensor) -> dict[str, Proportion]:
     return {prefix + name: Proportion(int(hit), int(count)) for name, hit in zip(NAMES, hits, strict=True)}
 
 
-def named(group: str, shares: dict[str, Proportion]) -> dict[str, Proportion]:
-    """The shares of a set of prompts under their logged names: group/rule_1, group_finished/rule_1, ..."""
+def named(group: str, proportions: dict[str, Proportion]) -> dict[str, Proportion]:
+    """The proportions of a set of prompts under their logged names: group/rule_1, group_finished/rule_1, ..."""
     names = {name: f"{group}/{name}" for name in NAMES}
     names |= {f"finished_only/{name}": f"{group}_finished/{name}" for name in NAMES}
-    return {names[name]: share for name, share in shares.items()}
+    return {names[name]: proportion for name, proportion in proportions.items()}
 
 
 def rule_results(
     grammar: Grammar, prompts: dict[str, list[Prompt]], stage: str, decoded: Decoded, repeats: int = 1
 ) -> dict[str, Proportion]:
-    """The shares of each set of prompts under their logged names: stage/ood/rule_1, stage/ood_finished/rule_1 ...
+    """The proportions of each set of prompts under their logged names: stage/ood/rule_1, stage/ood_finished/rule_1 ...
 
     Args:
         grammar: the language.
         prompts: {"id": [...], "ood": [...], "sos": [...]}.
         stage: the first part of the names.
-        decoded: completions of all prompts in this order, each prompt `repeats` times in a row.
+        decoded: completions of all prompts in this order, `repeats` consecutive rows per prompt.
+        repeats: completions per prompt.
     """
     results: dict[str, Proportion] = {}
     row = 0
@@ -108,9 +109,9 @@ def rule_results(
 
 
 def token_loss(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, int]:
-    """Mean cross-entropy in nats and share of correct next tokens over real targets, and how many there are.
+    """Mean cross-entropy in nats and next-token accuracy over real targets, and the number of real targets.
 
-    EOS is a target, PAD is none: a loss with PAD in it can be driven down by learning to write PAD.
+    EOS is a target, PAD is not: a model could lower a loss over PAD by learning to predict PAD.
 
     Args:
         logits: (batch, time, vocabulary).

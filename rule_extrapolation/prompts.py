@@ -1,7 +1,7 @@
-"""Test prompts of a language, split by whether they can still be completed, and their shortest completions.
+"""Test prompts of a language, split into in and out of distribution, and their shortest completions.
 
-In distribution (ID): some completion satisfies all rules. Out of distribution (OOD): none does. Both the split and
-the completions come from one search over the rules' automata.
+In distribution (ID): some completion satisfies all rules. Out of distribution (OOD): none does. One search over the
+rules' automata gives both the split and the completions.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ Prompt = tuple[int, ...]
 
 
 class Prompts(NamedTuple):
-    """Test prompts as tuples of content ids, without SOS: in and out of distribution, and the empty one."""
+    """Test prompts as tuples of content ids, without SOS: in and out of distribution, and the empty prompt."""
 
     id: list[Prompt]
     ood: list[Prompt]
@@ -25,12 +25,12 @@ class Prompts(NamedTuple):
 
 
 def prompts(grammar: Grammar, length: int | None = None, max_length: int | None = None) -> Prompts:
-    """The language's test prompts, split. Nothing is drawn and nothing occurs twice.
+    """All test prompts of the language, split into ID, OOD and empty. Deterministic, without repeats.
 
     Args:
         grammar: the language.
-        length: of the prompts, as `grammar.prompt_candidates` counts it (default: grammar.prompt_length).
-        max_length: the most symbols that prompt and completion may have together (default: no limit).
+        length: length argument of `grammar.prompt_candidates` (default: grammar.prompt_length).
+        max_length: the maximum number of symbols in prompt and completion together (default: no limit).
 
     Raises:
         ValueError: the language has no prompts of that length, or max_length leaves a prompt no room.
@@ -43,13 +43,13 @@ def prompts(grammar: Grammar, length: int | None = None, max_length: int | None 
         needed = len(prompt) + len(completion or ())
         if max_length is not None and needed > max_length:
             raise ValueError(
-                f"{grammar.name}: max_length is {max_length}, the prompt {grammar.text(prompt)} takes {needed}"
+                f"{grammar.name}: max_length is {max_length}, the prompt {grammar.text(prompt)} needs {needed}"
             )
     return split
 
 
 def framed(prompts: Sequence[Prompt]) -> tuple[Tensor, Tensor]:
-    """Prompts as a model reads them: SOS, prompt, PAD ... (number, width), and their lengths with SOS (number,)."""
+    """Prompts as model inputs: SOS, prompt, PAD ... (number, width), and their lengths with SOS (number,), int64."""
     lengths = [1 + len(prompt) for prompt in prompts]
     width = max(lengths, default=1)
     rows = [[SOS, *prompt] + [PAD] * (width - 1 - len(prompt)) for prompt in prompts]
@@ -57,13 +57,13 @@ def framed(prompts: Sequence[Prompt]) -> tuple[Tensor, Tensor]:
 
 
 def grammatical_completion(grammar: Grammar, prompt: Prompt, room: int | None = None) -> Prompt | None:
-    """The shortest completion that satisfies all rules, of at most `room` symbols; None where there is none.
+    """The shortest completion of at most `room` symbols that satisfies all rules, or None.
 
-    The search ends after 2n + 4 symbols, n being the prompt's length, whatever the room: None without `room` means
-    that no completion of any length satisfies all rules. In the languages of this package a prompt that can be
-    completed is completed by raising counts to at most the prompt's largest (two further symbols for each that
-    stands there, in aNbNcN and aNbNaN), by closing what is open (one for each), or, for an odd or empty prompt, by
-    a few symbols more; tests hold the bound against a longer search.
+    The search always stops after 2n + 4 symbols, where n is the prompt's length. So without `room`, None means that no
+    completion of any length satisfies all rules. The bound holds for the languages of this package. A prompt is
+    completed by raising its counts to the largest one (in aNbNcN and aNbNaN by two symbols for each prompt symbol), by
+    closing its open symbols (one for each), or, if it is odd or empty, by a few more symbols. Tests compare the bound
+    with a longer search.
     """
     scored = [(grammar.rule_1, 0), (grammar.rule_2, 0)]
     bound = 2 * len(prompt) + 4
@@ -71,10 +71,10 @@ def grammatical_completion(grammar: Grammar, prompt: Prompt, room: int | None = 
 
 
 def oracle_completion(grammar: Grammar, prompt: Prompt, room: int) -> Prompt:
-    """The best that can be done in at most `room` symbols: a shortest completion that satisfies all rules.
+    """The best completion of at most `room` symbols: a shortest one that satisfies all rules.
 
-    Where none does, a shortest that satisfies rule 1 as a whole and rule_2_completion from where it looks on; where
-    that is impossible too, the empty one.
+    If there is none, a shortest one that satisfies rule 1 on the whole string and rule_2_completion from its start
+    position on. If that is impossible too, the empty completion.
     """
     completion = grammatical_completion(grammar, prompt, room)
     if completion is None:
@@ -84,12 +84,12 @@ def oracle_completion(grammar: Grammar, prompt: Prompt, room: int) -> Prompt:
 
 
 def oracle_sequences(grammar: Grammar, prompts: Sequence[Prompt], max_length: int) -> Tensor:
-    """SOS, prompt, its oracle completion, EOS, PAD ...: (number, longest) int64.
+    """Each prompt with its oracle completion, as SOS, prompt, completion, EOS, PAD ...: (number, longest) int64.
 
     Args:
         grammar: the language.
         prompts: at least one.
-        max_length: the most symbols in prompt and completion together, SOS and EOS not counted.
+        max_length: the maximum number of symbols in prompt and completion together, without SOS and EOS.
     """
     completed = [prompt + oracle_completion(grammar, prompt, max_length - len(prompt)) for prompt in prompts]
     return framed([(*string, EOS) for string in completed])[0]
@@ -98,13 +98,13 @@ def oracle_sequences(grammar: Grammar, prompts: Sequence[Prompt], max_length: in
 def shortest_completion(
     scored: Sequence[tuple[Rule, int]], prompt: Prompt, symbols: Sequence[int], room: int
 ) -> Prompt | None:
-    """The shortest completion of a prompt that satisfies some rules, by breadth-first search over their automata.
+    """The shortest completion of a prompt that satisfies the given rules, by breadth-first search over their automata.
 
     Args:
-        scored: rules, each with the position in prompt and completion from which it looks at them.
+        scored: rules, each with the position in prompt + completion where it starts.
         prompt: content ids.
-        symbols: ids that a completion may have; of equally short ones the first in this order is found.
-        room: the most symbols that a completion may have.
+        symbols: ids allowed in a completion. Ties between shortest completions go to the first in this order.
+        room: the maximum number of symbols in the completion.
 
     Returns:
         The completion, or None if there is none of at most `room` symbols.
@@ -130,7 +130,7 @@ def shortest_completion(
 
 
 def state_after(rule: Rule, prompt: Prompt) -> State | None:
-    """The automaton's state after a prompt, None if it is dead."""
+    """The automaton's state after a prompt, or None if it is dead."""
     state = rule.start
     for token in prompt:
         if state is None:

@@ -1,11 +1,11 @@
-"""Rules over strings of token ids. Each rule has two faces, which the tests prove equal:
+"""Rules over strings of token ids. Each rule has two equivalent forms (the tests compare them):
 
-- a predicate over a batch, `rule(strings)`: (batch, time) ids -> (batch,) bool, on any device, no loop over strings;
-- an automaton, `start`, `step`, `accepts`: for the searches (which prompts can still be completed, and how) and for
-  exact chance levels.
+- a predicate over a batch, `rule(strings)`: (batch, time) ids -> (batch,) bool, on any device, without a loop over
+  strings;
+- an automaton, `start`, `step`, `accepts`: for searching completions of prompts and for exact chance levels.
 
-A rule looks at the tokens before the first EOS; a row without EOS is a string as a whole. A string with SOS or PAD
-among them satisfies no rule. A rule about some tokens says nothing of the others, unless its docstring does.
+A rule applies to the tokens before the first EOS; without EOS it applies to the whole row. A string that contains SOS
+or PAD satisfies no rule. A rule about some tokens ignores the others, unless its docstring says otherwise.
 """
 
 from abc import ABC, abstractmethod
@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 SOS, EOS, PAD = 0, 1, 2
-FIRST_SYMBOL = 3  # content symbols have the ids from here on
+FIRST_SYMBOL = 3  # the first id of a content symbol
 
 State = Any  # hashable; each rule has its own
 
@@ -28,56 +28,57 @@ State = Any  # hashable; each rule has its own
 class Rule(ABC):
     """A property of strings that a left-to-right automaton decides.
 
-    A subclass writes `holds`, `start`, `move` and `accepts`; rules are frozen dataclasses, so they can be compared
-    and be keys.
+    A subclass defines `holds`, `start`, `move` and `accepts`. Rules are frozen dataclasses, so they are comparable and
+    hashable.
     """
 
     start: State
 
     def __call__(self, strings: Tensor) -> Tensor:
         """Which strings satisfy the rule: (batch, time) int64 -> (batch,) bool."""
-        # One byte a token makes what follows several times faster; foreign ids stay foreign.
+        # One byte per token makes the rest several times faster. Clamping maps unknown ids to unknown ids.
         content = pad(strings.clamp(-1, 127).to(torch.int8), (0, 1), value=EOS)
         ended = at(content, EOS).cumsum(1, dtype=torch.int32).clamp_(max=1).to(torch.int8)
         content += (EOS - content) * ended
         return ~some(at(content, SOS) | at(content, PAD)) & self.holds(content)
 
     def step(self, state: State, token: int) -> State | None:
-        """The state after one more token; None if no continuation can satisfy the rule any more."""
+        """The state after one more token, or None if no continuation can satisfy the rule any more."""
         return None if token in (SOS, PAD) else self.move(state, token)
 
     @abstractmethod
     def holds(self, content: Tensor) -> Tensor:
-        """The predicate: content (batch, time) -> (batch,) bool.
+        """Implements the predicate: content (batch, time) int8 -> (batch,) bool.
 
-        Content is int8 and has EOS from the first EOS on, at least in the last place; the answer for a row with SOS
-        or PAD does not matter.
+        Every position from the first EOS on is EOS, and at least the last one is. The result for a row with SOS or PAD
+        is ignored.
         """
 
     @abstractmethod
     def move(self, state: State, token: int) -> State | None:
-        """`step` for a token that is a content symbol."""
+        """Implements `step` for a content symbol."""
 
     @abstractmethod
     def accepts(self, state: State) -> bool:
-        """Whether the string that led to `state` satisfies the rule as it stands."""
+        """Whether the string that led to `state` satisfies the rule."""
 
     def needs(self, state: State) -> int:
-        """A lower bound on the symbols before the rule can accept; equal for states of one equivalence class."""
+        """A lower bound on the number of symbols until the rule can accept, equal for all states of a class."""
         return 0
 
     def equivalence_class(self, state: State) -> Hashable:
-        """A key that states share only if, all next tokens being equally likely, they succeed equally often.
+        """A key of states with the same probability of success under uniformly drawn tokens.
 
-        This must hold for each number of tokens to come, also together with rules whose state depends only on how
-        often each token occurred. It makes the exact chance levels of rules with a stack affordable.
+        States may share a key only if their probabilities are equal for every number of remaining tokens, also when
+        combined with rules whose state depends only on token counts. This makes exact chance levels affordable for
+        rules with a stack.
         """
         return state
 
 
 @dataclass(frozen=True)
 class Anything(Rule):
-    """Every string: the second rule of a language that has but one."""
+    """Accepts every string: the second rule of a language with only one rule."""
 
     start = ()
 
@@ -93,7 +94,7 @@ class Anything(Rule):
 
 @dataclass(frozen=True)
 class All(Rule):
-    """Every one of several rules; the state is the tuple of theirs."""
+    """The conjunction of several rules. The state is the tuple of their states."""
 
     rules: tuple[Rule, ...]
 
@@ -121,7 +122,7 @@ class All(Rule):
 
 @dataclass(frozen=True)
 class Even(Rule):
-    """The token occurs an even number of times (none is even)."""
+    """The token occurs an even number of times (0 is even)."""
 
     token: int
     start = 0
@@ -138,7 +139,7 @@ class Even(Rule):
 
 @dataclass(frozen=True)
 class StartsWith(Rule):
-    """The string is not empty and its first token is this one."""
+    """The string is not empty and starts with this token."""
 
     token: int
     start = False
@@ -155,7 +156,7 @@ class StartsWith(Rule):
 
 @dataclass(frozen=True)
 class EqualCounts(Rule):
-    """The tokens occur equally often, in any order. The state is how often more than the rarest each occurred."""
+    """The tokens occur equally often, in any order. The state is each token's count minus the smallest count."""
 
     tokens: tuple[int, ...]
 
@@ -181,7 +182,7 @@ class EqualCounts(Rule):
 
 @dataclass(frozen=True)
 class TwiceAsMany(Rule):
-    """`token` occurs exactly twice as often as `than`. The state is how many are too many (or, negative, too few)."""
+    """`token` occurs exactly twice as often as `than`. The state is the surplus of `token` (negative: the deficit)."""
 
     token: int
     than: int
@@ -201,8 +202,8 @@ class TwiceAsMany(Rule):
 class Ordered(Rule):
     """Blocks of the tokens in this order and nothing else: all of tokens[0] before all of tokens[1], and so on.
 
-    Blocks may be empty; with `needs_first` the first may not. The state is the block that the string is in, -1
-    before a first token that is needed.
+    Blocks may be empty, except the first one if `needs_first`. The state is the current block, or -1 before a required
+    first token.
     """
 
     tokens: tuple[int, ...]
@@ -210,7 +211,7 @@ class Ordered(Rule):
 
     @property
     def start(self) -> State:
-        """The first block, or -1 before a first token that is needed."""
+        """The first block, or -1 if a first token is required."""
         return -1 if self.needs_first else 0
 
     def holds(self, content: Tensor) -> Tensor:
@@ -234,10 +235,10 @@ class Ordered(Rule):
 
 @dataclass(frozen=True)
 class Enclosed(Rule):
-    """One block of `inner` with `outer` before and after it, equally many (if `equally`), and nothing else.
+    """One block of `inner` tokens between `outer` tokens and nothing else, equally many on each side if `equally`.
 
-    Without an `inner` that is an even number of `outer`. The state is (blocks passed, how many `outer` are open):
-    (0, i) before, (1, i) within and (2, i) after the inner block; i stays 0 where the numbers do not matter.
+    With `equally` and without an `inner`, the number of `outer` must be even. The state is (phase, open `outer`
+    tokens): (0, i) before, (1, i) within and (2, i) after the inner block; i stays 0 unless `equally`.
     """
 
     outer: int
@@ -273,18 +274,18 @@ class Enclosed(Rule):
 
 
 def at(content: Tensor, token: int) -> Tensor:
-    """Where the token stands: (batch, time) int8 -> (batch, time) bool.
+    """The positions of the token: (batch, time) int8 -> (batch, time) bool.
 
-    The same as content == token, which on the CPU is much slower for writing another type than it reads.
+    Equal to content == token, but much faster on the CPU because input and output have the same item size.
     """
     return torch.eq(content, token, out=torch.empty_like(content)).view(torch.bool)
 
 
 def num_of(content: Tensor, token: int) -> Tensor:
-    """How often the token occurs in each row: (batch, time) -> (batch,)."""
+    """The number of occurrences of the token in each row: (batch, time) -> (batch,)."""
     return at(content, token).sum(1)
 
 
 def some(mask: Tensor) -> Tensor:
-    """mask.any(1), (batch, time) -> (batch,); on the CPU summing bools is several times faster than any()."""
+    """mask.any(1), (batch, time) -> (batch,). On the CPU, summing bools is several times faster than any()."""
     return mask.sum(1) > 0

@@ -1,4 +1,4 @@
-"""Training on a formal language, and which of its rules the completions satisfy."""
+"""The task of rule extrapolation: training on a formal language and scoring completions by its rules."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -19,18 +19,19 @@ from seqlab.metrics import Mean
 from seqlab.model import SequenceModel, device_of, evaluating
 from seqlab.task import Results, Split, Task
 
-NUM_SHOWN = 6  # completions of each set of prompts that a logger gets as text
+NUM_SHOWN = 6  # completions per set of prompts that are logged as text
 
 
 class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
-    """Next-token prediction on strings of a language; greedy completions of its ID, OOD and empty prompts.
+    """Next-token prediction on strings of a language, evaluated by greedy completions of ID, OOD and empty prompts.
 
     Args:
         datamodule: the language's strings and prompts.
-        eval_max_length: the most symbols in prompt and completion together at evaluation (None: data.max_length).
+        eval_max_length: maximum number of symbols in prompt and completion together at evaluation (None:
+            data.max_length).
 
     Raises:
-        ValueError: when a prompt does not fit eval_max_length.
+        ValueError: a prompt is longer than eval_max_length.
     """
 
     columns = MappingProxyType(
@@ -56,7 +57,7 @@ class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
             raise ValueError(f"eval.max_length={self.max_length} must be at least {longest}, the longest prompt")
 
     def check_model(self, model: SequenceModel) -> None:
-        """Raise ValueError when the model cannot read as many steps as an evaluation takes."""
+        """Raise ValueError if the model cannot read as many steps as an evaluation needs."""
         model.init_state(1, self.max_length + 1)
 
     def title(self) -> str:
@@ -65,19 +66,19 @@ class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
         language = f"{grammar.name}, {grammar.label} {paper}" if grammar.label else f"{grammar.name} {paper}"
         kept = {
             "held_out": "train, validation and test share no string",
-            "shared": "train, validation and test share all strings: the language has one a length",
+            "shared": "train, validation and test share all strings: the language has one string per length",
         }
         return f"{language}, {grammar.language_class}; {kept[self.data.split]}"
 
     def loss(self, model: SequenceModel, batch: Tensor) -> Tensor:
-        """Cross-entropy over real targets: EOS counts, PAD does not."""
+        """Mean cross-entropy in nats over real targets: EOS counts, PAD does not."""
         return token_loss(model(batch[:, :-1]), batch[:, 1:])[0]
 
     def num_targets(self, batch: Tensor) -> int:
         return int((batch[:, 1:] != PAD).sum())
 
     def evaluate(self, model: SequenceModel, split: Split) -> Results:
-        """Loss and accuracy on the strings of a split, and the rules that greedy completions of the prompts satisfy."""
+        """Loss and accuracy on the strings of a split, and proportions of greedy completions that satisfy each rule."""
         return self._measured(model, split, self.complete(model))
 
     def _measured(self, model: SequenceModel, split: Split, decoded: Decoded) -> Results:
@@ -95,7 +96,7 @@ class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
         return self._measured(model, "val", decoded), {"completions": sampled_table(self._records(decoded))}
 
     def complete(self, model: SequenceModel) -> Decoded:
-        """Greedy completions of all prompts: ID, then OOD, then the empty one."""
+        """Greedy completions of all prompts: ID, then OOD, then the empty prompt."""
         return self._completed(model, [prompt for prompts in self.prompts.values() for prompt in prompts])
 
     def _completed(self, model: SequenceModel, prompts: Sequence[Prompt]) -> Decoded:
@@ -103,11 +104,11 @@ class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
         return greedy(model, tokens, lengths, max_length=self.max_length + 1)
 
     def baselines(self) -> Mapping[str, Results]:
-        """Chance, and four baselines through the same decoding and metrics; loss and accuracy where they have them."""
+        """Chance and four baselines, with the same decoding and metrics. Some have no loss or accuracy."""
         return compare(self.data, self.prompts, self.max_length, self.data.seed)
 
     def examples(self, model: SequenceModel) -> list[dict[str, Any]]:
-        """Every prompt with its completion and what holds for it."""
+        """Every prompt with its completion and its scores."""
         return self._records(self.complete(model))
 
     def _records(self, decoded: Decoded) -> list[dict[str, Any]]:
@@ -124,7 +125,7 @@ class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
         finished = decoded.finished[row : row + 1]
         holds = score(self.grammar, string, finished, torch.tensor([prompt_length], device=string.device))[0]
         symbols = string[0].tolist()
-        if EOS in symbols:  # a PAD before it, or without it, is one that the model wrote
+        if EOS in symbols:  # the model itself generated any PAD before EOS, or in a string without EOS
             symbols = symbols[: symbols.index(EOS)]
         return {
             "prompt": self.grammar.text(symbols[:prompt_length]),
@@ -132,10 +133,10 @@ class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
         } | {name: bool(value) for name, value in zip(NAMES, holds, strict=True)}
 
     def parse_prompt(self, text: str) -> tuple[int, ...]:
-        """Symbols of the language, with or without blanks.
+        """Parse a prompt of symbols of the language. Spaces are ignored.
 
         Raises:
-            InputError: for a symbol that the language does not have, or a prompt beyond max_length.
+            InputError: a symbol is not in the language, or the prompt exceeds max_length.
         """
         try:
             prompt = tuple(self.grammar.parse(text))
@@ -146,7 +147,7 @@ class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
         return prompt
 
     def describe(self, model: SequenceModel, prompt: tuple[int, ...]) -> str:
-        """The greedy completion of a prompt, and which rules the result satisfies."""
+        """The greedy completion of a prompt and the rules that the result satisfies, as text."""
         record = self._record(self._completed(model, [prompt]), 0, len(prompt))
         answer = {True: "yes", False: "no"}
         ending = "" if record["finished"] else f" (not finished within {self.max_length} symbols)"

@@ -1,4 +1,4 @@
-"""The baselines of a run, and real sequences, through the metrics of a model."""
+"""The baselines of a run and the scores on real sequences, with the same metrics as a model."""
 
 import math
 from collections.abc import Callable
@@ -14,15 +14,15 @@ from sequences.metrics import NextTermMetrics, Row, exact_match
 from sequences.named import named, solver_accuracy, windows
 from sequences.solvers import SOLVERS
 
-NUM_BAYES = 1000  # test sequences that the Bayes predictor is measured on: about ten seconds
-Predict = Callable[[Tensor], Tensor]  # terms (n, t) -> the next (n,)
+NUM_BAYES = 1000  # test sequences for the Bayes predictor, which takes about ten seconds
+Predict = Callable[[Tensor], Tensor]  # terms (n, t) -> next terms (n,)
 
 
 def compare(samples: Samples) -> Attempts[Row]:
-    """Results under the names that a model's have (test/accuracy ...), for each baseline.
+    """Results of each baseline under a model's metric names (test/accuracy ...).
 
-    chance: each value with 1/256, exactly. The solvers look at a prefix alone. bayes: knows the generator, from
-    three terms on, on the first 1,000 sequences.
+    chance: exact expectations when each value has probability 1/256. The solvers see only a prefix. bayes: knows the
+    generator; from three terms on, on the first 1,000 sequences.
     """
     rows = Attempts[Row]()
     with rows.attempt("chance"):
@@ -39,15 +39,15 @@ def compare(samples: Samples) -> Attempts[Row]:
 
 
 def tested(row: Row) -> Row:
-    """A row under the names of a test."""
+    """A row with the prefix "test/" on every name."""
     return {f"test/{key}": result for key, result in row.items()}
 
 
 def solver_results(solver: Predict, samples: Samples) -> Row:
-    """A solver after every prefix of some sequences, on the eight terms after them, and on real sequences."""
+    """Results of a solver: the next term after every prefix, the eight terms after the first eight, real sequences."""
     metrics = NextTermMetrics()
     predictions = [solver(samples.terms[:, :length].clamp(min=0)) for length in range(1, NUM_TERMS)]
-    # MASKED means no prediction: one outside 0 .. 255 is a wrong one, counted by its distance to the nearer end
+    # clamped, because MASKED would mean no prediction: one outside 0 .. 255 counts as wrong, at the nearer end
     metrics.update(torch.stack(predictions, 1).clamp(0, NUM_VALUES - 1), samples.terms, samples.family)
     whole, truth = true_continuations(samples)
     matches = exact_match(continued(solver, whole.terms[:, :-1]), truth, whole.family)
@@ -55,12 +55,12 @@ def solver_results(solver: Predict, samples: Samples) -> Row:
 
 
 def chance(samples: Samples) -> Row:
-    """What drawing every value with 1/256 gives on these sequences: exact expectations.
+    """Exact expected results on these sequences when each value is predicted with probability 1/256.
 
-    (The mean distance is 85.33 where targets are uniform, (256^2 - 1) / (3 x 256); on other targets it is another.)
+    For uniform targets the mean distance is (256^2 - 1) / (3 x 256) = 85.33. For other targets it differs.
     """
     values = torch.arange(NUM_VALUES)
-    off = (values - values.unsqueeze(1)).abs().double().mean(1)  # of each target
+    off = (values - values.unsqueeze(1)).abs().double().mean(1)  # expected distance for each target
     metrics = NextTermMetrics()
     metrics.update(samples.terms[:, 1:], samples.terms, samples.family)
     row: Row = {"cross_entropy": math.log(NUM_VALUES)}
@@ -79,7 +79,7 @@ def chance(samples: Samples) -> Row:
 
 
 def true_continuations(samples: Samples) -> tuple[Samples, Tensor]:
-    """The sequences that have nine terms (m of them), and the eight terms after their first eight, (m, 8)."""
+    """The m sequences that have all nine terms, and the eight terms after their first eight, (m, 8)."""
     whole = Samples(*(values[samples.terms[:, -1] != MASKED] for values in samples))
     truth = torch.empty(len(whole.terms), NUM_TERMS - 1, dtype=torch.int64)
     for number, family in enumerate(FAMILIES):
@@ -90,7 +90,7 @@ def true_continuations(samples: Samples) -> tuple[Samples, Tensor]:
 
 
 def continued(solver: Predict, terms: Tensor, count: int = NUM_TERMS - 1) -> Tensor:
-    """The next `count` terms by a solver, each from all terms before it, (n, count)."""
+    """The next `count` terms predicted by a solver, each from all terms before it, (n, count)."""
     start = terms.shape[1]
     for _ in range(count):
         terms = torch.cat([terms, solver(terms).clamp(0, NUM_VALUES - 1).unsqueeze(1)], 1)
@@ -98,9 +98,9 @@ def continued(solver: Predict, terms: Tensor, count: int = NUM_TERMS - 1) -> Ten
 
 
 def real_results(predict: Predict) -> Row:
-    """The ninth term of real sequences from the first eight, and every term from the eight before it (`sliding`).
+    """Accuracy on real sequences: the ninth term from the first eight, and (sliding) every term from the eight before.
 
-    Both for all sequences and apart for those inside the generator's span (`in_span`) and beyond it.
+    Each for all sequences, for those in the generator's span (`_in_span`) and for the others (`_beyond_span`).
     """
     everything = named()
     groups = {

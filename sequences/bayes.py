@@ -1,4 +1,4 @@
-"""The Bayes-optimal predictor of the generator: all rules of all families, weighed by how they explain a prefix."""
+"""The Bayes-optimal predictor of the generator: all rules of all families, weighted by their posterior."""
 
 from functools import cache
 
@@ -9,20 +9,20 @@ from seqlab.randomness import uniforms
 from sequences.curriculum import FAMILIES, FINAL_MIX
 from sequences.family import MASKED, NUM_TERMS, NUM_VALUES, Family
 
-FIRST_LENGTH = 3  # of a prefix: it holds the initial terms of every family, and a term that tests a rule
-PAIRS_AT_ONCE = 2**21  # of a sequence and a rule
+FIRST_LENGTH = 3  # shortest prefix: the initial terms of any family and one more term that tests a rule
+PAIRS_AT_ONCE = 2**21  # (sequence, rule) pairs per chunk
 
 
 def bayes_probabilities(terms: Tensor) -> Tensor:
     """The probability of each next value after each prefix of 3 to 8 terms, (n, 6, 256) float64; rows sum to 1.
 
-    The prior is the final mixture: a phase, a family in it and a rule in that uniformly, initial terms as the
-    family draws them, given that the sequence is kept. It knows rules of all splits; it does not know that a
-    sequence belongs to one. Rows of sequences that have ended, or that no rule explains, are zeros.
+    The prior is the final mixture: a phase by its weight, then a family of the phase and a rule of the family
+    uniformly, then initial terms as the family draws them, all conditional on the sequence being kept. It includes the
+    rules of all splits and does not know the split of a sequence. Rows are zero if the sequence has ended or no rule
+    explains the prefix.
 
     Args:
-        terms: (n, 9), MASKED where a sequence has ended. A prefix of them predicts the term behind it; later ones
-            are not looked at.
+        terms: (n, 9), MASKED where a sequence has ended. Each prefix predicts its next term; later terms are not used.
     """
     weights = torch.zeros(len(terms), NUM_TERMS - FIRST_LENGTH, NUM_VALUES, dtype=torch.float64)
     for family in FAMILIES:
@@ -37,13 +37,15 @@ def bayes_probabilities(terms: Tensor) -> Tensor:
 
 
 def explained(family: Family, terms: Tensor) -> Tensor:
-    """For each prefix the summed probability of initial terms over the rules that agree with it, at the value that
-    each of them puts next: (n, 6, 256)."""
+    """Weights of the next values under one family: (n, 6, 256) float64.
+
+    For each prefix, every rule that agrees with it adds the probability of the initial terms at its next value.
+    """
     weights = torch.zeros(len(terms), NUM_TERMS - FIRST_LENGTH, NUM_VALUES, dtype=torch.float64)
     rules = torch.arange(len(family.rules)).repeat(len(terms))
     rows = torch.arange(len(terms)).repeat_interleave(len(family.rules))
     initial = terms[:, : family.order]
-    # first what each rule puts directly behind the initial terms, up to the shortest prefix: few survive this
+    # first check the terms after the initial ones, up to the shortest prefix: few rules pass
     known = initial
     for place in range(family.order, FIRST_LENGTH):
         agrees = family.next_(family.rules[rules], known[rows]) == terms[rows, place]
@@ -59,8 +61,10 @@ def explained(family: Family, terms: Tensor) -> Tensor:
 
 
 def bayes_predictions(terms: Tensor) -> tuple[Tensor, Tensor]:
-    """The most probable next term after each prefix, (n, 8), MASKED before three terms, and the nats of the true
-    one, (n, 8)."""
+    """The most probable next term after each prefix, (n, 8), and the log-loss of the true one in nats, (n, 8).
+
+    Prefixes of fewer than three terms have the prediction MASKED and 0 nats.
+    """
     probabilities = bayes_probabilities(terms)
     predictions = torch.full((len(terms), NUM_TERMS - 1), MASKED)
     predictions[:, FIRST_LENGTH - 1 :] = probabilities.argmax(-1)
@@ -71,7 +75,7 @@ def bayes_predictions(terms: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def generated(terms: Tensor) -> Tensor:
-    """Which sequences (n, 9) some rule of the generator makes, (n,) bool."""
+    """Which sequences (n, 9) some rule of the generator produces, (n,) bool."""
     last = terms[:, -1]
     rows = torch.arange(len(terms))
     return sum(explained(family, terms)[rows, -1, last] for family in FAMILIES) > 0  # type: ignore[return-value]
@@ -79,7 +83,7 @@ def generated(terms: Tensor) -> Tensor:
 
 @cache
 def acceptance(family: Family, count: int = 2**17) -> float:
-    """The share of draws that a family keeps, from `count` fixed draws."""
+    """The proportion of draws that a family keeps, estimated from `count` draws with a fixed seed."""
     numbers = uniforms(0, f"acceptance {family.name}", 0, count, family.order + 2)
     rules = family.rules[(numbers[:, 0] * len(family.rules)).long()]
     return float(family.sequences(rules, family.initial(rules, numbers[:, 1:]))[1].double().mean())

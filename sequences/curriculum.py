@@ -1,4 +1,4 @@
-"""Sequences of all families: which a sample belongs to (the curriculum), and its draw, held apart by split."""
+"""Sampling from all families: the curriculum chooses a sample's family, and rules and sequences are split."""
 
 from collections.abc import Callable
 from functools import cache, reduce
@@ -30,8 +30,8 @@ FAMILIES: tuple[Family, ...] = (
 PHASES = (1, 2, 3)
 FINAL_MIX = (0.2, 0.3, 0.5)
 Split = Literal["train", "val", "test"]
-LARGEST_TABLE = 2**20  # bytes; what is larger takes seconds to fill
-MAX_ATTEMPTS = 2**17  # the rarest family keeps a draw in some hundreds: this is never reached
+LARGEST_TABLE = 2**20  # bytes; larger tables take seconds to fill
+MAX_ATTEMPTS = 2**17  # never reached: the strictest family keeps one draw in a few hundred
 
 
 class Samples(NamedTuple):
@@ -48,9 +48,9 @@ class Samples(NamedTuple):
 
 
 def mixture(progress: Tensor) -> Tensor:
-    """Shares of the three phases (n, 3) at a progress (n,) from 0 to 1 through training.
+    """The proportions of the three phases (n, 3) at a training progress (n,) from 0 to 1.
 
-    Phase 1 alone up to 0.20; to 0.45 linearly to (0.4, 0.6, 0); to 0.80 linearly to (0.2, 0.3, 0.5); then constant.
+    Phase 1 alone up to 0.20, then linearly to (0.4, 0.6, 0) at 0.45 and to (0.2, 0.3, 0.5) at 0.80, then constant.
 
     >>> mixture(torch.tensor([0.1, 0.325, 0.9], dtype=torch.float64)).tolist()
     [[1.0, 0.0, 0.0], [0.7, 0.3, 0.0], [0.2, 0.3, 0.5]]
@@ -61,17 +61,17 @@ def mixture(progress: Tensor) -> Tensor:
     return (points[0] + first * (points[1] - points[0]) + second * (points[2] - points[1])).round(decimals=12)
 
 
-def draw(seed: int, split: Split, start: int, count: int, shares: Callable[[Tensor], Tensor]) -> Samples:
-    """Samples start .. start + count - 1 of a split: sample i is a function of (seed, split, i).
+def draw(seed: int, split: Split, start: int, count: int, proportions: Callable[[Tensor], Tensor]) -> Samples:
+    """Samples start .. start + count - 1 of a split. Sample i is a function of (seed, split, i).
 
     Args:
-        seed, split: name the stream. A rule of a split is used in no other, nor is a sequence (see `belongs`).
-        start, count: which samples.
-        shares: indices (n,) -> shares of the phases (n, 3) for these samples.
+        seed, split: identify the stream. No sequence is in two splits, and no rule of a family that holds out rules.
+        start, count: the range of samples.
+        proportions: indices (n,) -> proportions of the phases (n, 3) for these samples.
     """
     indices = torch.arange(start, start + count)
     numbers = uniforms_of(seed, f"{split} family", indices, 2)
-    phase = (numbers[:, :1] >= shares(indices)[:, :2].cumsum(1)).sum(1)
+    phase = (numbers[:, :1] >= proportions(indices)[:, :2].cumsum(1)).sum(1)
     members = [[i for i, family in enumerate(FAMILIES) if family.phase == number] for number in PHASES]
     sizes = torch.tensor([len(group) for group in members])
     first = torch.tensor([group[0] for group in members])
@@ -86,8 +86,8 @@ def draw(seed: int, split: Split, start: int, count: int, shares: Callable[[Tens
 def draw_from(family: Family, seed: int, split: Split, indices: Tensor) -> tuple[Tensor, Tensor]:
     """Sequences of one family (n, 9) and the indices of their rules (n,), one for each sample index.
 
-    A draw takes a rule of the split and initial terms; it is drawn anew while a term leaves 0 .. 255, the sequence
-    is degenerate, or it belongs to another split. Several draws are tried at once, and the first that fits is taken.
+    A draw is a rule of the split and initial terms. It is resampled while a term is outside 0 .. 255, the sequence is
+    degenerate, or it belongs to another split. Several draws are tried in parallel and the first valid one is used.
     """
     wanted = SPLITS.index(split)
     own = torch.arange(len(family.rules))
@@ -116,7 +116,7 @@ def draw_from(family: Family, seed: int, split: Split, indices: Tensor) -> tuple
 
 
 def split_of(family: Family, rule: Tensor, initial: Tensor) -> Tensor:
-    """The index into SPLITS that the sequences of rules (n,) and initial terms (n, order) belong to; -1: not kept."""
+    """The split, as an index into SPLITS, of the sequences of rules (n,) and initial terms (n, order); -1: not kept."""
     table = split_table(family)
     if table is None:
         return computed_split(family, rule, initial)
@@ -125,7 +125,7 @@ def split_of(family: Family, rule: Tensor, initial: Tensor) -> Tensor:
 
 @cache
 def split_table(family: Family) -> Tensor | None:
-    """`computed_split` of all rules with all initial terms, for looking up; None for a family that has too many."""
+    """A lookup table of `computed_split` for all rules and initial terms, or None if it would be too large."""
     size = len(family.rules) * NUM_VALUES**family.order
     if size > LARGEST_TABLE:
         return None
@@ -138,7 +138,7 @@ def split_table(family: Family) -> Tensor | None:
 
 
 def computed_split(family: Family, rule: Tensor, initial: Tensor) -> Tensor:
-    """As `split_of`, without a table: by making the sequences."""
+    """Like `split_of`, but without a table: it computes the sequences."""
     terms, kept = family.sequences(family.rules[rule], initial)
     return torch.where(kept, split_of_bucket(bucket_of(terms + 1)), -1)
 
@@ -147,5 +147,5 @@ SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
 def split_of_bucket(buckets: Tensor) -> Tensor:
-    """0 is test, 1 validation, the rest training: the index into SPLITS for each bucket 0 .. 9."""
+    """The split, as an index into SPLITS, of each bucket 0 .. 9: 0 is test, 1 validation, the others training."""
     return torch.where(buckets == 0, 2, torch.where(buckets == 1, 1, 0))

@@ -1,4 +1,4 @@
-"""A family of integer sequences: its rules, enumerated; how one begins, goes on, and when a draw is kept."""
+"""The base class of families of integer sequences: rules, initial terms, continuation, and which draws are kept."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -13,20 +13,20 @@ from seqlab.randomness import row_hash
 # n sequences, t terms, P parameters of a rule, R rules of a family
 
 NUM_VALUES = 256  # terms are 0 .. 255
-NUM_TERMS = 9  # eight to read, one to tell
-MASKED = -1  # in place of a term that a sequence does not have
+NUM_TERMS = 9  # eight to read and the one after
+MASKED = -1  # marks terms after the end of a sequence
 MIN_HELD_OUT_RULES = 50  # a family with fewer holds out initial values instead of rules
 SCALES = (4, 8, 16, 32, 64, 128, 256)
 
 
 class Family(ABC):
-    """Sequences of one kind. A rule is a row of integers; a sequence is a rule and its initial terms.
+    """A family of sequences. A rule is a row of integers; a rule and its initial terms determine a sequence.
 
-    A subclass names itself and its phase, lists its parameters, and writes `next_`: everything else (drawing, holding
-    out rules, the Bayes predictor) follows from the enumerated rules.
+    A subclass sets its name and phase, lists its parameters and defines `next_`. Sampling, held-out rules and the
+    Bayes predictor follow from the enumerated rules.
 
-    `order` is how many initial terms there are; `scaled` draws them from 0 .. h-1 with h from SCALES, uniformly, so
-    that rules that grow have room (initial values are uniform over 0 .. 255 where it is False).
+    `order` is the number of initial terms. They are uniform over 0 .. 255, or if `scaled` over 0 .. h-1 with h uniform
+    over SCALES, which leaves growing rules room. `limits` may lower both bounds.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Family(ABC):
     scaled: bool = False
 
     def parameters(self) -> Sequence[Sequence[int]]:
-        """The values of each parameter; the rules are all combinations, less those that `is_rule` leaves out."""
+        """The values of each parameter. The rules are all combinations that pass `is_rule`."""
         return ()
 
     def is_rule(self, *parameters: int) -> bool:
@@ -44,14 +44,14 @@ class Family(ABC):
 
     @abstractmethod
     def next_(self, rules: Tensor, terms: Tensor) -> Tensor:
-        """The term after terms (n, t), t >= order, under rules (n, P): (n,). It may lie outside 0 .. 255."""
+        """The next term (n,) after terms (n, t), t >= order, under rules (n, P). It may be outside 0 .. 255."""
 
     def limits(self, rules: Tensor) -> Tensor:
-        """Initial terms lie below these numbers, (n,)."""
+        """Exclusive upper bounds of the initial terms, (n,)."""
         return torch.full((len(rules),), NUM_VALUES)
 
     def degenerate(self, rules: Tensor, terms: Tensor) -> Tensor:
-        """Which sequences (n, 9) say too little of their rule, (n,) bool: those that end in a constant."""
+        """Which sequences (n, 9) reveal too little of their rule, (n,) bool: by default, a constant end."""
         return (terms[:, -3] == terms[:, -1]) & (terms[:, -2] == terms[:, -1])
 
     @cached_property
@@ -62,23 +62,23 @@ class Family(ABC):
 
     @property
     def holds_out_rules(self) -> bool:
-        """Whether a split has rules of its own. If not, it has sequences of its own."""
+        """Whether splits have disjoint rules. Otherwise only their sequences are disjoint."""
         return len(self.rules) >= MIN_HELD_OUT_RULES
 
     @cached_property
     def buckets(self) -> Tensor:
-        """The tenth that each rule belongs to, (R,): 0 is test, 1 validation, 2 to 9 training."""
+        """The hash bucket of each rule, (R,): 0 is test, 1 validation, 2 to 9 training."""
         return bucket_of(torch.cat([torch.full((len(self.rules), 1), hash_of_name(self.name)), self.rules], 1))
 
     def initial(self, rules: Tensor, numbers: Tensor) -> Tensor:
-        """Initial terms (n, order) from numbers (n, order + 1) in [0, 1), the last of which draws the scale."""
+        """Initial terms (n, order) from uniforms (n, order + 1) in [0, 1). The last uniform selects the scale."""
         limits = self.limits(rules)
         if self.scaled:
             limits = torch.minimum(limits, torch.tensor(SCALES)[(numbers[:, -1] * len(SCALES)).long()])
         return (numbers[:, :-1].T * limits).long().T
 
     def initial_probability(self, rules: Tensor, initial: Tensor) -> Tensor:
-        """The probability that `initial` draws these terms, (n,) float64."""
+        """The probability of these initial terms under `initial`, (n,) float64."""
         limits = self.limits(rules)
         bounds = torch.tensor(SCALES) if self.scaled else torch.tensor([NUM_VALUES])
         bounds_n1 = torch.minimum(limits.unsqueeze(1), bounds)
@@ -86,11 +86,11 @@ class Family(ABC):
         return (inside * bounds_n1.double() ** -self.order).mean(1)
 
     def continue_(self, rules: Tensor, terms: Tensor, count: int) -> Tensor:
-        """The `count` terms after terms (n, t), t >= order: (n, count). Beyond the first overflow they mean nothing."""
+        """The `count` terms after terms (n, t), t >= order: (n, count). Meaningless after the first overflow."""
         return self.extended(rules, terms, terms.shape[1] + count)[:, terms.shape[1] :]
 
     def extended(self, rules: Tensor, terms: Tensor, length: int) -> Tensor:
-        """Terms (n, t) and what follows them, (n, length); a column's terms lie side by side in memory."""
+        """Terms (n, t) and their continuation, (n, length), in column-major memory order."""
         columns = terms.new_empty(length, len(terms))
         columns[: terms.shape[1]] = terms.T
         for place in range(terms.shape[1], length):
@@ -98,9 +98,9 @@ class Family(ABC):
         return columns.T
 
     def sequences(self, rules: Tensor, initial: Tensor) -> tuple[Tensor, Tensor]:
-        """Nine terms (n, 9) and which rows are kept, (n,) bool: every term in 0 .. 255, and not degenerate."""
+        """Nine terms (n, 9) and which rows are kept, (n,) bool: all terms in 0 .. 255 and not degenerate."""
         terms = self.extended(rules, initial, NUM_TERMS)
-        bits = reduce(torch.bitwise_or, terms.unbind(1))  # a term outside 0 .. 255 has one beyond the lowest eight
+        bits = reduce(torch.bitwise_or, terms.unbind(1))  # a term outside 0 .. 255 sets a bit above the lowest eight
         return terms, (bits & -NUM_VALUES == 0) & ~self.degenerate(rules, terms)
 
 
@@ -115,10 +115,10 @@ def last(terms: Tensor) -> Tensor:
 
 
 def bucket_of(rows: Tensor) -> Tensor:
-    """A stable tenth for each row of integers, (n,) 0 .. 9."""
+    """A stable hash bucket 0 .. 9 for each row of integers, (n,)."""
     return row_hash(rows) % 10
 
 
 def hash_of_name(name: str) -> int:
-    """A number for a name, the same on every machine."""
+    """An integer from a name (its first seven bytes), the same on every machine."""
     return int.from_bytes(name.encode()[:7], "little")

@@ -1,7 +1,7 @@
-"""`Form`, and ways to make all terms of a sequence: from their index, by a property, from the terms before, by a sieve.
+"""`Form` and builders of endless sequences: from the index, by a property, from earlier terms, by a sieve.
 
-sequences/named_forms.py writes each real sequence down with these, and with the functions of one integer in
-sequences/number_theory.py, which know no sequence.
+sequences/named_forms.py defines each real sequence with these builders and with the functions of one integer in
+sequences/number_theory.py.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +13,7 @@ from sequences.number_theory import digits
 
 
 class Form(NamedTuple):
-    """A sequence: its number and name in the OEIS, the index of its first term, and offset -> all terms, endless."""
+    """A sequence: its number and name in the OEIS, the index of its first term, and a function offset -> all terms."""
 
     a_number: str
     name: str
@@ -21,7 +21,7 @@ class Form(NamedTuple):
     make: Callable[[int], Iterator[int]]
 
     def terms(self) -> Iterator[int]:
-        """The terms from the first on, without end."""
+        """An iterator over the terms from the first on."""
         return self.make(self.offset)
 
 
@@ -31,12 +31,12 @@ def at(term: Callable[[int], int]) -> Callable[[int], Iterator[int]]:
 
 
 def those(has: Callable[[int], bool], start: int = 1) -> Callable[[int], Iterator[int]]:
-    """All integers from start on that have a property, ascending."""
+    """All integers from `start` on that have a property, ascending."""
     return lambda offset: filter(has, count(start))
 
 
 def sums(first: Sequence[int], *lags: int, constant: int = 0) -> Callable[[int], Iterator[int]]:
-    """Some first terms; then each is the sum of those that lie lags back (a lag may be repeated), and a constant."""
+    """The given first terms, then the sums of the terms at the lags (which may repeat) plus a constant."""
 
     def terms(offset: int) -> Iterator[int]:
         known = list(first)
@@ -49,7 +49,7 @@ def sums(first: Sequence[int], *lags: int, constant: int = 0) -> Callable[[int],
 
 
 def nested(first: Sequence[int], following: Callable[[list[int], int], int]) -> Callable[[int], Iterator[int]]:
-    """Some first terms, then following(all terms before, how many those are)."""
+    """The given first terms; each further term is following(all earlier terms, their number)."""
 
     def terms(offset: int) -> Iterator[int]:
         known = list(first)
@@ -62,12 +62,12 @@ def nested(first: Sequence[int], following: Callable[[list[int], int], int]) -> 
 
 
 def root_digits(radicand: int) -> Callable[[int], Iterator[int]]:
-    """The decimal digits of a square root."""
+    """The first decimal digits of a square root; computed to 100 places after the point."""
     return lambda offset: iter(digits(isqrt(radicand * 10**200)))
 
 
 def kolakoski(offset: int) -> Iterator[int]:
-    """1, 2, 2 and so on: the sequence is that of its own run lengths."""
+    """1, 2, 2 ...: the sequence equals the sequence of its own run lengths."""
     known = [1, 2, 2]
     for n in count():
         if n > 1:
@@ -76,7 +76,7 @@ def kolakoski(offset: int) -> Iterator[int]:
 
 
 def lucky(offset: int) -> Iterator[int]:
-    """What a sieve by position leaves of the odd numbers; made to 1000."""
+    """The lucky numbers below 1000, which a sieve by position leaves of the odd numbers."""
     left, place = list(range(1, 1000, 2)), 1
     while place < len(left) and left[place] <= len(left):
         del left[left[place] - 1 :: left[place]]
@@ -85,7 +85,7 @@ def lucky(offset: int) -> Iterator[int]:
 
 
 def next_ulam(known: list[int], n: int) -> int:
-    """The least number above all known ones that is a sum of two different known ones in one way only."""
+    """The least number above all known terms that is a sum of two distinct known terms in exactly one way."""
     ways = (
         (x, sum(x - a in known and x - a > a for a in known)) for x in range(known[-1] + 1, known[-1] + known[-2] + 1)
     )
@@ -93,6 +93,6 @@ def next_ulam(known: list[int], n: int) -> int:
 
 
 def next_recaman(known: list[int], n: int) -> int:
-    """n back if that is positive and new, else n on."""
+    """The last term minus n if that is positive and new, else plus n."""
     back = known[-1] - n
     return back if back > 0 and back not in known else known[-1] + n

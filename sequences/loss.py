@@ -1,4 +1,4 @@
-"""Losses for integers: cross-entropy that knows how far a wrong answer is from the right one."""
+"""Losses for integers that depend on the distance between prediction and target."""
 
 from typing import Literal
 
@@ -14,7 +14,7 @@ def weighted_cross_entropy(
 ) -> Tensor:
     """Mean cross-entropy, each prediction weighted by 1 + alpha d, d = |argmax - target| (or sqrt d, or d squared).
 
-    The argmax carries no gradient: d is a weight of the sample, and says nothing about where to move probability.
+    The argmax has no gradient: d only weights the sample and gives no direction for moving probability.
     """
     distance = (logits_NV.argmax(1) - target_N).abs().to(logits_NV.dtype)
     if weighting == "sqrt":
@@ -25,7 +25,7 @@ def weighted_cross_entropy(
 
 
 def expected_distance(logits_NV: Tensor, target_N: Tensor) -> Tensor:
-    """Mean of E|k - target| under softmax(logits): what the argmax distance becomes with a gradient."""
+    """Mean of E|k - target| under softmax(logits): a differentiable version of the argmax distance."""
     values = torch.arange(logits_NV.shape[1], device=logits_NV.device)
     distance_NV = (values - target_N.unsqueeze(1)).abs().to(logits_NV.dtype)
     return (logits_NV.softmax(1) * distance_NV).sum(1).mean()

@@ -1,4 +1,4 @@
-"""Accuracy and distance of next-term predictions, by family, phase and number of terms read: sums and counts."""
+"""Accuracy and distance of next-term predictions, by family, phase and number of terms read."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -18,9 +18,9 @@ Row = dict[str, Proportion | float]
 
 
 class NextTermMetrics(Totals):
-    """Hits, distances and log-losses of the term after each prefix, summed for each family and length of the prefix.
+    """Hits, distances and log-losses of the term after each prefix, summed by family and prefix length.
 
-    A prediction of MASKED says that there is none for this prefix (a baseline that needs more terms): not counted.
+    A prediction of MASKED means no prediction for this prefix (a baseline needs more terms) and is not counted.
     """
 
     hits: Tensor
@@ -40,7 +40,7 @@ class NextTermMetrics(Totals):
             self.add_state(name, torch.zeros(shape[0], dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, predictions: Tensor, terms: Tensor, family: Tensor, nats: Tensor | None = None) -> None:
-        """Count predictions (n, 8) of the terms (n, 9) after the first; family (n,); nats (n, 8) of each true term."""
+        """Add a batch: predictions (n, 8) of terms 2 .. 9, terms (n, 9), family (n,), log-losses in nats (n, 8)."""
         predictions, terms, family = predictions.cpu(), terms.cpu(), family.cpu()
         targets = terms[:, 1:]
         known = (targets != MASKED) & (predictions != MASKED)
@@ -55,7 +55,7 @@ class NextTermMetrics(Totals):
             self.nats.index_add_(0, family, torch.where(known, nats.cpu().double(), 0.0))
 
     def compute(self) -> Row:
-        """All results, under the names that follow the stage: accuracy, accuracy_by_family/arithmetic ..."""
+        """All results, under names without the stage: accuracy, accuracy_by_family/arithmetic ..."""
         results: Row = {}
         for part, chosen in self._parts():
             trials = chosen.trials.sum()
@@ -67,7 +67,7 @@ class NextTermMetrics(Totals):
         return dict(sorted(results.items(), key=lambda item: ("/" in item[0], item[0].split("/")[0])))
 
     def _parts(self) -> Iterator[tuple[str, "Sums"]]:
-        """Each part of the results with its sums: at eight terms by phase, at the last term by family, by length."""
+        """Name suffix and sums of each part: after eight terms (all, by phase), last term by family, by length."""
         eight = Sums(self.hits[:, -1], self.trials[:, -1], self.distance[:, -1])
         yield "", eight
         for phase in PHASES:
@@ -89,7 +89,7 @@ class Sums(NamedTuple):
 
 
 def exact_match(continuations: Tensor, truth: Tensor, family: Tensor) -> Row:
-    """Shares of continuations (n, 8) that are right in all eight terms, where the truth stays in 0 .. 255."""
+    """Proportions of continuations (n, 8) with all eight terms right, over rows with all true terms in 0 .. 255."""
     inside = ((truth >= 0) & (truth < 256)).all(1)
     right = (continuations == truth).all(1) & inside
     phases = torch.tensor([member.phase for member in FAMILIES])[family]

@@ -1,6 +1,6 @@
-"""About a hundred real integer sequences with their A-numbers, frozen in named.json.
+"""About a hundred real integer sequences with their A-numbers, stored in named.json.
 
-`python -m sequences.named` writes the file. Never trained on: what a model makes of them is what it learnt elsewhere.
+`python -m sequences.named` writes the file. Models never train on these sequences, so they measure generalization.
 """
 
 import json
@@ -23,10 +23,10 @@ FEWEST_TERMS, MOST_TERMS = 9, 24
 class Named(NamedTuple):
     """A sequence of the OEIS.
 
-    a_number: as in A000045.
-    name: short, for tables.
-    terms: the leading terms that stay in 0..255, 9 to 24 of them.
-    in_span: whether some rule of the generator makes the first nine terms.
+    a_number: such as A000045.
+    name: a short name for tables.
+    terms: the leading terms in 0..255, 9 to 24 of them.
+    in_span: whether some rule of the generator produces the first nine terms.
     """
 
     a_number: str
@@ -36,7 +36,7 @@ class Named(NamedTuple):
 
 
 def named() -> list[Named]:
-    """All of them, in the order of the file.
+    """All sequences of named.json, in file order.
 
     >>> named()[0].name
     'all ones'
@@ -46,7 +46,11 @@ def named() -> list[Named]:
 
 
 def compute() -> list[Named]:
-    """What named.json should hold, from the closed forms."""
+    """The sequences of named.json, computed from their definitions.
+
+    Raises:
+        ValueError: a sequence has fewer than nine leading terms in 0..255.
+    """
     found = []
     for form in FORMS:
         terms = tuple(takewhile(lambda term: 0 <= term <= 255, islice(form.terms(), MOST_TERMS)))
@@ -57,13 +61,13 @@ def compute() -> list[Named]:
 
 
 def windows(sequences: Sequence[Named], length: int, *, first_only: bool = False) -> Tensor:
-    """All runs of `length` successive terms of each sequence, or the first of each: (n, length) int64."""
+    """All windows of `length` consecutive terms of each sequence, or only the first of each: (n, length) int64."""
     rows = [torch.tensor(sequence.terms).unfold(0, length, 1) for sequence in sequences]
     return torch.cat([row[:1] if first_only else row for row in rows])
 
 
 def solver_accuracy(solver: Callable[[Tensor], Tensor], rows: Tensor) -> Proportion:
-    """How often a solver gives the last column of rows (n, k) from the columns before it.
+    """The accuracy of a solver that predicts the last column of rows (n, k) from the columns before it.
 
     >>> from sequences.solvers import copy_last
     >>> solver_accuracy(copy_last, torch.tensor([[1, 2, 2], [1, 2, 3]]))
@@ -73,7 +77,7 @@ def solver_accuracy(solver: Callable[[Tensor], Tensor], rows: Tensor) -> Proport
 
 
 def text(sequences: Sequence[Named]) -> str:
-    """The content of named.json: one sequence a line."""
+    """The content of named.json, one sequence per line."""
     return "[\n" + ",\n".join(json.dumps(sequence._asdict()) for sequence in sequences) + "\n]\n"
 
 

@@ -1,6 +1,6 @@
-"""Which real sequences `sequences/named.json` has: a `Form` each, with the number, name and first index of the OEIS.
+"""The real sequences in `sequences/named.json`: a `Form` each, with the OEIS number, name and first index.
 
-How terms are made stands in sequences/form.py, functions of one integer in sequences/number_theory.py.
+sequences/form.py has the builders, sequences/number_theory.py the functions of one integer.
 """
 
 from math import comb, gcd, isqrt, prod

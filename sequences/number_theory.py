@@ -1,12 +1,12 @@
-"""Functions of one integer, from their definitions: divisors, primes, digits, partitions, multiples of irrationals.
+"""Functions of one integer: divisors, primes, digits, partitions, multiples of irrationals.
 
-sequences/form.py makes endless sequences from such functions; sequences/named_forms.py says which.
+sequences/form.py builds endless sequences from such functions; sequences/named_forms.py lists them.
 """
 
 from itertools import count, islice
 from math import gcd, isqrt
 
-# times SCALE, rounded down: far more digits than any term here asks for
+# multiplied by SCALE and rounded down: far more digits than any term here needs
 PI = 3141592653589793238462643383279502884197169399375105820974944
 E = 2718281828459045235360287471352662497757247093699959574966967
 SCALE = 10**60
@@ -22,7 +22,7 @@ def divisors(n: int) -> list[int]:
 
 
 def factors(n: int) -> list[int]:
-    """The prime factors of n >= 1, ascending, repeated as often as they divide.
+    """The prime factors of n >= 1 with multiplicity, ascending.
 
     >>> factors(12)
     [2, 2, 3]
@@ -52,12 +52,12 @@ def is_squarefree(n: int) -> bool:
 
 
 def is_sum_of_two_squares(n: int) -> bool:
-    """Whether n = x^2 + y^2, 0 allowed."""
+    """Whether n = x^2 + y^2 for integers x and y; either may be 0."""
     return any(isqrt(n - x * x) ** 2 == n - x * x for x in range(isqrt(n) + 1))
 
 
 def carmichael(n: int) -> int:
-    """The least e >= 1 with x^e = 1 mod n for all x that have no factor in common with n.
+    """Carmichael's function: the least e >= 1 with x^e = 1 mod n for all x coprime to n.
 
     >>> carmichael(8), carmichael(9)
     (2, 6)
@@ -67,17 +67,17 @@ def carmichael(n: int) -> int:
 
 
 def totient(n: int) -> int:
-    """How many of 1..n have no factor in common with n."""
+    """Euler's totient: how many of 1..n are coprime to n."""
     return sum(gcd(i, n) == 1 for i in range(1, n + 1))
 
 
 def digits(n: int) -> list[int]:
-    """Decimal digits, the first one first."""
+    """The decimal digits of n, most significant first."""
     return [int(digit) for digit in str(n)]
 
 
 def ruler(n: int) -> int:
-    """How often 2 divides n >= 1."""
+    """The exponent of 2 in n >= 1."""
     return (n & -n).bit_length() - 1
 
 
@@ -87,7 +87,7 @@ def inverse_gray(n: int) -> int:
 
 
 def partitions(n: int, parts: list[int], distinct: bool = False) -> int:
-    """In how many ways n is a sum of some parts, their order aside.
+    """The number of ways to write n as a sum of the given parts, regardless of order.
 
     >>> partitions(5, [1, 2, 3, 4, 5]), partitions(5, [1, 2, 3, 4, 5], distinct=True)
     (7, 3)
@@ -101,7 +101,7 @@ def partitions(n: int, parts: list[int], distinct: bool = False) -> int:
 
 
 def collatz_steps(n: int) -> int:
-    """Steps of n/2 or 3n + 1 from n >= 1 until 1."""
+    """The number of Collatz steps (n/2 or 3n + 1) from n >= 1 to 1."""
     steps = 0
     while n != 1:
         n = 3 * n + 1 if n % 2 else n // 2
@@ -110,21 +110,21 @@ def collatz_steps(n: int) -> int:
 
 
 def is_happy(n: int) -> bool:
-    """Whether sums of squared digits lead from n >= 1 to 1; all others come to 4."""
+    """Whether repeated sums of squared digits lead from n >= 1 to 1. All other numbers reach 4."""
     while n not in (1, 4):
         n = sum(digit**2 for digit in digits(n))
     return n == 1
 
 
 def stern(n: int) -> int:
-    """Stern's diatomic sequence: s(2n) = s(n), s(2n + 1) = s(n) + s(n + 1)."""
+    """Term n of Stern's diatomic sequence: s(2n) = s(n), s(2n + 1) = s(n) + s(n + 1)."""
     if n < 2:
         return n
     return stern(n // 2) + (stern(n // 2 + 1) if n % 2 else 0)
 
 
 def landau(n: int) -> int:
-    """The largest order of a permutation of n things: the largest product of coprime prime powers with sum <= n."""
+    """The largest order of a permutation of n elements: the largest product of coprime prime powers with sum <= n."""
     best = {0: 1}
     for p in filter(is_prime, range(2, n + 1)):
         for total, product in list(best.items()):
@@ -146,11 +146,11 @@ def all_parts(n: int) -> list[int]:
 
 
 def bits(n: int) -> str:
-    """Binary digits as text."""
+    """The binary digits of n as text."""
     return f"{n:b}"
 
 
 def triangle_row(n: int) -> tuple[int, int]:
-    """Row and place, from 0, of entry n of a triangle read by rows."""
+    """Row and column, from 0, of entry n of a triangle read by rows."""
     row = (isqrt(8 * n + 1) - 1) // 2
     return row, n - row * (row + 1) // 2

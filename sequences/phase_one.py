@@ -1,4 +1,4 @@
-"""Phase 1: the recurrences of order 0, 1 and 2."""
+"""Phase 1: recurrences of order 0, 1 and 2."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,7 @@ from sequences.family import Family, last, signed
 
 
 class ConstantTerms(Family):
-    """One number, again and again: 7 7 7 7 7 7 7 7 7.
+    """One number, repeated: 7 7 7 7 7 7 7 7 7.
 
     >>> ConstantTerms().continue_(torch.zeros(1, 0), torch.tensor([[7]]), 8).tolist()
     [[7, 7, 7, 7, 7, 7, 7, 7]]
@@ -39,7 +39,7 @@ class Arithmetic(Family):
 
 
 class PeriodTwo(Family):
-    """Two numbers in turn: 3 8 3 8 3 8 3 8 3.
+    """Two alternating numbers: 3 8 3 8 3 8 3 8 3.
 
     >>> PeriodTwo().continue_(torch.zeros(1, 0), torch.tensor([[3, 8]]), 7).tolist()
     [[3, 8, 3, 8, 3, 8, 3]]

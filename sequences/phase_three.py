@@ -1,4 +1,4 @@
-"""Phase 3: remainders, conditions, and rules made of two rules."""
+"""Phase 3: remainders, conditions, and rules composed of two rules."""
 
 import torch
 from torch import Tensor
@@ -47,7 +47,7 @@ class DoubledTerms(Family):
 
 
 class AlternatingSigns(Family):
-    """128 and a distance that changes side and grows by d, +-1 .. 25: 138 115 144 109 150 103 156 97 162 for d = 3.
+    """Alternately above and below 128, the distance changing by d = +-1 .. 25: 138 115 144 109 150 103 ... for d = 3.
 
     >>> AlternatingSigns().continue_(torch.tensor([[3]]), torch.tensor([[138]]), 8).tolist()
     [[115, 144, 109, 150, 103, 156, 97, 162]]
@@ -65,13 +65,13 @@ class AlternatingSigns(Family):
 
     def degenerate(self, rules: Tensor, terms: Tensor) -> Tensor:
         distance = (terms[:, 0] - 128).abs() + rules[:, 0] * (NUM_TERMS - 1)
-        return distance < 0  # the distance has gone through 0: the sides do not alternate any more
+        return distance < 0  # the distance has changed sign, so the sides no longer alternate
 
 
 class ParityCondition(Family):
-    """Even: x + a; odd: b x + c, a = +-1 .. 20, b one of -1, 1, 2, c = -20 .. 20: 6 9 16 19 36 ... for (3, 2, -2).
+    """Even: x + a; odd: b x + c. a = +-1 .. 20, b in {-1, 1, 2}, c = -20 .. 20: 6 9 16 19 36 ... for (3, 2, -2).
 
-    Both branches are taken within the first eight terms, the odd one twice.
+    The first seven terms have at least two odd ones and at least one even one.
 
     >>> ParityCondition().continue_(torch.tensor([[3, 2, -2]]), torch.tensor([[6]]), 4).tolist()
     [[9, 16, 19, 36]]
@@ -98,7 +98,7 @@ class ParityCondition(Family):
 class ThresholdCondition(Family):
     """Below T: x + a; from T on: x - b. T = 32, 48 .. 224; a, b = 1 .. 40: 50 60 70 40 50 60 70 40 50 for (64, 10, 30).
 
-    Both branches are taken within the first eight terms.
+    The first seven terms take both branches.
 
     >>> ThresholdCondition().continue_(torch.tensor([[64, 10, 30]]), torch.tensor([[50]]), 8).tolist()
     [[60, 70, 40, 50, 60, 70, 40, 50]]
@@ -119,7 +119,7 @@ class ThresholdCondition(Family):
 
 
 class Composition(Family):
-    """One rule after another in each step: the floor of p/q x, then + c: 100 60 40 30 25 22 21 20 20 for (1, 2, 10).
+    """Two rules in each step, floor(p/q x) and then + c: 100 60 40 30 25 22 21 20 20 for (1, 2, 10).
 
     p/q is one of 1/2, 2/3, 3/4, 4/5, 3/2, 2/1; c = +-1 .. 60.
 
@@ -142,7 +142,7 @@ class Composition(Family):
 
 
 class Switch(Family):
-    """x + d up to step s = 3 .. 6, x + e from there on; d, e = +-1 .. 31: 5 8 11 14 17 12 7 2 ... for (3, -5, 4).
+    """x + d for the first s = 3 .. 6 steps, then x + e; d, e = +-1 .. 31: 25 28 31 34 37 32 27 22 17 for (3, -5, 4).
 
     >>> Switch().continue_(torch.tensor([[3, -5, 4]]), torch.tensor([[25]]), 8).tolist()
     [[28, 31, 34, 37, 32, 27, 22, 17]]

@@ -1,4 +1,4 @@
-"""Phase 2: steps that change, ratios, runs, growth."""
+"""Phase 2: changing steps, ratios, runs, growth."""
 
 import torch
 from torch import Tensor
@@ -9,7 +9,7 @@ RATIOS = ((3, 2), (4, 3), (5, 4), (2, 3), (3, 4), (4, 5), (1, 2), (1, 3))
 
 
 class AlternatingSteps(Family):
-    """Two steps in turn, +-1 .. 20, no period of two: 5 12 10 17 15 22 20 27 25 for (7, -2).
+    """Two alternating steps, +-1 .. 20, neither equal nor opposite: 5 12 10 17 15 22 20 27 25 for (7, -2).
 
     >>> AlternatingSteps().continue_(torch.tensor([[7, -2]]), torch.tensor([[5]]), 8).tolist()
     [[12, 10, 17, 15, 22, 20, 27, 25]]
@@ -29,7 +29,7 @@ class AlternatingSteps(Family):
 
 
 class GrowingSteps(Family):
-    """Steps that grow or shrink by +-1 .. 5, the first +-1 .. 31: 1 4 9 16 25 36 49 64 81 for (3, 2).
+    """Steps that change by +-1 .. 5, starting at +-1 .. 31: 1 4 9 16 25 36 49 64 81 for (3, 2).
 
     >>> GrowingSteps().continue_(torch.tensor([[3, 2]]), torch.tensor([[1]]), 8).tolist()
     [[4, 9, 16, 25, 36, 49, 64, 81]]
@@ -46,7 +46,7 @@ class GrowingSteps(Family):
 
 
 class Ratio(Family):
-    """Floor or ceiling of p/q x: 200 100 50 25 12 6 3 1 0 for the floor of 1/2.
+    """Floor or ceiling of p/q x, p/q from RATIOS: 200 100 50 25 12 6 3 1 0 for the floor of 1/2.
 
     >>> Ratio().continue_(torch.tensor([[1, 2, 0]]), torch.tensor([[200]]), 8).tolist()
     [[100, 50, 25, 12, 6, 3, 1, 0]]
@@ -66,9 +66,9 @@ class Ratio(Family):
 
 
 class AlternatingFactors(Family):
-    """Times f and the floor of a g-th in turn, f and g from 2 .. 5 and not equal: 4 12 6 18 9 27 13 39 19.
+    """Alternately f x and floor(x / g), f and g from 2 .. 5 and not equal: 4 12 6 18 9 27 13 39 19 for (3, 2, 0).
 
-    (For 3, 2 and 0; the third parameter is 1 where the division comes first.)
+    If the third parameter is 1, the division comes first.
 
     >>> AlternatingFactors().continue_(torch.tensor([[3, 2, 0]]), torch.tensor([[4]]), 8).tolist()
     [[12, 6, 18, 9, 27, 13, 39, 19]]
@@ -90,7 +90,7 @@ class AlternatingFactors(Family):
 
 
 class Runs(Family):
-    """Runs of two lengths, 1 .. 3, in turn, with a step +-1 .. 12 between: 4 7 7 10 13 13 16 19 19 for (1, 2, 3).
+    """Runs of two alternating lengths, 1 .. 3, with a step +-1 .. 12 between: 4 7 7 10 13 13 16 19 19 for (1, 2, 3).
 
     >>> Runs().continue_(torch.tensor([[1, 2, 3]]), torch.tensor([[4]]), 8).tolist()
     [[7, 7, 10, 13, 13, 16, 19, 19]]
@@ -106,7 +106,7 @@ class Runs(Family):
         return first + second > 2
 
     def degenerate(self, rules: Tensor, terms: Tensor) -> Tensor:
-        return torch.zeros(len(terms), dtype=torch.bool)  # a run of three may stand at the end
+        return torch.zeros(len(terms), dtype=torch.bool)  # a run of three at the end is fine
 
     def next_(self, rules: Tensor, terms: Tensor) -> Tensor:
         first, second, step = rules.unbind(1)
@@ -115,9 +115,9 @@ class Runs(Family):
 
 
 class TrueGrowth(Family):
-    """f x + c with f 2 or 3 and c = -2 .. 2, up to where it leaves 0 .. 255: 1 3 7 15 31 63 127 255 for (2, 1).
+    """f x + c with f = 2 or 3 and c = -2 .. 2 while in 0 .. 255: 1 3 7 15 31 63 127 255 for (2, 1).
 
-    At least four terms; the rest is masked.
+    There are at least four terms; the rest is masked.
 
     >>> TrueGrowth().sequences(torch.tensor([[3, 0]]), torch.tensor([[2]]))[0].tolist()
     [[2, 6, 18, 54, 162, -1, -1, -1, -1]]

@@ -10,7 +10,7 @@ from sequences.metrics import NUM_PREFIXES
 
 
 def by_length(results: Mapping[str, Mapping[str, Proportion | float]]) -> Figure:
-    """Accuracy and distance of the next term by the number of terms read, a line for the model and each baseline.
+    """Accuracy and distance of the next term by the number of terms read: one line for the model and each baseline.
 
     Args:
         results: name -> results with the names test/accuracy_by_length/1 ... and test/distance_by_length/1 ...

@@ -1,9 +1,8 @@
-"""Symbolic solvers: the next term of an integer sequence by exact arithmetic, without having learnt anything.
+"""Symbolic solvers: predict the next term of an integer sequence by exact arithmetic, without training.
 
-Every solver is a function of terms (n, k) int64 in 0..255, k >= 1, and returns (n,) int64: the next term of each row. A
-prediction may lie outside 0..255, which is simply wrong. A rule with m unknowns is believed only where it holds on at
-least one equation more than the m that determine it; a row without such a rule gets its last term again. All values
-stay far inside int64, so nothing is rounded.
+A solver maps terms (n, k) int64 in 0..255, k >= 1, to the next term of each row, (n,) int64. A prediction outside
+0..255 is possible and wrong. A rule with m unknowns is accepted only if it also satisfies at least one equation beyond
+the m that determine it. A row without such a rule gets its last term. All values fit in int64, so nothing is rounded.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,12 +10,12 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-# The m-th differences of values in 0..255 reach 255 * 2^(m-1), and the next term their sum: exact up to this order.
+# The m-th differences of values in 0..255 reach 255 * 2^(m-1) and the next term is their sum: exact up to this order.
 LARGEST_ORDER = 54
 
 
 def copy_last(terms: Tensor) -> Tensor:
-    """The last term again.
+    """Repeats the last term.
 
     >>> copy_last(torch.tensor([[1, 4, 9]])).tolist()
     [9]
@@ -25,7 +24,7 @@ def copy_last(terms: Tensor) -> Tensor:
 
 
 def last_difference(terms: Tensor) -> Tensor:
-    """2 x_k - x_(k-1): the last step again. A single term is copied.
+    """Repeats the last step: 2 x_k - x_(k-1). A single term is copied.
 
     >>> last_difference(torch.tensor([[1, 4, 9]])).tolist()
     [14]
@@ -34,9 +33,9 @@ def last_difference(terms: Tensor) -> Tensor:
 
 
 def difference_table(terms: Tensor) -> Tensor:
-    """Newton's extrapolation: the polynomial of the smallest degree whose differences are constant.
+    """Newton's extrapolation: the polynomial of the smallest degree that fits all terms.
 
-    Differences of order m count as constant where there are at least two of them, all equal.
+    Differences of order m count as constant if there are at least two and all are equal.
 
     >>> difference_table(torch.tensor([[0, 1, 4, 9], [1, 2, 4, 8]])).tolist()
     [16, 8]
@@ -45,11 +44,11 @@ def difference_table(terms: Tensor) -> Tensor:
 
 
 def recurrence(terms: Tensor) -> Tensor:
-    """The linear recurrence of the smallest order up to 2, over the rationals, that all terms obey.
+    """The linear recurrence of the smallest order up to 2, with rational coefficients, that all terms satisfy.
 
-    Tried in turn, each with its unknowns from the first equations by Cramer's rule: x = c; x' = a x; x' = a x + c;
-    x'' = a x' + b x; x'' = a x' + b x + c. One whose first equations determine nothing, that some later term does not
-    obey, that has no later term to obey it, or whose next term is no integer, gives way to the next.
+    The forms are tried in this order: x = c; x' = a x; x' = a x + c; x'' = a x' + b x; x'' = a x' + b x + c. Cramer's
+    rule gives the unknowns from the first equations. A form is rejected if these equations are singular, if a later
+    term violates it, if no later term tests it, or if its next term is not an integer.
 
     >>> recurrence(torch.tensor([[1, 1, 2, 3, 5, 8, 13, 21], [0, 1, 3, 7, 15, 31, 63, 127]])).tolist()
     [34, 255]
@@ -58,9 +57,9 @@ def recurrence(terms: Tensor) -> Tensor:
 
 
 def cascade(terms: Tensor) -> Tensor:
-    """The first that holds of: a period, constant differences, a linear recurrence, periodic differences.
+    """The first rule that fits: a period, constant differences, a linear recurrence, periodic differences.
 
-    A period counts where each of its terms is seen twice.
+    A period counts if each of its terms occurs at least twice.
 
     >>> cascade(torch.tensor([[7, 1, 4, 7, 1, 4], [1, 3, 8, 10, 15, 17]])).tolist()
     [7, 22]
@@ -77,11 +76,11 @@ SOLVERS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 Answer = tuple[Tensor, Tensor]
-"""What a rule says of each row: the next term (n,) int64, and whether the rule holds (n,) bool."""
+"""A rule's result per row: the next term (n,) int64, and whether the rule fits (n,) bool."""
 
 
 def _first_answer(terms: Tensor, rules: Sequence[Callable[[Tensor], Answer]]) -> Tensor:
-    """The next term by the first rule that holds, row by row; the last term where none does."""
+    """The next term by the first rule that fits, per row; the last term if none fits."""
     predicted = terms[:, -1].clone()
     open_rows = torch.arange(len(terms), device=terms.device)
     for rule in rules:
@@ -134,12 +133,12 @@ def _recurrence(terms: Tensor) -> Answer:
 
 
 def _fitted(terms: Tensor, order: int, constant: bool) -> Answer:
-    """One form of recurrence, fitted to the first equations and checked on all that follow, at least one."""
+    """One form of recurrence, fitted to the first equations and checked on all later ones, at least one."""
     num_unknowns = order + constant
     num_equations = terms.shape[1] - order
     if num_equations <= num_unknowns:
         return _no_answer(terms)
-    # row i: the terms i .. i + order - 1 that the next one is made of, and 1 for the constant
+    # row i: the terms i .. i + order - 1 that determine the next one, and 1 for the constant
     known = [terms[:, lag : lag + num_equations + 1] for lag in range(order)]
     if constant:
         known.append(terms.new_ones(len(terms), num_equations + 1))
@@ -147,7 +146,7 @@ def _fitted(terms: Tensor, order: int, constant: bool) -> Answer:
     targets = terms[:, order:]
     square, right = rows[:, :num_unknowns], targets[:, :num_unknowns]
     determinant = _determinant(square)
-    # Cramer: unknown j is the determinant with column j replaced by the right side, over the determinant
+    # Cramer's rule: unknown j is the determinant with column j replaced by the right side, over the determinant
     numerators = torch.stack(
         [
             _determinant(torch.cat([square[:, :, :j], right[:, :, None], square[:, :, j + 1 :]], 2))
@@ -164,7 +163,7 @@ def _fitted(terms: Tensor, order: int, constant: bool) -> Answer:
 
 
 def _determinant(matrix: Tensor) -> Tensor:
-    """Exact determinants of (n, m, m) int64, m = 1, 2, 3, by expansion: (n,)."""
+    """Exact determinants of (n, m, m) int64 matrices, m = 1, 2, 3, by Laplace expansion: (n,)."""
     if matrix.shape[1] == 1:
         return matrix[:, 0, 0]
     total = torch.zeros_like(matrix[:, 0, 0])

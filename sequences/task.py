@@ -1,4 +1,4 @@
-"""Training on integer sequences, and what a model predicts beside solvers, the Bayes predictor and real sequences."""
+"""The task of integer sequences: training, and evaluation beside solvers, the Bayes predictor and real sequences."""
 
 import logging
 import re
@@ -30,21 +30,22 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MIN_PROMPT = 3
-NUM_SHOWN = 5  # values that describe() gives with their probabilities, and sequences that a logger gets as text
+NUM_SHOWN = 5  # values with probabilities in describe(); twice as many sequences are logged as text
 NUM_WRITTEN = 200  # test sequences in predictions.jsonl
 
 logger = logging.getLogger(__name__)
 
 
 class Recurrence(Task[RecurrenceDataModule, SequenceModel]):
-    """The next term after every prefix of a sequence.
+    """Predicts the next term after every prefix of a sequence.
 
     Args:
         datamodule: the sequences.
         distance: `expected`: cross-entropy + beta E|k - target|. `argmax`: cross-entropy weighted by
-            1 + alpha d, d = |argmax - target|, which has no gradient of its own.
-        beta: of the expected distance.
-        alpha, weighting: of the weight: d itself (`linear`), its root (`sqrt`) or its square (`quadratic`).
+            1 + alpha d, d = |argmax - target|; the weight has no gradient.
+        beta: coefficient of the expected distance.
+        alpha: coefficient of d in the weight.
+        weighting: uses d itself (`linear`), its square root (`sqrt`) or its square (`quadratic`).
     """
 
     columns = MappingProxyType(
@@ -85,7 +86,7 @@ class Recurrence(Task[RecurrenceDataModule, SequenceModel]):
         )
 
     def loss(self, model: SequenceModel, batch: Tensor) -> Tensor:
-        """The objective over all prefixes; terms that a sequence does not have are left out."""
+        """The objective over all prefixes, without masked targets."""
         return self._objective(model(inputs_of(batch)), batch)
 
     def num_targets(self, batch: Tensor) -> int:
@@ -99,7 +100,7 @@ class Recurrence(Task[RecurrenceDataModule, SequenceModel]):
         return cross_entropy(scores, targets) + self.beta * expected_distance(scores, targets)
 
     def evaluate(self, model: SequenceModel, split: Split) -> Results:
-        """Next-term metrics on a split; eight terms on, greedily, for its whole sequences; and the real sequences."""
+        """Next-term metrics on a split, greedy eight-term continuations of unmasked sequences, and real sequences."""
         samples, truth = true_continuations(self.data.evaluation_set(split))
         matches = exact_match(self.continuations(model, samples.terms[:, :-1]), truth, samples.family)
         real = real_results(lambda terms: self.continuations(model, terms, 1)[:, 0])
@@ -121,7 +122,7 @@ class Recurrence(Task[RecurrenceDataModule, SequenceModel]):
         return {f"{split}/loss": loss.compute()} | {f"{split}/{name}": row for name, row in metrics.compute().items()}
 
     def watch(self, model: SequenceModel) -> tuple[Results, Mapping[str, str]]:
-        """Without the metrics by family and by length: 48 curves are too many to look at."""
+        """Validation results without the metrics by family and by length, which would be 48 more curves."""
         results = self._measured(model, "val")
         shown = {name: row for name, row in results.items() if "_by_family" not in name and "_by_length" not in name}
         terms = self.data.val_samples.terms[: 2 * NUM_SHOWN]
@@ -130,14 +131,14 @@ class Recurrence(Task[RecurrenceDataModule, SequenceModel]):
         return shown, {"predictions": markdown(terms, predictions)}
 
     def continuations(self, model: SequenceModel, terms: Tensor, count: int = 8) -> Tensor:
-        """The next `count` terms after terms (n, t), greedily, (n, count); the window slides past eight."""
+        """The greedy next `count` terms after terms (n, t), (n, count). The model reads the last eight terms."""
         terms = terms.to(device_of(model))
         return extend(model, terms, count, choose=lambda logits: logits.argmax(-1)).cpu()
 
     def baselines(self) -> Mapping[str, Results]:
-        """Chance, the solvers and the Bayes predictor, through the same metrics on the same sequences."""
-        shares = ", ".join(f"{family.name} {acceptance(family):.3f}" for family in FAMILIES)
-        logger.info("share of draws that stay in 0 .. 255 and are not degenerate: %s", shares)
+        """Chance, the solvers and the Bayes predictor, with the same metrics on the same sequences."""
+        accepted = ", ".join(f"{family.name} {acceptance(family):.3f}" for family in FAMILIES)
+        logger.info("proportion of draws that stay in 0 .. 255 and are not degenerate: %s", accepted)
         return compare(self.data.test_samples)
 
     def figures(
@@ -148,7 +149,7 @@ class Recurrence(Task[RecurrenceDataModule, SequenceModel]):
         return {"by_length": by_length({"model": results, **baselines})}
 
     def examples(self, model: SequenceModel) -> list[dict[str, Any]]:
-        """Test sequences and all real ones: eight terms, the next eight, and whether the ninth is right."""
+        """Test and real sequences: eight terms, the predicted next eight, and whether the ninth term is right."""
         samples = Samples(*(values[:NUM_WRITTEN] for values in self.data.test_samples))
         rows = [(FAMILIES[f].name, t) for f, t in zip(samples.family.tolist(), samples.terms.tolist(), strict=True)]
         rows = [(name, terms) for name, terms in rows if MASKED not in terms]
@@ -160,10 +161,10 @@ class Recurrence(Task[RecurrenceDataModule, SequenceModel]):
         ]
 
     def parse_prompt(self, text: str) -> Tensor:
-        """Integers with blanks or commas between.
+        """Parse integers separated by spaces or commas, (1, t) int64.
 
         Raises:
-            InputError: for a word that is no integer, one outside 0 .. 255, or fewer than three.
+            InputError: a word is not an integer in 0 .. 255, or there are fewer than three.
         """
         terms = [term(word) for word in text.replace(",", " ").split()]
         if len(terms) < MIN_PROMPT:
@@ -171,7 +172,7 @@ class Recurrence(Task[RecurrenceDataModule, SequenceModel]):
         return torch.tensor([terms])
 
     def describe(self, model: SequenceModel, prompt: Tensor) -> str:
-        """The most probable next terms, and the next eight, greedily."""
+        """The most probable next terms and the greedy next eight, as text."""
         read = prompt[:, -(NUM_TERMS - 1) :]
         with evaluating(model):
             probabilities = model(read.to(device_of(model)))[0, -1].softmax(-1).cpu()
@@ -188,36 +189,38 @@ class Recurrence(Task[RecurrenceDataModule, SequenceModel]):
 
 
 def term(word: str) -> int:
-    """One term of a prompt.
+    """Parse one term of a prompt.
 
     >>> term("007")
     7
 
     Raises:
-        InputError: for a word that is no integer, or one that the model cannot read.
+        InputError: the word is not an integer in 0 .. 255.
     """
     if (match := re.fullmatch("([+-]?)0*([0-9]+)", word)) is None:
-        raise InputError(f"{reprlib.repr(word)} is no integer; allowed: integers 0 to {NUM_VALUES - 1}, blanks between")
+        raise InputError(
+            f"{reprlib.repr(word)} is not an integer; allowed: integers 0 to {NUM_VALUES - 1} separated by spaces"
+        )
     sign, digits = match.groups()
     # Python refuses to read an integer of thousands of digits
     if len(digits) > len(str(NUM_VALUES)) or not 0 <= (value := int(sign + digits)) < NUM_VALUES:
         what = word if len(word) < 30 else f"an integer of {len(digits):,} digits"
-        raise InputError(f"{what} lies outside 0 to {NUM_VALUES - 1}, the integers that the model reads")
+        raise InputError(f"{what} is outside 0 to {NUM_VALUES - 1}, the integers that the model reads")
     return value
 
 
 def inputs_of(terms: Tensor) -> Tensor:
-    """What a model reads of sequences (n, 9): all but the last, and 0 where a sequence has ended."""
+    """The model inputs from sequences (n, 9): all terms but the last, with 0 for masked terms."""
     return terms[:, :-1].clamp(min=0)
 
 
 def listed(terms: Tensor) -> str:
-    """Terms with blanks between, without masked ones."""
+    """Terms separated by spaces, without masked ones."""
     return " ".join(str(value) for value in terms.tolist() if value != MASKED)
 
 
 def markdown(terms: Tensor, predictions: Tensor) -> str:
-    """Sequences and what was predicted for each term after the first, as a Markdown table."""
+    """Sequences and the predictions of each term after the first, as a Markdown table."""
     rows = [
         f"{listed(t)}|{listed(torch.where(t[1:] == MASKED, MASKED, p))}"
         for t, p in zip(terms, predictions, strict=True)

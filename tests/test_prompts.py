@@ -55,7 +55,7 @@ def answered(run, prompt, describe=True):
         assert str(error) and len(str(error).splitlines()) == 1, repr(str(error))
         assert len(str(error)) < 400, str(error)
         return False
-    assert not re.search(r"^(forecast|in truth).*\b(nan|inf)\b", said, re.MULTILINE), said
+    assert not re.search(r"^(forecast|truth).*\b(nan|inf)\b", said, re.MULTILINE), said
     return True
 
 
@@ -88,24 +88,24 @@ def test_any_prompt_at_length(run_of, data):
 @pytest.mark.parametrize(
     ("data", "prompt", "message"),
     [
-        ("series", "nan " * 22, "'nan' is no number; allowed: finite numbers"),
-        ("series", "inf " * 22, "'inf' is no number"),
-        ("series", "1 " * 21 + "1e400", "'1e400' is no number"),
-        ("series", "1 " * 21 + "1_0", "'1_0' is no number"),
-        ("series", "1 " * 21 + "٣", "'٣' is no number"),
-        ("series", "1 " * 21 + "1e300", r"1e\+300 lies too far from the training part"),
-        ("series", "1 " * 21 + "-1e308", r"-1e\+308 lies too far"),
-        ("adding", "0.5* nan*", "'nan' is no number"),
-        ("adding", "0.5* 0.1 *", "'' is no number"),
-        ("adding", "0.5** 0.1*", r"'0.5\*' is no number"),
+        ("series", "nan " * 22, "'nan' is not a number; allowed: finite numbers"),
+        ("series", "inf " * 22, "'inf' is not a number"),
+        ("series", "1 " * 21 + "1e400", "'1e400' is not a number"),
+        ("series", "1 " * 21 + "1_0", "'1_0' is not a number"),
+        ("series", "1 " * 21 + "٣", "'٣' is not a number"),
+        ("series", "1 " * 21 + "1e300", r"1e\+300 is too far from the training part"),
+        ("series", "1 " * 21 + "-1e308", r"-1e\+308 is too far"),
+        ("adding", "0.5* nan*", "'nan' is not a number"),
+        ("adding", "0.5* 0.1 *", "'' is not a number"),
+        ("adding", "0.5** 0.1*", r"'0.5\*' is not a number"),
         ("adding", "1e39* 0.1*", r"1e\+39 is too large"),
         ("adding", "3e38* 3e38*", r"3e\+38 is too large"),
         ("semiprimes", "1" * 5000, r"^'1+\.\.\.1+' has more bits than the model reads"),
         ("semiprimes", "-" + "1" * 5000, r"is below 4"),
-        ("semiprimes", "1_5", "'1_5' is no whole number"),
-        ("semiprimes", "١٥", "is no whole number"),
-        ("copy", "1 2 ٣", "'٣' is no symbol"),
-        ("text", "a\udcff", r"the prompt is no UTF-8: its character 2 is '\\udcff'"),
+        ("semiprimes", "1_5", "'1_5' is not a whole number"),
+        ("semiprimes", "١٥", "is not a whole number"),
+        ("copy", "1 2 ٣", "'٣' is not a symbol"),
+        ("text", "a\udcff", r"the prompt is not UTF-8: its character 2 is '\\udcff'"),
     ],
 )
 def test_what_is_wrong_is_named(run_of, data, prompt, message):
@@ -117,8 +117,6 @@ def test_a_forecast_that_is_no_number_is_refused(run_of):
     """Values that the model can read may still be too much for it."""
     run = run_of("series")
     prompt = run.task.parse_prompt("1e38 " + "1 " * 21)
-    with pytest.raises(
-        InputError, match="the forecast is no finite number: these values lie too far from those of the tr"
-    ):
+    with pytest.raises(InputError, match="the forecast is not finite: these values are too far from the tr"):
         run.model.load_state_dict({name: value * 1e6 for name, value in run.model.state_dict().items()})
         run.task.describe(run.model, prompt)

@@ -1,4 +1,4 @@
-"""The published factoring network: three stacked LSTMs, of which only the first sees time, and three linear layers."""
+"""The published factoring network: three stacked LSTMs, only the first of which sees time, and three linear layers."""
 
 from typing import Annotated, Literal
 
@@ -17,11 +17,11 @@ Rate = Annotated[float, Interval(ge=0, lt=1)]
 
 
 class SingleStepLSTM(nn.LSTM):
-    """An LSTM layer over sequences of one step from a zero state: one affine map and gates, (B, C) -> (B, H).
+    """An LSTM layer for one step from the zero state: an affine map and gates, (B, C) -> (B, H).
 
-    With h = c = 0 the recurrent weights multiply zero and so does the forget gate: h' = o tanh(i g). So weight_hh,
-    and the forget rows of weight_ih and of both biases, can never receive a gradient. They stay for the state dict,
-    which is nn.LSTM's.
+    With h = c = 0 the recurrent weights and the forget gate multiply zero: h' = o tanh(i g). So weight_hh, and the
+    forget rows of weight_ih and of both biases, never receive a gradient. They remain because the state dict is that of
+    nn.LSTM.
     """
 
     def forward(self, x_BC: Tensor) -> Tensor:  # type: ignore[override]
@@ -33,7 +33,7 @@ class SingleStepLSTM(nn.LSTM):
 
 
 class BatchNorm(nn.BatchNorm1d):
-    """Batch norm over rows and steps, (..., C); a single training row, which has no spread, takes the running ones."""
+    """Batch norm over rows and steps, (..., C). A single training row uses the running statistics."""
 
     def forward(self, input: Tensor) -> Tensor:
         rows_RC = input.flatten(0, -2)
@@ -44,26 +44,26 @@ class BatchNorm(nn.BatchNorm1d):
 
 
 class BinaryLSTM(nn.Module):
-    """Steps of vectors (B, T, width) -> logits (B, outputs).
+    """Stacked LSTMs and linear layers: steps of vectors (B, T, width) -> logits (B, outputs).
 
-    LSTM, norm, dropout, three times: the first over the bits, of which it hands on the last output; the second and
-    the third over that one vector. Then linear layers with ReLU, norm and dropout (the published code's order; its
+    LSTM, norm and dropout, three times. The first LSTM reads the bits and passes on its last output; the second and the
+    third read that one vector. Then linear layers with ReLU, norm and dropout (the order of the published code; its
     diagram has the norm first), and a linear head.
 
-    Layers that see one step from a zero state never use their recurrent weights nor their forget gates: of the
-    2,120,815 parameters at the default sizes 1,476,096 can never receive a gradient.
+    Layers that see one step from the zero state never use their recurrent weights and forget gates. At the default
+    sizes, 1,476,096 of 2,120,815 parameters never receive a gradient.
 
     Args:
-        spec: what goes in and comes out.
+        spec: input and output types.
         hidden_dims: widths of the LSTMs.
         head_dims: widths of the linear layers before the head.
-        dropout: after each LSTM and each linear layer but the last.
-        last_dropout: after the last linear layer.
-        stacking: `last`: layers after the first see its last output only. `sequence`: every layer sees all steps.
+        dropout: dropout after each LSTM and each linear layer but the last.
+        last_dropout: dropout after the last linear layer.
+        stacking: `last`: later layers see only the last output of the first. `sequence`: every layer sees all steps.
         norm: `layer` or `batch`.
 
     Raises:
-        ValueError: for a Spec that asks for anything but one answer.
+        ValueError: the Spec does not ask for one answer, or hidden_dims or head_dims is empty.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class BinaryLSTM(nn.Module):
 
 
 def unreachable(model: BinaryLSTM) -> dict[str, Tensor]:
-    """{parameter name: mask of its entries that can never receive a gradient}, for stacking=last."""
+    """{parameter name: mask of the entries that never receive a gradient}, for stacking=last."""
     masks = {}
     for name, parameter in model.named_parameters():
         kind, _, rest = name.partition(".")

@@ -1,4 +1,4 @@
-"""Bidirectional attention over the bits of N, one answer at the end."""
+"""A transformer encoder over the bits of N with one answer at the end."""
 
 from typing import Annotated
 
@@ -11,19 +11,19 @@ from seqlab.spec import Spec
 
 
 class BitsTransformer(nn.Module):
-    """Steps of vectors (batch, time, width) -> logits (batch, outputs).
+    """A bidirectional transformer encoder: steps of vectors (batch, time, width) -> logits (batch, outputs).
 
-    Each step as a linear map of its vector plus a learnt position; pre-norm encoder layers (Vaswani et al. 2017;
-    every step sees every other one); the mean over steps; a linear head.
+    A linear embedding plus learned positions, pre-norm encoder layers with full attention (Vaswani et al. 2017), the
+    mean over steps, and a linear head.
 
     Args:
-        spec: what goes in and comes out.
+        spec: input and output types.
         d_model: width of the residual stream.
         num_layers, num_heads, ff_dim: depth, heads (must divide d_model), width of the feed-forward layer.
-        dropout: on attention weights, the feed-forward layer and both residual branches.
+        dropout: dropout on attention weights, the feed-forward layer and both residual branches.
 
     Raises:
-        ValueError: for a Spec that asks for anything but one answer; when num_heads does not divide d_model.
+        ValueError: the Spec does not ask for one answer, or num_heads does not divide d_model.
     """
 
     def __init__(

@@ -1,13 +1,13 @@
-"""What the models of this folder demand of a Spec: all of N as vectors, and one answer behind them."""
+"""The Spec that the models of this folder need: N as vectors in, one answer out."""
 
 from seqlab.spec import Bits, Classes, Spec, Vectors
 
 
 def input_width(model: str, spec: Spec) -> int:
-    """The width of the input vectors of a Spec that asks for one answer, bits or a class, after all of them.
+    """The width of the input vectors of a Spec with one answer, bits or a class, after the last vector.
 
     Raises:
-        ValueError: for any other Spec.
+        ValueError: any other Spec.
     """
     if not (isinstance(spec.input, Vectors) and isinstance(spec.output, Bits | Classes) and spec.readout == "last"):
         raise ValueError(

@@ -12,19 +12,21 @@ from seqlab.spec import Spec
 
 
 class SineNet(nn.Module):
-    """All inputs (batch, time, width) -> sin(W x + b) -> logits (batch, outputs).
+    """A network with one hidden layer: inputs (batch, time, width) -> sin(W x + b) -> logits (batch, outputs).
 
-    N mod q is the phase of exp(2 pi i N / q), and that phase is the sum over the bits b_j of N of 2 pi 2^j / q: a unit
-    with these weights sees whether q divides N. The idea is Jansen & Nakayama's (2005). Frequencies start at random,
-    wide enough to wrap; weight decay, which is what makes the net generalise, spares them and acts on the head alone.
+    The phase of exp(2 pi i N / q) determines N mod q. It is the sum of 2 pi 2^j / q over the set bits j of N, so a unit
+    with these weights detects whether q divides N. The idea is from Jansen & Nakayama (2005). Frequencies are
+    initialized at random, wide enough to wrap. Weight decay makes the net generalize; it acts only on the head and not
+    on the frequencies.
 
     Args:
-        spec: what goes in and comes out.
-        hidden_dim: sine units.
-        frequency_scale: weights of the sine units start uniform in plus and minus this (radians a bit).
+        spec: input and output types.
+        hidden_dim: number of sine units.
+        frequency_scale: the weights of the sine units are initialized uniformly within plus and minus this (radians per
+            bit).
 
     Raises:
-        ValueError: for a Spec that asks for anything but one answer.
+        ValueError: the Spec does not ask for one answer.
     """
 
     def __init__(

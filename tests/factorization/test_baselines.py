@@ -13,7 +13,7 @@ from factorization.baselines import (
     trial_division,
 )
 from factorization.metrics import BetaBitError
-from factorization.semiprimes import Semiprimes, family, semiprimes_below
+from factorization.semiprimes import Semiprimes, semiprime_set, semiprimes_below
 from factorization.splits import TEST, TRAIN, place_of, split_of
 
 
@@ -24,7 +24,7 @@ def percentages(predicted, factors, num_bits=7):
 
 
 def test_golden_majority_on_all_496():
-    factors = family("S3", bits=None, squares=True).items.factors
+    factors = semiprime_set("S3", bits=None, squares=True).items.factors
     assert percentages(majority(factors, 7), factors)[:4] == [5.6, 24.6, 63.7, 83.1]
 
 
@@ -40,7 +40,7 @@ def test_golden_last_bit_rule_with_squares():
 
 
 def test_best_constants_by_brute_force():
-    factors = family("S3", bits=None, squares=True).items.factors
+    factors = semiprime_set("S3", bits=None, squares=True).items.factors
     every = torch.tensor([percentages(constant, factors) for constant in range(128)])
     for k, constant in enumerate(best_constants(factors, 7)):
         assert every[constant, k] == every[:, k].max()
@@ -66,7 +66,7 @@ def test_mode_and_majority():
 
 
 def test_nearest_neighbour_by_brute_force():
-    items = family("S3", bits=None, squares=True).items
+    items = semiprime_set("S3", bits=None, squares=True).items
     split = split_of(place_of(items.numbers), fold=0)
     train, test = items.where(split == TRAIN), items.where(split == TEST)
     known = sorted(zip(train.numbers.tolist(), train.factors.tolist(), strict=True))
@@ -88,7 +88,7 @@ def test_trial_division_falls_back_on_the_mode_of_what_is_left():
 
 
 def test_compare():
-    items = family("S3", bits=None, squares=True).items
+    items = semiprime_set("S3", bits=None, squares=True).items
     split = split_of(place_of(items.numbers), fold=0)
     train, test = items.where(split == TRAIN), items.where(split == TEST)
     rows = compare(train, test, bits=14, factor_bits=7, slices={}, seed=1)
@@ -105,7 +105,7 @@ def test_compare():
 
 
 def test_learners_fit_bits_where_primes_are_many():
-    items = family("S6", bits=24, squares=True).items
+    items = semiprime_set("S6", bits=24, squares=True).items
     few = items.where(torch.arange(0, len(items.numbers), 40))
     rows = compare(few, few, bits=24, factor_bits=12, slices={}, seed=1)
     assert rows["forest"]["test/beta_0"].hits > 0.9 * len(few.numbers)  # it has seen them all

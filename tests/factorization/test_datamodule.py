@@ -112,7 +112,7 @@ def test_64_bit_numbers_reach_the_model_exactly():
         ({"set": "S7", "batch_size": None}, "S7 is endless: .* data.batch_size"),
         ({"set": "S7", "protocol": "factor"}, "S7 is endless: data.protocol=number"),
         ({"input": "residues"}, "data.head=tokens reads data.input=digits, not residues"),
-        ({"input": "residues", "head": "bits", "base": 10}, "data.base and data.order are of data.input=digits"),
+        ({"input": "residues", "head": "bits", "base": 10}, "data.base and data.order need data.input=digits"),
         ({"bits": 20}, "data.bits=20 with data.set=S3"),
     ],
 )

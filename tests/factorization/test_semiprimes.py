@@ -7,7 +7,7 @@ from factorization.semiprimes import (
     _pairs_by_rejection,
     balanced_semiprimes,
     drawn_semiprimes,
-    family,
+    semiprime_set,
     semiprimes_below,
     unsigned,
 )
@@ -51,7 +51,7 @@ def test_balanced_equal_to_brute_force(bits):
      ("S4", True, 4192)],
 )  # fmt: skip
 def test_published_sizes(name, squares, size):
-    found = family(name, bits=None, squares=squares)
+    found = semiprime_set(name, bits=None, squares=squares)
     assert found.items is not None
     assert len(found.items.numbers) == size == len(torch.unique(found.items.numbers))
     assert f"{size:,}" in found.description
@@ -59,16 +59,16 @@ def test_published_sizes(name, squares, size):
 
 
 def test_s3_is_a_slice_of_s4():
-    s3, s4 = (family(name, bits=None, squares=True).items for name in ("S3", "S4"))
+    s3, s4 = (semiprime_set(name, bits=None, squares=True).items for name in ("S3", "S4"))
     slice_of_s4 = s4.where(s4.numbers // s4.factors < 128)
     assert pairs(slice_of_s4) == pairs(s3)
 
 
 def test_bits_that_a_set_does_not_have_are_refused():
     with pytest.raises(ValueError, match=r"data.bits=20 with data.set=S3; allowed: null"):
-        family("S3", bits=20, squares=True)
+        semiprime_set("S3", bits=20, squares=True)
     with pytest.raises(ValueError, match=r"data.bits=64 with data.set=S6; allowed: 20, 24, 28, 32, null"):
-        family("S6", bits=64, squares=True)
+        semiprime_set("S6", bits=64, squares=True)
 
 
 @pytest.mark.parametrize("bits", [48, 64])

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from factorization.semiprimes import family, semiprimes_below
+from factorization.semiprimes import semiprime_set, semiprimes_below
 from factorization.splits import TEST, TRAIN, UNUSED, VAL, place_of, ranked, split_of
 
 
@@ -31,7 +31,7 @@ def test_every_number_is_for_test_in_one_fold():
 
 
 def test_a_tenth_for_training():
-    split = split_of((torch.arange(1000) + 0.5) / 1000, fold=2, train_share=0.1)
+    split = split_of((torch.arange(1000) + 0.5) / 1000, fold=2, train_proportion=0.1)
     counts = torch.bincount(split, minlength=4).tolist()
     assert counts[TEST] == 200
     assert counts[TRAIN] + counts[VAL] == 100
@@ -40,13 +40,13 @@ def test_a_tenth_for_training():
 
 
 def test_a_number_is_in_the_same_split_of_every_set():
-    small, large = (family(name, bits=None, squares=True).items.numbers for name in ("S3", "S4"))
+    small, large = (semiprime_set(name, bits=None, squares=True).items.numbers for name in ("S3", "S4"))
     of_large = dict(zip(large.tolist(), split_of(place_of(large), fold=1).tolist(), strict=True))
     assert split_of(place_of(small), fold=1).tolist() == [of_large[number] for number in small.tolist()]
 
 
 def test_held_out_factors_are_large_and_small_ones():
-    factors = family("S1", bits=None, squares=True).items.factors
+    factors = semiprime_set("S1", bits=None, squares=True).items.factors
     split = split_of(ranked(factors), fold=0)
     held_out, known = factors[split == TEST], factors[split == TRAIN]
     assert known.min() < held_out.max() and held_out.min() < known.max()
@@ -54,7 +54,7 @@ def test_held_out_factors_are_large_and_small_ones():
 
 @pytest.mark.parametrize("fold", range(5))
 def test_held_out_factors(fold):
-    factors = family("S1", bits=None, squares=True).items.factors
+    factors = semiprime_set("S1", bits=None, squares=True).items.factors
     splits = split_of(ranked(factors), fold=fold)
     parts = [set(factors[splits == split].tolist()) for split in (TRAIN, VAL, TEST)]
     assert all(parts)

@@ -21,14 +21,14 @@ def task(run):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("abc", "'abc' is no whole number"),
-        ("8633.0", "'8633.0' is no whole number"),
-        ("", "'' is no whole number"),
-        ("-15", "-15 is no semiprime: the smallest is 4"),
-        ("1", "1 is no semiprime"),
+        ("abc", "'abc' is not a whole number"),
+        ("8633.0", "'8633.0' is not a whole number"),
+        ("", "'' is not a whole number"),
+        ("-15", "-15 is not a semiprime: the smallest is 4"),
+        ("1", "1 is not a semiprime"),
         ("16384", "16384 has 15 bits, the model reads at most 14"),
-        ("97", "97 is a prime, no semiprime"),
-        ("30", "30 is no semiprime: 2 · 15, and the latter is no prime"),
+        ("97", "97 is a prime, not a semiprime"),
+        ("30", "30 is not a semiprime: it is 2 · 15, and the latter is not a prime"),
     ],
 )
 def test_bad_prompts(task, text, message):
@@ -54,7 +54,7 @@ def test_a_prediction_says_whether_it_divides(run, task, monkeypatch):
     assert "cofactor    97: 89 divides" in right
     assert "1 (75%)  0 (75%)  1 (75%)  1 (75%)  0 (75%)  0 (75%)  1 (75%)" in right
     assert "cofactor    none: 45 does not divide" in wrong
-    assert "in truth    89 · 97" in wrong
+    assert "truth       89 · 97" in wrong
 
 
 def test_where_a_number_belongs(run, task):

@@ -71,13 +71,13 @@ FAULTS = {
     "x,y\n1,2\n.,2\n,3\n": r"line 3: x has a gap \(the first of 2\)",
     'y,x\n"a\nb",1\nc,\n': r"line 4: x has a gap",
     "y,x\n1\n": r"line 2: x has a gap",
-    "x\n1\nmuch\n": r"line 3: x is 'much', no number",
-    "x\n1\ninf\n": r"line 3: x is 'inf', no number",
+    "x\n1\nmuch\n": r"line 3: x is 'much', not a number",
+    "x\n1\ninf\n": r"line 3: x is 'inf', not a number",
     "x\n1\n1e400\n": r"line 3: x is '1e400', too large",
-    "x\n1\n1_000\n": r"line 3: x is '1_000', no number; .* as 1234.5",
-    "x\n1\n\u0661\u0662\n": r"line 3: x is '\u0661\u0662', no number",
-    'x\n1\n"1,234.5"\n': r"line 3: x is '1,234.5', no number; .* as 1234.5",
-    "x;y\n1,5;2\n": r"line 2: x is '1,5', no number; .* as 1234.5",
+    "x\n1\n1_000\n": r"line 3: x is '1_000', not a number; .* as 1234.5",
+    "x\n1\n\u0661\u0662\n": r"line 3: x is '\u0661\u0662', not a number",
+    'x\n1\n"1,234.5"\n': r"line 3: x is '1,234.5', not a number; .* as 1234.5",
+    "x;y\n1,5;2\n": r"line 2: x is '1,5', not a number; .* as 1234.5",
     'x\n1\n"2\n': r"cannot be read as CSV: line 3: unexpected end of data",
     "": r"is empty",
     "\n\n": r"is empty",
@@ -123,7 +123,7 @@ def test_a_name_in_two_lines_and_quotes_under_another_separator(tmp_path):
 def test_prices_that_cannot_be(tmp_path, row):
     path = tmp_path / "prices.csv"
     path.write_text(f"High,Low,Close\n2,1,1.5\n{row}\n", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"prices.csv, line 3: High=.*prices are positive, and High is not below Low"):
+    with pytest.raises(ValueError, match=r"prices.csv, line 3: High=.*prices must be positive and High at least Low"):
         prices_from_csv(path)
 
 

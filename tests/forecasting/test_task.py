@@ -65,7 +65,8 @@ def test_tables_call_a_series_of_the_users_own_by_its_file(prepare, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("1 2 three", "'three' is no number"), ("1 2 3", "3 values are too few: .* data.window=22")]
+    ("text", "message"),
+    [("1 2 three", "'three' is not a number"), ("1 2 3", "3 values are too few: .* data.window=22")],
 )
 def test_prompts_that_cannot_be_read(prepare, text, message):
     run, _ = prepare("data=series", "data.name=sunspots", "model=deep_lstm")
@@ -141,7 +142,7 @@ def test_adding_stands_beside_always_1(prepare):
 def test_returns_take_no_prompt(prepare):
     pytest.importorskip("arch")
     run, _ = prepare("data=returns", "model=deep_lstm")
-    with pytest.raises(ValueError, match="reads the days that end its own data"):
+    with pytest.raises(ValueError, match="reads the last days of its own data"):
         run.task.parse_prompt("1 2 3")
     assert isinstance(run.task.parse_prompt(""), Windows)
 
@@ -183,6 +184,6 @@ def test_prompts_of_copying(prepare):
     drawn = run.datamodule.drawn("test", 0, 1)[:, 0]
     assert sequence.shape == drawn.shape
     assert torch.equal(sequence[:, 10:], drawn[:, 10:])
-    for text, message in (("1 2 9", "'9' is no symbol"), ("1 2 3", "3 symbols: exactly 10")):
+    for text, message in (("1 2 9", "'9' is not a symbol"), ("1 2 3", "3 symbols: exactly 10")):
         with pytest.raises(ValueError, match=message):
             run.task.parse_prompt(text)

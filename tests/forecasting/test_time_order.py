@@ -115,7 +115,7 @@ def test_the_series_itself_is_not_taken_for_times(tmp_path):
 def test_several_columns_of_times_are_named(read):
     content = text([("2021-01-01", "2020-01-02", 1), ("2021-02-01", "2020-01-01", 2)], "published,day,v")
     refused(
-        read, content, r"'published' and 'day' can be read as times: .* data.time=published, or none of them, data.t"
+        read, content, r"'published' and 'day' can be read as times: .* data.time=published, or none, data.t"
     )
     assert read(content, time="published").values[:, 0].tolist() == [1, 2]
     refused(read, content, "line 3: day goes back", time="day")
@@ -144,7 +144,7 @@ def test_year_month_day_hour_in_four_columns(read):
     ("time", "message"),
     [
         ("nothing", "has no column 'nothing'"),
-        ("word", "data.time=word: 'a' is no time"),
+        ("word", "data.time=word: 'a' is not a time"),
         (("Date", "x"), "no column 'x'"),
     ],
 )
@@ -160,7 +160,7 @@ def test_any_numbers_are_times_when_asked(read):
 def test_a_cell_that_is_no_time_is_named(read, cell):
     rows = daily()
     rows[4] = (cell, 4)
-    refused(read, text(rows), rf"line 6: Date is '{cell}', no time written as the others are")
+    refused(read, text(rows), rf"line 6: Date is '{cell}', not a time in the format of the other rows")
 
 
 # Day and month
@@ -172,15 +172,13 @@ def test_months_written_with_the_day_first_or_the_month_first(read):
         rows = [(form.format(y=year, m=month), 1) for year, month in months]
         assert read(text(rows)).account == "by Date; a step is a month"
         del rows[5]
-        refused(
-            read, text(rows), r"line 7: 1 row missing between \S*05\S* \(line 6\) and \S*07\S*, a step being a month"
-        )
+        refused(read, text(rows), r"line 7: 1 row missing between \S*05\S* \(line 6\) and \S*07\S*, a step is a month")
 
 
 def test_days_that_stay_ambiguous_are_refused(read):
     content = text([("01/02/2020", 1), ("05/03/2020", 2), ("02/07/2020", 3), ("03/07/2020", 3), ("07/12/2020", 3)])
     refused(
-        read, content, "line 2: Date is 01/02/2020, day and month or month and day: both can be; write .* YYYY-MM-DD"
+        read, content, "line 2: Date is 01/02/2020: day and month, or month and day, is ambiguous; write .* YYYY-MM-DD"
     )
 
 
@@ -213,9 +211,9 @@ def test_missing_days_are_refused_and_mended(read):
     rows = daily(60)
     del rows[20:50]
     message = (
-        r"line 22: 30 rows missing between 2020-01-25 \(line 21\) and 2020-02-25, a step being a day \(in all "
+        r"line 22: 30 rows missing between 2020-01-25 \(line 21\) and 2020-02-25, a step is a day \(in all "
         r"30 in 1 place, at most 30 at once\); "
-        "data.gaps=close takes .* fill repeats .* drop keeps"
+        "data.gaps=close treats .* fill repeats .* drop keeps"
     )
     refused(read, text(rows), message)
     assert read(text(rows), gaps="close").values[:, 0].tolist() == [*range(20), *range(50, 60)]
@@ -276,7 +274,7 @@ def test_rows_without_a_value_at_the_ends_are_cut(read):
 
 def test_filling_more_than_there_is_is_refused(read):
     content = text([("0001-01-01", 1), ("0001-01-02", 2), ("0001-01-03", 2), ("9999-01-01", 3)])
-    refused(read, content, "data.gaps=fill would make 2,086,680 rows of 4", gaps="fill")
+    refused(read, content, "data.gaps=fill would add 2,086,680 rows to 4", gaps="fill")
 
 
 def test_rows_at_no_regular_step(read):
@@ -290,7 +288,7 @@ def test_rows_at_no_regular_step(read):
 def test_a_row_between_two_steps(read):
     rows = [(f"2020-01-01 {hour:02}:00", hour) for hour in range(20)]
     rows.insert(6, ("2020-01-01 05:10", 99))
-    message = r"line 8: 2020-01-01 05:10 is less than one step, an hour, behind 2020-01-01 05:00 \(line 7\)"
+    message = r"line 8: 2020-01-01 05:10 is less than one step \(an hour\) after 2020-01-01 05:00 \(line 7\)"
     refused(read, text(rows), message)
     refused(read, text(rows), message, gaps="fill")
     assert read(text(rows), gaps="drop").values[:, 0].tolist() == [99, *range(6, 20)]

@@ -158,8 +158,8 @@ def test_a_single_file_may_have_any_name(tmp_path):
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("a.txt", b"", "a.txt holds no text"),
-        ("a.md", b" \n\n", "a.md holds no text"),
+        ("a.txt", b"", "a.txt contains no text"),
+        ("a.md", b" \n\n", "a.md contains no text"),
         ("a.txt", b"abc\xff", "a.txt is not UTF-8: byte 3$"),
         ("a.gz", gzip.compress(b"ab\xe9", mtime=0), r"a.gz is not UTF-8: byte 2 \(unpacked\)"),
         ("a.gz", b"plain text", "a.gz cannot be read: Not a gzipped file"),
@@ -180,7 +180,7 @@ def test_no_such_path():
 
 @pytest.mark.parametrize("arguments", [{"corpus": "files"}, {"corpus": "hf"}, {"corpus": "plays", "path": "x"}])
 def test_path_and_name_belong_to_their_corpus(arguments):
-    with pytest.raises(ValueError, match="files has a path, hf a name"):
+    with pytest.raises(ValueError, match="files needs a path, hf a name"):
         load_corpus(**arguments)
 
 

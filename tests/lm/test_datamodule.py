@@ -151,7 +151,7 @@ FITTED = [
     (None, "fitted: input should be a valid dictionary"),
     ({}, "fitted.tokenizer: field required"),
     ({"tokenizer": 3}, "fitted.tokenizer: input should be a valid string"),
-    ({"tokenizer": "{}"}, "this is no tokenizer"),
+    ({"tokenizer": "{}"}, "this is not a tokenizer"),
     ({"tokenizer": "{}", "scale": 1.0}, "fitted.scale: extra inputs are not permitted"),
 ]
 
@@ -181,7 +181,7 @@ def test_what_a_stranger_says_of_files_is_looked_at(make, files, message):
     [
         (
             {"corpus": "shakespeare"},
-            r"data\.corpus=shakespeare, data\.path=\S+: files has a path, hf a name, others neither",
+            r"data\.corpus=shakespeare, data\.path=\S+: files needs a path, hf a name, others neither",
         ),
         ({"corpus": "wiki"}, r"data\.corpus=wiki, data\.path="),
         ({"name": "x"}, r"data\.corpus=files, data\.name=x"),
@@ -205,7 +205,7 @@ def test_where_nothing_can_be_kept_ids_stay_in_memory(make, tmp_path, capsys):
     data = make(cache_dir=str(tmp_path / "file"))
     assert torch.equal(data.train_batch(0), expected)
     assert data.ids("train") is data.ids("train")
-    assert f"warning: {tmp_path / 'file' / 'text'}: Not a directory: nothing is kept there" in capsys.readouterr().err
+    assert f"warning: {tmp_path / 'file' / 'text'}: Not a directory: nothing is cached there" in capsys.readouterr().err
 
 
 def test_a_file_of_ids_that_was_cut_short_is_written_anew(make, tmp_path):

@@ -123,7 +123,7 @@ def test_a_teacher_with_another_tokenizer_is_refused(student, text_runs):
 
 
 def test_a_teacher_on_other_data_is_refused(student, finished_run):
-    with pytest.raises(InputError, match="is no run on text"):
+    with pytest.raises(InputError, match="is not a run on text"):
         student(finished_run[0]).task.prepare()
 
 

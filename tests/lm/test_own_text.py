@@ -74,9 +74,9 @@ def test_nothing_is_said_of_a_single_file(folder, capsys):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("notes.tar.gz", packed("a.txt"), r"notes\.tar\.gz is no text: byte 5 is a NUL \(unpacked\)$"),
-        ("a.txt", "ab\0c", r"a\.txt is no text: byte 2 is a NUL$"),
-        ("a.txt", "Who is there?".encode("utf-16-le"), r"a\.txt is no text: byte 1 is a NUL$"),
+        ("notes.tar.gz", packed("a.txt"), r"notes\.tar\.gz is not text: byte 5 is a NUL \(unpacked\)$"),
+        ("a.txt", "ab\0c", r"a\.txt is not text: byte 2 is a NUL$"),
+        ("a.txt", "Who is there?".encode("utf-16-le"), r"a\.txt is not text: byte 1 is a NUL$"),
     ],
 )
 def test_a_nul_is_refused(folder, name, content, message):

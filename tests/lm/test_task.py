@@ -126,7 +126,7 @@ def test_a_temperature_of_nothing_is_greedy(text_runs, capsys):
         ("lstm", ["--prompt", "a\udcffb"], "'a.udcffb': byte 0xff is not UTF-8"),
         ("lstm", ["--top-k", "0"], "top_k=0 must be at least 1"),
         ("lstm", ["--top-p", "1.5"], "top_p=1.5 must be above 0 and at most 1"),
-        ("lstm", ["--num-samples", "0"], "--num-samples 0: at least 1"),
+        ("lstm", ["--num-samples", "0"], "--num-samples 0: must be at least 1"),
         ("lstm", ["--checkpoint", "none.ckpt"], "no checkpoint at"),
     ],
 )
@@ -138,17 +138,17 @@ def test_the_command_refuses(text_runs, capsys, model, words, message):
 
 
 def test_a_run_on_other_data_is_refused(finished_run):
-    with pytest.raises(InputError, match="is no run on text"):
+    with pytest.raises(InputError, match="is not a run on text"):
         load_text_run(finished_run[0])
 
 
 def test_evaluation_on_other_text(text_runs, tmp_path):
     trained = evaluate(str(text_runs["lstm"]), str(ROOT / "tests" / "lm" / "coriolanus.txt"))
-    assert "NO TEST" in trained and "bits per byte" in trained
+    assert "NOT A TEST" in trained and "bits per byte" in trained
     assert re.search(r"^perplexity +[\d.]+ \(95%: [\d.]+ to [\d.]+\)$", trained, re.MULTILINE)
     (tmp_path / "new.txt").write_text("Here is a line which no play of his has ever had in it.\n" * 3, encoding="utf-8")
     other = evaluate(str(text_runs["lstm"]), str(tmp_path / "new.txt"))
-    assert "NO TEST" not in other and "0 of 1 lines" in other
+    assert "NOT A TEST" not in other and "0 of 1 lines" in other
     (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
     with pytest.raises(InputError, match=r"latin\.txt is not UTF-8"):
         evaluate(str(text_runs["lstm"]), str(tmp_path / "latin.txt"))

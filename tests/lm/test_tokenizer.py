@@ -157,7 +157,7 @@ def test_a_tokenizer_whose_texts_cannot_be_cut_reads_them_whole(name):
 def test_a_tokenizer_of_more_ids_than_are_stored_is_refused():
     about = json.loads(TOKENIZERS["char"].json)
     about["model"]["vocab"] |= {f"x{number}": 400 + number for number in range(2**16)}
-    with pytest.raises(ValueError, match=r"this tokenizer has 65\d+ ids up to 65\d+: 0 to 65535 at most"):
+    with pytest.raises(ValueError, match=r"this tokenizer has 65\d+ ids up to 65\d+: they must be 0 to at most 65535"):
         TextTokenizer(json.dumps(about))
 
 
@@ -176,7 +176,7 @@ def test_refusals(tmp_path):
     with pytest.raises(ValueError, match=r"data\.tokenizer_path=.*missing\.json cannot be read"):
         read_tokenizer(tmp_path / "missing.json")
     (tmp_path / "bad.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"bad\.json: this is no tokenizer"):
+    with pytest.raises(ValueError, match=r"bad\.json: this is not a tokenizer"):
         read_tokenizer(tmp_path / "bad.json")
     with pytest.raises(ValueError, match="not one of this project"):
         TextTokenizer(Tokenizer(models.BPE()).to_str())
@@ -254,7 +254,7 @@ def test_a_tokenizer_that_cuts_and_pads_does_neither_here():
 def test_ids_that_leave_a_gap_are_refused():
     model = json.loads(TOKENIZERS["char"].json)["model"]
     model["vocab"]["z"] = 60_000
-    with pytest.raises(ValueError, match="ids up to 60000: 0 to 65535 at most, no gap"):
+    with pytest.raises(ValueError, match="ids up to 60000: they must be 0 to at most 65535 without gaps"):
         TextTokenizer(changed("char", model=model))
     model["vocab"] = {name: number for number, name in enumerate([DOCUMENT, *map(chr, range(0x20000, 0x30001))])}
     with pytest.raises(ValueError, match="65538 ids up to 65537"):

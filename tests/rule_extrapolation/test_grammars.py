@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rule_extrapolation.dyck import Brackets, Dyck, cumulative_parentheses, opening_share
+from rule_extrapolation.dyck import Brackets, Dyck, cumulative_parentheses, opening_probability
 from rule_extrapolation.grammars import Grammar
 from rule_extrapolation.letters import ANBN, BaN
 from rule_extrapolation.rules import PAD
@@ -148,7 +148,7 @@ def test_brackets_are_more_than_one_pair():
     assert words == {"[][][]", "[[]][]", "[][[]]", "[[][]]", "[[[]]]"}
 
 
-def test_opening_share_is_the_share_of_the_ways_down():
+def test_opening_probability_is_the_proportion_of_the_paths_down():
     @cache
     def ways(height, remaining):
         if height < 0 or height > remaining:
@@ -158,8 +158,8 @@ def test_opening_share_is_the_share_of_the_ways_down():
     for remaining in range(1, 60):
         heights = torch.arange(remaining % 2, remaining + 1, 2)
         expected = [ways(h + 1, remaining - 1) / ways(h, remaining) for h in heights.tolist()]
-        shares = opening_share(heights, torch.full_like(heights, remaining))
-        torch.testing.assert_close(shares, torch.tensor(expected, dtype=torch.float64), rtol=1e-14, atol=0)
+        probabilities = opening_probability(heights, torch.full_like(heights, remaining))
+        torch.testing.assert_close(probabilities, torch.tensor(expected, dtype=torch.float64), rtol=1e-14, atol=0)
 
 
 def test_cumulative_parentheses_counts_walks_in_the_quarter_plane():
@@ -193,11 +193,11 @@ def test_bad_arguments_are_named():
         Dyck().lengths(7)
     with pytest.raises(ValueError, match="no string of length 3"):
         ANBN().sample(torch.tensor([4, 3]), torch.empty(2, 0))
-    with pytest.raises(ValueError, match="4 uniforms a string, length 5 takes 5"):
+    with pytest.raises(ValueError, match="4 uniforms per string, length 5 needs 5"):
         BaN().sample(torch.tensor([5]), torch.rand(1, 4))
     with pytest.raises(ValueError, match="cannot enumerate strings of length 40, only of 0 to 20"):
         BaN().strings(40)
-    with pytest.raises(ValueError, match=r"'c' is not a symbol of the language, these are: a b"):
+    with pytest.raises(ValueError, match=r"'c' is not a symbol of the language; allowed: a b"):
         BaN().parse("abc")
 
 

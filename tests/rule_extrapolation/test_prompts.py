@@ -131,7 +131,7 @@ def test_impossible_prompts_are_refused():
         prompts(BaN(), 0)
     with pytest.raises(ValueError, match="prompt length is 0, it must be at least 1"):
         prompts(BbaN(), 0)
-    with pytest.raises(ValueError, match="max_length is 15, the prompt aaaaaaaa takes 16"):
+    with pytest.raises(ValueError, match="max_length is 15, the prompt aaaaaaaa needs 16"):
         prompts(ANBN(), max_length=15)
     assert len(prompts(ANBN(), max_length=16).id) == 5
 

@@ -18,8 +18,8 @@ SEASON = np.sin(2 * np.pi * np.arange(300) / 24)
 ARMA = "there is nothing for ARMA to fit"
 NOT_STATIONARY = "the process is non-stationary"
 SERIES = {  # values, seasons, why ARIMA cannot be fitted
-    "a season": (np.arange(300) % 7, "[7]", f"the series changes by 0 over 7 steps, always: {ARMA}"),
-    "a line": (np.arange(300), "[]", f"the series changes by 1 over a step, always: {ARMA}"),
+    "a season": (np.arange(300) % 7, "[7]", f"the series always changes by 0 over 7 steps: {ARMA}"),
+    "a line": (np.arange(300), "[]", f"the series always changes by 1 over a step: {ARMA}"),
     "a sine": (SEASON, "[]", NOT_STATIONARY),
     "doubling": (2.0 ** np.arange(300), "[]", NOT_STATIONARY),
     "growth": (1.01 ** np.arange(300), "[]", NOT_STATIONARY),
@@ -106,7 +106,7 @@ def test_a_series_whose_variance_is_beyond_a_float_is_refused(forecast):
     done, _ = forecast(2.0 ** np.arange(1000), "[]")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        "error: the training part has values as large as 2.63e+210, whose squares are beyond the largest float: "
+        "error: the training part has values as large as 2.63e+210, whose squares overflow: "
         "give the series in a larger unit\n"
     )
 
