@@ -86,7 +86,7 @@ def sampler(
         if top_k is not None:
             best = logits.topk(min(top_k, logits.shape[-1]), dim=-1)  # exactly k tokens, even with ties
             logits = torch.full_like(logits, -torch.inf).scatter(1, best.indices, best.values)
-        below_best = logits.float() - logits.float().amax(dim=-1, keepdim=True)  # at most 0, so that exp cannot overflow
+        below_best = logits.float() - logits.float().amax(dim=-1, keepdim=True)  # at most 0: exp cannot overflow
         probabilities = torch.softmax(below_best / divisor, dim=-1)
         if top_p is not None:
             ranked = probabilities.sort(dim=-1, descending=True, stable=True)

@@ -16,7 +16,7 @@ from pydantic.dataclasses import dataclass
 
 from seqlab.errors import InputError, nearest
 from seqlab.run.config import composed
-from seqlab.run.overrides import SEARCH_PATH, readable_words
+from seqlab.run.overrides import SEARCH_PATH, readable_overrides
 from seqlab.run.values import key_of, quoted, unquoted
 
 Scalar = bool | int | float | str | None
@@ -141,11 +141,11 @@ def defaults(plan: Plan, conf: Path) -> dict[str, Scalar]:
         InputError, HydraException: for a key or word that the configuration does not know, and where the default is
             outside the space.
     """
-    config = composed(readable_words(plan.words, conf), conf)
+    config = composed(readable_overrides(plan.words, conf), conf)
     found = {key: _default(config, key) for key in plan.space}
     for key, values in plan.space.items():  # Hydra names the keys that exist
         value = values.low if isinstance(values, Range) else values[0]
-        composed(readable_words(plan.job({key: value}), conf), conf)
+        composed(readable_overrides(plan.job({key: value}), conf), conf)
     for key, values in plan.space.items():
         if found[key] not in values:
             allowed = f"{values.low} .. {values.high}" if isinstance(values, Range) else ", ".join(map(written, values))

@@ -131,7 +131,7 @@ def test_a_study_that_was_stopped_is_the_study_that_was_not(search, command, tmp
     stopped = command(tmp_path / "stopped.py", *words[1:], cwd=tmp_path)
     assert stopped.returncode == code, stopped.stderr
     if name == "SIGTERM":
-        assert stopped.stderr == "interrupted: SIGTERM; the same command goes on from here\n"
+        assert stopped.stderr == "interrupted: SIGTERM; the same command resumes from here\n"
     assert len(trials(tmp_path / "study")) == 3
     done = command(*words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
