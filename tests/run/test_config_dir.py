@@ -151,7 +151,7 @@ def test_the_file_of_a_search_brings_none(own, command, tmp_path):
     (tmp_path / "plan.yaml").write_text(text, encoding="utf-8")
     done = command("-m", "seqlab.search", "plan.yaml", cwd=tmp_path)
     assert done.returncode == 2
-    assert "the runs of a search take key=value, without resume and hydra's own keys" in done.stderr
+    assert "the runs of a search take key=value, without resume and Hydra's own keys" in done.stderr
 
 
 def test_a_sweep_from_a_copy_of_all_configurations(run_py, root, tmp_path):
