@@ -25,7 +25,7 @@ class Interrupted(BaseException):
 def refuse_bytes(text: str) -> None:
     """Raise InputError if a string holds a NUL byte or bytes that are not UTF-8 (represented as surrogates)."""
     if "\0" in text:
-        raise InputError(f"{text!a}: byte 0x0 is no text")
+        raise InputError(f"{text!a}: byte 0x0 is not text")
     try:
         text.encode()
     except UnicodeEncodeError as error:

@@ -82,12 +82,12 @@ def load_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, An
         raise InputError(f"cannot read the checkpoint {path}: {error.strerror or 'it cannot be read'}") from error
     except pickle.UnpicklingError as error:  # torch's message would tell the user how to load it unsafely
         raise InputError(
-            f"cannot read the checkpoint {path}: it holds more than tensors and plain values, which is not loaded"
+            f"cannot read the checkpoint {path}: it holds objects other than tensors and plain values"
         ) from error
     except Exception as error:  # torch raises many types of errors for a damaged file
         raise InputError(f"cannot read the checkpoint {path}: it is damaged or not a checkpoint") from error
     if not isinstance(content, dict):
-        raise InputError(f"{path} is no checkpoint of this project: it holds a {type(content).__name__}")
+        raise InputError(f"{path} is not a checkpoint of SeqLab: it holds a {type(content).__name__}")
     return content
 
 
@@ -117,8 +117,8 @@ def kept_in(content: Mapping[str, Any], file: str | Path) -> Kept:
     """
     if absent := [key for key in Kept._fields if key not in content]:
         raise InputError(
-            f"{file} holds no {', '.join(absent)}: a version of SeqLab wrote it that did not keep what was fitted "
-            "to the data; train the run anew"
+            f"{file} holds no {', '.join(absent)}: it is from a version of SeqLab that did not store what was fitted "
+            "to the data; train the run again"
         )
     return Kept(*(content[key] for key in Kept._fields))
 

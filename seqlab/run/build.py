@@ -180,9 +180,9 @@ def load_run(path: str | Path, checkpoint: str = "best.ckpt") -> Run:
         (content.get(key) for key in ("config", "state_dict")) if isinstance(content, dict) else (None, None)
     )
     if not (isinstance(config, dict) and isinstance(state, dict)):
-        raise InputError(f"{file} is no checkpoint of this project: it holds no configuration")
+        raise InputError(f"{file} is not a checkpoint of SeqLab: it holds no configuration")
     if not all(isinstance(value, Tensor) for value in state.values()):
-        raise InputError(f"{file} is no checkpoint of this project: its state_dict holds more than tensors")
+        raise InputError(f"{file} is not a checkpoint of SeqLab: its state_dict holds more than tensors")
     try:
         run = build(config, state.values(), kept=kept_in(content, file))
     except InputError as error:

@@ -121,7 +121,7 @@ def test_where_a_word_is_refused_the_quoted_form_stands_in_the_line(words, parts
         (["hydra.run.dir="], "hydra.run.dir=: names no folder"),
         (["model=null"], "model=null: a choice is a name"),
         (["+data@x={a: 1}"], "+data@x={a: 1}: a choice is a name"),
-        (["data.path=a\0b"], "'data.path=a\\x00b': byte 0x0 is no text"),
+        (["data.path=a\0b"], "'data.path=a\\x00b': byte 0x0 is not text"),
         (["model=lstm,linear"], "model=lstm,linear: several choices; -m before the overrides tries each"),
     ],
 )
