@@ -103,9 +103,9 @@ def read_config(path: Path) -> dict[str, str] | None:
         return None
     config = flat(_read(directory.config, _read_yaml))
     if directory.overrides.exists():
-        for word in _read(directory.overrides, _read_yaml) or []:
-            if key_of(str(word)) == "trainer.max_steps":
-                config["trainer.max_steps"] = str(word).partition("=")[2]
+        for text in _read(directory.overrides, _read_yaml) or []:
+            if key_of(str(text)) == "trainer.max_steps":
+                config["trainer.max_steps"] = str(text).partition("=")[2]
     return config
 
 

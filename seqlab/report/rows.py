@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from seqlab.report.settings import settings_of, words
+from seqlab.report.settings import setting_text, settings_of
 
 VALIDATION = "val/loss"  # the lowest of each run, for model selection; all other metrics are on test data
 ERRORS = ("loss", "mae", "rmse", "mse", "mase", "perplexity", "bits_per_character", "bits_per_byte", "distance",
@@ -115,7 +115,7 @@ def _rows_of_models(runs: Sequence[dict[str, Any]]) -> list[tuple[str, dict[str,
     for data, model in unique((run["data"], run["model"]) for run in runs):
         settings = settings_of([run for run in runs if (run["data"], run["model"]) == (data, model)])
         for setting, group in settings:
-            label = f"{model} {words(setting)}".rstrip() if len(settings) > 1 else model
+            label = f"{model} {setting_text(setting)}".rstrip() if len(settings) > 1 else model
             found.append((label, setting or {}, sorted(group, key=lambda run: run["seed"])))
     return found
 

@@ -32,12 +32,12 @@ def setting_of(config: Config | None, keys: Sequence[str]) -> dict[str, str] | N
     return None if config is None else {key: config[key] for key in keys if key in config}
 
 
-def words(setting: Mapping[str, str] | None) -> str:
+def setting_text(setting: Mapping[str, str] | None) -> str:
     """Format a setting for display after the name of a model.
 
-    >>> words({"optimizer.lr": "0.002", "schedule._target_": "seqlab.schedule.ConstantRate"})
+    >>> setting_text({"optimizer.lr": "0.002", "schedule._target_": "seqlab.schedule.ConstantRate"})
     'optimizer.lr=0.002 schedule=ConstantRate'
-    >>> words(None)
+    >>> setting_text(None)
     '(no configuration kept)'
     """
     if setting is None:
