@@ -1,4 +1,4 @@
-"""Train a model on a dataset, evaluate it beside its baselines, and leave a complete run directory.
+"""Train a model on a dataset, evaluate it and its baselines, and write a complete run directory.
 
 python run.py model=transformer data=L5
 python run.py -m model=transformer,lstm,linear data=L1,L3,L5 seed=1,2
@@ -32,12 +32,12 @@ from seqlab.run.sweep import SweepFolder
 SCRIPT = Path(__file__).resolve()
 CONF = SCRIPT.parent / "conf"
 quiet_threads()
-os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to main(), which says them in one line
+os.environ["HYDRA_FULL_ERROR"] = "1"  # errors propagate to main(), which reports them in one line
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def job(config: DictConfig) -> None:
-    """One run. Hydra has made its directory."""
+    """Train one run, or start a job of a sweep. Hydra has already created the run directory."""
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         started()
         run_apart(SCRIPT, RunConfig.of(config))
@@ -45,7 +45,7 @@ def job(config: DictConfig) -> None:
     try:
         resolved = RunConfig.of(config)
         os.environ |= thread_settings(resolved.plain.get("trainer", {}))
-        from seqlab.run.train import train  # torch and lightning load here, not for --help, nor for a sweep
+        from seqlab.run.train import train  # loads torch and lightning: not needed for --help or a sweep's parent
 
         started()
         train(resolved)
@@ -55,18 +55,18 @@ def job(config: DictConfig) -> None:
 
 
 def without_directory() -> None:
-    """Remove the directory that Hydra has made for a run, where nothing is in it yet. A sweep keeps its jobs'."""
+    """Remove the directory that Hydra created for a run if it is still empty. Directories of sweep jobs are kept."""
     hydras = HydraConfig.get() if HydraConfig.initialized() else None
     if hydras is None or hydras.mode == RunMode.MULTIRUN or not OmegaConf.is_missing(hydras.job, "id"):
         return
     directory = RunDirectory(Path(hydras.runtime.output_dir))
     if directory.path.is_dir():
-        with suppress(InputError, OSError), directory.claimed():  # not that of another process
+        with suppress(InputError, OSError), directory.claimed():  # not if another process uses it
             directory.remove_if_empty()
 
 
 def main() -> int:
-    """Run the command line; returns the exit code."""
+    """Run the command line and return the exit code."""
     take_any_text()
     try:
         leave_cluster()

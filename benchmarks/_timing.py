@@ -1,4 +1,4 @@
-"""Timing two ways of doing one thing in one run, alternating, so that a busy machine slows both."""
+"""Times two implementations in one run, alternating, so that load on the machine affects both."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from rich.console import Console
 from rich.table import Table
 
-Row = tuple[str, float, float, float]  # what, seconds of the peer, seconds of ours, the ratio asked for
+Row = tuple[str, float, float, float]  # label, seconds of the peer, seconds of ours, target ratio
 
 
 def alternate(
     peer: Callable[[], object], ours: Callable[[], object], *, repeats: int = 7, warm_up: bool = True
 ) -> tuple[float, float]:
-    """The median seconds of each, taken in turns, after one turn that does not count (`warm_up`)."""
+    """The median seconds of each function, called in turns, after one uncounted warm-up turn (`warm_up`)."""
     times: tuple[list[float], list[float]] = ([], [])
     for repeat in range(-warm_up, repeats):
         for function, kept in zip((peer, ours), times, strict=True):
@@ -25,7 +25,7 @@ def alternate(
 
 
 def print_ratios(title: str, rows: Sequence[Row]) -> None:
-    """A table of times in milliseconds and of the ratio peer / ours beside the one aimed at."""
+    """Print a table of times in milliseconds, the ratio peer / ours, and the target ratio."""
     table = Table(title=title, title_justify="left")
     for heading in ("what", "peer ms", "ours ms", "ratio", "aim"):
         table.add_column(heading, justify="left" if heading == "what" else "right", no_wrap=True)

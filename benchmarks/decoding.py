@@ -1,8 +1,8 @@
-"""Greedy decoding with state against re-running the prefix for each token: 64 prompts, to length 32 and 256.
+"""Greedy decoding with state, compared with re-running the prefix for each token: 64 prompts, to length 32 and 256.
 
-The peer is our own forward pass over the whole prefix, once a token: what generation costs without a state. To length
-256 every 16th of its passes is timed and counted 16 times. EOS is given a logit of -inf, so that both write the same
-number of tokens; the last rows show what stopping early adds.
+The peer is our own forward pass over the whole prefix for each token, the cost of generation without a state. For
+length 256, every 16th of its passes is timed and counted 16 times. EOS gets a logit of -inf, so that both generate the
+same number of tokens. The last rows show the gain from stopping early.
 """
 
 import time
@@ -26,7 +26,7 @@ def never_end(logits: Tensor) -> Tensor:
 
 
 def end_after_sixteen() -> object:
-    """A choice that ends every row at its seventh step: a completion of the usual length."""
+    """A choice function that ends every row at its seventh step, a completion of typical length."""
     steps = iter(range(10_000))
     return lambda logits: torch.full((len(logits),), 1) if next(steps) == 6 else never_end(logits)
 
@@ -41,7 +41,7 @@ def rerun(model: SequenceModel, prompts: Tensor, max_length: int) -> Tensor:
 
 @torch.inference_mode()
 def rereading(model: SequenceModel, prefix: Tensor) -> float:
-    """Seconds to find the next token from the whole prefix."""
+    """Seconds to compute the next token from the whole prefix."""
     started = time.perf_counter()
     never_end(model(prefix)[:, -1])
     return time.perf_counter() - started

@@ -1,8 +1,9 @@
-"""Five LSTM layers of width 512 on batches of 32 x 60: a per-step Python cell in float64 against nn.LSTM and others.
+"""Five LSTM layers of width 512 on batches of 32 x 60: a per-step Python cell in float64 versus nn.LSTM and others.
 
-One table in one run, one thread, in processor time: ratios to the naive cell, shares of this machine's own rate of
-matrix products, weights and arithmetic intensity; and deep_lstm_roofline.png (or the file that an argument names), the
-roofline from measured peak and bandwidth. Below it Strassen's algorithm and float64, which a research note praises.
+One table from one run, with one thread, in processor time: ratios to the naive cell, proportions of this machine's
+measured rate of matrix products, size of the weights and arithmetic intensity. It also writes deep_lstm_roofline.png
+(or the file given as an argument), the roofline from measured peak and bandwidth. The lines below the table test
+Strassen's algorithm and float64, which a research note recommends.
 """
 
 import sys
@@ -22,11 +23,11 @@ from seqlab.export.quantize import quantize
 HIDDEN, LAYERS, LENGTH, BATCH = 512, 5, 60, 32
 REPEATS = 3
 FORWARD = 2 * LAYERS * LENGTH * BATCH * 4 * HIDDEN * 2 * HIDDEN  # operations in matrix products
-TRAINING = 3 * FORWARD  # the backward pass has two products for each one
+TRAINING = 3 * FORWARD  # the backward pass has two products for each one of the forward pass
 
 
 class NaiveLSTM(nn.Module):
-    """As such comparisons start: a Python loop over steps and layers, a product for each gate, float64."""
+    """A naive baseline: a Python loop over steps and layers, one matrix product per gate, float64."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,7 +50,7 @@ class NaiveLSTM(nn.Module):
 
 
 class Stack(nn.Module):
-    """One-layer nn.LSTM modules, as seqlab/models/deep_lstm.py has them, without what stands between."""
+    """One-layer nn.LSTM modules as in seqlab/models/deep_lstm.py, without dropout, skip connections and norms."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,7 +63,7 @@ class Stack(nn.Module):
 
 
 def best_of(function: Callable[[], object], repeats: int = REPEATS) -> float:
-    """The least processor seconds of a call, after one that does not count: others on the machine only add to it."""
+    """The minimum processor seconds of a call after one warm-up: load on the machine can only increase the time."""
     times = []
     for _ in range(repeats + 1):
         started = time.process_time()
@@ -72,13 +73,13 @@ def best_of(function: Callable[[], object], repeats: int = REPEATS) -> float:
 
 
 def product_rate(dtype: torch.dtype, size: int = 1024) -> float:
-    """Operations a second of the product of two square matrices."""
+    """Operations per second of the product of two square matrices."""
     a, b = torch.randn(2, size, size).to(dtype)
     return 2 * size**3 / best_of(lambda: a @ b, repeats=15)
 
 
 def bandwidth() -> float:
-    """Bytes a second that a sum over 256 MB reads."""
+    """Bytes per second that a sum over 256 MB reads."""
     x = torch.ones(64 * 2**20)
     return x.nbytes / best_of(x.sum, repeats=15)
 
@@ -94,7 +95,7 @@ def forward(model: nn.Module, x: Tensor) -> None:
 
 
 def strassen(a: Tensor, b: Tensor, levels: int) -> Tensor:
-    """The product of two square matrices by 7 products of their quarters (Strassen 1969), to some depth."""
+    """The product of two square matrices by 7 products of their quarters (Strassen 1969), recursively to `levels`."""
     if levels == 0:
         return a @ b
     half = len(a) // 2
@@ -112,7 +113,7 @@ def weight_bytes(model: nn.Module) -> int:
 
 
 def roofline(points: dict[str, tuple[float, float]], peak: float, bytes_a_second: float) -> Figure:
-    """Achieved rates over arithmetic intensity, below the lower of bandwidth and peak of fp32."""
+    """Plot achieved rates over arithmetic intensity, with the roof of bandwidth and peak fp32 rate."""
     figure = Figure(figsize=(6.5, 4.2), layout="constrained")
     axis = figure.subplots()
     places = [0.25, peak / bytes_a_second, 1024.0]
@@ -141,7 +142,7 @@ def main() -> None:
 
     def add(name: str, seconds: float, peer: float, operations: float, size: int, aim: str, rate_aim: str) -> None:
         rate = operations / seconds
-        intensity = FORWARD / (size * LENGTH)  # where every weight is read anew at each step of the sequence
+        intensity = FORWARD / (size * LENGTH)  # assumes that all weights are read again at each step of the sequence
         cells = (f"{1000 * seconds:.0f}", f"{peer / seconds:.1f}", aim, f"{rate / fp32:.0%}", rate_aim)
         table.add_row(name, *cells, f"{size / 1e6:.1f}", f"{intensity:.0f}")
         points[name] = (intensity, rate)

@@ -1,6 +1,6 @@
-"""Embedding eight short texts padded to the longest of them, against padding them to 512 tokens.
+"""Embedding eight short texts padded to the longest one, compared with padding to 512 tokens.
 
-The peer runs the same model over a batch of (8, 512) and takes the same means: what a fixed length costs.
+The peer runs the same model on a batch (8, 512) and computes the same means. The ratio is the cost of a fixed length.
 """
 
 import torch

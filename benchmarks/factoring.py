@@ -1,4 +1,4 @@
-"""The published factoring network against nn.LSTM throughout, at batch 4; and how fast semiprimes are made."""
+"""The published factoring network compared with nn.LSTM in all layers, at batch 4, and the speed of semiprimes."""
 
 import time
 
@@ -17,7 +17,7 @@ STEPS = 25
 
 
 class Plain(nn.LSTM):
-    """nn.LSTM on one step, as the layers of the published code are."""
+    """nn.LSTM on one step, like the layers of the published code."""
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         return super().forward(x.unsqueeze(1))[0][:, -1]
@@ -35,7 +35,7 @@ def whole(kind: type[nn.LSTM]) -> nn.Module:
 
 
 def steps(model: nn.Module, inputs: Tensor):
-    """A function that takes so many training steps."""
+    """A function that takes STEPS training steps."""
     optimizer = rmsprop(model, lr=1e-3)
 
     def run() -> None:
@@ -48,7 +48,7 @@ def steps(model: nn.Module, inputs: Tensor):
 
 
 def drawn(bits: int) -> Semiprimes:
-    """What comes of 65,536 draws: some are no semiprime of so many bits."""
+    """The semiprimes from 65,536 draws; draws that are not a semiprime of this many bits are left out."""
     semiprimes, missing = drawn_semiprimes(bits, seed=1, stream="x", indices=torch.arange(65_536))
     return semiprimes.where(~missing)
 

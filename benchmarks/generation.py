@@ -1,7 +1,7 @@
-"""Generating text with state or key/value cache against re-running the prefix for each token: 8 rows, to 128 tokens.
+"""Text generation with state or key/value cache, compared with re-running the prefix: 8 rows, up to 128 tokens.
 
-The peer is our own forward pass over the whole prefix, once a token. Models of the sizes that data=text has, untrained:
-what they write does not matter for the time.
+The peer is our own forward pass over the whole prefix for each token. The models have the sizes for data=text and are
+untrained, because the generated text does not affect the time.
 """
 
 from itertools import islice

@@ -1,8 +1,8 @@
-"""Samplers and rule predicates against the straightforward way, a Python loop over strings, in one run.
+"""Samplers and rule predicates compared with Python loops over strings, in one run.
 
-The plain way makes the same strings from the same uniforms, and gives the same answers. It is timed on rows of a
-tensor, which is what a model returns and what the published code loops over, and, more kindly, on lists made from
-all rows at once. Run it with `python benchmarks/grammars.py`.
+The loops generate the same strings from the same uniform numbers, and return the same answers. They are timed on rows
+of a tensor, which a model returns and the published code loops over, and on lists converted from all rows at once,
+which is faster. Run it with `python benchmarks/grammars.py`.
 """
 
 import time
@@ -25,7 +25,7 @@ BATCH = 8192  # 64 batches of 128, as training draws them
 PLAIN_BATCH = 512
 
 Draw = Callable[[int, Sequence[float] | Tensor], list[int]]
-Judge = Callable[[Sequence[int] | Tensor], bool]
+Predicate = Callable[[Sequence[int] | Tensor], bool]
 
 
 def draw_baN(length: int, uniforms: Sequence[float] | Tensor) -> list[int]:
@@ -53,9 +53,9 @@ def opens(height: int, remaining: int) -> float:
 def draw_dyck(length: int, uniforms: Sequence[float] | Tensor) -> list[int]:
     string, stack = [], []
     for position in range(length):
-        share = opens(len(stack), length - position)
-        if uniforms[position] < share:
-            stack.append(3 if 2 * uniforms[position] < share else 5)
+        p_open = opens(len(stack), length - position)
+        if uniforms[position] < p_open:
+            stack.append(3 if 2 * uniforms[position] < p_open else 5)
             string.append(stack[-1])
         else:
             string.append(stack.pop() + 1)
@@ -72,9 +72,9 @@ def draw_shuffle_dyck(length: int, uniforms: Sequence[float] | Tensor) -> list[i
         pairs += 1
     remaining, height, string = [2 * pairs, length - 2 * pairs], [0, 0], []
     for position in range(length):
-        uniform, share = uniforms[1 + position], remaining[0] / (length - position)
-        kind = 0 if uniform < share else 1
-        rest = uniform / share if kind == 0 else (uniform - share) / (1 - share)
+        uniform, p_first = uniforms[1 + position], remaining[0] / (length - position)
+        kind = 0 if uniform < p_first else 1
+        rest = uniform / p_first if kind == 0 else (uniform - p_first) / (1 - p_first)
         is_open = height[kind] == 0 or rest < opens(height[kind], remaining[kind])
         string.append(3 + 2 * kind + (0 if is_open else 1))
         height[kind] += 1 if is_open else -1
@@ -139,7 +139,7 @@ def is_shuffle_dyck(string: Sequence[int] | Tensor) -> bool:
     return parentheses == brackets == 0
 
 
-PLAIN: list[tuple[Grammar, Draw, Judge]] = [
+PLAIN: list[tuple[Grammar, Draw, Predicate]] = [
     (BaN(), draw_baN, is_baN),
     (BbaN(), draw_bbaN, is_bbaN),
     (ANBN(), draw_aNbN, is_aNbN),
@@ -150,7 +150,7 @@ PLAIN: list[tuple[Grammar, Draw, Judge]] = [
 
 
 def seconds(run: Callable[[], object], repeats: int = 7) -> float:
-    """The fastest of several runs: what the code takes when nothing else runs."""
+    """The minimum time of several runs in seconds, close to the time without other load."""
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
@@ -159,7 +159,7 @@ def seconds(run: Callable[[], object], repeats: int = 7) -> float:
     return min(times)
 
 
-def compare(grammar: Grammar, draw: Draw, is_grammatical: Judge) -> tuple[str, ...]:
+def compare(grammar: Grammar, draw: Draw, is_grammatical: Predicate) -> tuple[str, ...]:
     """One row of the table."""
     generator = torch.Generator().manual_seed(0)
     allowed = grammar.lengths(MAX_LENGTH)
@@ -187,13 +187,13 @@ def compare(grammar: Grammar, draw: Draw, is_grammatical: Judge) -> tuple[str, .
     tokens_a_second = int(lengths.sum()) / seconds(lambda: grammar.sample(lengths, uniforms))
     strings_a_second = BATCH / seconds(lambda: grammar.grammatical(strings))
     plain_drawn = [sum(few) / seconds(lambda lists=lists: drawn(lists)) for lists in (False, True)]
-    plain_judged = [PLAIN_BATCH / seconds(lambda lists=lists: scored(lists)) for lists in (False, True)]
+    plain_scored = [PLAIN_BATCH / seconds(lambda lists=lists: scored(lists)) for lists in (False, True)]
     return (
         f"{grammar.label} {grammar.name}",
         f"{tokens_a_second / 1e6:.1f}",
         *(f"{tokens_a_second / plain:.0f}x" for plain in plain_drawn),
         f"{strings_a_second / 1e3:.0f}",
-        *(f"{strings_a_second / plain:.0f}x" for plain in plain_judged),
+        *(f"{strings_a_second / plain:.0f}x" for plain in plain_scored),
     )
 
 

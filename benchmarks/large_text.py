@@ -1,8 +1,8 @@
-"""Training on a text of 100 MB: the most memory that a whole job takes, its tests and baselines included.
+"""Training on a text of 100 MB: the peak memory of a whole job, including tests and baselines.
 
-Each job is run.py in a process of its own, on words of a made-up language that are drawn by Zipf's law. One of the
-texts has an emoji here and there: Python then keeps four bytes for each of its characters. The ratio is the memory that
-a job may take, 2 GiB, over the memory that it took. Each takes minutes: `--megabytes 10` is quicker.
+Each job is run.py in a separate process, on words of an artificial language drawn by Zipf's law. One of the texts holds
+occasional emoji, so that Python needs four bytes for each of its characters. The ratio is the memory limit of a job,
+2 GiB, divided by its peak memory. Each job takes minutes; `--megabytes 10` is quicker.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from rich.table import Table
 
 RUN = Path(__file__).parents[1] / "run.py"
 MEGABYTE = 10**6
-MOST_MEGABYTES = 2 * 2**30 / MEGABYTE  # that a job may take
+MOST_MEGABYTES = 2 * 2**30 / MEGABYTE  # memory limit of a job
 NUM_WORDS, WORDS_A_LINE, LINES_AT_ONCE = 50_000, 12, 20_000
 SIZES = ["model=transformer", "model.d_model=8", "model.num_layers=1", "model.num_heads=1", "model.ff_dim=8"]
 SIZES += ["data=text", "data.context_length=512", "task.stride=512", "data.batch_size=8"]
@@ -28,7 +28,7 @@ JOBS = (("char", "", "characters"), ("char", "\U0001f600", "characters, some emo
 
 
 def write_text(file: Path, size: int, end: str) -> None:
-    """Lines of words, `end` after each 20,000 of them, until there are `size` bytes."""
+    """Write `size` bytes of lines of words, with `end` after every 20,000 lines."""
     generator = np.random.default_rng(0)
     letters = generator.integers(97, 123, (NUM_WORDS, 10), dtype=np.uint8)
     words = [bytes(row[: 2 + rank % 9]).decode() for rank, row in enumerate(letters)]
@@ -39,11 +39,11 @@ def write_text(file: Path, size: int, end: str) -> None:
             out.write("".join(" ".join(words[word] for word in line) + ".\n" for line in drawn.tolist()) + end)
 
 
-def run(folder: Path, *words: str) -> tuple[float, float]:
-    """Run a job to its end; its seconds, and the most resident memory that it had, in megabytes."""
+def run(folder: Path, *overrides: str) -> tuple[float, float]:
+    """Run a job. Returns its time in seconds and its peak resident memory in megabytes."""
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     started = time.perf_counter()
-    process = subprocess.Popen([sys.executable, str(RUN), *SIZES, *STEPS, *words], cwd=folder, env=environment)
+    process = subprocess.Popen([sys.executable, str(RUN), *SIZES, *STEPS, *overrides], cwd=folder, env=environment)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0, "the job failed"
@@ -53,7 +53,7 @@ def run(folder: Path, *words: str) -> tuple[float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--megabytes", type=int, default=100, help="of each text (default: 100)")
+    parser.add_argument("--megabytes", type=int, default=100, help="size of each text (default: 100)")
     size = parser.parse_args().megabytes
     table = Table(title=f"a job on {size} MB of text, 1 thread", title_justify="left")
     for heading in ("tokenizer", "seconds", "peak MB", "limit MB", "ratio", "aim"):

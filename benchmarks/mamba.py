@@ -1,6 +1,6 @@
-"""Mamba: a training step against mambapy 1.2.0, decoding against re-running the prefix, and peak memory.
+"""Mamba: a training step compared with mambapy 1.2.0, decoding with re-running the prefix, and peak memory.
 
-mambapy comes with `pip install 'seqlab[reference]'`; without it the first table is left out.
+`pip install 'seqlab[reference]'` installs mambapy; without it the first table is left out.
 """
 
 import importlib.util
@@ -26,7 +26,7 @@ GIBIBYTE = 2**30
 
 
 class Peer(nn.Module):
-    """mambapy's layers (parallel scan), with our weights, between the embedding, norm and head of our model."""
+    """mambapy's layers (parallel scan) with the weights, embedding, norm and head of our model."""
 
     def __init__(self, ours: Mamba):
         super().__init__()
@@ -42,7 +42,7 @@ class Peer(nn.Module):
 
 
 def step(model: nn.Module, tokens: Tensor) -> float:
-    """The seconds of a forward pass, the loss and a backward pass."""
+    """Seconds of a forward pass, the loss and a backward pass."""
     started = time.perf_counter()
     model.zero_grad(set_to_none=True)
     token_loss(model(tokens[:, :-1]), tokens[:, 1:])[0].backward()
@@ -59,7 +59,7 @@ def backends() -> list[str]:
 
 
 def training(repeats: int = 5) -> None:
-    """Batch 32, length 34, one thread; peer and ours in turns, once each before it counts."""
+    """Time training steps at batch 32, length 34, one thread: peer and ours in turns, after one warm-up turn."""
     if importlib.util.find_spec("mambapy") is None:
         print("no mambapy: training steps are not compared")
         return
@@ -97,7 +97,7 @@ def rerun(model: Mamba, prompts: Tensor, max_length: int) -> Tensor:
 
 
 def decoding(max_length: int = 257) -> None:
-    """64 prompts to 256 tokens and SOS with the backend that auto takes: with state, and reading the prefix again."""
+    """Time decoding of 64 prompts to SOS and 256 tokens with backend=auto: with state, and re-running the prefix."""
     model = Mamba(SPEC).eval()
     prompts = torch.randint(3, 7, (64, 9))
     lengths = torch.full((64,), 9)
@@ -109,13 +109,13 @@ def decoding(max_length: int = 257) -> None:
         return rerun(model, prompts, max_length)
 
     assert torch.equal(with_state()[:, :24], rerun(model, prompts, 24)), "both ways must write the same tokens"
-    times = alternate(without, with_state, repeats=1, warm_up=False)  # the plain way takes minutes
+    times = alternate(without, with_state, repeats=1, warm_up=False)  # re-running takes minutes
     title = f"decoding 64 prompts to length {max_length - 1}, {torch.get_num_threads()} threads"
     print_ratios(title, [(f"{backends()[-1]}, against the prefix again", *times, 10)])
 
 
 def peak_memory(backend: str) -> None:
-    """Three training steps at batch 128 x 258; prints this process's peak memory in bytes, and what it had before."""
+    """Take three training steps at batch 128 x 258; print this process's peak memory in bytes before and after."""
 
     def peak() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -1,8 +1,9 @@
-"""Integer sequences: the vectorised generator against a Python loop, and a training step against nn.TransformerEncoder.
+"""Integer sequences: the vectorised generator versus a Python loop, and a training step versus nn.TransformerEncoder.
 
-The loop makes the same sequences from the same numbers: a rule, initial terms, nine terms, and anew while one leaves
-0 .. 255, the end is constant, or a hash puts the sequence into another split. A second one takes Python's own random
-numbers, which are no function of the sample's index. Run it with `python benchmarks/sequences_data.py`.
+The loop generates the same sequences from the same random numbers: it draws a rule and initial terms, computes nine
+terms, and draws again while a term leaves 0 .. 255, the end is constant, or a hash assigns the sequence to another
+split. A second loop uses Python's own random numbers, which do not depend on the sample's index. Run it with
+`python benchmarks/sequences_data.py`.
 """
 
 import random
@@ -22,7 +23,7 @@ from sequences.datamodule import RecurrenceDataModule
 from sequences.family import SCALES, Family
 from sequences.task import inputs_of
 
-NUM_PLAIN, NUM_OURS = 2000, 16_384  # ours: a block as training draws them (64 batches), from the caches of the CPU
+NUM_PLAIN, NUM_OURS = 2000, 16_384  # ours: a block as in training (64 batches), which fits into the CPU's caches
 MASK = 2**64 - 1
 NEXT: dict[str, Callable[[list[int], list[int]], int]] = {
     "constant": lambda rule, x: x[-1],
@@ -33,7 +34,7 @@ NEXT: dict[str, Callable[[list[int], list[int]], int]] = {
 
 
 def mix(word: int) -> int:
-    """seqlab.randomness.mix on one word."""
+    """seqlab.randomness.mix on one 64-bit word."""
     word ^= word >> 30
     word = word * 0xBF58476D1CE4E5B9 & MASK
     word ^= word >> 27
@@ -45,7 +46,7 @@ FACTORS = [mix(place * GOLDEN & MASK) for place in range(1, 10)]  # of seqlab.ra
 
 
 def plain(family: Family, rules: list[list[int]], draw_numbers: Callable[[int], list[float]]) -> list[int]:
-    """One training sequence of a family of phase 1 from the numbers of each attempt."""
+    """Generate one training sequence of a family of phase 1 from the random numbers of each attempt."""
     following = NEXT[family.name]
     attempt = 0
     while True:
@@ -65,7 +66,7 @@ def plain(family: Family, rules: list[list[int]], draw_numbers: Callable[[int], 
 
 
 def same_numbers(family: Family, index: int) -> Callable[[int], list[float]]:
-    """attempt -> the numbers that the generator draws for a sample."""
+    """attempt -> the random numbers that the vectorised generator uses for a sample."""
     width = family.order + 2
     key = derived_seed(1, f"train {family.name}", width, "splitmix")
 

@@ -1,4 +1,4 @@
-"""One training step (forward, loss, backward) of each model against its peer, and our trainer against a bare loop."""
+"""A training step (forward, loss, backward) of each model compared with its peer, and our trainer with a bare loop."""
 
 import logging
 import tempfile
@@ -42,7 +42,7 @@ class EncoderPeer(nn.Module):
 
 
 class LSTMPeer(nn.Module):
-    """nn.LSTM with an embedding and a head around it."""
+    """nn.LSTM with an embedding and a head."""
 
     def __init__(self):
         super().__init__()
@@ -56,7 +56,7 @@ class LSTMPeer(nn.Module):
 
 
 class EinsumPeer(nn.Module):
-    """The published three-way einsum, with a causal mask; it shares its parameters with our model."""
+    """The published three-way einsum with a causal mask. It shares the parameters of our model."""
 
     def __init__(self, ours: Linear):
         super().__init__()
@@ -74,7 +74,7 @@ def step(model: nn.Module, batch: Tensor) -> None:
 
 
 class Clock(Callback):
-    """The time from the first step's begin to the last one's end: starting and closing a run is not counted."""
+    """Measures the time from the start of the first step to the end of the last, without setup and teardown."""
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Tensor, batch_idx: int) -> None:
         if batch_idx == 0:
@@ -85,7 +85,7 @@ class Clock(Callback):
 
 
 def bare_loop(data: GrammarDataModule, num_steps: int) -> float:
-    """Seconds of so many optimizer steps, the loop written out."""
+    """Seconds of `num_steps` optimizer steps in a plain loop."""
     torch.manual_seed(0)
     model = Transformer(data.spec, num_layers=2)
     optimizer = adamw(model, lr=1e-3)
@@ -101,7 +101,7 @@ def bare_loop(data: GrammarDataModule, num_steps: int) -> float:
 
 
 def shared_module(data: GrammarDataModule, num_steps: int) -> float:
-    """Seconds of as many steps with the shared module, trainer and callbacks, and a CSV logger."""
+    """Seconds of `num_steps` steps with the shared module, trainer and callbacks, and a CSV logger."""
     module = Module(
         model=Transformer(data.spec, num_layers=2),
         task=RuleExtrapolation(data),
@@ -111,7 +111,7 @@ def shared_module(data: GrammarDataModule, num_steps: int) -> float:
     )
     with tempfile.TemporaryDirectory() as folder:
         clock = Clock()
-        # validation is evaluation, not overhead: none falls into these steps
+        # validation is not overhead: these steps contain none
         trainer = build_trainer(run_dir=Path(folder), loggers=[CSVLogger(folder)], max_steps=num_steps, val_every=10**6)
         trainer.callbacks.append(clock)  # type: ignore[attr-defined]
         trainer.fit(module, datamodule=data)

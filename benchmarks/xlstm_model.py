@@ -1,9 +1,9 @@
-"""xLSTM: decoding against re-running the prefix, the training step against the package's own loop, and its parts.
+"""xLSTM: decoding compared with re-running the prefix, the training step with the package's own loop, and its parts.
 
-(The file cannot be called xlstm.py: it would be found in place of the package.)
+(The file cannot be called xlstm.py, because it would shadow the package.)
 
-The prefix is re-run for every sixteenth token only, which then stands for sixteen. A training step is forward, loss
-and backward at 128 x 33; a part is timed alone, forward and backward, on inputs of the shape that it has there.
+The prefix is re-run only for every sixteenth token, and the time is multiplied by sixteen. A training step is forward,
+loss and backward at 128 x 33. Each part is timed alone, forward and backward, on inputs of the same shape as there.
 """
 
 import copy
@@ -31,8 +31,8 @@ def never_end(logits: Tensor) -> Tensor:
 
 
 def decoding() -> tuple[float, float]:
-    """Seconds of re-running the prefix and of our decoding, which must write the same tokens."""
-    # room for whole sequences: the package's parallel form cannot go beyond its context length
+    """Seconds of re-running the prefix and of our decoding. Both must generate the same tokens."""
+    # whole sequences must fit: the package's parallel form is limited to its context length
     model = XLSTM(Spec(Tokens(7), Classes(7), max_length=LENGTH, sos=0, eos=1, pad=2)).eval()
     prompts = torch.randint(3, 7, (NUM_PROMPTS, PROMPT_LENGTH))
     lengths = torch.full((NUM_PROMPTS,), PROMPT_LENGTH)
@@ -47,7 +47,7 @@ def decoding() -> tuple[float, float]:
 
 
 def with_the_package_loop(model: XLSTM) -> XLSTM:
-    """The same model, its sLSTM blocks as the package computes them."""
+    """A copy of the model whose sLSTM blocks use the package's loop."""
     model = copy.deepcopy(model)
     for index in model.slstm_at:
         layer = model.stack.blocks[index].xlstm
@@ -64,7 +64,7 @@ def step(model: nn.Module, batch: Tensor) -> Callable[[], None]:
 
 
 def parts(model: XLSTM, total: Callable[[], None]) -> Table:
-    """Where the time of a training step goes: each part timed in turn with the whole step."""
+    """A table of the time of each part of a training step, timed in turns with the whole step."""
     mlstm, slstm = model.stack.blocks[0].xlstm, model.stack.blocks[1].xlstm
     inner, heads = mlstm.config._inner_embedding_dim, mlstm.config.num_heads
     in_heads = [(heads, 33, inner // heads)] * 3 + [(heads, 33, 1)] * 2

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def load_run(path: str | Path, checkpoint: str = "best.ckpt") -> Run:
-    """Run(model, datamodule, config, task) of a run directory. See seqlab.run.build.load_run."""
-    from seqlab.run import build  # torch and lightning load when they are needed, not with the package
+    """Load a run directory as Run(model, datamodule, config, task). See seqlab.run.build.load_run."""
+    from seqlab.run import build  # lazy, so that importing the package does not load torch and lightning
 
     return build.load_run(path, checkpoint)

@@ -1,4 +1,4 @@
-"""Things that are computed each by itself: one that fails is noted, and the others are there."""
+"""Independent computations: the failure of one is recorded and does not stop the others."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -8,10 +8,10 @@ T = TypeVar("T")
 
 
 class Attempts(dict[str, T]):
-    """Results by name, and in `errors` what the others failed of, by name too.
+    """Results by name; `errors` holds the exceptions of the failed computations, also by name.
 
-    For what a finished run adds to its metrics: baselines, figures, rows for loggers. Whoever has an Attempts says what
-    is in `errors`: nothing may be lost in silence.
+    Used for what a finished run adds to its metrics: baselines, figures, rows for loggers. Every owner of an Attempts
+    must report its `errors`: no failure may go unnoticed.
 
     >>> rows = Attempts[float]()
     >>> for number in (2, 0):
@@ -27,22 +27,22 @@ class Attempts(dict[str, T]):
 
     @contextmanager
     def attempt(self, name: str) -> Iterator[None]:
-        """Note what is raised inside under a name; Ctrl-C and signals pass."""
+        """Record an exception raised in the block under a name. Ctrl-C and signals pass through."""
         try:
             yield
         except Exception as error:
             self.errors[name] = error
 
     def take(self, others: Mapping[str, T]) -> None:
-        """Add the results of others, and their errors where they are Attempts too."""
+        """Add the results of another mapping, and its errors if it is an Attempts."""
         self.update(others)
         if isinstance(others, Attempts):
             self.errors |= others.errors
 
 
 def reason(error: Exception) -> str:
-    """An error in one line: what it says, after its kind where that is none of those that are written for people."""
-    if isinstance(error, OSError) and error.strerror is not None:  # a full disk comes without a file's name
+    """Describe an error in one line. The type precedes the message, except for ValueError and OSError."""
+    if isinstance(error, OSError) and error.strerror is not None:  # a full disk's error names no file
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     text = " ".join(str(error).split())
     kind = type(error).__name__

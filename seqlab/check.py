@@ -1,9 +1,9 @@
-"""Checks a configuration against the annotations of what it will construct, before anything runs.
+"""Checks a configuration against the annotations of the objects that it will construct, before anything runs.
 
-A node with `_target_` stands for an object. The annotation of the parameter that takes the object says of which base
-class it has to be, and the class has to be defined in this project. All other values are held against types, Literals
-and `typing.Annotated` ranges. So a new model declares its options once, in its constructor, and a configuration from
-a stranger's checkpoint constructs models where models belong, and nothing else (docs/security.md).
+A node with `_target_` represents an object. The annotation of its parameter gives the required base class, and the
+class must be defined in this project. All other values are checked against types, Literals and `typing.Annotated`
+ranges. So a new model declares its options once, in its constructor, and a configuration from an untrusted checkpoint
+can construct models where models are expected, and nothing else (docs/security.md).
 """
 
 import inspect
@@ -18,7 +18,7 @@ from seqlab.errors import InputError, nearest
 
 PACKAGES = ("seqlab", "rule_extrapolation", "factorization", "sequences", "forecasting", "lm")
 LONGEST_VALUE = 200  # characters of a value in a message
-# What a plain value is made of: no node may stand for one of these.
+# The types of plain values: no node may construct one of these.
 PLAIN = (object, bool, int, float, complex, str, bytes, type(None))
 
 
@@ -30,7 +30,7 @@ def check(config: dict[str, Any], root: Callable[..., Any]) -> None:
         root: a callable whose annotated parameters are the top-level keys.
 
     Raises:
-        InputError: names the key, its value and what is allowed.
+        InputError: the configuration is invalid; the message names the key, its value and what is allowed.
     """
     for name, parameter in inspect.signature(root).parameters.items():
         if name not in config and parameter.default is parameter.empty:
@@ -42,13 +42,13 @@ def check(config: dict[str, Any], root: Callable[..., Any]) -> None:
 
 
 def located(name: Any) -> Callable[..., Any]:
-    """The class or function of a full name, as a module of this project defines it.
+    """Look up the class or function with a full name that a module of this project defines.
 
-    Modules of other packages are not imported: importing a stranger's module runs it.
+    Modules of other packages are not imported, because importing an untrusted module runs it.
 
     Raises:
-        LookupError: for a name outside of PACKAGES, or one that a module of ours only imports.
-        ImportError, AttributeError: when there is no such module, or no such name in it.
+        LookupError: the name is outside of PACKAGES, private, or only imported by the named module.
+        ImportError, AttributeError: there is no such module, or no such name in it.
     """
     if not isinstance(name, str) or name.partition(".")[0] not in PACKAGES:
         raise LookupError(f"{name} is not of {', '.join(PACKAGES)}")
@@ -76,18 +76,18 @@ def _check_arguments(target: Callable[..., Any], node: Mapping[str, Any], path: 
 
 
 def hints_of(target: Callable[..., Any]) -> dict[str, Any]:
-    """The annotations of what a class or function takes, by parameter."""
+    """The annotations of the parameters of a class or function, by name."""
     return get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
 
 
 def _options(target: Callable[..., Any]) -> list[str]:
-    """The parameters that a configuration sets: the keyword-only ones, where there are any."""
+    """The parameters that a configuration sets: the keyword-only ones, or all if there are none."""
     parameters = inspect.signature(target).parameters.values()
     return [p.name for p in parameters if p.kind is p.KEYWORD_ONLY] or [p.name for p in parameters]
 
 
 def _check_value(annotation: Any, value: Any, path: str) -> None:
-    """Check a value, and every node inside it, against the annotation of the parameter that takes it."""
+    """Check a value, and every node inside it, against the annotation of its parameter."""
     if not _has_target(value):
         _check_plain(annotation, value, path)
     elif isinstance(value, list):
@@ -107,7 +107,7 @@ def _has_target(value: Any) -> bool:
 
 
 def _inside(annotation: Any) -> Any:
-    """The annotation of the items of a container; Any, under which no node is allowed, where it is none."""
+    """The annotation of a container's items. For other annotations it is Any, under which no node is allowed."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _inside(arguments[0])
@@ -116,13 +116,13 @@ def _inside(annotation: Any) -> Any:
 
 
 def _classes(annotation: Any) -> list[type]:
-    """The base classes of what a node may construct under an annotation; none for plain values and for Any."""
+    """The base classes that a node may construct under an annotation; empty for plain values and for Any."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _classes(arguments[0])
     if origin in (Union, types.UnionType):
         return [base for part in arguments for base in _classes(part)]
-    if origin is Callable:  # what code completes and calls later
+    if origin is Callable:  # a partial that code calls later with the remaining arguments
         return _classes(arguments[-1])
     return [annotation] if inspect.isclass(annotation) and origin is None and annotation not in PLAIN else []
 
@@ -137,11 +137,11 @@ def _check_node(bases: list[type], node: dict[str, Any], path: str) -> None:
         target = located(name)
         if inspect.isclass(target):
             fits = any(issubclass(target, base) for base in bases)
-        else:  # a function has to say that it makes just this, as those of seqlab.optim do
+        else:  # a function must be annotated to return exactly this, like those of seqlab.optim
             fits = get_type_hints(target).get("return") in bases
     except LookupError as error:
         raise InputError(refusal) from error
-    except Exception as error:  # an import can fail in any way; the user needs the name and the reason
+    except Exception as error:  # an import can raise anything; the user needs the name and the reason
         raise InputError(f"{path}._target_={name} cannot be loaded: {error}") from error
     if not fits:
         raise InputError(refusal)
@@ -151,7 +151,7 @@ def _check_node(bases: list[type], node: dict[str, Any], path: str) -> None:
 
 
 def fits(annotation: Any, value: Any) -> bool:
-    """Whether a plain value may stand where a parameter has this annotation."""
+    """Whether a plain value is valid for a parameter with this annotation."""
     try:
         _check_plain(annotation, value, "")
     except InputError:
@@ -161,13 +161,13 @@ def fits(annotation: Any, value: Any) -> bool:
 
 def _check_plain(annotation: Any, value: Any, name: str) -> None:
     try:
-        # YAML has lists where annotations say tuple; everything else is taken as it stands ("8" is no integer)
+        # YAML has lists where annotations say tuple; nothing else is converted ("8" is not an integer)
         strict_value = tuple(value) if isinstance(value, list) else value
         config = ConfigDict(strict=True, arbitrary_types_allowed=True)
         TypeAdapter(annotation, config=config).validate_python(strict_value)
     except ValidationError as error:
         part = next(iter(error.errors()[0]["loc"]), None)
-        if isinstance(value, dict) and part in value:  # the key that a user sets
+        if isinstance(value, dict) and part in value:  # name the key that the user sets
             name, value = f"{name}.{part}", value[part]
         reasons = sorted({problem["msg"][0].lower() + problem["msg"][1:] for problem in error.errors()})
         raise InputError(f"{name}={_short(value)}: {' or '.join(reasons)}") from error

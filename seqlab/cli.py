@@ -1,4 +1,4 @@
-"""One line and an exit code for every way in which a command can end badly.
+"""Maps every error that can end a command to one line and an exit code.
 
 Exit codes: 0 done, 1 the run failed, 2 bad input, 3 a sweep in which jobs failed, 130 Ctrl-C, 141 the
 reader of the output is gone, 143 SIGTERM.
@@ -21,18 +21,18 @@ from seqlab.run.values import key_of, read
 
 
 class Ending(NamedTuple):
-    """What to tell the user, and the exit code."""
+    """The message for the user, and the exit code."""
 
     message: str
     code: int
 
 
 def ending(error: BaseException, conf: Path | None = None) -> Ending | None:
-    """How a command ends that raised `error`; None for a crash, whose traceback is what helps.
+    """The message and exit code for an exception; None for a crash, which needs a traceback.
 
     Args:
-        error: what was raised.
-        conf: the folder of the configuration groups, for naming those that exist.
+        error: the exception.
+        conf: the folder of the configuration groups, to list the existing ones.
     """
     if isinstance(error, Interrupted):
         return Ending(f"interrupted: {error}", 128 + error.signum)
@@ -42,7 +42,7 @@ def ending(error: BaseException, conf: Path | None = None) -> Ending | None:
         return Ending(f"stopped: {error}; the last good checkpoint is kept", 1)
     if isinstance(error, InputError):
         return Ending(f"error: {_one_line(error)}", 2)
-    if isinstance(error, OSError) and error.strerror is not None:  # a full disk comes without a file's name
+    if isinstance(error, OSError) and error.strerror is not None:  # a full disk's error names no file
         where = f"{error.filename}: " if error.filename else ""
         return Ending(_one_line(f"error: {where}{error.strerror}"), 2)
     if isinstance(error, MissingConfigException) and error.options is not None:
@@ -55,9 +55,9 @@ def ending(error: BaseException, conf: Path | None = None) -> Ending | None:
 
 
 def tell(error: BaseException, conf: Path | None = None) -> int:
-    """Print how a command ended that raised `error`, on stderr; returns the exit code. See `ending`.
+    """Report an exception on stderr and return the exit code. See `ending`.
 
-    A crash, and everything under debug=true, is told with its traceback.
+    A crash is reported with its traceback; under debug=true every exception is.
     """
     if isinstance(error, BrokenPipeError):  # the reader of a pipe, such as head, has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains again as it exits
@@ -70,10 +70,10 @@ def tell(error: BaseException, conf: Path | None = None) -> int:
     return 1 if end is None else end.code
 
 
-def _debug(words: Sequence[str]) -> bool:
-    """Whether the last word about debug says true, however it is written, as Hydra reads it."""
-    said = [override.value() for word in words if key_of(word) == "debug" and (override := read(word)) is not None]
-    return bool(said) and said[-1] is True
+def _debug(overrides: Sequence[str]) -> bool:
+    """Whether the last override of debug is true, as Hydra parses it."""
+    values = [parsed.value() for text in overrides if key_of(text) == "debug" and (parsed := read(text)) is not None]
+    return bool(values) and values[-1] is True
 
 
 def _one_line(text: object) -> str:
@@ -81,7 +81,7 @@ def _one_line(text: object) -> str:
 
 
 def _composition(error: BaseException, conf: Path | None) -> str:
-    """Hydra's message on one line, with the keys that exist where one did not."""
+    """Hydra's message in one line. For an unknown key it lists the existing keys."""
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
     parent = getattr(cause, "parent_node", None)
     key = getattr(cause, "key", None)
@@ -98,6 +98,6 @@ def _composition(error: BaseException, conf: Path | None) -> str:
 
 
 def _groups(conf: Path) -> list[str]:
-    """The groups of the defaults list of conf/config.yaml: those from which the command line chooses."""
+    """The groups in the defaults list of conf/config.yaml, which the command line can choose from."""
     entries = OmegaConf.load(conf / "config.yaml").defaults
     return [name for entry in entries if not isinstance(entry, str) for name in entry if " " not in name]

@@ -1,7 +1,7 @@
-"""Greedy decoding and sampling on any token model, batched, with state, stopping when every row has ended.
+"""Batched, stateful greedy decoding and sampling for any token model. Decoding stops when every row has ended.
 
-Prompts may have different lengths: what all rows share is read in one parallel chunk, and a row that is still inside
-its own prompt is forced to take the prompt's token. So padding never enters a state.
+Prompts may differ in length. The length of the shortest prompt is read in one parallel chunk; after that, a row that
+is still inside its own prompt is fed the prompt's token. So padding never enters the state of an unfinished row.
 """
 
 import math
@@ -18,11 +18,11 @@ Choose = Callable[[Tensor], Tensor]  # logits (batch, vocabulary) -> ids (batch,
 
 
 class Decoded(NamedTuple):
-    """Prompts and what follows them.
+    """Prompts with their completions.
 
-    tokens: (batch, max_length) prompt, completion, EOS where it fits, then PAD.
-    finished: (batch,) bool, whether the row ended with EOS. A row that fills all max_length places is finished when
-        the model would write EOS next.
+    tokens: (batch, max_length) prompt, completion, EOS if it fits, then PAD.
+    finished: (batch,) bool, whether the row ended with EOS. A row that fills all max_length positions is finished if
+        the model predicts EOS next.
     """
 
     tokens: Tensor
@@ -35,7 +35,7 @@ def greedy(model: SequenceModel, prompts: Tensor, lengths: Tensor, *, max_length
 
 
 def most_probable(logits: Tensor) -> Tensor:
-    """The id of the highest logit of each row, (batch,); the first of equals."""
+    """The id of the highest logit of each row, (batch,); the first one in case of ties."""
     return logits.argmax(dim=-1)
 
 
@@ -50,7 +50,7 @@ def sample(
     top_k: int | None = None,
     top_p: float | None = None,
 ) -> Decoded:
-    """Complete prompts by drawing each next token. See `decode` and `sampler` for the arguments."""
+    """Complete prompts by sampling each next token. See `decode` and `sampler` for the arguments."""
     choose = sampler(generator=generator, temperature=temperature, top_k=top_k, top_p=top_p)
     return decode(model, prompts, lengths, max_length=max_length, choose=choose)
 
@@ -58,17 +58,17 @@ def sample(
 def sampler(
     *, generator: torch.Generator, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
 ) -> Choose:
-    """Draws from softmax(logits / temperature) over the VOCABULARY.
+    """Return a function that samples from softmax(logits / temperature) over the VOCABULARY.
 
     Args:
-        generator: the source of randomness, on the model's device.
-        temperature: below 1 sharpens; 0 takes the most probable token, as `greedy` does.
-        top_k: draw among the k most probable tokens only.
-        top_p: draw among the fewest most probable tokens that hold this much of the probability (after temperature
-            and top_k; Holtzman et al. 2020, nucleus sampling).
+        generator: random generator on the model's device.
+        temperature: values below 1 sharpen the distribution; 0 takes the most probable token, like `greedy`.
+        top_k: sample only among the k most probable tokens.
+        top_p: nucleus sampling (Holtzman et al. 2020): sample among the smallest set of most probable tokens whose
+            total probability reaches top_p, after temperature and top_k.
 
     Raises:
-        ValueError: for a temperature that is negative or not finite, top_k below 1, or top_p outside (0, 1].
+        ValueError: temperature is negative or not finite, top_k is below 1, or top_p is outside (0, 1].
     """
     if not 0 <= temperature < math.inf:
         raise ValueError(f"temperature={temperature} must be finite, and 0 (greedy) or above")
@@ -84,13 +84,13 @@ def sampler(
 
     def choose(logits: Tensor) -> Tensor:
         if top_k is not None:
-            best = logits.topk(min(top_k, logits.shape[-1]), dim=-1)  # exactly so many, also where logits are equal
+            best = logits.topk(min(top_k, logits.shape[-1]), dim=-1)  # exactly k tokens, even with ties
             logits = torch.full_like(logits, -torch.inf).scatter(1, best.indices, best.values)
-        below_best = logits.float() - logits.float().amax(dim=-1, keepdim=True)  # so that nothing gets too large
+        below_best = logits.float() - logits.float().amax(dim=-1, keepdim=True)  # at most 0: exp cannot overflow
         probabilities = torch.softmax(below_best / divisor, dim=-1)
         if top_p is not None:
             ranked = probabilities.sort(dim=-1, descending=True, stable=True)
-            beyond = ranked.values.cumsum(-1) - ranked.values >= top_p  # what stands before is enough already
+            beyond = ranked.values.cumsum(-1) - ranked.values >= top_p  # the more probable tokens already reach top_p
             probabilities = torch.zeros_like(probabilities).scatter(
                 1, ranked.indices, ranked.values.masked_fill(beyond, 0.0)
             )
@@ -103,14 +103,14 @@ def decode(model: SequenceModel, prompts: Tensor, lengths: Tensor, *, max_length
     """Complete prompts, token by token.
 
     Args:
-        model: any token model whose Spec names eos and pad; it is put into evaluation mode for the while.
-        prompts: (batch, width) ids, starting with SOS; row b counts up to lengths[b], the rest is ignored.
+        model: any token model whose Spec has eos and pad; it is temporarily put into evaluation mode.
+        prompts: (batch, width) ids, starting with SOS; only the first lengths[b] ids of row b are used.
         lengths: (batch,) prompt lengths, 1 .. min(width, max_length).
-        max_length: the most tokens in prompt and completion together, SOS counted, EOS not.
+        max_length: maximum number of tokens in prompt and completion together, counting SOS but not EOS.
         choose: picks the next ids from logits.
 
     Raises:
-        ValueError: when a prompt is empty, or longer than its row or than max_length.
+        ValueError: a prompt is empty, or longer than its row or than max_length.
     """
     if len(prompts) == 0:
         return Decoded(prompts.new_empty(0, max_length), prompts.new_empty(0, dtype=torch.bool))
@@ -135,33 +135,34 @@ def decode(model: SequenceModel, prompts: Tensor, lengths: Tensor, *, max_length
             finished = finished | (~inside & (chosen == eos))
             if position == max_length or bool(finished.all()):
                 break
-            # A finished row goes on reading PAD: nobody looks at it again, and rows do not see each other.
+            # A finished row keeps reading PAD: its output is ignored, and rows are independent.
             logits, state = model.step(tokens[:, position], state)
     return Decoded(tokens[:, :max_length], finished)
 
 
 def extend(model: SequenceModel, tokens: Tensor, count: int, *, choose: Choose) -> Tensor:
-    """What follows sequences that have no end: `count` more tokens a row, (batch, count).
+    """Continue sequences without EOS by `count` tokens per row, (batch, count).
 
-    The window of spec.max_length tokens slides by one. See `continuation` for the arguments.
+    The window of spec.max_length tokens slides by one token. See `continuation` for the arguments.
     """
     with evaluating(model):
         return torch.stack(list(islice(continuation(model, tokens, choose=choose), count)), dim=1)
 
 
 def continuation(model: SequenceModel, tokens: Tensor, *, choose: Choose, hop: int | None = 1) -> Iterator[Tensor]:
-    """The tokens (batch,) that follow sequences without an end, one after the other, for ever.
+    """Continue sequences without EOS: an endless iterator over the next tokens, (batch,) each.
 
-    Up to the Spec's max_length the state carries on. Beyond it the window slides: the model reads its last tokens anew,
-    from position 0 on, because a cache holds positions that have moved.
+    Up to spec.max_length tokens the state is reused. Beyond that the window slides: the model reads the last tokens
+    again from position 0, because a cache holds the old positions.
 
     Args:
         model: any token model, in evaluation mode.
-        tokens: (batch, time) ids, time at least 1, the same for all rows.
+        tokens: (batch, time) ids; time is at least 1 and the same for all rows.
         choose: picks the next ids from logits.
-        hop: by how many tokens a full window moves on: with 1 each token is told from all max_length before it, at
-            the cost of reading them anew each time; with h from at least max_length + 1 - h. None: the state carries on
-            for ever, for models with `endless_state`.
+        hop: number of tokens by which a full window moves. With hop = 1 each token is predicted from the last
+            max_length tokens, but every token costs a read of the whole window. With hop = h each token is predicted
+            from at least the last max_length + 1 - h tokens, and only every h-th token costs such a read. None: the
+            state is reused without limit, for models with `endless_state`.
     """
     window = model.spec.max_length
     assert model.endless_state if hop is None else 1 <= hop <= window

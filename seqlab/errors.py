@@ -1,4 +1,4 @@
-"""The ways in which a command ends badly on purpose. seqlab/cli.py says each in one line."""
+"""Errors that end a command deliberately. seqlab/cli.py reports each in one line."""
 
 import difflib
 import signal
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 
 class InputError(ValueError):
-    """Bad input: a value that a user set is unknown, of the wrong type, out of range, or does not fit another."""
+    """Bad input: a value that the user set is unknown, of the wrong type, out of range, or conflicts with another."""
 
 
 class NonFiniteError(RuntimeError):
@@ -14,7 +14,7 @@ class NonFiniteError(RuntimeError):
 
 
 class Interrupted(BaseException):
-    """A signal ended the training, with last.ckpt written at `step`, or a sweep between two of its jobs."""
+    """A signal ended training after last.ckpt was written at `step`, or ended a sweep between two jobs."""
 
     def __init__(self, signum: int, step: int | None = None):
         name = signal.Signals(signum).name
@@ -23,9 +23,9 @@ class Interrupted(BaseException):
 
 
 def refuse_bytes(text: str) -> None:
-    """Raise InputError for a text that is none: bytes that are not UTF-8 (they stand as surrogates), or a NUL."""
+    """Raise InputError if a string holds a NUL byte or bytes that are not UTF-8 (represented as surrogates)."""
     if "\0" in text:
-        raise InputError(f"{text!a}: byte 0x0 is no text")
+        raise InputError(f"{text!a}: byte 0x0 is not text")
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -33,7 +33,7 @@ def refuse_bytes(text: str) -> None:
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:
-    """The choices for a user who typed `word`, the likeliest first.
+    """List the allowed choices for a user who typed `word`, with the closest match first.
 
     >>> nearest("transfromer", ["lstm", "transformer"])
     'did you mean transformer? (allowed: lstm, transformer)'

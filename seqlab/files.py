@@ -1,4 +1,4 @@
-"""Files that are whole or absent: written to a temporary name in the same folder, then renamed."""
+"""Atomic file writes: write to a temporary name in the same folder, then rename."""
 
 import contextlib
 import json
@@ -9,10 +9,10 @@ from typing import Any
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a whole file or none.
+    """Write a text file atomically.
 
     Raises:
-        OSError: that names the file, where the folder is read-only or the disk is full; what was there stays.
+        OSError: the folder is read-only or the disk is full. The error names the file; an existing file is kept.
     """
     temporary = temporary_name(path)
     try:
@@ -23,17 +23,17 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Plain JSON, and no NaN in it."""
+    """Write strict JSON atomically; NaN and infinity raise ValueError."""
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
 def write_jsonl(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
-    """One JSON object a line."""
+    """Write one JSON object per line, atomically; NaN and infinity raise ValueError."""
     write_text(path, "".join(json.dumps(record, allow_nan=False) + "\n" for record in records))
 
 
 def at_home(path: str | Path) -> Path:
-    """A path whose leading ~ or ~user is the home folder; as it stands where there is no such user."""
+    """Expand a leading ~ or ~user to the home folder. The path is unchanged if there is no such user."""
     try:
         return Path(path).expanduser()
     except RuntimeError:
@@ -41,18 +41,18 @@ def at_home(path: str | Path) -> Path:
 
 
 def temporary_name(path: Path) -> Path:
-    """Where a file is written before it gets its name."""
+    """The temporary path to which a file is written before it is renamed."""
     return path.with_name(f".{path.name}.tmp")
 
 
 def unwritable(path: Path, error: OSError) -> OSError:
-    """The same error, which names the file also where the system's does not (a full disk), its temporary removed."""
-    with contextlib.suppress(OSError):  # a folder that became read-only keeps it; the next start removes it
+    """Remove the temporary file and return an error that names `path`, which the system's may not (a full disk)."""
+    with contextlib.suppress(OSError):  # fails if the folder became read-only; the next start removes the file
         temporary_name(path).unlink(missing_ok=True)
     return OSError(error.errno, error.strerror, str(path))
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Remove what a killed process left half-written in a folder."""
+    """Remove temporary files that a killed process left in a folder."""
     for path in folder.glob(".*.tmp"):
         path.unlink()

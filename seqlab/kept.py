@@ -1,7 +1,7 @@
-"""What a checkpoint keeps of the data behind a run: what was fitted to them, and the size and SHA-256 of their files.
+"""What a checkpoint stores about the data of a run: the values fitted to them, and size and SHA-256 of their files.
 
-Whoever loads a run needs no file, then. Who reads the files again, to go on with the run or to measure it, learns
-which of them is another one.
+So loading a run needs no data files. Resuming or evaluating it reads the files again and reports which of them have
+changed.
 """
 
 import hashlib
@@ -17,17 +17,17 @@ DIGITS_SHOWN = 8  # of a SHA-256
 
 
 class Fitted(BaseModel):
-    """What was fitted to the training data and is needed to use the model. Of most data: nothing.
+    """Values fitted to the training data that are needed to use the model. Empty for most data.
 
-    A subclass names the values: numbers, which are finite, texts, and lists of them. A checkpoint may come from a
-    stranger, so types are strict and no name is taken that the class does not have.
+    A subclass declares the values: finite numbers, strings, and lists of them. A checkpoint may come from an untrusted
+    source, so types are strict and unknown names are refused.
     """
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class FileRecord(BaseModel):
-    """What a file is recognised by.
+    """Fingerprint of a file.
 
     size: in bytes.
     sha256: of its content, in hexadecimal.
@@ -39,15 +39,15 @@ class FileRecord(BaseModel):
     sha256: str
 
 
-FileRecords = Mapping[str, FileRecord]  # by the name that a user knows
+FileRecords = Mapping[str, FileRecord]  # by the user-visible name
 
 
 class Kept(NamedTuple):
-    """As a checkpoint holds it: plain types, which `DataModule.restore` and `file_records` look at.
+    """The content of a checkpoint about the data, as plain types. `DataModule.restore` and `file_records` validate it.
 
     fitted: the values of a `Fitted`.
-    data_files: the records of the files of the data module.
-    task_files: of those that the task reads beside them; of most tasks none.
+    data_files: the records of the data module's files.
+    task_files: the records of additional files that the task reads; empty for most tasks.
     """
 
     fitted: Any
@@ -59,15 +59,15 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def validated(kind: type[Model], value: Any, name: str) -> Model:
-    """What a checkpoint holds, if it is what it should be.
+    """Validate a value from a checkpoint as a pydantic model.
 
     Args:
-        kind: what it should be.
+        kind: the expected model.
         value: plain types.
-        name: of the value, for the message.
+        name: name of the value, for the message.
 
     Raises:
-        ValueError: one line that says what is wrong where.
+        ValueError: the value is invalid; the message is one line with place and reason.
     """
     try:
         return kind.model_validate(value)
@@ -81,10 +81,10 @@ def _problem(error: ValidationError, name: str) -> str:
 
 
 def file_records(value: Any, name: str) -> FileRecords:
-    """The records that a checkpoint holds.
+    """Validate the file records of a checkpoint.
 
     Raises:
-        ValueError: they are none.
+        ValueError: the value is not a mapping of valid records.
     """
     if not (isinstance(value, Mapping) and all(isinstance(key, str) for key in value)):
         raise ValueError(f"{name}: files by their names are needed")
@@ -92,12 +92,12 @@ def file_records(value: Any, name: str) -> FileRecords:
 
 
 def plain(records: FileRecords) -> dict[str, Any]:
-    """Records as a checkpoint holds them."""
+    """Convert records to plain types, as a checkpoint stores them."""
     return {name: record.model_dump() for name, record in records.items()}
 
 
 def records_of(files: Mapping[str, Path]) -> FileRecords:
-    """The records of files as they are now.
+    """Compute the records of the files as they are now.
 
     Raises:
         ValueError: a file cannot be read.
@@ -115,7 +115,7 @@ def _record(name: str, path: Path) -> FileRecord:
 
 
 def refuse_changes(before: FileRecords, now: FileRecords) -> None:
-    """Raise ValueError, one line, unless both are the same files: it names each that differs, and how."""
+    """Raise ValueError if files differ. The message, in one line, names each differing file and how it differs."""
     found = sorted(
         _difference(name, before.get(name), now.get(name))
         for name in before.keys() | now.keys()

@@ -1,9 +1,9 @@
-"""What training needs in memory: python -m seqlab.memory model=transformer data=L5 [key=value ...] [--measure]
+"""Memory of training: python -m seqlab.memory model=transformer data=L5 [key=value ...] [--measure]
 
-The estimate counts tensors on a CPU in 32 bits: weights, gradients, optimizer state, saved activations and what else
-forward and backward pass need for a while. --measure trains three steps in a process of its own and shows how far its
-peak rose. That includes what an estimate leaves out: the allocator's slack, and some 30 MB that the libraries set up on
-first use, which is most of it for a small model.
+The estimate counts 32-bit tensors on a CPU: weights, gradients, optimizer state, saved activations and temporary
+tensors of the forward and backward pass. --measure trains three steps in a new process and shows the rise of its peak
+memory. That includes what the estimate leaves out: the allocator's overhead, and some 30 MB that the libraries allocate
+on first use. For a small model this is most of it.
 """
 
 import argparse
@@ -26,18 +26,18 @@ NUM_STEPS = 3
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Parse the command line, print the table; returns the exit code."""
+    """Parse the command line, print the table and return the exit code."""
     take_any_text()
     parser = Parser(
         prog="python -m seqlab.memory", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("overrides", nargs="*", help="as run.py takes them: model=lstm data=L5 data.batch_size=64")
-    parser.add_argument("--config-dir", "-cd", metavar="DIR", help="a further folder of configurations, as for run.py")
-    parser.add_argument("--measure", action="store_true", help=f"train {NUM_STEPS} steps too, and show what they took")
+    parser.add_argument("--config-dir", "-cd", metavar="DIR", help="additional folder of configurations, as for run.py")
+    parser.add_argument("--measure", action="store_true", help=f"also train {NUM_STEPS} steps and show the peak memory")
     options = parser.parse_intermixed_args(arguments)
     try:
         config = compose(options.overrides, options.config_dir)
-        # first, so that the other process starts from a small one
+        # before `show`, so that the new process starts from a small parent
         measured = measure(config) if options.measure else None
         show(config, measured)
     except (Exception, KeyboardInterrupt) as error:
@@ -46,31 +46,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def compose(overrides: Sequence[str], config_dir: str | None = None) -> dict[str, Any]:
-    """The resolved configuration of a job, as run.py would compose it; no directory is made.
+    """Resolve the configuration of a run as run.py would, without creating a directory.
 
     Args:
-        overrides: as run.py takes them.
-        config_dir: a further folder of configurations.
+        overrides: as for run.py.
+        config_dir: an additional folder of configurations.
 
     Raises:
-        HydraException, InputError: for overrides that do not work.
+        HydraException, InputError: for invalid overrides.
     """
     from seqlab.errors import InputError
     from seqlab.run.build import configuration
     from seqlab.run.config import RunConfig, composed
-    from seqlab.run.overrides import readable_words, with_config_dir
+    from seqlab.run.overrides import readable_overrides, with_config_dir
     from seqlab.run.typed import with_typed
 
     started()
 
     if not CONF.is_dir():
         raise InputError(f"{CONF}: no such folder; this command needs a checkout of the project")
-    words = readable_words(with_config_dir(overrides, config_dir), CONF)
-    return with_typed(RunConfig.of(composed(words, CONF)), configuration, words).plain
+    readable = readable_overrides(with_config_dir(overrides, config_dir), CONF)
+    return with_typed(RunConfig.of(composed(readable, CONF)), configuration, readable).plain
 
 
 def measure(config: dict[str, Any]) -> int:
-    """How far the peak of resident memory rises over three training steps, in bytes, in a new process."""
+    """Measure in a new process by how many bytes three training steps raise the peak resident memory."""
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
@@ -86,7 +86,7 @@ def _rise(config: dict[str, Any]) -> int:
     datamodule = construct(config["data"])
     datamodule.train_batch(0)
     for part in ("model", "task", "optimizer"):
-        located(config[part]["_target_"])  # imports what it names
+        located(config[part]["_target_"])  # imports the module
     before = _peak()
     run = build(config)
     run.task.prepare()
@@ -100,9 +100,9 @@ def _rise(config: dict[str, Any]) -> int:
 
 
 def _peak() -> int:
-    """The most resident memory that this process has had, in bytes.
+    """Peak resident memory of this process, in bytes.
 
-    On Linux from /proc: what getrusage gives there starts at the peak of the process that started this one.
+    On Linux it is read from /proc, because getrusage there starts at the peak of the parent process.
     """
     status = Path("/proc/self/status")
     if status.exists():
@@ -114,7 +114,7 @@ def _peak() -> int:
 
 
 def show(config: dict[str, Any], measured: int | None) -> None:
-    """Print the estimate of a configuration as a table, and what was measured, if it was."""
+    """Print the estimate for a configuration as a table, with the measured value if there is one."""
     from seqlab.lit.footprint import estimate
     from seqlab.run.build import build
     from seqlab.show import layout

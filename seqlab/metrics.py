@@ -1,4 +1,4 @@
-"""Sums of an evaluation: float64 sums and integer counts on the CPU, whatever the model computes in and wherever."""
+"""Evaluation metrics that accumulate in float64 and int64 on the CPU, whatever the model's dtype and device."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Self
@@ -9,15 +9,14 @@ from torchmetrics import Metric
 
 
 class Totals(Metric):
-    """A metric whose states are float64 sums and int64 counts, and stay so.
+    """A metric whose states keep their dtype, float64 for sums and int64 for counts, and stay on the CPU.
 
-    A trainer casts and moves all that a module holds, sums included: to bfloat16, whose sums stop growing at 256 times
-    what is added, or to a device without float64 (MPS). These states remain on the CPU, in their own type; `update`
-    takes tensors from any device.
+    A trainer casts and moves everything that a module holds, metric states included. A sum in bfloat16 stops growing
+    at 256 times the addend, and some devices (MPS) lack float64. `update` takes tensors from any device.
 
     Args:
-        sync_on_compute: whether `compute` adds up over processes. Not in our own runs, in which every process evaluates
-            the whole set.
+        sync_on_compute: whether `compute` sums over processes. Off by default, because in SeqLab every process
+            evaluates the whole set.
     """
 
     full_state_update = False
@@ -30,7 +29,7 @@ class Totals(Metric):
 
 
 class Mean(Totals):
-    """The mean of values, each of which may itself be a mean, over `count` cases.
+    """A weighted mean of values. Each value may itself be a mean over `count` cases.
 
     >>> mean = Mean()
     >>> mean.update(1.0)
@@ -48,10 +47,10 @@ class Mean(Totals):
         self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, value: Tensor | float, count: Tensor | int = 1) -> None:
-        """Add a mean over `count` cases; a value that is NaN makes the result NaN."""
+        """Add a mean over `count` cases. A NaN value makes the result NaN."""
         self.total += float(value) * int(count)
         self.count += int(count)
 
     def compute(self) -> Any:
-        """The mean as a float; NaN of no cases."""
+        """The mean as a float; NaN without cases."""
         return float(self.total / self.count)

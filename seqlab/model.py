@@ -1,7 +1,7 @@
-"""The contract of a sequence model: `init_state`, `prefill`, and what follows from them, `forward` and `step`.
+"""The interface of a sequence model: `init_state` and `prefill`, and `forward` and `step`, which follow from them.
 
-State is a value: a NamedTuple of tensors (or of such NamedTuples), batch first, handed in and handed back, never
-stored on the module. tests/contract holds every model of conf/model to this contract.
+State is a value: a NamedTuple of tensors (or of such NamedTuples), batch first. It is passed in and returned, never
+stored on the module. tests/contract checks every model of conf/model against this interface.
 """
 
 from abc import ABC, abstractmethod
@@ -19,15 +19,15 @@ State = Any  # a NamedTuple of tensors, or of such NamedTuples; each model defin
 
 
 class SequenceModel(nn.Module, ABC):
-    """A causal model over sequences: the output at step t depends on inputs at steps <= t only.
+    """A causal sequence model: the output at step t depends only on inputs at steps <= t.
 
-    A subclass writes `init_state` and `prefill`, and overrides `forward` or `step` where the parallel and the
+    A subclass implements `init_state` and `prefill`, and overrides `forward` or `step` if the parallel and the
     recurrent algorithm differ. Shapes: inputs (batch, time) int64 for `Tokens`, (batch, time, width) for `Vectors`;
-    outputs (batch, time, spec.output.width), called logits whatever the task makes of them.
+    outputs (batch, time, spec.output.width), called logits whatever the task uses them for.
     """
 
     endless_state: ClassVar[bool] = False
-    """Whether the state keeps its size however much is read, so that reading may go on beyond spec.max_length."""
+    """Whether the state has constant size, so that the model can read beyond spec.max_length."""
 
     def __init__(self, spec: Spec):
         super().__init__()
@@ -35,20 +35,20 @@ class SequenceModel(nn.Module, ABC):
 
     @abstractmethod
     def init_state(self, batch: int, length: int | None = None) -> State:
-        """The state before the first input of `batch` sequences.
+        """The initial state for `batch` sequences.
 
         Args:
             batch: number of sequences.
-            length: the most steps that will be taken from it (default: spec.max_length). Models that
-                preallocate take room for so many; a model without such a limit ignores it.
+            length: maximum number of steps that will be read (default: spec.max_length). Models that preallocate
+                memory allocate this many steps; models without a limit ignore it.
         """
 
     @abstractmethod
     def prefill(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
-        """Read a chunk of inputs after `state`; logits for each of its steps and the state after it.
+        """Read a chunk of inputs from `state`. Returns the logits of each step and the next state.
 
-        A prefill or a step may write in place beyond the state's length into memory that the old and the new
-        state share: to continue one state twice, `clone` it first.
+        `prefill` and `step` may write in place, beyond the state's length, into memory that the old and the new state
+        share. To continue from one state twice, `clone` it first.
         """
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -56,13 +56,13 @@ class SequenceModel(nn.Module, ABC):
         return self.prefill(inputs, self.init_state(inputs.shape[0], inputs.shape[1]))[0]
 
     def step(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
-        """Read one input a row, (batch,) or (batch, width); logits (batch, width) and the state after it."""
+        """Read one input per row, (batch,) or (batch, width). Returns logits (batch, width) and the next state."""
         logits, state = self.prefill(inputs.unsqueeze(1), state)
         return logits.squeeze(1), state
 
 
 def clone(state: State) -> State:
-    """A copy of a state that shares no memory with it, for continuing one state twice."""
+    """Deep-copy a state, to continue from it twice."""
     if isinstance(state, Tensor):
         return state.clone()
     return type(state)(*(clone(part) for part in state))
@@ -70,7 +70,7 @@ def clone(state: State) -> State:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Inside, a model is in evaluation mode and computes no gradients; afterwards it is in the mode it was in."""
+    """Put a model into evaluation mode without gradients inside the block; restore its mode afterwards."""
     was_training = model.training
     model.eval()
     try:
@@ -81,21 +81,21 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def device_of(model: nn.Module) -> torch.device:
-    """The device of a model's tensors; the CPU for a model without any."""
+    """The device of a model's tensors; the CPU for a model without tensors."""
     return next(chain(model.parameters(), model.buffers()), torch.empty(0)).device
 
 
 def num_parameters(model: nn.Module) -> int:
-    """The number of trainable scalars."""
+    """The number of trainable parameters (scalars)."""
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
 def precise(tensor: Tensor) -> Tensor:
-    """The tensor in float32, or as it is where it has more: for what is exponentiated, compared or summed up."""
+    """Cast a tensor to float32, or leave it in float64. For values to be exponentiated, compared or summed."""
     return tensor if tensor.dtype == torch.float64 else tensor.float()
 
 
 def zeros(model: nn.Module, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
-    """Zeros on the model's device, of its own dtype unless another is given: for making states."""
+    """Zeros on the model's device, with its dtype by default. Used to create states."""
     reference = next(model.parameters())
     return torch.zeros(shape, device=reference.device, dtype=dtype or reference.dtype)

@@ -1,4 +1,4 @@
-"""Optimizers: weight decay on matrices only, fused kernels where torch has them."""
+"""Optimizers with weight decay on matrices only, and fused kernels where torch has them."""
 
 from typing import Annotated, Any
 
@@ -11,9 +11,10 @@ Fraction = Annotated[float, Interval(ge=0, lt=1)]
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
-    """Two groups: matrices (tensors of two or more dimensions) decay; biases of any shape and norm scales do not.
+    """Split the trainable parameters into two groups, with and without weight decay.
 
-    Neither does what its model marks with `_no_weight_decay`, as mamba-ssm marks the logarithms of its decay rates.
+    Matrices (two or more dimensions) decay. Biases of any shape, norm scales and parameters that the model marks with
+    `_no_weight_decay` do not. (mamba-ssm marks the logarithms of its decay rates.)
     """
     decaying, others = [], []
     for name, parameter in model.named_parameters():
@@ -32,7 +33,7 @@ def adamw(
     eps: Annotated[float, Gt(0)] = 1e-8,
     weight_decay: Annotated[float, Ge(0)] = 0.01,
 ) -> Optimizer:
-    """AdamW (Loshchilov & Hutter 2019), fused kernel."""
+    """AdamW (Loshchilov & Hutter 2019) with the fused kernel."""
     groups = parameter_groups(model, weight_decay)
     return torch.optim.AdamW(groups, lr=lr, betas=(betas[0], betas[1]), eps=eps, fused=True)
 
@@ -44,7 +45,7 @@ def sgd(
     momentum: Fraction = 0.0,
     weight_decay: Annotated[float, Ge(0)] = 0.0,
 ) -> Optimizer:
-    """Stochastic gradient descent with momentum, fused kernel."""
+    """Stochastic gradient descent with momentum, with the fused kernel."""
     return torch.optim.SGD(parameter_groups(model, weight_decay), lr=lr, momentum=momentum, fused=True)
 
 
@@ -68,13 +69,13 @@ def rprop(
     step_sizes: tuple[Annotated[float, Gt(0)], Annotated[float, Gt(0)]] = (1e-6, 50.0),
     weight_decay: Annotated[float, Ge(0)] = 0.0,
 ) -> Optimizer:
-    """Rprop (Riedmiller & Braun 1993): a step size for each weight, of the gradient only its sign. For full batches.
+    """Rprop (Riedmiller & Braun 1993), for full batches: one step size per weight; only the gradient's sign is used.
 
     Args:
-        lr: the first step size.
-        etas: factors of a step size after a change of sign, and after none.
-        step_sizes: the smallest and the largest.
-        weight_decay: added to the gradient, as an L2 penalty: apart from it there is no size to decay by.
+        lr: initial step size.
+        etas: factors of the step size after the sign of the gradient changed, and after it did not.
+        step_sizes: smallest and largest step size.
+        weight_decay: L2 penalty added to the gradient. Decoupled decay is undefined without a common learning rate.
     """
     groups = parameter_groups(model, weight_decay)
     return PenalisedRprop(groups, lr=lr, etas=(etas[0], etas[1]), step_sizes=(step_sizes[0], step_sizes[1]))

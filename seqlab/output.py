@@ -1,4 +1,4 @@
-"""What a command prints, in the encoding of whatever reads it."""
+"""Encoding of what a command prints."""
 
 import contextlib
 import io
@@ -6,10 +6,10 @@ import sys
 
 
 def take_any_text() -> None:
-    """From here on a character that stdout's encoding lacks is printed as an escape: \\xe9, where print would raise.
+    """Make stdout print characters that its encoding lacks as escapes (\\xe9) instead of raising.
 
-    Python does so on stderr by itself. UTF-8 lacks what stands for a byte of a file's name that is no UTF-8.
+    Python already does this on stderr. UTF-8 lacks the surrogates that represent invalid bytes in file names.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
-        with contextlib.suppress(OSError):  # opened on a file in whose place a terminal stands now: it stays as it is
+        with contextlib.suppress(OSError):  # stdout was opened on a file that a terminal has replaced: leave it as is
             sys.stdout.reconfigure(errors="backslashreplace")

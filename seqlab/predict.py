@@ -13,11 +13,11 @@ from seqlab.output import take_any_text
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Parse the command line and print what the run's task says of the prompt; returns the exit code."""
+    """Parse the command line, print the task's description of the prediction, and return the exit code."""
     take_any_text()
     parser = Parser(prog="python -m seqlab.predict", description=__doc__)
     parser.add_argument("run", help="a run directory (or a checkpoint file)")
-    parser.add_argument("prompt", help='what to complete, as the task reads it: "( [ ]"; may be empty: ""')
+    parser.add_argument("prompt", help='prompt to complete, in the syntax of the task: "( [ ]"; may be empty: ""')
     parser.add_argument("--checkpoint", default="best.ckpt", help="file in RUN/checkpoints (default: best.ckpt)")
     options = parser.parse_args(arguments)
     try:
@@ -28,9 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def predict(run: str, prompt: str, checkpoint: str) -> str:
-    """What the task of a run says of a prompt. Raises InputError for a bad run or prompt."""
+    """Describe the model's prediction for a prompt. Raises InputError for a bad run or prompt."""
     from seqlab.errors import InputError, refuse_bytes
-    from seqlab.run.build import load_run  # torch loads here, so that --help is quick
+    from seqlab.run.build import load_run  # imports torch: here, so that --help is quick
 
     started()
     refuse_bytes(prompt)

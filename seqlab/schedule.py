@@ -1,7 +1,7 @@
 """Learning-rate schedules: pure functions from a position to a multiplier of the learning rate.
 
-The position counts optimizer steps from 0, or epochs where `unit: epoch` says so. (The published rule-extrapolation
-runs warmed up over 1,000 EPOCHS without saying it.)
+The position counts optimizer steps from 0, or epochs with `unit: epoch`. (The published rule-extrapolation runs
+warmed up over 1,000 EPOCHS without stating it.)
 """
 
 import math
@@ -14,10 +14,10 @@ from annotated_types import Ge, Interval
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule(ABC):
-    """What a training module calls once a step.
+    """A learning-rate schedule, which the training module calls once per step.
 
     Args:
-        unit: what a position counts.
+        unit: unit of the position.
     """
 
     unit: Literal["step", "epoch"] = "step"
@@ -59,9 +59,9 @@ class ConstantRate(Schedule):
 
 @dataclass(frozen=True, kw_only=True)
 class WarmupCosine(Schedule):
-    """Linear warm-up to 1, then half a cosine down to `floor` at position `total`, and `floor` from there on.
+    """Linear warm-up to 1, then half a cosine down to `floor` at position `total`, then constant at `floor`.
 
-    (Loshchilov & Hutter 2017, equation 5, one period.) A run shorter than the warm-up never leaves it.
+    (Loshchilov & Hutter 2017, equation 5, one period.) A run shorter than the warm-up stays in it.
 
     >>> schedule = WarmupCosine(warmup=2, total=10, floor=0.1)
     >>> [round(schedule(position), 3) for position in (0, 1, 2, 6, 10, 99)]
@@ -83,9 +83,9 @@ class WarmupCosine(Schedule):
 
 @dataclass(frozen=True, kw_only=True)
 class WarmRestarts(Schedule):
-    """Linear warm-up to 1, then cosines from 1 down to `floor`, each `factor` times as long as the one before.
+    """Linear warm-up to 1, then `cycles` cosines from 1 to `floor`, each `factor` times as long as the previous one.
 
-    (Loshchilov & Hutter 2017, SGDR.) The last of `cycles` ends at position `total`; from there on it is `floor`.
+    (Loshchilov & Hutter 2017, SGDR.) The last cycle ends at position `total`; after that the multiplier is `floor`.
 
     >>> schedule = WarmRestarts(total=14, cycles=3, factor=2.0, floor=0.0)  # cycles of 2, 4 and 8 positions
     >>> [round(schedule(position), 3) for position in (0, 1, 2, 4, 6, 10, 14)]

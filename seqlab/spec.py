@@ -1,7 +1,7 @@
-"""What goes into a sequence model and what comes out: the one thing that a dataset and a model agree on.
+"""The input and output format of a sequence model: the interface between datasets and models.
 
-A datamodule knows its `Spec`; a model is built from it. So the vocabulary, the length and the output width are
-written down once, and any dataset meets any model (docs/architecture.md, "How any dataset meets any model").
+A datamodule defines a `Spec`, and a model is built from it. So the vocabulary size, the length and the output width
+are defined once, and any dataset works with any model (docs/architecture.md, "How any dataset meets any model").
 """
 
 from dataclasses import dataclass
@@ -13,10 +13,11 @@ class Tokens:
     """Inputs are ids 0 .. size-1, shape (batch, time), int64.
 
     Args:
-        size: how many ids there are.
-        embedding: how a model reads an id (seqlab/nn/embedding.py): by a `learned` vector each; as integers by
-            `fourier` features, or as one number (`scalar`); `pair` is the number and its position.
-        num_waves: how many frequencies `fourier` has.
+        size: vocabulary size.
+        embedding: how a model embeds an id (seqlab/nn/embedding.py): `learned` is one learned vector per id;
+            `fourier` treats ids as integers and uses Fourier features; `scalar` is one number; `pair` is the number
+            and its position.
+        num_waves: number of frequencies of `fourier`.
     """
 
     size: int
@@ -33,36 +34,36 @@ class Vectors:
 
 @dataclass(frozen=True)
 class Classes:
-    """Outputs are logits over `width` classes: cross-entropy."""
+    """Outputs are logits over `width` classes, for cross-entropy."""
 
     width: int
 
 
 @dataclass(frozen=True)
 class Bits:
-    """Outputs are `width` logits, one a bit: binary cross-entropy."""
+    """Outputs are `width` logits, one per bit, for binary cross-entropy."""
 
     width: int
 
 
 @dataclass(frozen=True)
 class Values:
-    """Outputs are `width` real values: regression."""
+    """Outputs are `width` real values, for regression."""
 
     width: int
 
 
 @dataclass(frozen=True)
 class Spec:
-    """The shape of a task.
+    """Input and output format of a task.
 
     Args:
-        input: what a model reads at each step.
-        output: what it writes; a head has `output.width` units.
-        max_length: the most input steps that a model is trained on (for a formal language: SOS and
-            `data.max_length` symbols). Models whose parameters depend on the length are built for it.
-        readout: whether targets stand at `every_step` or only at the `last`.
-        sos, eos, pad: ids of the special tokens, None where a task has no such token.
+        input: what the model reads at each step.
+        output: what the model outputs; its head has `output.width` units.
+        max_length: maximum number of input steps in training (for a formal language: SOS and `data.max_length`
+            symbols). Models whose parameters depend on the length are built for it.
+        readout: whether there is a target at `every_step` or only at the `last`.
+        sos, eos, pad: ids of the special tokens; None if the task has no such token.
 
     >>> Spec(Tokens(7), Classes(7), max_length=33, sos=0, eos=1, pad=2).output.width
     7

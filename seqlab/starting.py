@@ -1,8 +1,8 @@
-"""How a command starts: Ctrl-C while it imports, and options that there are not, end it in one line.
+"""Startup of a command: Ctrl-C during imports and unknown options end it with one line.
 
-A command says `starting()` before its imports and `started()` behind them. Importing torch takes seconds, in which a
-KeyboardInterrupt would end in a traceback of somebody else's module, or be lost in it. Nothing here imports more than
-the standard library.
+A command calls `starting()` before its imports and `started()` after them. Importing torch takes seconds. A
+KeyboardInterrupt during that time would print a traceback from a third-party module, or get lost in it. This module
+imports only the standard library.
 """
 
 import argparse
@@ -13,23 +13,23 @@ from types import FrameType
 from typing import NoReturn
 
 DEFAULTS = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
-_undo: list[Callable[[], None]] = []  # one at most
+_undo: list[Callable[[], None]] = []  # at most one
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
+    """An ArgumentParser that reports errors in one line."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {message}\n")
 
 
 def starting(undo: Callable[[], None] | None = None) -> None:
-    """From here until `started`, Ctrl-C and SIGTERM end the process at once: one line, exit code 130 or 143.
+    """Until `started`, make Ctrl-C and SIGTERM end the process at once with one line and exit code 130 or 143.
 
-    Signals that somebody else handles, or that are ignored (as in the background), stay so.
+    Signals that already have another handler, or are ignored (as for a background process), are left alone.
 
     Args:
-        undo: removes what the start has left so far.
+        undo: called before exit, to remove what the startup has left behind.
     """
     if undo is not None:
         _undo[:] = [undo]
@@ -39,7 +39,7 @@ def starting(undo: Callable[[], None] | None = None) -> None:
 
 
 def started() -> None:
-    """The imports are done: the signals do what they do in any Python program."""
+    """Restore Python's default signal handlers after the imports."""
     for signum, default in DEFAULTS.items():
         if signal.getsignal(signum) is _end:
             signal.signal(signum, default)
@@ -47,7 +47,7 @@ def started() -> None:
 
 def _end(signum: int, frame: FrameType | None) -> NoReturn:
     for known in DEFAULTS:
-        signal.signal(known, signal.SIG_IGN)  # a second Ctrl-C
+        signal.signal(known, signal.SIG_IGN)  # ignore a second Ctrl-C
     try:
         for undo in _undo:
             undo()

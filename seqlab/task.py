@@ -1,4 +1,4 @@
-"""The contract of a task: its loss, its evaluation, its baselines and its prompts. A task knows no trainer."""
+"""The interface of a task: loss, evaluation, baselines and prompts. A task is independent of the trainer."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -22,21 +22,21 @@ Split = Literal["val", "test"]
 
 
 class Data(Protocol):
-    """What a task needs of its data. Every `seqlab.lit.datamodule.DataModule` has it."""
+    """What a task needs from its data. Every `seqlab.lit.datamodule.DataModule` implements it."""
 
     @property
     def spec(self) -> Spec:
-        """What goes in and what comes out."""
+        """Input and output format."""
         ...
 
     @property
     def seed(self) -> int:
-        """The seed of the data, from which baselines and samples draw too."""
+        """Seed of the data, also used by baselines and sampling."""
         ...
 
     @property
     def steps_per_epoch(self) -> int | None:
-        """Steps in a pass over the training samples; None for an endless stream."""
+        """Steps per pass over the training samples; None for an endless stream."""
         ...
 
     def batches(self, split: Split) -> Iterator[Any]:
@@ -49,14 +49,14 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class Task(ABC, Generic[D, M]):
-    """What a model is trained for on some data, and how it is measured.
+    """The training objective of a model on some data, and its evaluation.
 
     `task.loss(model, batch)` and `task.evaluate(model, "test")` work in a notebook and under any trainer.
 
     Args:
         datamodule: the data.
 
-    columns: heading -> metric, for tables over many runs. better: metric -> low or high, where there is a best.
+    columns: heading -> metric, for tables over many runs. better: metric -> low or high, if one direction is better.
     """
 
     columns: ClassVar[Mapping[str, str]]
@@ -66,55 +66,55 @@ class Task(ABC, Generic[D, M]):
         self.data = datamodule
 
     def check_model(self, model: M) -> None:
-        """Raise ValueError when a model cannot serve this task."""
+        """Raise ValueError if a model does not fit this task."""
 
     @abstractmethod
     def loss(self, model: M, batch: Any) -> Tensor:
         """The mean training loss of a batch, a scalar."""
 
     def num_targets(self, batch: Any) -> int:
-        """The number of targets that `loss` averages over. Override it when rows differ in length."""
+        """The number of targets over which `loss` averages. Override it if rows differ in length."""
         return len(batch) if isinstance(batch, Tensor) else len(batch[0])
 
     @abstractmethod
     def evaluate(self, model: M, split: Split) -> Results:
-        """Every metric of a model on a split, named `split/metric`. The model keeps its mode (training or not)."""
+        """Compute every metric of a model on a split, named `split/metric`. The model's mode does not change."""
 
     def watch(self, model: M) -> tuple[Results, Mapping[str, str]]:
-        """What a validation during training logs: metrics of the validation set, and texts in Markdown by name."""
+        """What a validation during training logs: validation metrics, and Markdown texts by name."""
         return self.evaluate(model, "val"), {}
 
     def rates(self, batch: Any) -> Mapping[str, int]:
-        """Counts of a batch that the log shows per second, by metric name."""
+        """Counts of a batch, by metric name. The log shows them per second."""
         return {}
 
     @abstractmethod
     def title(self) -> str:
-        """One line that names the task, and says how its splits are kept apart."""
+        """One line that names the task and says how its splits are kept disjoint."""
 
     @abstractmethod
     def baselines(self) -> Mapping[str, Results]:
-        """Results of chance and of every baseline on the test set, with the metric names of `evaluate`.
+        """Test results of chance and of every baseline, with the metric names of `evaluate`.
 
-        A seqlab.attempts.Attempts also says which baselines failed, and why.
+        If the result is a seqlab.attempts.Attempts, it also holds which baselines failed, and why.
         """
 
     def examples(self, model: M) -> list[dict[str, Any]]:
-        """The model's answers to evaluation inputs, one plain record each (for predictions.jsonl)."""
+        """The model's outputs on evaluation inputs, one plain record each (for predictions.jsonl)."""
         return []
 
     def figures(self, model: M, results: Results, baselines: Mapping[str, Results]) -> Mapping[str, "Figure"]:
-        """Figures of this task after a test, by name. May be Attempts too.
+        """Task-specific figures after the test, by name. May return a seqlab.attempts.Attempts.
 
         Args:
             model: the tested model.
             results: its test results.
-            baselines: those of the baselines, by name.
+            baselines: the test results of the baselines, by name.
         """
         return {}
 
     def prepare(self) -> None:
-        """Read what only training needs. Raises InputError when it is not there."""
+        """Load what only training needs. Raises InputError if it is missing."""
         try:
             _ = self.data.steps_per_epoch
         except ValueError as error:
@@ -122,27 +122,27 @@ class Task(ABC, Generic[D, M]):
 
     @cached_property
     def file_records(self) -> FileRecords:
-        """Size and SHA-256 of the files that training reads beside those of the data, taken once."""
+        """Size and SHA-256 of files that training reads in addition to the data's, computed once."""
         return {}
 
     def names(self) -> Mapping[str, str]:
-        """Names of data or model for tables, where they come from the data and not from the configuration."""
+        """Names of data or model for tables, if they come from the data instead of the configuration."""
         return {}
 
     def files(self) -> Mapping[str, str]:
-        """Text files that a run directory and an export need beside the weights: name -> content."""
+        """Text files that a run directory and an export need in addition to the weights: name -> content."""
         return {}
 
     @abstractmethod
     def parse_prompt(self, text: str) -> Any:
-        """The model's input from what a user typed. Raises InputError that names what is wrong."""
+        """Parse a prompt that a user typed into a model input. Raises InputError with the reason."""
 
     @abstractmethod
     def describe(self, model: M, prompt: Any) -> str:
-        """What the model predicts for a parsed prompt, for people to read."""
+        """Describe in words what the model predicts for a parsed prompt."""
 
     def batches(self, model: nn.Module, split: Split) -> Iterator[Any]:
-        """The batches of a split on the model's device."""
+        """The batches of a split, moved to the model's device."""
         device = device_of(model)
         for batch in self.data.batches(split):
             yield batch.to(device) if isinstance(batch, Tensor) else type(batch)(*(part.to(device) for part in batch))

@@ -174,7 +174,7 @@ def test_an_export_is_not_measured_on_other_data(copied, capsys, monkeypatch):
 SPOILT = [
     (
         lambda content: content.pop("fitted"),
-        "best.ckpt holds no fitted: a version of SeqLab wrote it that did not keep",
+        "best.ckpt holds no fitted: it is from a version of SeqLab that did not store",
     ),
     (lambda content: content["fitted"].update(deviation="1"), "fitted.deviation: input should be a valid number"),
     (lambda content: content["fitted"].update(deviation=float("nan")), "fitted.deviation: input should be"),

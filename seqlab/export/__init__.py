@@ -1,1 +1,1 @@
-"""Export a trained model: python -m seqlab.export RUN; `load_export` loads what it wrote."""
+"""Export a trained model: python -m seqlab.export RUN. `load_export` loads the export."""

@@ -1,16 +1,16 @@
-"""Export trained models, and measure what that saves and costs: python -m seqlab.export RUN --format int8 bf16
+"""Export trained models, and measure size, speed and accuracy: python -m seqlab.export RUN --format int8 bf16
 
-    safetensors  the weights as they are; loads to the same logits
-    bf16         the weights rounded to bfloat16; computes in float32
-    int8         8-bit weights, activations rounded as the model runs (seqlab/export/quantize.py); CPU only
+    safetensors  unchanged weights; gives the same logits
+    bf16         weights rounded to bfloat16; computes in float32
+    int8         8-bit weights, activations rounded at run time (seqlab/export/quantize.py); CPU only
     onnx         the forward pass for other runtimes: pip install 'seqlab[onnx]'
 
-Several runs and formats give one table. Each export goes to RUN/export/FORMAT with configuration and tokenizer, is
-loaded from there again (seqlab.export.folder.load_export) and evaluated through the run's own test, if the data are
-there and are those of the run: an export needs none. The table has a row for the checkpoint, whose file holds the
-optimizer's state too, and one for each format: the size of the file, of the weights in memory, the time of one step at
-the end of a window and of one whole window, both for one sequence on a CPU in float32, and the metrics with their
-change. A format that a run cannot have is left out, and said on stderr after the table.
+Several runs and formats give one table. Each export is written to RUN/export/FORMAT with configuration and tokenizer,
+loaded again (seqlab.export.folder.load_export), and evaluated with the run's test if the run's data are available; the
+export itself needs no data. The table has a row for the checkpoint (whose file also holds the optimizer state) and one
+per format. Its columns are the size of the file and of the weights in memory, the time of one step at the end of a
+window and of a whole window (one sequence, CPU, float32), and the metrics with their change. A format that a run does
+not support is left out and reported on stderr after the table.
 """
 
 import argparse
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from seqlab.run.build import Run
 
 MEGABYTE = 10**6
-NUM_TIMED = 30  # calls, of which the median counts
+NUM_TIMED = 30  # calls over which the median is taken
 HEADINGS = ("run", "format", "file MB", "in memory MB", "step ms", "window ms")
 
 
 class Row(NamedTuple):
-    """What a format of a run takes, in bytes and seconds, and its metrics by name; None where there is none."""
+    """Sizes in bytes, times in seconds and metrics by name for a run and format; None if not available."""
 
     run: str
     format: str
@@ -48,14 +48,14 @@ class Row(NamedTuple):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Parse the command line, export, print the table; returns the exit code."""
+    """Parse the command line, export, print the table and return the exit code."""
     take_any_text()
     parser = Parser(
         prog="python -m seqlab.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("runs", nargs="+", metavar="RUN", help="run directories")
     parser.add_argument("--format", nargs="+", required=True, help="safetensors, bf16, int8, onnx")
-    parser.add_argument("--out", type=Path, help="of one run: a folder instead of RUN/export")
+    parser.add_argument("--out", type=Path, help="for a single run: a folder instead of RUN/export")
     parser.add_argument("--checkpoint", default="best.ckpt", help="file in RUN/checkpoints (default: best.ckpt)")
     options = parser.parse_args(arguments)
     try:
@@ -73,11 +73,11 @@ def export(
     """Export runs in formats and measure them.
 
     Returns:
-        The table of what could be exported (empty where nothing could), and why not, by run and format: a model that
-        has no such form, a package that is missing, a checkpoint that cannot be read.
+        The table of the successful exports (empty without any), and the errors of the others by run and format: an
+        unsupported format, a missing package, an unreadable checkpoint.
 
     Raises:
-        InputError: for a folder that is no run, or a format that there is not.
+        InputError: a folder is not a run directory, or a format is unknown.
     """
     from seqlab.attempts import Attempts
     from seqlab.errors import InputError, nearest
@@ -120,7 +120,7 @@ def _row_of_export(run: "Run", path: str, format: Any, folder: Path) -> Row:
 
 
 def measured(run: "Run", path: str, format: str, size: int) -> Row:
-    """Time a run in float32 on the CPU and evaluate it through its own test."""
+    """Time a run in float32 on the CPU and evaluate it with its own test."""
     import torch
 
     from seqlab.export.folder import memory_of
@@ -139,13 +139,13 @@ def measured(run: "Run", path: str, format: str, size: int) -> Row:
     metrics = {}
     if (trouble := data_trouble(run)) is None:
         metrics = {name: value_of(result) for name, result in run.task.evaluate(run.model, "test").items()}
-    elif format == "checkpoint":  # else it has been said
+    elif format == "checkpoint":  # report once per run
         print(f"{path} is exported and not evaluated: {trouble}", file=sys.stderr)
     return Row(path, format, size, memory_of(model), step, window, metrics)
 
 
 def data_trouble(run: "Run") -> str | None:
-    """Why the test data of a run cannot be read, or are not those of the run; None where they can."""
+    """Why the test data of a run are unreadable or have changed; None if they are fine."""
     try:
         run.datamodule.evaluation_set("test")
     except ValueError as error:
@@ -154,7 +154,7 @@ def data_trouble(run: "Run") -> str | None:
 
 
 def median_seconds(function) -> float:
-    """The median time of a call, after three that do not count."""
+    """The median time of a call in seconds, after three warm-up calls."""
     import time
 
     times = []
@@ -166,10 +166,10 @@ def median_seconds(function) -> float:
 
 
 def onnx_window(run: "Run", file: Path) -> float | None:
-    """Seconds of a whole window in onnxruntime; None where it is not installed.
+    """The time of a whole window in onnxruntime, in seconds; None if it is not installed.
 
     Raises:
-        InputError: when it gives other logits than the model.
+        InputError: its logits differ from the model's.
     """
     import importlib.util
 
@@ -184,7 +184,7 @@ def onnx_window(run: "Run", file: Path) -> float | None:
 
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = torch.get_num_threads()
-    settings.log_severity_level = 3  # it warns of shapes inside the graph that are those of the example
+    settings.log_severity_level = 3  # no warnings about shapes inside the graph, which are those of the example
     session = onnxruntime.InferenceSession(str(file), settings, providers=["CPUExecutionProvider"])
     inputs = example_inputs(run.datamodule.spec, 1)
     with torch.inference_mode():
@@ -197,7 +197,7 @@ def onnx_window(run: "Run", file: Path) -> float | None:
 
 
 def table(rows: Sequence[Row], columns: dict[str, str]) -> str:
-    """Markdown, a row for each run and format; each metric with its change against the run's checkpoint."""
+    """A Markdown table with one row per run and format; metrics show their change from the run's checkpoint."""
     lines = ["| " + " | ".join([*HEADINGS, *columns]) + " |", "|" + " --- |" * (len(HEADINGS) + len(columns))]
     before: dict[str, float | None] = {}
     for row in rows:

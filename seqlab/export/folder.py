@@ -1,11 +1,11 @@
-"""Export folders: a trained model as a file that holds numbers only, with its configuration and its task's files.
+"""Export folders: a trained model as a file that holds only numbers, with its configuration and its task's files.
 
-    model.safetensors   the weights under the names of the model's state_dict, tied ones once (or model.onnx)
-    config.json         the configuration, as the checkpoint holds it
-    data.json           what was fitted to the data (tokenizer, scale), and the SHA-256 of their files, likewise
-    ...                 what other programs may want: tokenizer.json for text, the same as in data.json
+    model.safetensors   the weights under their state_dict names, tied ones once (or model.onnx)
+    config.json         the configuration, as in the checkpoint
+    data.json           the values fitted to the data (tokenizer, scale), and the SHA-256 of the data files, as there
+    ...                 files for other programs: tokenizer.json for text, with the same content as in data.json
 
-The safetensors file names its format and the SHA-256 of data.json and of each of those others in its metadata.
+The metadata of the safetensors file hold its format and the SHA-256 of data.json and of each additional file.
 """
 
 import hashlib
@@ -32,15 +32,15 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 
 
 def save_export(run: Run, folder: Path, format: Format) -> Path:
-    """Write an export folder; returns the path of the model file.
+    """Write an export folder and return the path of the model file.
 
     Args:
-        run: as load_run gives it.
-        folder: made if need be; an export that is there is replaced.
+        run: a run from load_run.
+        folder: created if necessary; an existing export is replaced.
         format: safetensors (float32), bf16 (weights rounded to bfloat16), int8 (seqlab/export/quantize.py) or onnx.
 
     Raises:
-        InputError: for a model that has no such form, or a package that is missing.
+        InputError: the model does not support the format, or a package is missing.
     """
     files = {"data.json": _as_json(_data_of(run.datamodule.kept)), **run.task.files()}
     file = folder / ("model.onnx" if format == "onnx" else "model.safetensors")
@@ -82,7 +82,7 @@ def _quantized(model: nn.Module) -> nn.Module:
 
 
 def distinct(model: nn.Module) -> dict[str, Tensor]:
-    """The state_dict of a model, in which a tensor that several modules share stands under its first name only."""
+    """The state_dict of a model, with shared tensors only under their first name."""
     state, seen = {}, set()
     for name, tensor in model.state_dict().items():
         place = (tensor.data_ptr(), tensor.shape)
@@ -93,17 +93,17 @@ def distinct(model: nn.Module) -> dict[str, Tensor]:
 
 
 def digest(text: str) -> str:
-    """SHA-256 of a text in UTF-8, in hexadecimal digits."""
+    """SHA-256 of a text in UTF-8, in hexadecimal."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def load_export(folder: str | Path) -> Run:
-    """A run from an export folder, ready to use, in evaluation mode; weights in bfloat16 are read as float32.
+    """Load a run from an export folder, in evaluation mode. Weights in bfloat16 are loaded as float32.
 
-    Weights are what the file says and compute as they did: safetensors gives the checkpoint's logits bit for bit.
+    The format safetensors reproduces the checkpoint's logits bit for bit.
 
     Raises:
-        InputError: when something is missing or damaged, or the files do not belong together.
+        InputError: a file is missing or damaged, or the files do not belong together.
     """
     folder = Path(folder)
     file = folder / "model.safetensors"
@@ -129,16 +129,16 @@ def load_export(folder: str | Path) -> Run:
     if wrong:
         shapes = [str(tuple(t[wrong[0]].shape)) if wrong[0] in t else "nothing" for t in (tensors, expected)]
         raise InputError(f"{file} does not fit config.json: {wrong[0]} is {shapes[0]}, and should be {shapes[1]}")
-    run.model.load_state_dict(tensors, strict=False)  # tied weights stand there once
+    run.model.load_state_dict(tensors, strict=False)  # the file holds tied weights once
     run.module.eval()
     return run
 
 
 def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors and the metadata of a safetensors file.
+    """Read the tensors and the metadata of a safetensors file.
 
     Raises:
-        InputError: when it is missing or damaged.
+        InputError: the file is missing or damaged.
     """
     if not file.is_file():
         raise InputError(f"{file}: no such file")
@@ -155,12 +155,12 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is no JSON: {error}") from error
+        raise InputError(f"{path} is not JSON: {error}") from error
     if not isinstance(content, dict):
-        raise InputError(f"{path} is not what an export has there: an object is needed")
+        raise InputError(f"{path} is not part of an export: it must hold a JSON object")
     return content
 
 
 def memory_of(model: nn.Module) -> int:
-    """The bytes of weights and persistent buffers as they lie in memory."""
+    """The bytes of a model's weights and persistent buffers in memory."""
     return sum(tensor.nbytes for tensor in distinct(model).values())

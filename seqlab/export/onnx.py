@@ -1,4 +1,4 @@
-"""A model's forward pass as an ONNX graph, for other runtimes: inputs (batch, time[, width]) to logits."""
+"""Exports a model's forward pass as an ONNX graph: inputs (batch, time[, width]) to logits."""
 
 import contextlib
 import importlib.util
@@ -14,14 +14,14 @@ from seqlab.errors import InputError
 from seqlab.model import SequenceModel
 from seqlab.spec import Spec, Tokens
 
-EXAMPLE_STEPS = 3  # few, so that a model which loops over them in Python is found out quickly
+EXAMPLE_STEPS = 3  # few, so that the export of a model with a Python loop over steps fails quickly
 
 
 def write_onnx(model: nn.Module, spec: Spec, file: Path) -> None:
-    """Write the graph, any batch size and, for a sequence model, any number of steps.
+    """Write the graph, with dynamic batch size and, for a sequence model, a dynamic number of steps.
 
     Raises:
-        InputError: when a package is missing, or the model has what ONNX has not (an operator of its own, a loop).
+        InputError: a package is missing, or the model uses something that ONNX lacks (a custom operator, a loop).
     """
     missing = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
     if missing:
@@ -37,12 +37,12 @@ def write_onnx(model: nn.Module, spec: Spec, file: Path) -> None:
                 model, (example_inputs(spec, 2, steps),), dynamo=True, verbose=False,
                 input_names=["inputs"], output_names=["logits"], dynamic_shapes=(dynamic,),
             )  # fmt: skip
-    except Exception as error:  # the exporter raises many kinds; each means the same to a user
+    except Exception as error:  # the exporter raises many types of errors
         cause = str(error.__cause__ or error).strip().splitlines() or [type(error).__name__]
         raise InputError(f"{type(model).__name__} cannot be exported to ONNX: {cause[0]}") from error
     assert program is not None
     graph = program.model_proto
-    del graph.graph.value_info[:]  # what the exporter says of an LSTM's steps are those of the example
+    del graph.graph.value_info[:]  # for an LSTM the exporter records the example's number of steps
     for end in (*graph.graph.input, *graph.graph.output):
         for axis, name in zip(dynamic, ("batch", "time"), strict=False):
             end.type.tensor_type.shape.dim[axis].dim_param = name
@@ -50,7 +50,7 @@ def write_onnx(model: nn.Module, spec: Spec, file: Path) -> None:
 
 
 def example_inputs(spec: Spec, batch: int, steps: int | None = None) -> Tensor:
-    """Random inputs of a Spec: (batch, steps) ids or (batch, steps, width) vectors; None: spec.max_length steps."""
+    """Random inputs for a Spec: ids (batch, steps) or vectors (batch, steps, width); None: spec.max_length steps."""
     generator = torch.Generator().manual_seed(0)
     shape = (batch, steps or spec.max_length)
     if isinstance(spec.input, Tokens):
@@ -60,7 +60,7 @@ def example_inputs(spec: Spec, batch: int, steps: int | None = None) -> Tensor:
 
 @contextlib.contextmanager
 def _quiet():
-    """Leave out what the exporter tells about its own progress, its own packages and torch's own functions."""
+    """Suppress the exporter's messages about progress, its packages and functions of torch."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,10 +1,10 @@
-"""Dynamic quantisation: weights as 8-bit integers, activations rounded to 8 bits while the model runs.
+"""Dynamic quantisation: weights as 8-bit integers, activations rounded to 8 bits at run time.
 
-A weight w of output channel c is stored as round(w / s), s = max |w of c| / 127 (symmetric, one scale a channel). A
-layer takes the smallest and largest of its inputs, over all rows and steps of the call, and rounds to that range, so
-that what comes out depends a little on how much is read at once. torch's own kernels (FBGEMM, oneDNN or QNNPACK)
-multiply the integers, on a CPU only. Embeddings, norms and convolutions stay in float32, and so does a tied embedding,
-whose head gets integers of its own.
+A weight w of output channel c is stored as round(w / s), s = max |w of c| / 127 (symmetric, one scale per channel). A
+layer rounds its inputs to the range between their minimum and maximum over all rows and steps of the call. So outputs
+depend slightly on how much is read at once. torch's own kernels (FBGEMM, oneDNN or QNNPACK) multiply the integers, on a
+CPU only. Embeddings, norms and convolutions stay in float32. A tied embedding also stays in float32, and its head gets
+separate integers.
 """
 
 import warnings
@@ -14,16 +14,16 @@ import torch
 from torch import Tensor, nn
 
 LARGEST = 127  # the integers are -127 .. 127
-GATES = ("ih", "hh")  # an LSTM's weights: of its input, of its hidden state
+GATES = ("ih", "hh")  # an LSTM's weights for its input and for its hidden state
 
 
 def quantize(model: nn.Module) -> nn.Module:
     """Replace every nn.Linear and unidirectional nn.LSTM of a model in place, and return it.
 
-    Subclasses of the two keep their float32 weights: they may compute something else.
+    Subclasses keep their float32 weights, because they may compute something else.
 
     Raises:
-        ValueError: for a model that has neither.
+        ValueError: the model has neither.
     """
     found = 0
     for parent in list(model.modules()):
@@ -41,23 +41,23 @@ def quantize(model: nn.Module) -> nn.Module:
 
 
 class Packed:
-    """A weight (out, in) and a bias (out,) in the order of memory that the kernels of this processor want."""
+    """A quantised weight (out, in) and a bias (out,) in the memory layout for this processor's kernels."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None):
         scale = weight.abs().amax(1).clamp(min=torch.finfo(torch.float32).tiny) / LARGEST
         self.put((weight / scale.unsqueeze(1)).round().to(torch.int8), scale, bias)
 
     def put(self, integers: Tensor, scale: Tensor, bias: Tensor | None) -> None:
-        """Take other values: integers (out, in) int8, scale (out,) float32."""
+        """Set the values: integers (out, in) int8, scale (out,) float32."""
         zeros = torch.zeros(len(scale), dtype=torch.int64)
         with warnings.catch_warnings():
-            # torch means to replace quantised tensors; here one lives for these two lines
+            # torch deprecates quantised tensors; this one is needed only for the next two lines
             warnings.filterwarnings("ignore", ".*quantized tensor creation functions.*")
             weight = torch.quantize_per_channel(integers * scale.unsqueeze(1), scale.double(), zeros, 0, torch.qint8)
         self.operand = torch.ops.quantized.linear_prepack(weight, None if bias is None else bias.detach())
 
     def get(self) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Integers, scale and bias again."""
+        """Get integers, scale and bias."""
         weight, bias = torch.ops.quantized.linear_unpack(self.operand)
         return weight.int_repr(), weight.q_per_channel_scales().float(), bias
 
@@ -72,18 +72,18 @@ class Int8Linear(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """In float32, for models that multiply by it themselves."""
+        """The dequantised weight in float32, for models that use it directly."""
         integers, scale, _ = self.packed.get()
         return integers * scale.unsqueeze(1)
 
     @property
     def bias(self) -> Tensor | None:
-        """In float32, (out,); None for a layer without."""
+        """The bias in float32, (out,); None for a layer without bias."""
         return self.packed.get()[2]
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., in) -> (..., out), float32."""
-        # the inputs in 7 bits: without it some processors overflow the sums of two products
+        # True: inputs in 7 bits, because some processors overflow in sums of two products otherwise
         return torch.ops.quantized.linear_dynamic(x, self.packed.operand, True)
 
     def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
@@ -123,7 +123,7 @@ class Int8LSTM(nn.Module):
             )
 
     def forward(self, x: Tensor, state: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """As nn.LSTM: x (batch, time, in) where batch_first, states (layers, batch, hidden)."""
+        """Like nn.LSTM: x (batch, time, in) if batch_first, states (layers, batch, hidden)."""
         if state is None:
             batch = x.shape[0 if self.batch_first else 1]
             zeros = x.new_zeros(self.num_layers, batch, self.hidden_size)

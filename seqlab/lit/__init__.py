@@ -1,1 +1,1 @@
-"""What training shares over all domains: the Lightning module and data module bases, the callbacks, the trainer."""
+"""Training code shared by all domains: base classes for the Lightning module and data module, callbacks, trainer."""

@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or absent: best.ckpt, last.ckpt and the one before, last-1.ckpt."""
+"""Atomic checkpoints: best.ckpt, last.ckpt and its predecessor, last-1.ckpt."""
 
 import io
 import math
@@ -22,24 +22,24 @@ from seqlab.errors import InputError, NonFiniteError
 from seqlab.files import temporary_name, unwritable
 from seqlab.kept import Kept
 
-# As seqlab/run/directory.py has them, which nothing here may import.
+# Also in seqlab/run/directory.py, which this package may not import.
 BEST, LAST, BEFORE_LAST = "best.ckpt", "last.ckpt", "last-1.ckpt"
 OLDEST = (0, 2)  # the first version whose checkpoints can be loaded
 
 
 class AtomicCheckpointIO(CheckpointIO):
-    """Writes to a temporary name in the same folder, fsyncs, renames; reads plain types only.
+    """Writes to a temporary name in the same folder, fsyncs and renames. Reads only tensors and plain types.
 
-    A reader sees the old file or the new one, never half a file. Writing last.ckpt keeps its predecessor as
+    A reader sees the old file or the new one, never a partial one. Writing last.ckpt keeps its predecessor as
     last-1.ckpt.
 
     Raises:
-        OSError: that names the file, where the disk is full or the folder read-only; what was there stays.
+        OSError: the disk is full or the folder is read-only. The error names the file; existing files are kept.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         path = Path(path)
-        content = io.BytesIO()  # torch tells a full disk from other troubles only in words
+        content = io.BytesIO()  # torch.save into a file would raise RuntimeError, not OSError, on a full disk
         torch.save(checkpoint, content)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,35 +66,35 @@ class AtomicCheckpointIO(CheckpointIO):
 
 
 def load_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
-    """The content of a checkpoint file: tensors and plain types.
+    """Load a checkpoint file: tensors and plain types.
 
     Raises:
-        InputError: when the file is missing, cut short, or holds anything that needs unpickling of objects.
+        InputError: the file is missing, truncated or damaged, or holds objects that need unpickling.
     """
     if not Path(path).is_file():
         raise InputError(f"no checkpoint at {path}")
     try:
-        if not zipfile.is_zipfile(path):  # torch.load would try older formats, which we never wrote
-            raise InputError(f"cannot read the checkpoint {path}: it is cut short, or was never one")
-        with warnings.catch_warnings(action="ignore"):  # of a file that is refused
+        if not zipfile.is_zipfile(path):  # torch.load would try older formats, which SeqLab never wrote
+            raise InputError(f"cannot read the checkpoint {path}: it is truncated or not a checkpoint")
+        with warnings.catch_warnings(action="ignore"):  # about a file that is refused anyway
             content = torch.load(path, map_location=map_location, weights_only=True)
     except InputError:
         raise
     except OSError as error:
         raise InputError(f"cannot read the checkpoint {path}: {error.strerror or 'it cannot be read'}") from error
-    except pickle.UnpicklingError as error:  # torch's message says how to load it nevertheless, and run what it holds
+    except pickle.UnpicklingError as error:  # torch's message would tell the user how to load it unsafely
         raise InputError(
-            f"cannot read the checkpoint {path}: it holds more than tensors and plain values, which is not loaded"
+            f"cannot read the checkpoint {path}: it holds objects other than tensors and plain values"
         ) from error
-    except Exception as error:  # torch raises many kinds for a damaged file; each means the same to a user
-        raise InputError(f"cannot read the checkpoint {path}: it is damaged, or no checkpoint") from error
+    except Exception as error:  # torch raises many types of errors for a damaged file
+        raise InputError(f"cannot read the checkpoint {path}: it is damaged or not a checkpoint") from error
     if not isinstance(content, dict):
-        raise InputError(f"{path} is no checkpoint of this project: it holds a {type(content).__name__}")
+        raise InputError(f"{path} is not a checkpoint of SeqLab: it holds a {type(content).__name__}")
     return content
 
 
 def version() -> str:
-    """The version of SeqLab that runs; `unknown` in a checkout that is not installed."""
+    """The running version of SeqLab; `unknown` in a checkout that is not installed."""
     try:
         return metadata.version("seqlab")
     except metadata.PackageNotFoundError:
@@ -102,7 +102,7 @@ def version() -> str:
 
 
 def origin(content: dict[str, Any]) -> str:
-    """Words behind the name of a checkpoint that another version of SeqLab wrote; none where it is this version's."""
+    """A note for messages that names the SeqLab version that wrote a checkpoint; empty if it is this version."""
     wrote = str(content.get("version"))
     return "" if wrote == version() else f" (written by SeqLab {wrote}; this is {version()})"
 
@@ -123,25 +123,25 @@ def refuse_old(wrote: object, file: str | Path) -> None:
 
 
 def kept_in(content: Mapping[str, Any], file: str | Path) -> Kept:
-    """What a checkpoint keeps of its run's data.
+    """Extract what a checkpoint stores about the data of its run.
 
     Args:
-        content: of the checkpoint.
-        file: where it came from, for the message.
+        content: the content of the checkpoint.
+        file: its path, for the message.
 
     Raises:
-        InputError: some of it is not there.
+        InputError: a key is missing.
     """
     if absent := [key for key in Kept._fields if key not in content]:
         raise InputError(
-            f"{file} holds no {', '.join(absent)}: a version of SeqLab wrote it that did not keep what was fitted "
-            "to the data; train the run anew"
+            f"{file} holds no {', '.join(absent)}: it is from a version of SeqLab that did not store what was fitted "
+            "to the data; train the run again"
         )
     return Kept(*(content[key] for key in Kept._fields))
 
 
 def environment() -> dict[str, Any]:
-    """What decides the last bits of a run beside its configuration: threads and kernels each order sums their way."""
+    """The environment that affects rounding: the order of floating-point sums depends on threads and kernels."""
     return {
         "threads": torch.get_num_threads(),
         "torch": str(torch.__version__),
@@ -150,23 +150,26 @@ def environment() -> dict[str, Any]:
 
 
 def validation_is_due(trainer: Trainer) -> bool:
-    """Whether a validation follows the step that ends. A run resumed from a checkpoint made before it would skip it."""
-    assert trainer.val_check_batch is not None  # it is None only where validation goes by time
+    """Whether a validation follows the step that has just ended.
+
+    No checkpoint may be written before that validation, because a run resumed from it would skip the validation.
+    """
+    assert trainer.val_check_batch is not None  # it is None only for time-based validation
     return trainer.global_step % trainer.val_check_batch == 0
 
 
 def training_seconds(trainer: Trainer) -> float:
-    """How long the run of a Trainer has trained, over all of its parts.
+    """Training time of a run in seconds, over all of its resumed parts.
 
-    At the step of the newest checkpoint it is the checkpoint's own number: a run that is resumed counts on from there,
-    and none of its parts says less than the one before.
+    At the step of the newest checkpoint it is the value stored there. A resumed run counts from that value, so the
+    time never decreases from one part to the next.
     """
     checkpoints = _checkpoints(trainer)
     return checkpoints.saved_seconds if checkpoints.saved_step == trainer.global_step else checkpoints.seconds_so_far()
 
 
 def has_begun(trainer: Trainer) -> bool:
-    """Whether a Trainer trains, or has: all that it had to restore is restored."""
+    """Whether training has started, so that everything from the checkpoint is restored."""
     return _checkpoints(trainer).begun
 
 
@@ -176,17 +179,17 @@ def _checkpoints(trainer: Trainer) -> "Checkpoints":
 
 
 def agreed(trainer: Trainer, wish: bool) -> bool:
-    """Whether any process of the run wishes so: what all of them do together, none may decide alone."""
+    """Whether any process of the run wishes so. Used for actions that all processes must take together."""
     return trainer.strategy.reduce_boolean_decision(wish, all=False)
 
 
 class Checkpoints(Callback):
-    """Saves last.ckpt at each validation and at least once a minute, and best.ckpt when the monitor improves.
+    """Saves last.ckpt at each validation and at regular intervals, and best.ckpt when the monitor improves.
 
     Args:
-        folder: where the files go.
+        folder: the folder of the checkpoints.
         monitor: the metric whose lowest value is best.
-        seconds: the longest time between two saves.
+        seconds: after a step, save if the last save is longer ago than this.
     """
 
     def __init__(self, folder: Path, monitor: str = "val/loss", seconds: float = 60.0):
@@ -203,12 +206,12 @@ class Checkpoints(Callback):
         self.saved_at = time.monotonic()
 
     def save_last(self, trainer: Trainer) -> None:
-        """Write last.ckpt as things stand."""
+        """Write last.ckpt with the current state."""
         self._save(trainer, LAST)
         self.saved_at, self.saved_step = time.monotonic(), trainer.global_step
 
     def _save(self, trainer: Trainer, name: str) -> None:
-        for logger in trainer.loggers:  # their rows first: what a checkpoint has behind it, a kill does not take away
+        for logger in trainer.loggers:  # write rows first, so that a kill cannot lose rows from before the checkpoint
             logger.save()
         trainer.save_checkpoint(self.folder / name, weights_only=False)
 
@@ -217,7 +220,7 @@ class Checkpoints(Callback):
         self.saved_at = self.started_at = time.monotonic()
 
     def seconds_so_far(self) -> float:
-        """How long the run has trained until now, over all of its parts."""
+        """Training time until now in seconds, over all parts of the run."""
         return self.seconds_before + time.monotonic() - self.started_at
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
@@ -247,7 +250,7 @@ class Checkpoints(Callback):
         self.save_last(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.global_step != self.saved_step:  # else last-1.ckpt would be the same again
+        if trainer.global_step != self.saved_step:  # otherwise last-1.ckpt would become a copy of last.ckpt
             self.save_last(trainer)
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Clipping the gradient at a threshold that follows its own norm."""
+"""Gradient clipping with a threshold that adapts to the gradient norm."""
 
 import math
 from typing import Annotated, Any
@@ -12,16 +12,16 @@ from seqlab.lit.module import Module
 
 
 class AdaptiveClipping(Callback):
-    """Clips at mean + `deviations` standard deviations of the norms so far, with more weight on recent ones.
+    """Clips at the mean plus `deviations` standard deviations of past norms, exponentially weighted.
 
-    The norm that enters the history is the clipped one, so that one outlier does not raise the threshold for the next.
-    (As ZClip, Kumar et al. 2025, with a fixed number of deviations.) The first `warmup` steps are not clipped; their
-    plain mean and variance start the history.
+    The clipped norm enters the history, so that an outlier does not raise the threshold. (As in ZClip, Kumar et al.
+    2025, with a fixed number of deviations.) The first `warmup` steps are not clipped; their unweighted mean and
+    variance start the history.
 
     Args:
-        deviations: how far above the mean the threshold lies.
-        decay: weight of the history against a new norm after the warm-up.
-        warmup: steps before the first clipping.
+        deviations: distance of the threshold from the mean, in standard deviations.
+        decay: weight of the history after the warm-up; a new norm gets 1 - decay.
+        warmup: number of steps before the first clipping.
     """
 
     def __init__(
@@ -36,13 +36,13 @@ class AdaptiveClipping(Callback):
         self.mean = self.variance = 0.0
 
     def threshold(self) -> float | None:
-        """Where the next norm is clipped; None during the warm-up."""
+        """The threshold for the next norm; None during the warm-up."""
         if self.count < self.warmup:
             return None
         return self.mean + self.deviations * math.sqrt(self.variance)
 
     def add(self, norm: float) -> None:
-        """Take a norm into the history, clipped at the threshold (Finch 2009, for both kinds of average)."""
+        """Clip a norm at the threshold and add it to the history (Finch 2009, for both kinds of average)."""
         limit = self.threshold()
         if limit is not None and norm > limit:
             self.clipped += 1
@@ -54,7 +54,7 @@ class AdaptiveClipping(Callback):
         self.variance = (1 - weight) * (self.variance + weight * step**2)
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
-        # The module clips, right after this, at what the trainer holds: there it also stops on what is not finite.
+        # The module clips right after this, at the trainer's value. It also stops there on non-finite gradients.
         limit = trainer.gradient_clip_val = self.threshold()
         norm = float(get_total_norm([p.grad for p in pl_module.parameters() if p.grad is not None]))
         if math.isfinite(norm):

@@ -1,4 +1,4 @@
-"""The base of every domain's data module: batches are a function of the step."""
+"""The base class of every domain's data module: batches are a function of the step."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
@@ -18,10 +18,10 @@ from seqlab.spec import Spec
 
 
 class StepBatches:
-    """An endless iterable: the batch of step s, s + 1, ... from the step that training stands at.
+    """An endless iterable over the batches of steps s, s + 1, ..., starting at the current step of training.
 
-    It keeps no position of its own, so a resumed run reads on where the checkpoint's step says. Batches are whole
-    tensors already: no worker, no per-sample collate.
+    It keeps no position of its own, so a resumed run continues at the checkpoint's step. It yields complete batches,
+    without workers or per-sample collation.
     """
 
     def __init__(self, batch: Callable[[int], Any], first_step: Callable[[], int]):
@@ -33,15 +33,15 @@ class StepBatches:
 
 
 class DataModule(LightningDataModule, ABC):
-    """A dataset that knows its Spec, makes the training batch of any step, and holds fixed validation and test parts.
+    """A dataset with a Spec, the training batch of any step, and fixed validation and test sets.
 
-    A domain writes `spec`, `seed`, `stream` and `evaluation_set`. One whose batches are no rows of a stream overrides
-    `train_batch`.
+    A subclass defines `spec`, `seed`, `stream` and `evaluation_set`. It overrides `train_batch` if its batches are not
+    rows of a stream.
 
-    Data that were collected are read when they are first asked for, so that a run can be loaded where they are not:
-    their domain names the files in `data_files`, and calls `refuse_changed_files` before it reads them. What it fits
-    to the training part (a tokenizer, a scale) `fit` returns, as a `fitted_type`; from there on it uses
-    `fitted`, which is what a checkpoint holds where the module was restored from one.
+    Data in files are read on first use, so that a run can be loaded without them. A subclass with files lists them in
+    `data_files` and calls `refuse_changed_files` before it reads them. `fit` returns what is fitted to the training set
+    (a tokenizer, a scale) as a `fitted_type`. All other code uses `fitted`, which comes from the checkpoint if the
+    module was restored from one.
     """
 
     spec: Spec
@@ -52,69 +52,71 @@ class DataModule(LightningDataModule, ABC):
     files_before: FileRecords | None = None
 
     def fit(self) -> Fitted:
-        """Read the training data, and fit what using a trained model needs.
+        """Read the training data and fit the values that using a trained model needs.
 
         Raises:
-            ValueError: for data that are not there, or cannot be used.
+            ValueError: data are missing or unusable.
         """
         return self.fitted_type()
 
     @cached_property
     def fitted(self) -> Any:
-        """What was fitted, a `fitted_type`; when first asked for, the data are read."""
+        """The fitted values, a `fitted_type`. The first access reads the data, unless the module was restored."""
         return self.fit()
 
     def data_files(self) -> Mapping[str, Path]:
-        """The files that the data come from, by the name that the user knows.
+        """The files of the data, by user-visible name.
 
         Raises:
-            ValueError: there are none where they should be.
+            ValueError: files are missing.
         """
         return {}
 
     @cached_property
     def file_records(self) -> FileRecords:
-        """Size and SHA-256 of each of `data_files`, taken once."""
+        """Size and SHA-256 of each file in `data_files`, computed once."""
         return records_of(self.data_files())
 
     @property
     def restored(self) -> bool:
-        """Whether a checkpoint gave what was fitted."""
+        """Whether the fitted values come from a checkpoint."""
         return self.files_before is not None
 
     @property
     def kept(self) -> Kept:
-        """What a checkpoint keeps of these data."""
+        """What a checkpoint stores about these data."""
         records = self.file_records if self.files_before is None else self.files_before
         return Kept(self.fitted.model_dump(), plain(records))
 
     def restore(self, kept: Kept) -> None:
-        """Take what a checkpoint keeps in place of fitting anew.
+        """Use the values of a checkpoint instead of fitting again.
 
         Raises:
-            ValueError: it does not hold what this module fits.
+            ValueError: the values do not fit this module.
         """
         self.fitted = validated(self.fitted_type, kept.fitted, "fitted")
         self.files_before = file_records(kept.data_files, "data_files")
 
     def refuse_changed_files(self) -> None:
-        """Raise ValueError where a file is another one than it was when the run began that this was restored from."""
+        """Raise ValueError if a file has changed since the run that this module was restored from started."""
         if self.files_before is not None:
             refuse_changes(self.files_before, self.file_records)
 
     def train_batch(self, step: int) -> Any:
-        """The training batch of optimizer step `step`, as the domain's loss reads it (a tensor, or a NamedTuple of
-        tensors): a pure function of the seed and the step."""
+        """The training batch of optimizer step `step`, a pure function of the seed and the step.
+
+        A tensor or a NamedTuple of tensors, as the domain's loss takes it.
+        """
         return self.stream.batch(step)
 
     @property
     def steps_per_epoch(self) -> int | None:
-        """Steps in a pass over the training samples; None for an endless stream."""
+        """Steps per pass over the training samples; None for an endless stream."""
         return self.stream.steps_per_epoch
 
     @abstractmethod
     def evaluation_set(self, split: Literal["val", "test"]) -> Any:
-        """All rows of a fixed split, as the domain's loss reads a batch."""
+        """All rows of a fixed split, in the format of a batch."""
 
     def batches(self, split: Literal["val", "test"]) -> Iterator[Any]:
         """The rows of a split, `evaluation_batch_size` at a time."""
@@ -135,17 +137,17 @@ class DataModule(LightningDataModule, ABC):
 
 
 def num_rows(batch: Any) -> int:
-    """The rows of a batch: a tensor, or a NamedTuple of tensors, with rows first."""
+    """The number of rows of a batch: a tensor or a NamedTuple of tensors, with rows first."""
     return len(batch) if isinstance(batch, Tensor) else len(batch[0])
 
 
 def rows_between(batch: Any, start: int, end: int) -> Any:
-    """The rows start .. end - 1 of a batch; fewer where it ends before."""
+    """The rows start .. end - 1 of a batch, or fewer if the batch is shorter."""
     return apply_to_collection(batch, Tensor, lambda tensor: tensor[start:end])
 
 
 def part_of(batch: Any, index: int, num_parts: int) -> Any:
-    """The rows of part `index` of `num_parts`, as even as can be; None where it has none.
+    """Part `index` of a batch split into `num_parts` parts of nearly equal size; None if the part is empty.
 
     >>> from torch import arange
     >>> [part_of(arange(5), index, 2).tolist() for index in (0, 1)]
@@ -158,11 +160,11 @@ def part_of(batch: Any, index: int, num_parts: int) -> Any:
 
 
 class BlockStream:
-    """Batches of an endless stream of samples that is made in blocks of 64 batches.
+    """Batches of an endless stream of samples, generated in blocks of 64 batches.
 
     Args:
         samples: (start, count) -> the samples start .. start + count - 1, a tensor with samples first.
-        batch_size: rows in a batch.
+        batch_size: rows per batch.
     """
 
     batches_per_block = 64
@@ -175,7 +177,7 @@ class BlockStream:
         self.block: Tensor
 
     def batch(self, step: int) -> Tensor:
-        """Samples step * batch_size onwards."""
+        """The batch of a step: `batch_size` samples from step * batch_size."""
         index, place = divmod(step, self.batches_per_block)
         if index != self.block_index:
             size = self.batches_per_block * self.batch_size
@@ -184,7 +186,7 @@ class BlockStream:
 
 
 class EpochStream:
-    """Batches of a fixed set of samples, permuted anew each epoch; the last batch of an epoch may be smaller."""
+    """Batches of a fixed set of samples, permuted in each epoch. The last batch of an epoch may be smaller."""
 
     def __init__(self, samples: Tensor, batch_size: int, seed: int):
         self.samples = samples
@@ -195,7 +197,7 @@ class EpochStream:
         self.order: Tensor
 
     def batch(self, step: int) -> Tensor:
-        """The rows that step takes from its epoch's permutation."""
+        """The batch of a step, from its epoch's permutation."""
         epoch, place = divmod(step, self.steps_per_epoch)
         if epoch != self.epoch:
             self.order, self.epoch = permutation(self.seed, "train", epoch, len(self.samples)), epoch

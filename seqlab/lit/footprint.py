@@ -1,4 +1,4 @@
-"""How much memory a training step needs, counted tensor by tensor."""
+"""Estimates the memory of a training step by counting tensors."""
 
 import weakref
 from collections.abc import Callable
@@ -16,20 +16,20 @@ from seqlab.lit.module import Module
 
 
 def estimate(module: Module) -> dict[str, int]:
-    """The bytes that a training step keeps at once, by what they hold.
+    """Estimate the bytes that a training step holds at its peak, by purpose.
 
-    Counted on the first training batch and on a copy of the model: neither the weights nor the state of the random
-    generator change. Not counted are the allocator's slack and the libraries. Takes about as long as a step.
+    Measured on the first training batch with a copy of the model, so neither the weights nor the random state change.
+    The allocator's overhead and the libraries are not counted. Takes about as long as a training step.
 
     Returns:
-        weights (buffers included), gradients, optimizer (its state after a step), activations (what the graph of the
-        loss saves for the backward pass: each storage once, without the weights), temporaries (what else is alive
-        when forward and backward pass need most).
+        weights (including buffers), gradients, optimizer (its state after a step), activations (saved by the autograd
+        graph for the backward pass, each storage once, without the weights), temporaries (all else that is alive at
+        the peak of forward and backward pass).
     """
     model = deepcopy(module.model).train()
     devices = {tensor.device.index for tensor in model.parameters() if tensor.is_cuda}
     with torch.random.fork_rng(devices):
-        # clones: a batch may be a view of a large block of batches
+        # clone, because a batch may be a view of a large block of batches
         batch = apply_to_collection(module.data.train_batch(0), Tensor, Tensor.clone)
         activations, peak = _saved_and_peak_bytes(model, lambda: module.task.loss(model, batch))
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -44,8 +44,8 @@ def estimate(module: Module) -> dict[str, int]:
 
 
 def _saved_and_peak_bytes(model: nn.Module, loss_of: Callable[[], Tensor]) -> tuple[int, int]:
-    """The storages that the graph of a loss keeps, without those of the model's own tensors; and the most bytes that
-    live at once while forward and backward pass make tensors."""
+    """The bytes that the autograd graph of a loss saves, without the model's own tensors, and the peak bytes of the
+    tensors created in the forward and backward pass."""
     owned = {tensor.untyped_storage().data_ptr() for tensor in [*model.parameters(), *model.buffers()]}
     sizes: dict[int, int] = {}
 
@@ -58,15 +58,15 @@ def _saved_and_peak_bytes(model: nn.Module, loss_of: Callable[[], Tensor]) -> tu
     with torch.enable_grad(), LiveBytes() as live:
         with saved_tensors_hooks(pack, lambda tensor: tensor):
             loss = loss_of()
-        total = sum(sizes.values())  # while the graph lives, so that no address was given out twice
+        total = sum(sizes.values())  # all saved storages are still alive, so no address was reused
         loss.backward()
     return total, live.peak
 
 
 class LiveBytes(TorchDispatchMode):
-    """Counts the storages of the tensors that operations return, from their making to their end.
+    """Tracks the storages of tensors that operations return, from creation to release.
 
-    peak: the most bytes at one time.
+    peak: maximum number of bytes alive at the same time.
     """
 
     def __init__(self) -> None:
@@ -93,7 +93,7 @@ class LiveBytes(TorchDispatchMode):
 
 
 def _optimizer_bytes(model: nn.Module, optimizer: Optimizer) -> int:
-    """The state that an optimizer has for a model after a step; the step changes the model."""
+    """The bytes of an optimizer's state after one step. The step changes the model."""
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.grad = torch.zeros_like(parameter)

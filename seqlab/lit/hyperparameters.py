@@ -1,7 +1,7 @@
-"""The keys that every run gives to TensorBoard's tab of hyperparameters, whatever its model and data.
+"""The hyperparameters that every run logs to TensorBoard's HParams tab, whatever its model and data.
 
-TensorBoard takes the columns of the tab from one run of a folder, and fails to sort or to filter a column in which it
-finds numbers beside texts. So each run writes the keys of every choice in the configuration groups, each of one type.
+TensorBoard takes the tab's columns from one run of a folder, and cannot sort or filter a column that mixes numbers and
+strings. So each run logs the keys of every choice in the configuration groups, each with one type.
 """
 
 import re
@@ -18,19 +18,19 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-ABSENT = "-"  # a key that a run does not have; where the others have numbers it is nan, which TensorBoard leaves blank
+ABSENT = "-"  # a key that a run does not have; for numeric keys it is nan, which TensorBoard shows as blank
 REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 
 
 def hyperparameters(config: Mapping[str, Any]) -> dict[str, float | str]:
-    """The configuration of a run as name -> number or text, with the keys that other choices of its groups have.
+    """Flatten the configuration of a run to name -> number or string, including the keys of all other group choices.
 
     Args:
         config: resolved, plain types.
 
     Returns:
-        names like model/num_layers. A key whose values in the groups are all numbers is a float, and nan where this
-        run has no number; any other key is a text.
+        names like model/num_layers. A key whose values in the groups are all numbers is a float, or nan if this run
+        has no number; any other key is a string.
     """
     own = flattened(dict(config))
     types = types_of(list(choices()))
@@ -40,7 +40,7 @@ def hyperparameters(config: Mapping[str, Any]) -> dict[str, float | str]:
 
 
 def flattened(config: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    """The leaves of a nested configuration, by the keys that lead to them.
+    """Flatten a nested configuration to its leaves, with names of keys joined by slashes.
 
     >>> flattened({"seed": 1, "optimizer": {"lr": 0.1, "betas": [0.9, 0.99]}})
     {'seed': 1, 'optimizer/lr': 0.1, 'optimizer/betas': [0.9, 0.99]}
@@ -59,7 +59,7 @@ def _typed(value: Any, of: type) -> float | str:
 
 
 def types_of(configs: list[dict[str, Any]]) -> dict[str, type]:
-    """The type of each key of some configurations: float where all of its values are numbers, else str.
+    """The type of each key over several configurations: float if all of its values are numbers, else str.
 
     >>> types_of([{"lr": 0.1, "total": "${steps}"}, {"steps": 9, "lr": None, "total": 5, "path": None}])
     {'lr': <class 'float'>, 'total': <class 'float'>, 'steps': <class 'float'>, 'path': <class 'str'>}
@@ -83,15 +83,15 @@ def types_of(configs: list[dict[str, Any]]) -> dict[str, type]:
 
 
 def choices() -> Iterator[dict[str, Any]]:
-    """Every choice of every group that the configuration of a job of Hydra chooses from; outside of one there is none.
+    """Every choice of every group that the configuration of the current Hydra job uses; nothing outside a Hydra job.
 
-    Each is nested as in the whole configuration, with interpolations as they are written. A file that cannot be read is
-    left out: it was not chosen.
+    Each is nested as in the whole configuration, with unresolved interpolations. Unreadable files are skipped, because
+    they were not chosen.
     """
     if not (GlobalHydra.instance().is_initialized() and HydraConfig.initialized()):
         return
     loader = GlobalHydra.instance().config_loader()
-    waiting: list[tuple[str, str | None]] = [("", "")]  # a group, and the package that its user puts it into
+    waiting: list[tuple[str, str | None]] = [("", "")]  # a group, and the package that the defaults list gives it
     seen = set(waiting)
     while waiting:
         group, package = waiting.pop()
@@ -105,7 +105,7 @@ def choices() -> Iterator[dict[str, Any]]:
 
 
 def _read(loader: ConfigLoader, path: str, package: str | None) -> tuple[dict[str, Any], str, list[Any]]:
-    """What a file says, the place of that in the whole configuration, and the groups from which its defaults choose."""
+    """The content of a file, its package in the whole configuration, and the groups in its defaults list."""
     result = next(source.load_config(path) for source in loader.get_sources() if source.is_config(path))
     content = OmegaConf.to_container(result.config)
     if not isinstance(content, dict):

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a run between two steps, with its checkpoint written."""
+"""Ends a run on Ctrl-C or SIGTERM between two steps, after writing a checkpoint."""
 
 import signal
 from types import FrameType
@@ -12,10 +12,10 @@ from seqlab.lit.checkpoints import Checkpoints, agreed, validation_is_due
 
 
 class Interrupts(Callback):
-    """Notes SIGINT and SIGTERM, and raises `Interrupted` once the step in hand is complete and saved.
+    """Records SIGINT and SIGTERM, and raises `Interrupted` after the current step is complete and saved.
 
-    A second signal acts as it did before training (Ctrl-C twice stops at once). Lightning's own handlers save
-    nothing and exit with 0 on SIGTERM; they are put aside while training runs.
+    A second signal has Python's default effect (Ctrl-C twice stops at once). Lightning's own handlers, which save
+    nothing and exit with 0 on SIGTERM, are replaced during training.
     """
 
     def __init__(self, checkpoints: Checkpoints):
@@ -48,7 +48,7 @@ class Interrupts(Callback):
         if trainer.state.fn == TrainerFn.FITTING and agreed(trainer, self.received is not None):
             raise Interrupted(
                 self.received or signal.SIGTERM, trainer.global_step
-            )  # the checkpoints of a validation are written
+            )  # the validation has already written its checkpoints
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._restore()

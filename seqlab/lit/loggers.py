@@ -1,4 +1,4 @@
-"""Lightning's loggers, where a run that is resumed goes on in the same files as if it had not stopped."""
+"""Lightning loggers for which a resumed run continues the same files as if it had not stopped."""
 
 import csv
 import io
@@ -15,30 +15,30 @@ from torch import Tensor
 from seqlab.files import write_text
 from seqlab.lit.hyperparameters import hyperparameters
 
-METRICS = "metrics.csv"  # seqlab/run/directory.py has it too, which nothing here may import
+METRICS = "metrics.csv"  # also in seqlab/run/directory.py, which this package may not import
 Rows = list[dict[str, Any]]
 FLUSH_EVERY = 100  # steps
 Layout = dict[str, dict[str, list[Any]]]  # category -> chart -> ["Multiline", tags as regular expressions]
 
 
 class RunLogger:
-    """What a logger of this project may take beside rows of metrics; one that has no place for it leaves it."""
+    """Interface for logging more than rows of metrics. By default, texts and conclusions are ignored."""
 
     def add_text(self, tag: str, markdown: str, step: int) -> None:
-        """A text that the model made when it had `step` steps behind it."""
+        """Log a text that the model generated after `step` steps."""
 
     def conclude(
         self, config: Mapping[str, Any], numbers: Mapping[str, float], figures: Mapping[str, Figure], step: int
     ) -> None:
-        """The configuration of a finished run, its test metrics and its figures."""
+        """Log the configuration, test metrics and figures of a finished run."""
 
 
 class MetricsFile(RunLogger, Logger):
-    """metrics.csv in the run directory: a row for each call, a column for each metric.
+    """Writes metrics.csv in the run directory: one row per call, one column per metric.
 
     Args:
         save_dir: the run directory.
-        first_step: rows of this step and later are cut: they come again.
+        first_step: existing rows of this step and later are removed, because they will be logged again.
     """
 
     def __init__(self, *, save_dir: Path, first_step: int = 0):
@@ -54,12 +54,12 @@ class MetricsFile(RunLogger, Logger):
 
     @property
     def name(self) -> str:
-        """None: a run directory has one such file."""
+        """Empty: a run directory has one such file."""
         return ""
 
     @property
     def version(self) -> str:
-        """None, likewise."""
+        """Empty: a run directory has one such file."""
         return ""
 
     @property
@@ -68,11 +68,11 @@ class MetricsFile(RunLogger, Logger):
         return str(self._folder)
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """Nothing: .hydra in the run directory has the configuration."""
+        """Do nothing: .hydra in the run directory has the configuration."""
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """A row; without Lightning's epoch, which counts how often training was taken up."""
+        """Buffer a row, without Lightning's epoch, which counts how often training was resumed."""
         now = step or 0
         row = {name: value.item() if isinstance(value, Tensor) else value for name, value in metrics.items()}
         row.pop("epoch", None)
@@ -82,7 +82,7 @@ class MetricsFile(RunLogger, Logger):
 
     @rank_zero_only
     def save(self) -> None:
-        """Write the rows that wait. A new column does not put those at risk that are there."""
+        """Write the buffered rows. For a new column the file is rewritten atomically, so existing rows are safe."""
         if not self._waiting:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -96,12 +96,12 @@ class MetricsFile(RunLogger, Logger):
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        """Write what still waits."""
+        """Write the remaining rows."""
         self.save()
 
 
 def kept_rows(file: Path, first_step: int) -> Rows:
-    """The rows of a metrics.csv before a step."""
+    """The rows of metrics.csv before a step."""
     return [row for row in _rows(file) if int(row["step"]) < first_step] if file.exists() else []
 
 
@@ -121,22 +121,22 @@ def _write_rows(file: Path, rows: Rows, names: list[str]) -> None:
 
 
 class TensorBoard(RunLogger, TensorBoardLogger):
-    """Event files in tensorboard/ of the run directory.
+    """Writes TensorBoard event files to tensorboard/ in the run directory.
 
     Args:
         save_dir: the run directory.
-        first_step: TensorBoard forgets what earlier event files say of this step and later.
+        first_step: TensorBoard discards this step and later steps from existing event files.
     """
 
     def __init__(self, *, save_dir: Path, first_step: int = 0):
-        # the last of these is handed to its SummaryWriter
+        # purge_step is passed on to the SummaryWriter
         super().__init__(
             save_dir, name="tensorboard", version="", default_hp_metric=False, purge_step=first_step or None
         )
         self._laid_out: Layout = {}
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Scalars, and once there are new ones, where the tab of custom scalars shows them."""
+        """Log scalars. For new names, also update the layout of the custom scalars tab."""
         super().log_metrics(metrics, step)
         layout = custom_scalars(metrics)
         if any(charts.keys() - self._laid_out.get(title, {}).keys() for title, charts in layout.items()):
@@ -156,7 +156,7 @@ class TensorBoard(RunLogger, TensorBoardLogger):
 
 
 def custom_scalars(names: Iterable[str]) -> Layout:
-    """A chart of both losses, and for each group of validation metrics (val/GROUP/METRIC) one with all of them.
+    """Layout of TensorBoard's custom scalars: a chart of both losses, and one per validation group (val/GROUP/METRIC).
 
     >>> custom_scalars(["val/loss", "val/ood/rule_1"])
     {'loss': {'loss': ['Multiline', ['(train|val)/loss$']]}, 'validation': {'ood': ['Multiline', ['val/ood/[^/]+$']]}}

@@ -1,4 +1,4 @@
-"""MLflow: a run's rows, texts, test metrics and figures in a SQLite file, or on a server that a user names."""
+"""Logs rows, texts, test metrics and figures of a run to MLflow, in a SQLite file or on a server."""
 
 import logging
 import os
@@ -16,22 +16,22 @@ from seqlab.lit.hyperparameters import flattened
 from seqlab.lit.loggers import RunLogger
 
 SQLITE = "sqlite:///"
-LONGEST_VALUE = 500  # characters that MLflow keeps of a parameter
+LONGEST_VALUE = 500  # MLflow's limit on the characters of a parameter
 
 
 class MLflow(RunLogger, MLFlowLogger):
     """A run of an experiment in an MLflow store; `mlflow ui --backend-store-uri sqlite:///outputs/mlflow.db` shows all.
 
-    A resumed run goes on in the same MLflow run, and steps that are there are not logged again.
+    A resumed run continues the same MLflow run. Steps that MLflow already has are not logged again.
 
     Args:
-        save_dir: the run directory, which keeps the id of the MLflow run.
-        first_step: as for all loggers; what MLflow has decides.
-        experiment: its name in MLflow.
+        save_dir: the run directory, which stores the id of the MLflow run.
+        first_step: required of all loggers; unused, because MLflow knows its last step.
+        experiment: name of the experiment in MLflow.
         uri: the store: sqlite:///FILE, or the address of a server.
 
     Raises:
-        ValueError: where MLflow is not installed.
+        ValueError: MLflow is not installed.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class MLflow(RunLogger, MLFlowLogger):
         experiment: str = "seqlab",
         uri: str = f"{SQLITE}outputs/mlflow.db",
     ):
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # both are read when mlflow is imported
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # mlflow reads both on import
         os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
         try:
             import mlflow  # noqa: F401
@@ -59,7 +59,7 @@ class MLflow(RunLogger, MLFlowLogger):
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
-        """MLflow's client, with the run opened when it is first asked for: a run that is refused leaves nothing."""
+        """MLflow's client. The run is opened on first use, so that a refused run leaves nothing."""
         if not self._opened:
             self._prepare()
             self._opened = True
@@ -67,7 +67,7 @@ class MLflow(RunLogger, MLFlowLogger):
         return super().experiment
 
     def _prepare(self) -> None:
-        """Make the store where there is none, and find the run of one that is resumed."""
+        """Create the store if it is missing, and find the MLflow run of a resumed run."""
         logging.getLogger("alembic").setLevel(logging.WARNING)  # notices about the tables of a new store
         from mlflow import MlflowClient
 
@@ -79,7 +79,7 @@ class MLflow(RunLogger, MLFlowLogger):
         if client.get_experiment_by_name(self._title) is None:
             from mlflow.exceptions import MlflowException
 
-            with suppress(MlflowException):  # another process was quicker
+            with suppress(MlflowException):  # another process has created it
                 client.create_experiment(self._title, artifact_location=artifacts)
         if self._begun is not None:
             client.update_run(self._begun, status="RUNNING")
@@ -87,8 +87,8 @@ class MLflow(RunLogger, MLFlowLogger):
                 self._reached[name] = max(point.step for point in client.get_metric_history(self._begun, name))
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """A row, without Lightning's epoch and without what a run that is resumed has logged already."""
-        _ = self.experiment  # settles what has been reached
+        """Log a row without Lightning's epoch, and without steps logged before a resume."""
+        _ = self.experiment  # sets self._reached
         now = step or 0
         new = {name: v for name, v in metrics.items() if name != "epoch" and now > self._reached.get(name, -1)}
         if new:
@@ -100,7 +100,7 @@ class MLflow(RunLogger, MLFlowLogger):
     def conclude(
         self, config: Mapping[str, Any], numbers: Mapping[str, float], figures: Mapping[str, Figure], step: int
     ) -> None:
-        there = self.experiment.get_run(self.run_id).data.params  # MLflow lets none change, as in a run that has grown
+        there = self.experiment.get_run(self.run_id).data.params  # MLflow parameters cannot change; max_steps may have
         new = {key: str(value)[:LONGEST_VALUE] for key, value in flattened(config).items() if key not in there}
         self.log_hyperparams(new)
         self.log_metrics(dict(numbers), step)

@@ -1,4 +1,4 @@
-"""The LightningModule around every model and task: optimizer, schedule, seeding, the training step."""
+"""The LightningModule for every model and task: optimizer, schedule, seeding, training step."""
 
 import math
 import time
@@ -23,18 +23,18 @@ from seqlab.task import Results, Task
 
 
 class Module(LightningModule):
-    """Trains a model for a task.
+    """Trains a model on a task.
 
     Args:
         model: the network.
-        task: loss and evaluation, with the data.
+        task: loss, evaluation and data.
         optimizer: model -> optimizer.
         schedule: position -> multiplier of the learning rate.
-        seed: randomness of step s (dropout, sampling) is a function of (seed, s).
-        config: the run's resolved configuration, which checkpoints keep.
+        seed: the randomness of step s (dropout, sampling) is a function of (seed, s).
+        config: the run's resolved configuration, stored in checkpoints.
 
     Raises:
-        ValueError: when the model cannot serve the task, and for schedule.unit=epoch on endless data.
+        ValueError: the model does not fit the task, or schedule.unit=epoch is used with endless data.
     """
 
     def __init__(
@@ -59,19 +59,19 @@ class Module(LightningModule):
         self.config = dict(config or {})
         self.row: dict[str, float] = {}
         self.last_row: tuple[int, float] | None = None
-        # a run that is loaded was looked at when it began, and its data may not be here
+        # a loaded run was checked when it started, and its data may be absent now
         if schedule.unit == "epoch" and not self.data.restored and self.data.steps_per_epoch is None:
             raise ValueError(
                 "schedule.unit=epoch needs a finite training set: set data.num_train, or schedule.unit=step"
             )
 
     def setup(self, stage: str) -> None:
-        # before a checkpoint is read: into a model that is still in float32, 64-true would lose digits
+        # before a checkpoint is loaded: loading float64 weights into a float32 model would lose digits
         self.trainer.precision_plugin.convert_module(self)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         seed = derived_seed(self.seed, "step", self.global_step, *[self.global_rank][: self.global_rank])
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed formats a stack for each absent kind of device
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed is slow: it formats a stack per absent device
         if self.device.type == "cuda":
             torch.cuda.manual_seed(seed)
 
@@ -85,7 +85,7 @@ class Module(LightningModule):
         return loss
 
     def _rates(self, batch: Any) -> dict[str, float]:
-        """The task's counts per second since the last row; none after a validation, whose time is not training's."""
+        """The task's counts per second since the last row; empty after a validation, which is not training time."""
         counts = self.task.rates(batch)
         before, self.last_row = self.last_row, (self.global_step, time.monotonic())
         if before is None:
@@ -94,9 +94,10 @@ class Module(LightningModule):
         return {name: steps * count / seconds for name, count in counts.items()}
 
     def _losses(self, batch: Any) -> tuple[Tensor, Tensor]:
-        """The loss to be differentiated, and that of the whole batch.
+        """The loss to differentiate, and the loss of the whole batch.
 
-        Where several processes share a batch, each weighs its loss so that the mean over them is that of the whole.
+        If several processes share a batch, each weights its loss so that the mean over processes is the loss of the
+        whole batch.
         """
         num_processes = self.trainer.world_size
         if num_processes == 1:
@@ -111,7 +112,7 @@ class Module(LightningModule):
         return loss, whole
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
-        """The task evaluates the whole set by itself, once: the first batch stands for all."""
+        """Evaluate the whole validation set with the task, on the first batch only."""
         if batch_idx:
             return
         results, texts = self.task.watch(self.model)
@@ -121,7 +122,7 @@ class Module(LightningModule):
         self.last_row = None
 
     def test_step(self, batch: Any, batch_idx: int) -> None:
-        """As a validation; the metrics are those of the test set."""
+        """Evaluate the whole test set with the task, on the first batch only."""
         if not batch_idx:
             self.log_results(self.task.evaluate(self.model, "test"))
 
@@ -130,13 +131,13 @@ class Module(LightningModule):
         return (self.global_step + 1) % self.trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
 
     def log_results(self, results: Results) -> None:
-        """Log every result that has a value: a share of nothing is left out, never 0."""
+        """Log every result that has a value. A proportion without trials is omitted, not logged as 0."""
         for name, result in results.items():
             if (value := value_of(result)) is not None:
-                self.log(name, value, batch_size=1)  # one value: Lightning must not weigh it
+                self.log(name, value, batch_size=1)  # keeps Lightning from inferring a weight
 
     def log_text(self, tag: str, markdown: str) -> None:
-        """Hand a text to the loggers that show texts."""
+        """Log a text to all loggers that support texts."""
         for logger in self.loggers:
             if isinstance(logger, RunLogger):
                 logger.add_text(tag, markdown, self.global_step)
@@ -147,9 +148,9 @@ class Module(LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip the global norm, and stop before the optimizer sees a gradient that is not finite."""
+        """Clip the global norm. Raises NonFiniteError before the optimizer uses a non-finite gradient."""
         norm = torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val or math.inf)
-        # a loss scaler meets infinite gradients as a matter of course and skips those steps by itself
+        # with a loss scaler infinite gradients are normal: it skips those steps itself
         if self.trainer.precision != "16-mixed" and not torch.isfinite(norm):
             raise NonFiniteError(f"the gradient norm is {norm.item()} at step {self.global_step}")
         if self.logs_this_step():
@@ -157,8 +158,11 @@ class Module(LightningModule):
             self._log_row()
 
     def _log_row(self) -> None:
-        """Hand the row to the loggers: Lightning's log() would do so after on_train_batch_end, where checkpoints are
-        written, and a run resumed from one would lack the row."""
+        """Send the row to the loggers directly.
+
+        Lightning's log() does so only after on_train_batch_end, where checkpoints are written. A run resumed from such
+        a checkpoint would lack the row.
+        """
         for logger in self.loggers:
             logger.log_metrics(self.row, step=self.global_step)
 
@@ -176,6 +180,6 @@ class Module(LightningModule):
         }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        # plain types: a checkpoint says by itself what it belongs to, and what its numbers mean
+        # plain types: a checkpoint is self-describing
         checkpoint["config"] = self.config
         checkpoint |= self.data.kept._replace(task_files=plain(self.task.file_records))._asdict()

@@ -1,4 +1,4 @@
-"""trainer.precision is what the model computes in: data, losses and sums keep their own types."""
+"""trainer.precision sets the dtype of the model only: data, losses and metric sums keep their own dtypes."""
 
 from typing import Any, Literal, get_args
 
@@ -10,17 +10,17 @@ from seqlab.model import precise
 
 Precision = Literal["32-true", "64-true", "bf16-true", "16-mixed", "bf16-mixed"]
 
-# by type of device, what it cannot do: float16 wants a GPU (Lightning takes bf16-mixed in its place on a CPU, and says
-# so in a warning), and MPS has no float64
+# unsupported precisions by type of device: float16 needs a GPU (on a CPU, Lightning would warn and use bf16-mixed
+# instead), and MPS has no float64
 IMPOSSIBLE: dict[str, tuple[Precision, ...]] = {"cpu": ("16-mixed",), "mps": ("64-true",)}
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 class ModelPrecision(PrecisionPlugin):
-    """bf16-true or 64-true: the parameters and buffers of a task's model have that type, and nothing else has.
+    """bf16-true or 64-true: casts the parameters and buffers of the task's model, and nothing else.
 
-    Lightning's own plugins cast the whole module with its metrics, all that a batch holds (targets and the level of a
-    series, known to more digits than bfloat16 has), and the type in which torch makes new tensors.
+    Lightning's own plugins also cast metrics, everything in a batch (targets and levels of a series need more digits
+    than bfloat16 has), and torch's default dtype.
     """
 
     def __init__(self, precision: Literal["bf16-true", "64-true"]):
@@ -33,7 +33,7 @@ class ModelPrecision(PrecisionPlugin):
 
 
 def refuse_impossible(precision: Precision, device: str) -> None:
-    """Raise ValueError for a precision that a type of device ("cpu", "cuda", "mps") does not have."""
+    """Raise ValueError for a precision that a type of device ("cpu", "cuda", "mps") does not support."""
     impossible = IMPOSSIBLE.get(device, ())
     if precision in impossible:
         allowed = ", ".join(name for name in PRECISIONS if name not in impossible)
@@ -41,10 +41,10 @@ def refuse_impossible(precision: Precision, device: str) -> None:
 
 
 def own_types(model: nn.Module) -> None:
-    """Let a model take and give what its surroundings compute in, whatever it computes in itself.
+    """Cast a model's inputs and outputs, so that its dtype does not affect the code around it.
 
-    Floating-point inputs are cast to the type of its parameters, outputs to float32 at least, so that losses and
-    metrics never see bfloat16 or float16. (Only where it is called as a whole: `prefill` and `step` are its own.)
+    Floating-point inputs are cast to the dtype of its parameters, and outputs to float32 or more, so that losses and
+    metrics never see bfloat16 or float16. This applies to calls of the model, not to `prefill` and `step`.
     """
     model.register_forward_pre_hook(_cast_inputs)
     model.register_forward_hook(_cast_outputs)

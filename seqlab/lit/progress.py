@@ -1,4 +1,4 @@
-"""How far training is: a Rich bar on a terminal, and a line every so often where there is none."""
+"""Progress of training: a Rich bar on a terminal, otherwise a line at regular intervals."""
 
 import sys
 import time
@@ -9,12 +9,12 @@ from lightning.pytorch.callbacks import RichProgressBar
 
 
 def progress(monitor: str) -> Callback:
-    """What shows on stderr how far training is: the bar where that is a terminal, else the lines."""
+    """The callback that shows progress on stderr: the bar if it is a terminal, else lines."""
     return StepProgressBar(console_kwargs={"stderr": True}) if sys.stderr.isatty() else ProgressLines(monitor)
 
 
 class StepProgressBar(RichProgressBar):
-    """Counts optimizer steps to trainer.max_steps: batches are an endless stream, so an epoch has no length to show."""
+    """A bar over the optimizer steps up to trainer.max_steps, because an endless stream has no epoch length."""
 
     @property
     def total_train_batches(self) -> int:
@@ -32,11 +32,11 @@ class StepProgressBar(RichProgressBar):
 class ProgressLines(Callback):
     """Prints a line on stderr, for a log file: step 400/1200  train/loss 0.412  val/loss 0.398  12.3 steps/s  eta 1:05
 
-    The rate, and with it the time left, is the mean since training was taken up, validations included.
+    The rate, and so the remaining time, is a mean since training started or resumed, including validations.
 
     Args:
-        monitor: a metric to show beside the training loss.
-        seconds: from one line to the next.
+        monitor: a metric to show next to the training loss.
+        seconds: time between two lines.
     """
 
     def __init__(self, monitor: str = "val/loss", seconds: float = 30.0):
@@ -63,7 +63,7 @@ class ProgressLines(Callback):
 
 
 def clock(seconds: float) -> str:
-    """Hours, minutes and seconds.
+    """Format seconds as hours, minutes and seconds.
 
     >>> clock(65), clock(3600 * 25 + 7)
     ('1:05', '25:00:07')

@@ -1,4 +1,4 @@
-"""Builds Lightning's Trainer as every domain uses it."""
+"""Builds the Lightning Trainer that all domains use."""
 
 import logging
 import warnings
@@ -19,24 +19,24 @@ from seqlab.lit.interrupts import Interrupts
 from seqlab.lit.precision import ModelPrecision, Precision, refuse_impossible
 from seqlab.lit.progress import StepProgressBar, progress
 
-# Notices that a user of this project cannot act on: devices that are absent, advertisements of other products.
+# Notices that users of this project cannot act on: absent devices, advertisements for other products.
 for name in ("lightning.pytorch", "lightning.fabric"):
     logging.getLogger(name).setLevel(logging.WARNING)
-# Lightning's own use of a torch function that torch has renamed.
+# Lightning uses a torch function that torch has renamed.
 warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
-# Every process of a run evaluates the whole set: there is nothing to add up over them.
+# Every process of a run evaluates the whole set: there is nothing to reduce over processes.
 warnings.filterwarnings("ignore", message="It is recommended to use .*sync_dist=True")
-# It is refused instead (seqlab/lit/precision.py).
+# An InputError replaces this warning (seqlab/lit/precision.py).
 warnings.filterwarnings("ignore", message=".*precision='16-mixed'.* is not supported on CPU")
-# A run directory is made by Hydra, and so not empty, before the logger sees it.
+# Hydra creates the run directory, so it is not empty when the logger starts.
 warnings.filterwarnings("ignore", message="Experiment logs directory .* exists and is not empty")
 
 
 class LateEarlyStopping(EarlyStopping):
     """Stops after `patience` validations without a lower monitor, but not before `min_steps`.
 
-    Lightning's own min_steps only puts a stop off: a run that ran out of patience before min_steps would stop there
-    even if it improved in between.
+    Lightning's own min_steps only delays a stop: a run that ran out of patience before min_steps would stop there even
+    if it improved in between.
     """
 
     def __init__(self, monitor: str, patience: int, min_steps: int, min_delta: float):
@@ -44,7 +44,7 @@ class LateEarlyStopping(EarlyStopping):
         self.min_steps = min_steps
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """A run that was killed between its last validation and its end stays stopped when it is resumed."""
+        """Stop a resumed run at once if it was killed between the validation that stopped it and its end."""
         at_validation = trainer.global_step > 0 and validation_is_due(trainer)
         if at_validation and self.wait_count >= self.patience and trainer.global_step >= self.min_steps:
             trainer.should_stop = True
@@ -72,27 +72,26 @@ def build_trainer(
     devices: Annotated[int, Ge(1)] = 1,
     log_every: Annotated[int, Ge(1)] = 10,
 ) -> Trainer:
-    """A Trainer that validates, checkpoints and stops by steps.
+    """Build a Trainer that validates, checkpoints and stops by steps.
 
     Args:
         run_dir: checkpoints go to run_dir/checkpoints.
-        loggers: where metrics go.
-        max_steps: optimizer steps at most.
-        min_steps: early stopping waits for so many, then goes by what it has seen since the best.
+        loggers: Lightning loggers for the metrics.
+        max_steps: maximum number of optimizer steps.
+        min_steps: no early stopping before this step; validations before it still count towards patience.
         val_every: steps between two validations.
-        patience: validations without a lower monitor before early stopping.
-        min_delta: how much lower the monitor must be to count.
-        monitor: the metric that early stopping and best.ckpt go by (lower is better).
-        gradient_clip: largest global norm of the gradient; None for no clipping.
-        clipping: a threshold that follows the norm, in place of gradient_clip.
-        precision: of the model (seqlab/lit/precision.py), as Lightning names it.
-        accelerator: auto takes a GPU where there is one.
-        devices: processes that share each batch (DistributedDataParallel: nccl on GPUs, gloo on a CPU).
+        patience: number of validations without improvement before early stopping.
+        min_delta: minimum decrease of the monitor that counts as an improvement.
+        monitor: the metric for early stopping and best.ckpt (lower is better).
+        gradient_clip: maximum global norm of the gradient; None for no clipping.
+        clipping: adaptive clipping threshold, in place of gradient_clip.
+        precision: precision of the model (seqlab/lit/precision.py), by Lightning's name.
+        accelerator: auto uses a GPU if there is one.
+        devices: number of processes that share each batch (DistributedDataParallel: nccl on GPUs, gloo on a CPU).
         log_every: steps between two rows of the training loss.
 
     Raises:
-        ValueError: for two thresholds at once, for devices that the machine does not have, and for a precision that
-            they do not have.
+        ValueError: both thresholds are set, or the machine does not have the devices or does not support the precision.
     """
     if val_every > max_steps:
         raise ValueError(
@@ -116,7 +115,7 @@ def build_trainer(
         trainer = Trainer(
             accelerator=accelerator,
             devices=devices,
-            # a parameter may be in no step's loss, but which ones are is the same in each
+            # some parameters may be unused in the loss, but always the same ones
             strategy="auto" if devices == 1 else DDPStrategy(static_graph=True),
             **with_precision(precision),
             max_steps=max_steps,
@@ -142,7 +141,7 @@ def build_trainer(
 
 
 def with_precision(precision: Precision) -> dict[str, Any]:
-    """A Trainer's arguments for a precision, and for how it writes checkpoints: both are plugins."""
+    """The Trainer arguments for the precision and for checkpoint writing, which both use plugins."""
     if precision in ("bf16-true", "64-true"):
         return {"plugins": [AtomicCheckpointIO(), ModelPrecision(precision)]}
     return {"plugins": [AtomicCheckpointIO()], "precision": precision}

@@ -1,4 +1,4 @@
-"""Weights & Biases: a run directory's rows, texts, test metrics and figures; offline unless a user asks otherwise."""
+"""Logs rows, texts, test metrics and figures of a run to Weights & Biases, offline by default."""
 
 import html
 import io
@@ -17,23 +17,23 @@ from PIL import Image
 from seqlab.files import write_text
 from seqlab.lit.loggers import METRICS, RunLogger, kept_rows
 
-STEP = "trainer/global_step"  # the axis of all charts, by Lightning's name
+STEP = "trainer/global_step"  # the x axis of all charts; Lightning's name
 
 
 class WandB(RunLogger, WandbLogger):
-    """wandb/ in the run directory. `wandb sync RUN/wandb/offline-run-*` uploads what was logged offline.
+    """Writes wandb/ in the run directory. `wandb sync RUN/wandb/offline-run-*` uploads an offline log.
 
-    A resumed run keeps its id. Offline it begins its file anew, with the rows that metrics.csv has of the steps before:
-    a file that a kill cut short cannot be gone on with. Online, wandb itself passes over steps that it has.
+    A resumed run keeps its id. Offline, it rewrites its file from the rows of metrics.csv before the resumed step,
+    because a file cut short by a kill cannot be continued. Online, wandb itself ignores steps that it already has.
 
     Args:
         save_dir: the run directory.
-        first_step: rows of this step and later come again.
-        project: its name at wandb.
-        mode: offline reaches no network.
+        first_step: rows of this step and later will be logged again.
+        project: name of the project in wandb.
+        mode: `offline` uses no network.
 
     Raises:
-        ValueError: where wandb is not installed.
+        ValueError: wandb is not installed.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class WandB(RunLogger, WandbLogger):
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
-        """wandb's run, which is opened when it is first asked for: a run that is refused leaves nothing."""
+        """wandb's run, opened on first use, so that a refused run leaves nothing."""
         if self._opened is None:
             self._opened = self._open()
             if self._options["mode"] == "offline":
@@ -71,14 +71,14 @@ class WandB(RunLogger, WandbLogger):
         return self._opened
 
     def _log(self, content: Mapping[str, Any], step: int | None) -> None:
-        """Hand over what belongs to a step. Charts have Lightning's name of the step as their axis."""
+        """Log the content of a step, with the step under Lightning's name for the x axis."""
         self.experiment.log({**content, STEP: step}, step=step)
 
     def _open(self) -> Any:
-        """wandb's run with the id of this run directory. (Lightning hands wandb.init a word that wandb warns of.)"""
+        """Open wandb's run with the id of this run directory. (Lightning's call of wandb.init causes a warning.)"""
         import wandb
 
-        if wandb.run is not None:  # of a job of the same sweep that came to no end
+        if wandb.run is not None:  # left by an unfinished job of the same sweep
             wandb.finish(exit_code=1)
         folder = self._folder / "wandb"
         folder.mkdir(parents=True, exist_ok=True)
@@ -96,14 +96,14 @@ class WandB(RunLogger, WandbLogger):
         return run
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """A row, without Lightning's epoch. wandb's own step is the optimizer's, so that it knows what it has."""
+        """Log a row without Lightning's epoch. wandb's own step is the optimizer step, so that it detects repeats."""
         self._log({name: value for name, value in metrics.items() if name != "epoch"}, step)
 
     def add_text(self, tag: str, markdown: str, step: int) -> None:
         import wandb
 
         text = wandb.Html(f"<pre>{html.escape(markdown)}</pre>", inject=False)
-        self._log({tag: text}, step - 1)  # rows count from 0, and none may come late
+        self._log({tag: text}, step - 1)  # rows count from 0, and wandb accepts no earlier steps
 
     def conclude(
         self, config: Mapping[str, Any], numbers: Mapping[str, float], figures: Mapping[str, Figure], step: int
@@ -116,7 +116,7 @@ class WandB(RunLogger, WandbLogger):
         self.experiment.finish()
 
     def finalize(self, status: str) -> None:
-        """End the run where training failed; one that succeeds is still to be evaluated."""
+        """End the run if training failed. After success, the evaluation still follows."""
         if status != "success" and self._opened is not None:
             self.experiment.finish(exit_code=1)
 

@@ -1,4 +1,4 @@
-"""A deep LSTM for long memory: residual, normalised, with gates that start open, each technique an option."""
+"""A deep LSTM for long memory, with optional residual connections, layer norm and gate initialisations."""
 
 from typing import Annotated, Literal
 
@@ -20,28 +20,28 @@ WeightInit = Literal["orthogonal", "torch"]
 
 
 class DeepLSTM(SequenceModel):
-    """An input layer, LSTM layers of one width, a linear head.
+    """An input layer, LSTM layers of equal width, a linear head.
 
-    Each layer is a one-layer nn.LSTM, so that torch's fused kernels compute it. Layer l reads x and gives
-    y = dropout(LSTM(x)); after every `skip_every` layers y becomes (y + what the first of them read) / sqrt(2); between
-    two layers stands LayerNorm. Dropout never touches the recurrence (Zaremba et al. 2014).
+    Each layer is a one-layer nn.LSTM, so that torch's fused kernels compute it. A layer maps x to
+    y = dropout(LSTM(x)). After every `skip_every` layers, y becomes (y + the input of the first of them) / sqrt(2).
+    There is a LayerNorm between layers. Dropout is never applied to the recurrence (Zaremba et al. 2014).
 
     Args:
-        spec: what goes in and comes out; chrono initialisation takes its longest memory from spec.max_length.
+        spec: input and output format; chrono initialisation takes its longest memory from spec.max_length.
         d_model: width of every layer.
-        num_layers: depth.
-        dropout: on each layer's output.
-        bias_init: `forget`: the forget gate's bias is 1, all others 0 (Jozefowicz et al. 2015). `chrono`: log u with
-            u uniform in 1 .. max_length - 1, and its negative for the input gate (Tallec & Ollivier 2018, equation
-            16). `torch`: all uniform in plus and minus 1 / sqrt(d_model), as nn.LSTM starts.
-        weight_init: `orthogonal`: recurrent weights orthogonal (Saxe et al. 2014), input weights uniform after Glorot &
-            Bengio (2010), gate by gate. `torch`: all uniform, as nn.LSTM starts.
-        skip_every: layers that one skip connection spans; 0: none.
-        layer_norm: nn.LayerNorm between layers (Ba et al. 2016), eps 1e-5: it needs no running statistics.
-        peepholes: gates that see the cell (seqlab/nn/peephole.py), a loop over steps in Python.
+        num_layers: number of layers.
+        dropout: dropout on each layer's output.
+        bias_init: `forget`: 1 for the forget gate, 0 for the others (Jozefowicz et al. 2015). `chrono`: log u with u
+            uniform in 1 .. max_length - 1 for the forget gate, and its negative for the input gate (Tallec & Ollivier
+            2018, equation 16). `torch`: uniform in plus and minus 1 / sqrt(d_model), like nn.LSTM.
+        weight_init: `orthogonal`: per gate, orthogonal recurrent weights (Saxe et al. 2014) and uniform input weights
+            after Glorot & Bengio (2010). `torch`: uniform, like nn.LSTM.
+        skip_every: number of layers that one skip connection spans; 0: no skip connections.
+        layer_norm: nn.LayerNorm between layers (Ba et al. 2016), eps 1e-5; it needs no running statistics.
+        peepholes: use peephole connections (seqlab/nn/peephole.py), with a Python loop over steps.
 
     Raises:
-        ValueError: for chrono with a longest sequence of fewer than 3 steps.
+        ValueError: chrono with spec.max_length below 3.
     """
 
     endless_state = True
@@ -85,9 +85,9 @@ class DeepLSTM(SequenceModel):
         hidden, cell = [], []
         for index, layer in enumerate(self.layers):
             if x_BTC.is_cpu and torch.is_autocast_enabled("cpu"):
-                # given float32 inputs there, oneDNN fails on processors without bfloat16 (torch 2.13)
+                # with float32 inputs under autocast, oneDNN fails on processors without bfloat16 (torch 2.13)
                 x_BTC = x_BTC.to(torch.get_autocast_dtype("cpu"))
-            # nn.LSTM wants (layers, batch, hidden) and contiguous memory
+            # nn.LSTM needs (layers, batch, hidden) in contiguous memory
             before = tuple(part[:, index].unsqueeze(0).contiguous() for part in state)
             x_BTC, (hidden_1BH, cell_1BH) = layer(x_BTC, before)
             hidden.append(hidden_1BH[0])
@@ -105,7 +105,7 @@ class DeepLSTM(SequenceModel):
 
 @torch.no_grad()
 def start_weights(layer: nn.Module, how: WeightInit) -> None:
-    """Give a one-layer LSTM its first weights, each gate's matrix by itself."""
+    """Initialise the weights of a one-layer LSTM, separately for each gate."""
     if how == "torch":
         return
     for gate in layer.get_parameter("weight_hh_l0").chunk(4):
@@ -116,7 +116,10 @@ def start_weights(layer: nn.Module, how: WeightInit) -> None:
 
 @torch.no_grad()
 def start_biases(layer: nn.Module, how: BiasInit, max_length: int) -> None:
-    """Give a one-layer LSTM its first biases. torch adds two vectors of gates i, f, g, o: one is set, one is zero."""
+    """Initialise the biases of a one-layer LSTM.
+
+    torch adds two bias vectors for the gates i, f, g, o: the first is set here, the second is zero.
+    """
     if how == "torch":
         return
     biases = layer.get_parameter("bias_ih_l0").zero_()

@@ -1,4 +1,4 @@
-"""A model without a single nonlinearity: one affine map from all embedded inputs to all outputs."""
+"""A model without nonlinearities: one affine map from all embedded inputs to all outputs."""
 
 from typing import Annotated, Literal, NamedTuple
 
@@ -10,32 +10,32 @@ from seqlab.model import SequenceModel, zeros
 from seqlab.nn.embedding import input_layer
 from seqlab.spec import Spec
 
-MOST_WEIGHTS = 2**29  # 2 GiB; training needs four times as much
+MOST_WEIGHTS = 2**29  # 2 GiB in float32; training needs four times as much
 
 # B batch, S input steps, T output steps, C channels, V output width
 
 
 class LinearState(NamedTuple):
-    """What the inputs read so far have added to every output, and how many they are."""
+    """The contribution of the inputs read so far to every output, and their number."""
 
     sums_BTV: Tensor
     length_B: Tensor  # int64, the same in every row
 
 
 class Linear(SequenceModel):
-    """logits[t] = bias[t] + sum over s of W[s, t] embedding(x[s]), with a matrix of its own for each pair (s, t).
+    """logits[t] = bias[t] + sum over s of W[s, t] embedding(x[s]), with a separate matrix for each pair (s, t).
 
     Args:
-        spec: what goes in and comes out; the model is built for spec.max_length steps and refuses more.
+        spec: input and output format; the model is built for spec.max_length steps and refuses more.
         d_model: width of the embedding.
         mask: `causal` (s <= t). `upstream` (s >= t) reproduces the published model, whose mask was transposed: in
-            training each output saw its own target, and decoding saw one token only. It is no language model.
+            training each output saw its own target, and decoding saw only one token. It is not a language model.
 
-    The sum is one product with the masked weight matrix (S C, T V), not the three-way einsum of the published code:
-    the same numbers, faster (benchmarks/training.py).
+    The sum is one product with the masked weight matrix (S C, T V) instead of the three-way einsum of the published
+    code. The results are the same, but faster (benchmarks/training.py).
 
     Raises:
-        ValueError: when the matrices would have more than MOST_WEIGHTS entries.
+        ValueError: the matrices would have more than MOST_WEIGHTS entries.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Linear(SequenceModel):
         self.register_buffer("mask_ST", ones_ST.triu() if mask == "causal" else ones_ST.tril(), persistent=False)
 
     def _product(self, inputs: Tensor, rows: slice, columns: slice) -> Tensor:
-        """What the inputs at steps `rows` add to the outputs at steps `columns`, (B, T, V)."""
+        """The contribution of the inputs at steps `rows` to the outputs at steps `columns`, (B, T, V)."""
         x_BSC = self.embedding(inputs)
         masked_SCTV = self.weight_SCTV[rows, :, columns] * self.mask_ST[rows, None, columns, None]
         sums = x_BSC.flatten(1) @ masked_SCTV.flatten(2).flatten(0, 1)

@@ -1,4 +1,4 @@
-"""The LSTM (Hochreiter & Schmidhuber 1997), as torch computes it."""
+"""The LSTM (Hochreiter & Schmidhuber 1997), based on torch's nn.LSTM."""
 
 from typing import Annotated, NamedTuple
 
@@ -25,18 +25,18 @@ class LSTM(SequenceModel):
     """Embedding, a stack of LSTM layers, dropout, a linear head.
 
     Args:
-        spec: what goes in and comes out.
+        spec: input and output format.
         d_model: width of the embedding.
         hidden_dim: width of every LSTM layer.
-        num_layers: depth.
-        dropout: on the output of the last layer.
-        layer_dropout: between layers.
-        input_dropout: on the embedded input (Zaremba et al. 2014 drop there too).
-        tied: the head's weights are the embedding's (Press & Wolf 2017), which needs tokens and hidden_dim = d_model.
-        embedding_range: rows of the embedding start uniform in -range .. range; None: as N(0, 1).
+        num_layers: number of layers.
+        dropout: dropout on the output of the last layer.
+        layer_dropout: dropout between layers.
+        input_dropout: dropout on the embedded input (as in Zaremba et al. 2014).
+        tied: tie the head's weights to the embedding (Press & Wolf 2017); needs tokens and hidden_dim = d_model.
+        embedding_range: initialise the embedding uniformly in -range .. range; None: from N(0, 1).
 
     Raises:
-        ValueError: for layer_dropout with one layer; for `tied` or `embedding_range` where there is no such embedding.
+        ValueError: layer_dropout is set with one layer, or `tied` or `embedding_range` without a suitable embedding.
     """
 
     endless_state = True
@@ -72,11 +72,11 @@ class LSTM(SequenceModel):
         return LSTMState(zeros(self, *shape), zeros(self, *shape))
 
     def prefill(self, inputs: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
-        # nn.LSTM wants (layers, batch, hidden) and contiguous memory
+        # nn.LSTM needs (layers, batch, hidden) in contiguous memory
         before = (state.hidden_BLH.transpose(0, 1).contiguous(), state.cell_BLH.transpose(0, 1).contiguous())
         x_BTC = self.input_dropout(self.embedding(inputs))
         if x_BTC.is_cpu and torch.is_autocast_enabled("cpu"):
-            # given float32 inputs there, oneDNN fails on processors without bfloat16 (torch 2.13)
+            # with float32 inputs under autocast, oneDNN fails on processors without bfloat16 (torch 2.13)
             x_BTC = x_BTC.to(torch.get_autocast_dtype("cpu"))
         output_BTH, (hidden_LBH, cell_LBH) = self.lstm(x_BTC, before)
         return self.head(self.dropout(output_BTH)), LSTMState(hidden_LBH.transpose(0, 1), cell_LBH.transpose(0, 1))

@@ -1,4 +1,4 @@
-"""Mamba (Gu & Dao 2023), under the parameter names of the mamba-ssm package."""
+"""Mamba (Gu & Dao 2023), with the parameter names of the package mamba-ssm."""
 
 import dataclasses
 import math
@@ -14,11 +14,11 @@ from seqlab.nn.embedding import input_layer
 from seqlab.nn.scan import Backend, cuda_kernel, selective_scan
 from seqlab.spec import Classes, Spec, Tokens
 
-# B batch, T time, C channels of the residual stream, D inner channels, N states a channel, K = d_conv - 1, L layers
+# B batch, T time, C channels of the residual stream, D inner channels, N states per channel, K = d_conv - 1, L layers
 
 
 class MambaState(NamedTuple):
-    """The last inputs of every layer's convolution, and the state of its scan: of one size, whatever was read."""
+    """The last inputs of each layer's convolution, and the state of its scan. The size does not depend on the time."""
 
     conv_BLKD: Tensor
     scan_BLDN: Tensor
@@ -44,7 +44,7 @@ class Mixer(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self, num_layers: int, dt_min: float = 1e-3, dt_max: float = 0.1) -> None:
-        """mamba-ssm's initial values: A = -1 .. -N (S4D-real), steps log-uniform, small residual branches."""
+        """Initialise like mamba-ssm: A = -1 .. -N (S4D-real), log-uniform step sizes, small residual branches."""
         self.A_log.copy_(torch.arange(1, self.A_log.shape[1] + 1).log())
         nn.init.uniform_(self.dt_proj.weight, -(self.sizes[0] ** -0.5), self.sizes[0] ** -0.5)
         log_dt = torch.empty_like(self.dt_proj.bias).uniform_(math.log(dt_min), math.log(dt_max))
@@ -53,12 +53,12 @@ class Mixer(nn.Module):
         self.out_proj.weight /= math.sqrt(num_layers)
 
     def forward(self, u_BTC: Tensor, conv_BKD: Tensor, h_BDN: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The output for a chunk, and the last inputs of the convolution and the state of the scan after it."""
+        """Returns the outputs for a chunk, and the next convolution inputs and scan state."""
         x_BTD, gate_BTD = self.in_proj(u_BTC).chunk(2, dim=-1)
         window = torch.cat([conv_BKD.to(x_BTD.dtype), x_BTD], dim=1)
         x_BTD = silu(causal_convolution(window, self.conv1d))
         dt, b_BTN, c_BTN = self.x_proj(x_BTD).split(self.sizes, dim=-1)
-        # the scan's own numbers are exponentiated or summed up: never less than float32
+        # the scan exponentiates and sums these: at least float32
         delta_BTD = softplus(precise(linear(dt, self.dt_proj.weight)) + precise(self.dt_proj.bias))
         a_DN = -torch.exp(precise(self.A_log))
         y_BTD, h_BDN = selective_scan(x_BTD, delta_BTD, a_DN, b_BTN, c_BTN, h_BDN, backend=self.backend)
@@ -67,7 +67,7 @@ class Mixer(nn.Module):
 
 
 class Block(nn.Module):
-    """A residual branch: RMSNorm and mixer."""
+    """A residual branch: RMSNorm, then mixer."""
 
     def __init__(self, mixer: Mixer, d_model: int):
         super().__init__()
@@ -76,7 +76,7 @@ class Block(nn.Module):
 
 
 class Backbone(nn.Module):
-    """The parts under their names in mamba-ssm."""
+    """The parts of the model under their names in mamba-ssm."""
 
     def __init__(self, embedding: nn.Module, layers: list[Block], d_model: int):
         super().__init__()
@@ -88,22 +88,22 @@ class Backbone(nn.Module):
 class Mamba(SequenceModel):
     """Embedding, Mamba blocks, RMSNorm, a linear head without bias.
 
-    Its state dict is that of mamba_ssm's MambaLMHeadModel, and of transformers' MambaForCausalLM but for one name:
-    backbone.embeddings there is backbone.embedding here.
+    Its state dict matches that of mamba_ssm's MambaLMHeadModel, and that of transformers' MambaForCausalLM except for
+    one name: backbone.embeddings there is backbone.embedding here.
 
     Args:
-        spec: what goes in and comes out; its length limits nothing.
+        spec: input and output format; spec.max_length is no limit.
         d_model: width of the residual stream.
-        num_layers: depth.
-        d_state: states a channel.
+        num_layers: number of layers.
+        d_state: states per channel.
         d_conv: width of the causal convolution, in steps.
-        expand: inner channels over d_model.
-        tie_embeddings: the head's matrix is the embedding's.
-        pad_vocab_multiple: rows of embedding and head are filled up to a multiple of this; logits are not.
-        backend: of the scan (seqlab/nn/scan.py): `auto` takes the fastest that is there.
+        expand: ratio of inner channels to d_model.
+        tie_embeddings: tie the head's weights to the embedding.
+        pad_vocab_multiple: pad the rows of embedding and head to a multiple of this; logits are not padded.
+        backend: implementation of the scan (seqlab/nn/scan.py); `auto` takes the fastest available one.
 
     Raises:
-        ValueError: when tie_embeddings or pad_vocab_multiple meet anything but one vocabulary in and out; for
+        ValueError: tie_embeddings or pad_vocab_multiple is used without a common vocabulary of inputs and outputs, or
             backend=cuda without mamba_ssm.
     """
 
@@ -174,10 +174,10 @@ class Mamba(SequenceModel):
 
 
 def causal_convolution(window: Tensor, layer: nn.Conv1d) -> Tensor:
-    """A depthwise nn.Conv1d along time: (B, K + T, D) to (B, T, D).
+    """Apply a depthwise nn.Conv1d along time: (B, K + T, D) to (B, T, D).
 
-    As a two-dimensional one of height 1, whose channels-last layout is the one that batch, time, channels has: three
-    times as fast on a CPU.
+    It runs as a 2D convolution of height 1, whose channels-last layout equals batch, time, channels. On a CPU this is
+    three times as fast.
     """
     image_BD1T = window.transpose(1, 2).unsqueeze(2)
     output_BD1T = conv2d(image_BD1T, layer.weight.unsqueeze(2), layer.bias, groups=layer.groups)

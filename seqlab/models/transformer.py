@@ -18,7 +18,7 @@ from seqlab.spec import Spec, Tokens
 
 
 class TransformerState(NamedTuple):
-    """Keys and values of the steps read so far; room for S of them."""
+    """Keys and values of the steps read so far, with capacity S."""
 
     keys_BLHSD: Tensor
     values_BLHSD: Tensor
@@ -28,8 +28,8 @@ class TransformerState(NamedTuple):
 class FeedForward(nn.Module):
     """Linear, activation, dropout, linear (section 3.3).
 
-    `relu_rescale` r computes relu(r x) / r. ReLU is positively homogeneous, so for r > 0 this is relu(x): the option
-    reproduces a published setting and changes nothing (tests/models/test_transformer.py shows it).
+    `relu_rescale` r computes relu(r x) / r. ReLU is positively homogeneous, so for r > 0 this equals relu(x). The
+    option reproduces a published setting and changes nothing (see tests/models/test_transformer.py).
     """
 
     def __init__(self, *, d_model: int, ff_dim: int, dropout: float, activation: str, relu_rescale: float):
@@ -50,7 +50,7 @@ class FeedForward(nn.Module):
 
 
 class TransformerLayer(nn.Module):
-    """Attention and feed-forward, each with dropout, a residual path and a layer norm before or after."""
+    """Attention and feed-forward, each with dropout, a residual connection and a layer norm before or after."""
 
     def __init__(self, *, attention: CausalSelfAttention, feed_forward: FeedForward, pre_norm: bool, d_model: int,
                  dropout: float, eps: float):  # fmt: skip
@@ -63,7 +63,7 @@ class TransformerLayer(nn.Module):
         self.pre_norm = pre_norm
 
     def forward(self, x_BTC: Tensor, cache: tuple[Tensor, Tensor, int] | None = None) -> Tensor:
-        """(B, T, C) -> (B, T, C); with a cache (keys, values, length) as T further steps of it."""
+        """(B, T, C) -> (B, T, C). With a cache (keys, values, length), the inputs are T new steps after it."""
 
         def attend(x: Tensor) -> Tensor:
             return self.attention(x) if cache is None else self.attention.extend(x, *cache)
@@ -79,19 +79,20 @@ class Transformer(SequenceModel):
     """Embedding, sinusoidal positions along time, causal layers, a linear head.
 
     Args:
-        spec: what goes in and comes out; its length limits nothing (positions reach `max_positions`).
+        spec: input and output format; spec.max_length is no limit, except for embedding=pair.
         d_model: width of the residual stream.
-        num_layers, num_heads, ff_dim: depth, heads (must divide d_model), width of the feed-forward layer.
+        num_layers, num_heads, ff_dim: number of layers, heads (must divide d_model), width of the feed-forward layer.
         dropout: on the embedded input, the attention weights, the feed-forward layer and both residual branches.
-        norm: `pre` (Xiong et al. 2020; with a final norm) or `post` (as in the paper; without).
-        activation: of the feed-forward layer.
-        relu_rescale: r in relu(r x)/r; the identity change, for reproduction only.
+        norm: `pre` (Xiong et al. 2020; with a final norm) or `post` (as in the paper; without a final norm).
+        activation: activation of the feed-forward layer.
+        relu_rescale: r in relu(r x)/r; has no effect, for reproduction only.
         layer_norm_eps: epsilon of every layer norm.
-        max_positions: the longest sequence.
-        tied: the head's weights are the embedding's (Press & Wolf 2017), which needs tokens.
+        max_positions: maximum sequence length, in steps.
+        tied: tie the head's weights to the embedding (Press & Wolf 2017); needs tokens.
 
     Raises:
-        ValueError: when num_heads does not divide d_model, relu_rescale meets gelu, or `tied` no learned embedding.
+        ValueError: num_heads does not divide d_model, relu_rescale is used with gelu, or `tied` without a learned
+            embedding.
     """
 
     def __init__(
@@ -143,7 +144,7 @@ class Transformer(SequenceModel):
         self.cache_shape = (num_layers, num_heads, d_model // num_heads)
 
     def _embedded(self, inputs: Tensor, start: int = 0) -> Tensor:
-        # a pair of numbers knows no type: the layers' own
+        # embedding=pair has no parameters and so no dtype: cast to that of the layers
         return self.positions(self.embedding(inputs), start).to(next(self.layers.parameters()).dtype)
 
     def forward(self, inputs: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""xLSTM (Beck et al. 2024): the package `xlstm` behind the contract of a sequence model."""
+"""xLSTM (Beck et al. 2024): the package `xlstm` with the interface of a sequence model."""
 
 import functools
 import os
@@ -37,7 +37,7 @@ class SLSTMState(NamedTuple):
 
 @functools.cache
 def state_type(num_blocks: int) -> Any:
-    """The NamedTuple with one `MLSTMState` or `SLSTMState` a block, named as in the package's dict."""
+    """The NamedTuple type with one `MLSTMState` or `SLSTMState` per block, named as in the package's dict."""
     names = [f"block_{index}" for index in range(num_blocks)]
     return namedtuple("XLSTMState", names)
 
@@ -45,29 +45,29 @@ def state_type(num_blocks: int) -> Any:
 class XLSTM(SequenceModel):
     """Embedding, a residual stack of mLSTM and sLSTM blocks with a final norm, a linear head without bias.
 
-    `forward` is the package's parallel form, up to its context length (spec.max_length + 1); `prefill`, `step` and
-    longer inputs take the package's recurrent steps, which know no length. A state is a NamedTuple with an
-    `MLSTMState` or an `SLSTMState` a block.
+    `forward` uses the package's parallel form up to its context length (spec.max_length + 1). `prefill`, `step` and
+    longer inputs use the package's recurrent steps, which have no length limit. A state is a NamedTuple with one
+    `MLSTMState` or `SLSTMState` per block.
 
     Args:
-        spec: what goes in and comes out, and the context length.
+        spec: input and output format, and the context length.
         d_model: width of the residual stream.
         num_layers: number of blocks.
         num_heads: heads of the mLSTM and of the sLSTM; must divide d_model into parts of at least 2.
-        slstm_at: which blocks, counted from 0, are sLSTM blocks.
-        d_conv: width of the causal convolution in both kinds of block.
-        qkv_blocksize: queries, keys and values of the mLSTM are computed from so many channels each.
+        slstm_at: indices of the sLSTM blocks, from 0.
+        d_conv: width of the causal convolution in both types of block.
+        qkv_blocksize: block size of the block-diagonal projections to queries, keys and values of the mLSTM.
         ff_factor, activation: of the gated feed-forward layer of an sLSTM block; its width, ff_factor times d_model,
             is rounded up to a multiple of 64.
-        bias_init: how the forget gates of the sLSTM start.
-        dropout: on the output of each layer in a block.
-        backend: of the sLSTM. `vanilla` (or `cpu`) is plain torch. `auto` uses the package's CUDA kernels for tensors
-            on a GPU where they can be compiled, and plain torch elsewhere; `cuda` does the same and refuses to go
+        bias_init: initialisation of the forget gates of the sLSTM.
+        dropout: dropout on the output of each layer in a block.
+        backend: implementation of the sLSTM. `vanilla` (or `cpu`) is plain torch. `auto` uses the package's CUDA
+            kernels for tensors on a GPU if they can be compiled, else plain torch. `cuda` does the same, but fails
             without the kernels.
-        cuda_dtype: what the CUDA kernels compute in. The weights are float32 either way.
+        cuda_dtype: dtype in which the CUDA kernels compute. The weights are float32 in any case.
 
     Raises:
-        ValueError: when sizes do not divide, or the kernels of backend=cuda cannot be had; the message says why.
+        ValueError: sizes do not divide, or backend=cuda lacks the kernels; the message says why.
     """
 
     endless_state = True
@@ -119,21 +119,21 @@ class XLSTM(SequenceModel):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Initialise as the package's language model does, which its constructor does not."""
+        """Initialise like the package's language model; the constructor of its block stack does not do so."""
         from xlstm.components.init import small_init_init_
 
         d_model = self.head.in_features
         self.stack.reset_parameters()
         if isinstance(self.embedding, nn.Embedding):
-            small_init_init_(self.embedding.weight, dim=d_model)  # others start as they are made
+            small_init_init_(self.embedding.weight, dim=d_model)  # other input layers keep their initialisation
         small_init_init_(self.head.weight, dim=d_model)
 
     def init_state(self, batch: int, length: int | None = None) -> Any:
-        """Zeros, and a stabiliser of -inf for the mLSTM.
+        """Zeros, and -inf for the stabiliser of the mLSTM.
 
-        The package's step starts its stabiliser from 0. The parallel form has none before the first input, which is
-        -inf: started so, the two forms have the same scale at every step, and so the same epsilon. They agree to
-        rounding, from 0 only to 1e-6 (in float64 too).
+        The package's step starts its stabiliser from 0. The parallel form has no stabiliser before the first input,
+        which corresponds to -inf. With -inf both forms have the same scale at every step, and so the same epsilon, and
+        agree up to rounding. With 0 they agree only to 1e-6, even in float64.
         """
         parts = []
         for index, block in enumerate(self.stack.blocks):
@@ -155,7 +155,7 @@ class XLSTM(SequenceModel):
 
     def prefill(self, inputs: Tensor, state: Any) -> tuple[Tensor, Any]:
         outputs = []
-        # the package rounds a state to the dtype of its inputs: under autocast it would do so at every step
+        # the package casts a state to the dtype of its inputs: under autocast it would round at every step
         with torch.autocast(inputs.device.type, enabled=False):
             for x_BC in self.embedding(inputs).unbind(1):
                 output_B1C, after = self.stack.step(x_BC.unsqueeze(1), as_dict(state))
@@ -165,7 +165,7 @@ class XLSTM(SequenceModel):
 
 
 def as_dict(state: Any) -> dict[str, dict[str, Any]]:
-    """A state as the package's step takes it, which overwrites the inputs of the convolutions: they are copied."""
+    """Convert a state to the package's format. Convolution inputs are copied, because the package overwrites them."""
     result: dict[str, dict[str, Any]] = {}
     for name, part in zip(state._fields, state, strict=True):
         if isinstance(part, SLSTMState):
@@ -176,7 +176,7 @@ def as_dict(state: Any) -> dict[str, dict[str, Any]]:
 
 
 def as_value(state: dict[str, dict[str, Any]]) -> Any:
-    """What the package's step returns, as NamedTuples with the batch first."""
+    """Convert a state from the package's format to NamedTuples with the batch first."""
     parts = []
     for part in state.values():
         (inputs,) = part["conv_state"]
@@ -189,10 +189,10 @@ def as_value(state: dict[str, dict[str, Any]]) -> Any:
 
 
 def import_package() -> ModuleType:
-    """The package xlstm, imported when a model needs it.
+    """Import the package xlstm, lazily.
 
-    Where torch sees a GPU, the import asks for the CUDA toolkit, even for plain torch, and fails without (OSError:
-    CUDA_HOME is not set). A stand-in for CUDA_HOME, for the time of the import, is all that it needs.
+    On a machine with a GPU the import fails without the CUDA toolkit (OSError: CUDA_HOME is not set), even if only
+    plain torch is used. A temporary placeholder for CUDA_HOME avoids this.
     """
     from torch.utils import cpp_extension
 
@@ -204,13 +204,13 @@ def import_package() -> ModuleType:
     finally:
         if stand_in:
             cpp_extension.CUDA_HOME = None
-            os.environ.pop("CUDA_LIB", None)  # where the import thinks that the toolkit is
+            os.environ.pop("CUDA_LIB", None)  # set by the import from the placeholder
     return xlstm
 
 
 def check_sizes(d_model: int, num_layers: int, num_heads: int, slstm_at: tuple[int, ...], qkv_blocksize: int) -> None:
-    """Raise ValueError where the package would fail on an assertion or divide by zero."""
-    inner = -(-2 * d_model // 64) * 64  # of an mLSTM block: the package rounds up to a multiple of 64
+    """Raise ValueError for sizes with which the package would fail on an assertion or divide by zero."""
+    inner = -(-2 * d_model // 64) * 64  # inner width of an mLSTM block: the package rounds up to a multiple of 64
     heads = [n for n in range(1, d_model // 2 + 1) if d_model % n == 0 and inner % n == 0]
     if num_heads not in heads:
         raise ValueError(f"num_heads={num_heads} does not divide d_model={d_model} and {inner}; allowed: {heads}")

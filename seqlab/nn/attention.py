@@ -8,9 +8,9 @@ from torch.nn.functional import scaled_dot_product_attention
 
 
 class CausalSelfAttention(nn.Module):
-    """Multi-head attention (Vaswani et al. 2017, section 3.2) in which step t sees steps <= t.
+    """Multi-head attention (Vaswani et al. 2017, section 3.2) in which step t attends to steps <= t.
 
-    Dropout acts on the attention weights, as in nn.MultiheadAttention, whose initialisation this also follows.
+    Dropout on the attention weights and the initialisation are those of nn.MultiheadAttention.
     """
 
     def __init__(self, *, d_model: int, num_heads: int, dropout: float):
@@ -30,16 +30,16 @@ class CausalSelfAttention(nn.Module):
         return q, k, v
 
     def forward(self, x_BTC: Tensor) -> Tensor:
-        """(B, T, C) -> (B, T, C), each step over itself and the steps before it."""
+        """(B, T, C) -> (B, T, C). Each step attends to itself and the previous steps."""
         q_BHTD, k_BHTD, v_BHTD = self._heads(x_BTC)
         dropout = self.dropout if self.training else 0.0
         y_BHTD = scaled_dot_product_attention(q_BHTD, k_BHTD, v_BHTD, dropout_p=dropout, is_causal=True)
         return self.out(y_BHTD.transpose(1, 2).flatten(2))
 
     def extend(self, x_BTC: Tensor, keys_BHSD: Tensor, values_BHSD: Tensor, length: int) -> Tensor:
-        """The same for T further steps after `length` cached ones; writes their keys and values in place.
+        """Attend from T new steps to `length` cached steps and to themselves. Writes new keys and values in place.
 
-        Decoding only: no dropout.
+        For decoding only: no dropout.
         """
         q_BHTD, k_BHTD, v_BHTD = self._heads(x_BTC)
         time = x_BTC.shape[1]

@@ -1,4 +1,4 @@
-"""Input layers: what a model reads, as vectors of width d_model."""
+"""Input layers: map a model's inputs to vectors of width d_model."""
 
 import math
 
@@ -11,11 +11,11 @@ from seqlab.spec import Spec, Tokens
 class ScaledEmbedding(nn.Embedding):
     """Token embedding multiplied by sqrt(d_model) (Vaswani et al. 2017, section 3.4).
 
-    Rows start as N(0, 1/d_model), so that what leaves has unit variance and does not drown the positions.
+    Rows are initialised from N(0, 1/d_model), so that outputs have unit variance and do not dominate the positions.
     """
 
     def reset_parameters(self) -> None:
-        """Rows as N(0, 1/d_model)."""
+        """Draw rows from N(0, 1/d_model)."""
         nn.init.normal_(self.weight, std=self.embedding_dim**-0.5)
 
     def forward(self, input: Tensor) -> Tensor:
@@ -23,10 +23,10 @@ class ScaledEmbedding(nn.Embedding):
 
 
 class FourierFeatures(nn.Module):
-    """Integers 0 .. size-1 as sin and cos of 2 pi k x / size, k = 1 .. num_waves, then a linear map to d_model.
+    """Embeds integers x in 0 .. size-1 by sin and cos of 2 pi k x / size, k = 1 .. num_waves, and a linear map.
 
-    Sums of integers are sums of angles, so that a rule such as x + d is a rotation, the same for all x. The map starts
-    so that what leaves has unit variance and is not drowned by positions.
+    Adding integers adds angles, so a rule such as x + d is the same rotation for all x. The linear map is initialised
+    so that outputs have unit variance and are not dominated by the positions.
     """
 
     def __init__(self, size: int, d_model: int, num_waves: int):
@@ -42,7 +42,7 @@ class FourierFeatures(nn.Module):
 
 
 class ScalarInput(nn.Module):
-    """Integers 0 .. size-1 as one number x / (size - 1), then a linear map to d_model."""
+    """Embeds integers x in 0 .. size-1 by the number x / (size - 1) and a linear map to d_model."""
 
     def __init__(self, size: int, d_model: int):
         super().__init__()
@@ -54,13 +54,15 @@ class ScalarInput(nn.Module):
 
 
 def input_layer(spec: Spec, d_model: int, *, scaled: bool = False) -> nn.Module:
-    """The layer from `spec.input` to (batch, time, d_model): as the tokens say, or a linear map for vectors.
+    """Build the layer from `spec.input` to (batch, time, d_model): `Tokens.embedding`, or a linear map for vectors.
 
     Args:
-        scaled: multiply learned token embeddings by sqrt(d_model), as a Transformer does.
+        spec: input and output format.
+        d_model: width of the outputs.
+        scaled: multiply learned token embeddings by sqrt(d_model), as in a Transformer.
 
     Raises:
-        ValueError: for the embedding `pair`, which holds a position: only a model with positions can make it.
+        ValueError: the embedding is `pair`, which needs a model with positions.
     """
     if not isinstance(spec.input, Tokens):
         return nn.Linear(spec.input.width, d_model)
@@ -76,10 +78,10 @@ def input_layer(spec: Spec, d_model: int, *, scaled: bool = False) -> nn.Module:
 
 
 def learned_embedding(layer: nn.Module) -> nn.Embedding:
-    """The layer, if it is a table of learned vectors.
+    """Return the layer if it is a learned embedding.
 
     Raises:
-        ValueError: if it is not.
+        ValueError: it is not.
     """
     if not isinstance(layer, nn.Embedding):
         raise ValueError("tied weights and embedding_range need tokens with learned embeddings (embedding=learned)")
@@ -87,10 +89,10 @@ def learned_embedding(layer: nn.Module) -> nn.Embedding:
 
 
 def tie(head: nn.Linear, embedding: nn.Module) -> None:
-    """Let a head and an embedding share one matrix; the head keeps a bias of its own.
+    """Make a head share the weight matrix of an embedding. The head keeps its own bias.
 
     Raises:
-        ValueError: when the embedding is none, or of another shape.
+        ValueError: the layer is not a learned embedding, or has another shape.
     """
     weight = learned_embedding(embedding).weight
     if weight.shape != head.weight.shape:

@@ -1,4 +1,4 @@
-"""An LSTM layer whose gates also see the cell (Gers & Schmidhuber 2000), step by step in plain torch."""
+"""An LSTM layer with peephole connections (Gers & Schmidhuber 2000), as a loop over steps in plain torch."""
 
 import torch
 from torch import Tensor, nn
@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 
 class PeepholeLSTM(nn.Module):
-    """One layer, called as a one-layer nn.LSTM with batch_first, with its parameters under the same names.
+    """One peephole LSTM layer with the interface and parameter names of a one-layer nn.LSTM with batch_first.
 
-    Input and forget gate see c(t-1), the output gate sees c(t), each through one weight a unit (a diagonal matrix).
-    There is no fused kernel for this: each step costs several calls, and a layer many times the time of nn.LSTM's.
+    The input and forget gates see c(t-1), the output gate sees c(t), each through one weight per unit (a diagonal
+    matrix). There is no fused kernel: each step needs several calls, and a layer takes many times as long as nn.LSTM.
 
     Args:
         input_size: width C of the inputs.
@@ -24,12 +24,12 @@ class PeepholeLSTM(nn.Module):
         self.weight_hh_l0 = nn.Parameter(torch.empty(4 * hidden_size, hidden_size))
         self.bias_ih_l0 = nn.Parameter(torch.empty(4 * hidden_size))
         self.bias_hh_l0 = nn.Parameter(torch.empty(4 * hidden_size))
-        self.peephole_l0 = nn.Parameter(torch.empty(3 * hidden_size))  # of input, forget and output gate
+        self.peephole_l0 = nn.Parameter(torch.empty(3 * hidden_size))  # input, forget and output gate
         for parameter in self.parameters():
-            nn.init.uniform_(parameter, -(hidden_size**-0.5), hidden_size**-0.5)  # as nn.LSTM
+            nn.init.uniform_(parameter, -(hidden_size**-0.5), hidden_size**-0.5)  # like nn.LSTM
 
     def forward(self, x_BTC: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Outputs (B, T, H) and the last hidden and cell state, (1, B, H) each."""
+        """Returns outputs (B, T, H) and the last hidden and cell state, (1, B, H) each."""
         hidden_BH, cell_BH = state[0][0], state[1][0]
         to_input_H, to_forget_H, to_output_H = self.peephole_l0.chunk(3)
         inputs = nn.functional.linear(x_BTC, self.weight_ih_l0, self.bias_ih_l0 + self.bias_hh_l0)

@@ -1,4 +1,4 @@
-"""Positions along time."""
+"""Position encodings along time."""
 
 import math
 
@@ -11,11 +11,10 @@ from torch import Tensor, nn
 class SinusoidalPositions(nn.Module):
     """Adds sin and cos of the position in TIME (Vaswani et al. 2017, section 3.5), the same for every row.
 
-    PE[t, 2i] = sin(t / 10000^(2i/C)), PE[t, 2i+1] = cos(t / 10000^(2i/C)). The table is no parameter and is not
-    saved.
+    PE[t, 2i] = sin(t / 10000^(2i/C)), PE[t, 2i+1] = cos(t / 10000^(2i/C)). The table is not a parameter and not saved.
 
     Raises:
-        ValueError: when a sequence goes beyond `max_positions`.
+        ValueError: a sequence is longer than `max_positions`.
     """
 
     def __init__(self, d_model: int, max_positions: int = 5000):
@@ -29,22 +28,22 @@ class SinusoidalPositions(nn.Module):
         self.register_buffer("table_TC", table_TC, persistent=False)
 
     def forward(self, x_BTC: Tensor, start: int = 0) -> Tensor:
-        """x plus the positions start .. start + time - 1."""
+        """Add the encodings of positions start .. start + T - 1 to x, (B, T, C)."""
         stop = start + x_BTC.shape[1]
         self.check(stop)
         return x_BTC + self.table_TC[start:stop].to(x_BTC.dtype)
 
     def check(self, steps: int) -> None:
-        """Raise ValueError if a sequence of so many steps goes beyond the table."""
+        """Raise ValueError if a sequence of this length exceeds the table."""
         if steps > len(self.table_TC):
             raise ValueError(f"a sequence of {steps} steps: the position table has {len(self.table_TC)}")
 
 
 class PairWithPosition(nn.Module):
-    """Integers 0 .. size-1 as (x / (size - 1), position / (max_length - 1)): two features, no parameters.
+    """Embeds integers 0 .. size-1 as two features without parameters: (x / (size - 1), position / (max_length - 1)).
 
     Raises:
-        ValueError: when d_model is not 2, or a sequence goes beyond `max_length`.
+        ValueError: d_model is not 2, or a sequence is longer than `max_length`.
     """
 
     def __init__(self, size: int, d_model: int, max_length: int):
@@ -55,13 +54,13 @@ class PairWithPosition(nn.Module):
         self.max_length = max_length
 
     def forward(self, ids: Tensor, start: int = 0) -> Tensor:
-        """(batch, time) ids at the positions start .. start + time - 1 to (batch, time, 2)."""
+        """Map ids (batch, time) at positions start .. start + time - 1 to features (batch, time, 2)."""
         stop = start + ids.shape[1]
         self.check(stop)
         position = torch.arange(start, stop, device=ids.device) / (self.max_length - 1)
         return torch.stack([ids / (self.size - 1), position.expand(ids.shape)], dim=-1)
 
     def check(self, steps: int) -> None:
-        """Raise ValueError if a sequence of so many steps goes beyond the last position."""
+        """Raise ValueError if a sequence of this length exceeds `max_length`."""
         if steps > self.max_length:
             raise ValueError(f"a sequence of {steps} steps: embedding=pair has {self.max_length} positions")

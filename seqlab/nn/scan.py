@@ -1,9 +1,10 @@
-"""The selective scan of Mamba (Gu & Dao 2023, section 3.2), by plain torch, a C++ kernel or mamba_ssm's CUDA kernel.
+"""The selective scan of Mamba (Gu & Dao 2023, section 3.2) in plain torch, C++, or by mamba_ssm's CUDA kernel.
 
     h_t = exp(delta_t A) h_{t-1} + delta_t B_t x_t        y_t = C_t . h_t
 
-for each channel on its own. tests/reference/scan.py has it as a loop that autograd differentiates. Parallel scans are
-left out on purpose: on a CPU they lose to the loop, and their full-length logarithmic form is numerically wrong.
+independently for each channel. tests/reference/scan.py implements it as a loop that autograd differentiates. Parallel
+scans are left out deliberately: on a CPU they are slower than the loop, and their full-length logarithmic form is
+numerically wrong.
 """
 
 import functools
@@ -17,12 +18,12 @@ from torch.autograd.function import once_differentiable
 
 from seqlab.nn import scan_native
 
-# B batch, T time, D channels, N states a channel, S some rows of the batch
+# B batch, T time, D channels, N states per channel, S some rows of the batch
 
 Backend = Literal["auto", "torch", "native", "cuda"]
 Function = TypeVar("Function", bound=Callable[..., Any])
 INSTALL_CUDA = "pip install --no-build-isolation mamba-ssm"
-SLICE_BYTES = 2**21  # of one (T, S, D, N) work array: three of them stay in a processor's cache
+SLICE_BYTES = 2**21  # of one (T, S, D, N) work array: three of them fit into a processor's cache
 
 logger = logging.getLogger(__name__)
 
@@ -33,19 +34,19 @@ class Kernel(Protocol):
     def forward(
         self, x_BTD: Tensor, delta_BTD: Tensor, a_DN: Tensor, b_BTN: Tensor, c_BTN: Tensor, h_BDN: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """y (B, T, D) in the type of x, and the last state."""
+        """Returns y (B, T, D) in the dtype of x, and the last state."""
         ...
 
     def backward(
         self, dy_BTD: Tensor, dh_BDN: Tensor, x_BTD: Tensor, delta_BTD: Tensor, a_DN: Tensor, b_BTN: Tensor,
         c_BTN: Tensor, h_BDN: Tensor,
     ) -> tuple[Tensor, ...]:  # fmt: skip
-        """Gradients of x, delta, A, B, C and h, each in the type of its tensor."""
+        """Gradients of x, delta, A, B, C and h, each in the dtype of its tensor."""
         ...
 
 
 def not_compiled(function: Function) -> Function:
-    """torch.compile would unroll the loop over time, and cannot see into the kernels."""
+    """Exclude a function from torch.compile, which would unroll the loop over time and cannot trace the kernels."""
     return torch.compiler.disable(function)  # type: ignore[return-value]
 
 
@@ -60,16 +61,16 @@ def selective_scan(
     *,
     backend: Backend = "auto",
 ) -> tuple[Tensor, Tensor]:
-    """The outputs y (B, T, D) and the last state (B, D, N).
+    """Compute the outputs y (B, T, D) and the last state (B, D, N).
 
     Args:
-        x_BTD: inputs, of any floating type; B and C are taken in the same.
-        delta_BTD: step sizes, above 0; delta, A and h in float32 (float64 for inputs in float64).
-        a_DN: the diagonal of A, below 0.
-        b_BTN, c_BTN: what each step lets in and reads out.
+        x_BTD: inputs, of any floating dtype; B and C are cast to it.
+        delta_BTD: step sizes, positive; delta, A and h in float32 (float64 for inputs in float64).
+        a_DN: the diagonal of A, negative.
+        b_BTN, c_BTN: input and output projections of each step.
         h_BDN: the state before the first step.
-        backend: who computes; see `chosen_backend`. `native` leaves float64 and float16 to `torch`. With `cuda`
-            no gradient flows through the states.
+        backend: the implementation; see `chosen_backend`. `native` falls back to `torch` for float64 and float16.
+            With `cuda` no gradient flows through the states.
     """
     backend = chosen_backend(backend, x_BTD.device.type)
     b_BTN, c_BTN = b_BTN.to(x_BTD.dtype), c_BTN.to(x_BTD.dtype)
@@ -83,7 +84,7 @@ def selective_scan(
 
 
 class SelectiveScan(torch.autograd.Function):
-    """Saves its inputs only. A kernel's backward computes the states, (B, T, D, N) of them, again, a part at a time."""
+    """Saves only its inputs. A kernel's backward recomputes the states (B, T, D, N), a part at a time."""
 
     @staticmethod
     def forward(ctx: Any, *arguments: Any) -> tuple[Tensor, Tensor]:
@@ -101,15 +102,15 @@ class SelectiveScan(torch.autograd.Function):
 
 
 class TorchScan:
-    """The scan in torch on any device: a loop over time, a few rows of the batch at once.
+    """The scan in torch on any device: a loop over time for a few rows of the batch at once.
 
-    A time step is one fused multiply-add on a whole (S, D, N) slice of contiguous memory.
+    Each time step is one fused multiply-add on a contiguous (S, D, N) slice.
     """
 
     def forward(
         self, x_BTD: Tensor, delta_BTD: Tensor, a_DN: Tensor, b_BTN: Tensor, c_BTN: Tensor, h_BDN: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Outputs (B, T, D) and the last state (B, D, N); every argument contiguous."""
+        """Returns outputs (B, T, D) and the last state (B, D, N). All arguments are contiguous."""
         y_BTD, last_BDN = torch.empty_like(x_BTD), torch.empty_like(h_BDN)
         for rows, (states, decays) in _slices(x_BTD, a_DN, num_arrays=2):
             x, delta, b, c = _time_first(a_DN.dtype, x_BTD[rows], delta_BTD[rows], b_BTN[rows], c_BTN[rows])
@@ -122,7 +123,7 @@ class TorchScan:
         self, dy_BTD: Tensor, dh_BDN: Tensor, x_BTD: Tensor, delta_BTD: Tensor, a_DN: Tensor, b_BTN: Tensor,
         c_BTN: Tensor, h_BDN: Tensor,
     ) -> tuple[Tensor, ...]:  # fmt: skip
-        """The gradients of forward's six arguments, from those of its outputs and of its last state."""
+        """The gradients of forward's six arguments, given those of its outputs and of its last state."""
         results = [torch.empty_like(tensor) for tensor in (x_BTD, delta_BTD, a_DN, b_BTN, c_BTN, h_BDN)]
         dx_BTD, ddelta_BTD, da_DN, db_BTN, dc_BTN, dh_first_BDN = results
         da_DN.zero_()
@@ -140,7 +141,7 @@ class TorchScan:
             db_BTN[rows] = _vectors_times(delta * x, dstates).transpose(0, 1)
             dinput = _vectors_times(b, dstates.mT)
             dx_BTD[rows] = (dinput * delta).transpose(0, 1)
-            # from here on `dstates` is the gradient of delta A
+            # from here on, `dstates` becomes the gradient of delta A
             dstates.mul_(decays)
             dh_first_BDN[rows] = dstates[0]
             dstates[1:] *= states[:-1]
@@ -151,9 +152,9 @@ class TorchScan:
 
 
 def _slices(x_BTD: Tensor, a_DN: Tensor, *, num_arrays: int) -> Iterator[tuple[slice, list[Tensor]]]:
-    """Rows of the batch, as many as fill SLICE_BYTES, and work arrays (T, S, D, N) for them, the same memory each time.
+    """Split the batch into slices that fill SLICE_BYTES, each with work arrays (T, S, D, N) in the same reused memory.
 
-    Memory that is asked for anew comes page by page from the system, at the price of the arithmetic.
+    Newly allocated memory costs page faults, which take as long as the arithmetic.
     """
     batch, time, _ = x_BTD.shape
     size_per_row = time * a_DN.numel()
@@ -170,14 +171,14 @@ def _time_first(dtype: torch.dtype, *tensors_ST: Tensor) -> list[Tensor]:
 
 
 def _vectors_times(vectors: Tensor, matrices: Tensor) -> Tensor:
-    """Row vectors (..., I) times matrices (..., I, J); this order is the fast one of torch's batched product."""
+    """Row vectors (..., I) times matrices (..., I, J). torch's batched product is faster in this order."""
     return torch.matmul(vectors.unsqueeze(-2), matrices).squeeze(-2)
 
 
 def _fill_states(
     states: Tensor, decays: Tensor, x_TSD: Tensor, delta_TSD: Tensor, a_DN: Tensor, b_TSN: Tensor, h_SDN: Tensor
 ) -> None:
-    """Write the states after each step and the factors exp(delta A) before it, both (T, S, D, N)."""
+    """Write the state after each step and the decay exp(delta A) of each step, both (T, S, D, N)."""
     torch.mul(delta_TSD.unsqueeze(-1), a_DN, out=decays).exp_()
     torch.mul((delta_TSD * x_TSD).unsqueeze(-1), b_TSN.unsqueeze(-2), out=states)
     for state, decay in zip(states.unbind(), decays.unbind(), strict=True):
@@ -187,12 +188,12 @@ def _fill_states(
 def _cuda_scan(
     x_BTD: Tensor, delta_BTD: Tensor, a_DN: Tensor, b_BTN: Tensor, c_BTN: Tensor, h_BDN: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The scan by mamba_ssm's kernel, which starts from a zero state; TorchScan where another is given."""
+    """The scan by mamba_ssm's kernel, which starts from a zero state. Other states and float64 use TorchScan."""
     if x_BTD.dtype == torch.float64 or h_BDN.any():
         kernel = TorchScan()
         arguments = [tensor.contiguous() for tensor in (x_BTD, delta_BTD, a_DN, b_BTN, c_BTN, h_BDN)]
         return SelectiveScan.apply(*arguments, kernel)  # type: ignore[return-value]
-    # the kernel wants time last and one type; float32 keeps the precision of delta
+    # the kernel needs time last and one dtype; float32 keeps the precision of delta
     x, delta, b, c = (tensor.float().transpose(1, 2).contiguous() for tensor in (x_BTD, delta_BTD, b_BTN, c_BTN))
     y_BDT, last_BDN = cuda_kernel()(x, delta, a_DN.float(), b, c, return_last_state=True)
     return y_BDT.transpose(1, 2).to(x_BTD.dtype), last_BDN.detach()
@@ -200,13 +201,13 @@ def _cuda_scan(
 
 @functools.cache
 def chosen_backend(backend: Backend, device: str) -> Literal["torch", "native", "cuda"]:
-    """Who computes the scan on a type of device ("cpu", "cuda", ...), settled and logged once a process.
+    """Choose the implementation for a type of device ("cpu", "cuda", ...). Decided and logged once per process.
 
-    `auto` takes the CUDA kernel for tensors on a GPU and the native one for tensors on a CPU, where they can be had,
-    else torch. `native` compiles on first use, and gives way to torch, with a warning, where that fails.
+    `auto` uses the CUDA kernel on a GPU and the native kernel on a CPU if available, else torch. `native` compiles on
+    first use, and falls back to torch with a warning if that fails.
 
     Raises:
-        ValueError: for `cuda` without mamba_ssm or away from a GPU, and for `native` away from a CPU.
+        ValueError: `cuda` without mamba_ssm or not on a GPU, or `native` not on a CPU.
     """
     if backend == "native" and device != "cpu":
         raise ValueError(f"backend=native computes on a CPU, and the model is on {device}: use backend=auto")
@@ -234,14 +235,14 @@ def chosen_backend(backend: Backend, device: str) -> Literal["torch", "native", 
 
 @functools.cache
 def cuda_kernel() -> Callable[..., Any]:
-    """selective_scan_fn of mamba_ssm.
+    """Import selective_scan_fn of mamba_ssm.
 
     Raises:
-        ValueError: when it cannot be imported, for whatever reason; names the reason and what to install.
+        ValueError: the import fails; the message says why and what to install.
     """
     try:
         from mamba_ssm.ops.selective_scan_interface import selective_scan_fn  # type: ignore[import-not-found]
-    except (ImportError, OSError, RuntimeError) as error:  # a compiled part that does not fit torch raises the latter
+    except (ImportError, OSError, RuntimeError) as error:  # RuntimeError: a compiled part does not fit torch
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise ValueError(
             f"backend=cuda needs mamba_ssm, which cannot be imported ({reason}): on Linux with a GPU, install torch "

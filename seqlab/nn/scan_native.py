@@ -1,7 +1,7 @@
 """Compiles, loads and calls scan.cpp, the selective scan for CPUs in float32 and bfloat16.
 
-Compiled once for a version of the source, of torch and a kind of processor, into $SEQLAB_CACHE, or seqlab in the user's
-cache folder ($XDG_CACHE_HOME or ~/.cache).
+It is compiled once per version of the source, version of torch and type of processor, into $SEQLAB_CACHE, or into
+seqlab in the user's cache folder ($XDG_CACHE_HOME or ~/.cache).
 """
 
 import contextlib
@@ -20,23 +20,23 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-# B batch, T time, D channels, N states a channel, G blocks of channels
+# B batch, T time, D channels, N states per channel, G blocks of channels
 
 SOURCE = Path(__file__).with_name("scan.cpp")
-# no -march=native: a cache folder in a home directory meets several machines
+# no -march=native: machines may share a cache folder in a home directory
 PROCESSOR_FLAGS = {
     "AVX2": ["-mavx2", "-mfma"],
     "AVX512": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma"],
 }
-FEW_STATES = 2**15  # so few that a second thread costs more than it brings
+FEW_STATES = 2**15  # below this number, a second thread costs more than it gains
 
 
 class UnavailableError(RuntimeError):
-    """The native scan cannot be had here; says why."""
+    """The native scan is not available; the message says why."""
 
 
 class NativeScan:
-    """The functions of the compiled library as a `Kernel` (seqlab/nn/scan.py)."""
+    """The compiled library as a `Kernel` (seqlab/nn/scan.py)."""
 
     def __init__(self, path: Path):
         library = ctypes.CDLL(str(path))
@@ -51,7 +51,7 @@ class NativeScan:
     def forward(
         self, x_BTD: Tensor, delta_BTD: Tensor, a_DN: Tensor, b_BTN: Tensor, c_BTN: Tensor, h_BDN: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Outputs (B, T, D) and the last state (B, D, N); every argument contiguous, float32 or bfloat16."""
+        """Returns outputs (B, T, D) and the last state (B, D, N). All arguments are contiguous, float32 or bfloat16."""
         y_BTD, last_BDN = torch.empty_like(x_BTD), torch.empty_like(h_BDN)
         _call(self._forward, x_BTD, a_DN, [x_BTD, delta_BTD, a_DN, b_BTN, c_BTN, h_BDN, y_BTD, last_BDN])
         return y_BTD, last_BDN
@@ -60,7 +60,7 @@ class NativeScan:
         self, dy_BTD: Tensor, dh_BDN: Tensor, x_BTD: Tensor, delta_BTD: Tensor, a_DN: Tensor, b_BTN: Tensor,
         c_BTN: Tensor, h_BDN: Tensor,
     ) -> tuple[Tensor, ...]:  # fmt: skip
-        """The gradients of forward's six arguments, from those of its outputs and of its last state."""
+        """The gradients of forward's six arguments, given those of its outputs and of its last state."""
         inputs = [x_BTD, delta_BTD, a_DN, b_BTN, c_BTN, h_BDN]
         num_blocks = -(-x_BTD.shape[2] // self.channels_per_block)
         dx_BTD, ddelta_BTD, dh_first_BDN = (torch.empty_like(tensor) for tensor in (x_BTD, delta_BTD, h_BDN))
@@ -82,10 +82,10 @@ def _call(function: Callable[..., None], x_BTD: Tensor, a_DN: Tensor, tensors: l
 
 
 def load() -> NativeScan:
-    """The native scan, compiled first where that has not been done yet.
+    """Load the native scan, and compile it first if necessary.
 
     Raises:
-        UnavailableError: when there is no compiler, no ninja, or anything else fails on the way.
+        UnavailableError: there is no compiler or no ninja, or compiling or loading fails.
     """
     result = _load()
     if isinstance(result, str):
@@ -95,19 +95,19 @@ def load() -> NativeScan:
 
 @functools.cache
 def _load() -> NativeScan | str:
-    """The native scan, or why there is none: a failure is remembered, too."""
+    """The native scan, or the reason why it is not available; failures are cached too."""
     try:
         path = library_path()
         if not path.exists():
             compile_to(path)
         return NativeScan(path)
-    # compilers, file systems and loaders fail in many ways, and plain torch does the same
+    # compilers, file systems and loaders fail in many ways, and plain torch is an equivalent fallback
     except (UnavailableError, ImportError, OSError, RuntimeError, subprocess.SubprocessError) as error:
         return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def library_path() -> Path:
-    """Where the compiled library lies or will lie: its name changes with all that it depends on."""
+    """The path of the compiled library. Its name is a hash of everything that it depends on."""
     processor = [platform.system(), platform.machine(), torch.backends.cpu.get_cpu_capability()]
     parts = [SOURCE.read_bytes(), torch.__version__.encode(), *(word.encode() for word in processor + _flags())]
     key = hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
@@ -118,17 +118,17 @@ def library_path() -> Path:
 
 
 def _flags() -> list[str]:
-    """Compiler flags: strict arithmetic, NaN included, but no errno and no traps, so that loops vectorise."""
-    openmp = [] if sys.platform == "darwin" else ["-fopenmp"]  # Apple's compiler has none: one thread there
+    """Compiler flags: strict arithmetic, including NaN, but no errno and no traps, so that loops vectorise."""
+    openmp = [] if sys.platform == "darwin" else ["-fopenmp"]  # Apple's compiler lacks OpenMP: one thread
     processor = PROCESSOR_FLAGS.get(torch.backends.cpu.get_cpu_capability(), [])
     return ["-O3", "-fno-math-errno", "-fno-trapping-math", *openmp, *processor]
 
 
 def compile_to(path: Path) -> None:
-    """Compile scan.cpp. Several processes may do so at once: each has its own folder, and the last one's file stays.
+    """Compile scan.cpp to a library. Safe for concurrent processes: each uses its own folder, and the last file wins.
 
     Raises:
-        UnavailableError: when there is no compiler or no ninja.
+        UnavailableError: there is no compiler or no ninja, or the platform is not supported.
         Exception: whatever the compiler, the file system or torch.utils.cpp_extension raise.
     """
     if sys.platform not in ("linux", "darwin"):
@@ -159,7 +159,7 @@ def compile_to(path: Path) -> None:
 
 @contextlib.contextmanager
 def _ninja_on_path() -> Iterator[None]:
-    """PATH with the ninja of this environment, which an environment that was not activated leaves out."""
+    """Temporarily add this environment's ninja to PATH, where it is missing if the environment is not activated."""
     before = os.environ.get("PATH", "")
     os.environ["PATH"] = os.pathsep.join(filter(None, [before, str(Path(sys.executable).parent)]))
     try:

@@ -1,4 +1,4 @@
-"""The sLSTM (Beck et al. 2024): its recurrence in plain torch, and the package's CUDA kernels behind the same cell."""
+"""The sLSTM (Beck et al. 2024): a cell with a recurrence in plain torch and optional CUDA kernels of package xlstm."""
 
 import logging
 import os
@@ -17,23 +17,24 @@ from torch.nn.functional import logsigmoid
 log = logging.getLogger(__name__)
 
 
-@torch.compiler.disable()  # a compiler unrolls the loop: minutes, for some hundredths of a training step
+@torch.compiler.disable()  # torch.compile would unroll the loop: minutes, to save a few percent of a training step
 def slstm_scan(gates_THBF: Tensor, kernel_HDF: Tensor, state_SHBD: Tensor) -> tuple[Tensor, Tensor]:
-    """Stabilised sLSTM (Beck et al. 2024, "xLSTM", equations 8 to 17) with a recurrent matrix for each head.
+    """Stabilised sLSTM (Beck et al. 2024, "xLSTM", equations 8 to 17) with one recurrent matrix per head.
 
-    Values and gradients are those of `slstm_forward` in the package xlstm (tests/models/test_xlstm.py). It takes an
-    eighth of the time: it writes into no large tensor inside autograd, and a step is one product and few operations.
+    Values and gradients equal those of `slstm_forward` in the package xlstm (tests/models/test_xlstm.py). It takes an
+    eighth of the time: it does not write into large tensors inside autograd, and a step is one matrix product and a few
+    operations.
 
     Args:
-        gates_THBF: what the input adds to the four gates, bias included.
+        gates_THBF: the input's contribution to the four gates, including the bias.
         kernel_HDF: recurrent weights.
-        state_SHBD: output, cell, normaliser and stabiliser (a logarithm) before the first step; zeros at the start.
+        state_SHBD: output, cell, normaliser and stabiliser (a logarithm) before the first step; initially zeros.
 
     Returns:
         Outputs (T, H, B, D) and the state after the last step.
     """
     output, cell, normaliser, maximum = state_SHBD.unbind()
-    # before the first input nothing is there to forget, so the input gate alone sets the scale
+    # in the initial state there is nothing to forget, so only the input gate sets the scale
     empty = normaliser == 0
     outputs = []
     for time, gates_HBF in enumerate(gates_THBF.unbind()):
@@ -52,12 +53,12 @@ def slstm_scan(gates_THBF: Tensor, kernel_HDF: Tensor, state_SHBD: Tensor) -> tu
 
 
 class SLSTMCell(nn.Module):
-    """The sLSTM cell in place of the package's two: one set of weights for the plain loop and for the CUDA kernels.
+    """Replaces the package's two sLSTM cells: one set of weights for the plain loop and for the CUDA kernels.
 
-    The weights have the names and the layout of the package's vanilla cell, always: the kernels get them converted at
-    each call, by the cells' own functions. So a checkpoint, with its optimizer's moments, does not depend on where it
-    was written. (Had the kernels' layout been kept, only the recurrent weights would change their shape: the bias and
-    the moments would fit, permuted.)
+    The weights always have the names and layout of the package's vanilla cell. Each call of the kernels converts them
+    with the cells' own functions. So a checkpoint, with its optimizer's moments, is independent of the device on which
+    it was written. (If the kernels' layout were stored, only the recurrent weights would change shape; the bias and the
+    optimizer's moments would load without an error, but permuted.)
     """
 
     def __init__(self, vanilla: Any, *, with_kernels: bool, required: bool):
@@ -66,19 +67,19 @@ class SLSTMCell(nn.Module):
         self._bias_ = vanilla._bias_
         self.with_kernels = with_kernels
         self.required = required
-        # in tuples, so that their parameters are not taken for further ones
+        # in tuples, so that their parameters are not registered again
         self.vanilla = (vanilla,)
-        self.kernels: tuple[Any, ...] = ()  # the package's CUDA cell, once a tensor on a GPU has come
+        self.kernels: tuple[Any, ...] = ()  # the package's CUDA cell, created on the first tensor on a GPU
 
     def reset_parameters(self) -> None:
-        """As the package's cell starts."""
+        """Initialise like the package's cell."""
         fresh = type(self.vanilla[0])(self.vanilla[0].config)
         with torch.no_grad():
             self._recurrent_kernel_.copy_(fresh._recurrent_kernel_)
             self._bias_.copy_(fresh._bias_)
 
     def forward(self, gates_BTF: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Outputs (batch, heads, time, head width) and the state (4, batch, channels) after them, as in the package."""
+        """Outputs (batch, heads, time, head width) and the next state (4, batch, channels), as in the package."""
         if gates_BTF.is_cuda and self.with_kernels and not self.kernels:
             self.kernels = self.compile_kernels()
         if gates_BTF.is_cuda and self.kernels:
@@ -86,7 +87,7 @@ class SLSTMCell(nn.Module):
         return self.by_loop(gates_BTF, state)
 
     def by_loop(self, gates_BTF: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
-        """`forward` in plain torch, a step after the other."""
+        """`forward` as a loop over steps in plain torch."""
         (vanilla,) = self.vanilla
         kernel_HDGD = vanilla._recurrent_kernel_int2ext(self._recurrent_kernel_)
         bias_HGD = vanilla._bias_int2ext(self._bias_)
@@ -99,22 +100,22 @@ class SLSTMCell(nn.Module):
         return output_THBD.permute(2, 1, 0, 3), state_SHBD.transpose(1, 2).flatten(2)
 
     def by_kernels(self, gates_BTF: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
-        """`forward` by the package's CUDA cell."""
+        """`forward` with the package's CUDA cell."""
         (vanilla,), (cuda,) = self.vanilla, self.kernels
         kernel = cuda._recurrent_kernel_ext2int(vanilla._recurrent_kernel_int2ext(self._recurrent_kernel_))
         bias = cuda._bias_ext2int(vanilla._bias_int2ext(self._bias_))
         return functional_call(cuda, {"_recurrent_kernel_": kernel, "_bias_": bias}, (gates_BTF, state))
 
     def compile_kernels(self) -> tuple[Any, ...]:
-        """The package's CUDA cell; nothing where it cannot be compiled and need not be."""
+        """Compile the package's CUDA cell. Empty if compilation fails and the kernels are not required."""
         import ninja
         from xlstm.blocks.slstm.cell import sLSTMCell_cuda
 
         log.info("xlstm: compiling the CUDA kernels of the sLSTM (minutes, once on a machine)")
-        # the compiler is called by name, and an environment that is not activated is not on the path
+        # ninja is called by name, and an environment that is not activated is not on PATH
         os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", ""), ninja.BIN_DIR])
         try:
-            # the vanilla cell has written its own layout of the gates into the config that is copied here
+            # the vanilla cell has set its own gate layout in the config that is copied here
             return (sLSTMCell_cuda(replace(self.vanilla[0].config, backend="cuda", internal_input_shape="SBNGH")),)
         except (ImportError, OSError, RuntimeError) as error:
             if self.required:
@@ -125,10 +126,10 @@ class SLSTMCell(nn.Module):
 
 
 def choose_backend(backend: str) -> bool:
-    """Whether the CUDA kernels are to be used for tensors on a GPU; said once in the log.
+    """Decide whether to use the CUDA kernels for tensors on a GPU, and log the decision.
 
     Raises:
-        ValueError: when they are asked for and something that they need is missing.
+        ValueError: backend=cuda, but a requirement is missing.
     """
     missing = why_no_kernels() if backend in ("auto", "cuda") else f"backend={backend}"
     if missing and backend == "cuda":
@@ -138,7 +139,7 @@ def choose_backend(backend: str) -> bool:
 
 
 def why_no_kernels() -> str | None:
-    """What the package's CUDA kernels need and do not find here, or None."""
+    """The missing requirement of the package's CUDA kernels, or None."""
     from torch.utils import cpp_extension
 
     if not torch.cuda.is_available() or torch.version.cuda is None:

@@ -1,1 +1,1 @@
-"""From runs to tables and plots. Nothing here knows a domain: it reads names like test/<group>/<metric>."""
+"""Tables and plots over many runs. Independent of the domain: it reads metric names like test/<group>/<metric>."""

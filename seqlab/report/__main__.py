@@ -1,7 +1,7 @@
 """Collect runs into one table: python -m seqlab.report outputs/L5 --format html --out report.html
 
-A row for each data x model, and for each setting where its runs differ in more than the seed; mean and standard
-deviation over seeds, baselines and chance beside them, the best in bold; unfinished and failed runs are listed apart.
+One row for each data x model, and for each setting if runs differ in more than the seed: mean and standard deviation
+over seeds, with baselines and chance, the best in bold. Unfinished and failed runs are listed separately.
 """
 
 import argparse
@@ -32,16 +32,16 @@ SUFFIXES = {"terminal": ".txt", "markdown": ".md", "csv": ".csv", "latex": ".tex
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print or write the report on all runs below some folders; returns the exit code."""
+    """Print or write the report on all runs below some folders. Returns the exit code."""
     take_any_text()
     parser = Parser(prog="python -m seqlab.report", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="run directories, or folders of them")
-    parser.add_argument("--format", help=f"{', '.join(SUFFIXES)}; default: what --out ends in, or else\n"
-                        "terminal, and markdown where the output is no terminal")  # fmt: skip
+    parser.add_argument("--format", help=f"{', '.join(SUFFIXES)}; default: by the suffix of --out, or else\n"
+                        "terminal, or markdown if the output is not a terminal")  # fmt: skip
     parser.add_argument("--out", type=Path, help="a file; or a folder, which gets table.md (.csv ...) and, with\n"
-                        "markdown, every run's plots")  # fmt: skip
-    parser.add_argument("--effects", metavar="MODEL", help="a row, as the column \"model\" names it: also show the\n"
-                        "mean difference of each other row over the seeds that both have")  # fmt: skip
+                        "markdown, the plots of every run")  # fmt: skip
+    parser.add_argument("--effects", metavar="MODEL", help="a row, by its name in the column \"model\": also show the\n"
+                        "mean difference of each other row from it, over common seeds")  # fmt: skip
     options = parser.parse_args(arguments)
     started()
     try:
@@ -55,14 +55,14 @@ def report(folders: Sequence[Path], format: str | None, out: Path | None, refere
     """Print the report, or write it to a file or into a folder.
 
     Args:
-        folders: with runs at any depth.
-        format: one of SUFFIXES; None: what suits `out`.
-        out: a file or a folder; None: the terminal.
-        reference: the row from which the effects of all others are measured, too.
+        folders: folders with runs at any depth.
+        format: one of SUFFIXES; None: chosen by `out`.
+        out: a file or a folder; None: stdout.
+        reference: the row against which the effects of all others are also reported.
 
     Raises:
-        InputError: for a format that there is not, folders without a run, or a reference that is no row.
-        OSError: that names the file, where it cannot be written.
+        InputError: the format is unknown, the folders hold no run, or the reference is not a row.
+        OSError: a file cannot be written; the error names it.
     """
     format = chosen_format(format, out)
     for folder in folders:
@@ -92,10 +92,10 @@ def report(folders: Sequence[Path], format: str | None, out: Path | None, refere
 
 
 def chosen_format(format: str | None, out: Path | None) -> str:
-    """The format that is asked for, or that suits where the report goes.
+    """The requested format, or the default for the destination of the report.
 
     Raises:
-        InputError: for a format that there is not, or a file whose name says another one.
+        InputError: the format is unknown, or the file has the suffix of another one.
     """
     suffix = "" if out is None or out.is_dir() else out.suffix
     by_suffix = {value: name for name, value in SUFFIXES.items()}
@@ -113,9 +113,9 @@ def chosen_format(format: str | None, out: Path | None) -> str:
 
 
 def as_text(tables: Sequence[Table], apart: Sequence[Apart], format: str, place: Path) -> str:
-    """The report as the content of a file in the folder `place`."""
+    """Format the report as the content of a file in the folder `place`."""
     if format == "html":
-        from seqlab.report.page import page  # matplotlib draws here alone
+        from seqlab.report.page import page  # lazy, because only this format draws with matplotlib
 
         return page(tables, apart, place)
     if format == "terminal":
@@ -126,7 +126,7 @@ def as_text(tables: Sequence[Table], apart: Sequence[Apart], format: str, place:
 
 
 def copy_plots(collection: Collection, folder: Path) -> None:
-    """Put every run's plots beside a table."""
+    """Copy the plots of every run into a folder."""
     for row in (row for table in tables_of(collection.runs) for row in table.rows):
         digest = hashlib.sha256(row.label.encode()).hexdigest()[:8]
         name = folder_name(row.label, digest) if row.setting else one_name(row.model)

@@ -1,4 +1,4 @@
-"""Runs at any depth below some folders: what each left behind, and which of them have no results to average."""
+"""Collects the runs at any depth below some folders, and separates those without results to average."""
 
 import csv
 import json
@@ -20,14 +20,14 @@ LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class Collection(NamedTuple):
-    """The finished runs, each a summary with "path", "config" (see `read_config`) and "checks"; and the others."""
+    """The finished runs, each a summary with "path", "config" (see `read_config`) and "checks", and the other runs."""
 
     runs: list[dict[str, Any]]
     apart: list[Apart]
 
 
 def collect(folders: Iterable[Path]) -> Collection:
-    """Read every run below the folders. Of runs that agree in configuration and seed, the newest one counts."""
+    """Read every run below the folders. Among runs with equal configuration and seed, only the newest counts."""
     runs, apart = [], []
     for path in run_folders(folders):
         status = RunDirectory(path).read_status()
@@ -51,12 +51,12 @@ def collect(folders: Iterable[Path]) -> Collection:
 
 
 def summaries(folders: Iterable[Path]) -> list[dict[str, Any]]:
-    """The finished runs below the folders, in the order of their paths, each with its folder under "path"."""
+    """The finished runs below the folders, ordered by path. Each has its folder under "path"."""
     return collect(folders).runs
 
 
 def run_folders(folders: Iterable[Path]) -> list[Path]:
-    """Every folder at or below the given ones that a run works or worked in."""
+    """Every run directory among the given folders and below them."""
     found = []
     for folder in folders:
         for place, below, _ in os.walk(folder):
@@ -68,10 +68,10 @@ def run_folders(folders: Iterable[Path]) -> list[Path]:
 
 
 def read_run(path: Path) -> dict[str, Any] | None:
-    """summary.json with its folder, configuration and metrics.csv; None where there is no summary yet.
+    """Read summary.json with folder, configuration and metrics.csv; None if there is no summary yet.
 
     Raises:
-        ValueError: for a file that is damaged, by its name.
+        ValueError: a file is damaged; the message names it.
     """
     directory = RunDirectory(path)
     if not directory.summary.exists():
@@ -86,7 +86,7 @@ def read_run(path: Path) -> dict[str, Any] | None:
 
 
 def plots_of(run: dict[str, Any]) -> list[Path]:
-    """The figures that a run drew. A link out of its folder is none: it could lead to any file."""
+    """The figures of a run. Links out of its folder are ignored, because they could lead to any file."""
     inside = run["path"].resolve()
     return [
         file for file in sorted(RunDirectory(run["path"]).plots.glob("*.png")) if file.resolve().is_relative_to(inside)
@@ -94,23 +94,23 @@ def plots_of(run: dict[str, Any]) -> list[Path]:
 
 
 def read_config(path: Path) -> dict[str, str] | None:
-    """Each key of a run's configuration, dotted, with its value in words; None where none was kept.
+    """The configuration of a run as dotted key -> value as a string; None if the run has no configuration file.
 
-    Interpolations stay as they are written. trainer.max_steps is what the run was last continued to.
+    Interpolations are not resolved. trainer.max_steps is the value of the last resume.
     """
     directory = RunDirectory(path)
     if not directory.config.exists():
         return None
     config = flat(_read(directory.config, _read_yaml))
     if directory.overrides.exists():
-        for word in _read(directory.overrides, _read_yaml) or []:
-            if key_of(str(word)) == "trainer.max_steps":
-                config["trainer.max_steps"] = str(word).partition("=")[2]
+        for text in _read(directory.overrides, _read_yaml) or []:
+            if key_of(str(text)) == "trainer.max_steps":
+                config["trainer.max_steps"] = str(text).partition("=")[2]
     return config
 
 
 def flat(node: Any, path: str = "") -> dict[str, str]:
-    """The leaves of a nested configuration.
+    """Flatten a nested configuration to dotted key -> value as a string.
 
     >>> flat({"seed": 1, "optimizer": {"lr": 0.001, "betas": [0.9, 0.999]}, "data": {"path": None}})
     {'seed': '1', 'optimizer.lr': '0.001', 'optimizer.betas': '[0.9, 0.999]', 'data.path': 'null'}
@@ -136,7 +136,7 @@ def _read_yaml(file: Path) -> Any:
 
 
 def _unfinished(path: Path, status: Status, run: dict[str, Any] | None) -> tuple[str, str]:
-    """What became of a run without results, and why."""
+    """The status and the reason of a run without results."""
     if status.state == "running":
         return ("running", "") if _works(path) else ("killed", "")
     if status.state == "unknown":
@@ -147,12 +147,12 @@ def _unfinished(path: Path, status: Status, run: dict[str, Any] | None) -> tuple
 def _works(path: Path) -> bool:
     try:
         return RunDirectory(path).in_use()
-    except OSError:  # a folder that we may only read: nobody can say
+    except OSError:  # a read-only folder: the lock cannot be tested
         return True
 
 
 def _identity(run: dict[str, Any]) -> tuple[Any, ...]:
-    """What two runs share that are one run made twice; runs that kept no configuration are never that."""
+    """A key that is equal for repetitions of a run. Runs without a configuration are never repetitions."""
     if run["config"] is None:
         return (run["path"],)
     return run["data"], run["description"], run["model"], run["seed"], frozenset(tried(run["config"]).items())

@@ -1,4 +1,4 @@
-"""What a setting changes: the mean difference from a reference row over runs that share a seed, with its interval."""
+"""The effect of a setting: the mean difference from a reference row over common seeds, with its interval."""
 
 from collections.abc import Sequence
 
@@ -11,14 +11,14 @@ LEGEND = "A - B: mean of A less B over the n seeds that both have, with Student'
 
 
 def effects_of(tables: Sequence[Table], reference: str) -> list[Table]:
-    """A table of differences for each table in which other models stand beside the reference.
+    """Compute a table of differences for each table that holds the reference and other models.
 
     Args:
-        tables: of results.
-        reference: the row that the others of its block are compared with, as the column "model" calls it.
+        tables: tables of results.
+        reference: the row with which the others of its block are compared, by its name in the column "model".
 
     Raises:
-        InputError: where no row has that name.
+        InputError: no row has that name.
     """
     labels = unique(row.label for table in tables for row in table.rows if row.runs)
     if reference not in labels:
@@ -32,14 +32,14 @@ def effects_of(tables: Sequence[Table], reference: str) -> list[Table]:
 
 
 def _differences(block: Block, reference: str) -> list[Row]:
-    """A row for each model that has seeds in common with the reference."""
+    """One row for each model that has seeds in common with the reference."""
     models = {row.label: row for row in block.rows if row.runs}
     before = models.pop(reference, None)
     return [] if before is None else [row for after in models.values() if (row := difference(after, before)).n]
 
 
 def difference(after: Row, before: Row) -> Row:
-    """The row of what `after` has more than `before`, metric by metric."""
+    """The row of the differences `after` - `before`, for each metric."""
     pairs = list(zip(*(_by_seed(row, after, before) for row in (after, before)), strict=True))
     results = [
         {
@@ -54,14 +54,14 @@ def difference(after: Row, before: Row) -> Row:
 
 
 def _by_seed(row: Row, *rows: Row) -> list[dict[str, float | None]]:
-    """The results of a row for the seeds that all rows have, by seed."""
+    """The results of a row for the seeds that all rows have in common, ordered by seed."""
     results = {run["seed"]: dict(result) for run, result in zip(row.runs, row.results, strict=True)}
     shared = set.intersection(*({run["seed"] for run in other.runs} for other in rows))
     return [results[seed] for seed in sorted(shared)]
 
 
 def effect(differences: Sequence[float | None]) -> Cell:
-    """The mean of paired differences with Student's 95% interval, which one pair does not have.
+    """The mean of paired differences with Student's 95% interval; a single pair has no interval.
 
     >>> mean, std, n, interval = effect([-1.0, -1.5, -2.0])
     >>> mean, n, [round(bound, 3) for bound in interval]

@@ -1,4 +1,4 @@
-"""The report as text: for a terminal, in Markdown, LaTeX and CSV."""
+"""Formats the report for a terminal, in Markdown, LaTeX and CSV."""
 
 import csv
 import io
@@ -17,7 +17,7 @@ APART = ("status", "run", "reason")
 
 
 def cell_text(cell: Cell, n: int) -> str:
-    """A cell, and the number of its runs where it is not that of the row.
+    """Format a cell, with the number of its runs if it differs from that of the row.
 
     >>> cell_text(Cell(0.25, 0.1, 3), 3), cell_text(Cell(0.25, None, 1), 3), cell_text(Cell(None, None, 0), 3)
     ('0.250 ± 0.100', '0.250 (n=1)', '-')
@@ -31,7 +31,7 @@ def cell_text(cell: Cell, n: int) -> str:
 
 
 def fixed_texts(row: Row) -> list[str]:
-    """The cells before those of metrics."""
+    """The texts of the cells before the metrics."""
     if not row.runs:
         return [row.data, row.label, str(row.n) if row.n > 1 else "", "", ""]
     steps = sorted(run["steps"] for run in row.runs)
@@ -41,7 +41,7 @@ def fixed_texts(row: Row) -> list[str]:
 
 
 def markdown(tables: Sequence[Table], apart: Sequence[Apart]) -> str:
-    """Tables in Markdown, and below them the list of the runs that are not in them."""
+    """Format tables in Markdown, followed by the list of runs that are not in them."""
     parts = []
     for table in tables:
         lines = [_pipes([*FIXED, *table.columns]), _pipes("-" * (len(FIXED) + len(table.columns)))]
@@ -65,7 +65,7 @@ def _plain(text: str) -> str:
 
 
 def sheets(tables: Sequence[Table], apart: Sequence[Apart]) -> list[Sheet]:
-    """Tables for a terminal, the last of them the runs that are not in the others."""
+    """Convert tables for a terminal. The last one lists the runs that are not in the others."""
     found = []
     for table in tables:
         names, numbers = FIXED[:2], (*FIXED[2:], *table.columns)
@@ -87,7 +87,7 @@ def _cells(row: Row, table: Table) -> list[Text]:
 
 
 def latex(tables: Sequence[Table], apart: Sequence[Apart]) -> str:
-    """A tabular for each table, with rules of booktabs, and one for the runs that are not in them."""
+    """Format each table as a LaTeX tabular with booktabs rules, and one for the runs that are not in them."""
     parts = ["% \\usepackage{booktabs}"]
     for table in tables:
         lines = [
@@ -121,7 +121,7 @@ TEX = {
 
 
 def tex(text: str) -> str:
-    r"""A text in which LaTeX finds no command.
+    r"""Escape a text for LaTeX.
 
     >>> print(tex("50% of a_b"))
     50\% of a\_b
@@ -136,7 +136,7 @@ CSV_COLUMNS: tuple[str, ...] = (
 
 
 def comma_separated(tables: Sequence[Table], apart: Sequence[Apart]) -> str:
-    """A line for each number (kind model, baseline or effect), and for each run not in the tables (kind apart)."""
+    """Format as CSV: one line per number (kind model, baseline or effect), and per run not in a table (kind apart)."""
     file = io.StringIO()
     writer = csv.DictWriter(file, CSV_COLUMNS, restval="", lineterminator="\n")
     writer.writeheader()

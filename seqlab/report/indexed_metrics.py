@@ -1,13 +1,13 @@
-"""Metrics with an index, such as beta_0 ... beta_7 or accuracy_by_length/1 ... 8: the report draws them over it."""
+"""Finds metrics with an index, such as beta_0 ... beta_7 or accuracy_by_length/1 ... 8, which the report plots."""
 
 import re
 from collections.abc import Iterable
 
-FEWEST = 4  # rule_1 and rule_2 are no curve
+FEWEST = 4  # fewer points, such as rule_1 and rule_2, do not make a curve
 
 
 def indexed_metrics(names: Iterable[str], stage: str = "test") -> dict[str, dict[int, str]]:
-    """{name without its index: {index: metric}} of the metrics of a stage.
+    """Group the indexed metrics of a stage: {name without its index: {index: metric}}.
 
     >>> list(indexed_metrics(f"test/s3/beta_{k}" for k in range(8)))
     ['s3/beta']

@@ -1,4 +1,4 @@
-"""The report as one HTML page that needs nothing beside it: tables to sort, plots inside, links to the run folders."""
+"""The report as a self-contained HTML page: sortable tables, embedded plots, links to the run directories."""
 
 import base64
 import io
@@ -17,13 +17,13 @@ from seqlab.report.panels import MOST_ROWS, bars, curves, learning, shown
 from seqlab.report.rows import Apart, Block, Row, Table, unique
 
 HERE = Path(__file__).parent
-DRAWN_ANEW = ("learning_curves.png", "results.png")  # of every run; the page has them over seeds
-MOST_OWN = 4  # models of a block whose own figures are on the page; those of the others are in their folders
+DRAWN_ANEW = ("learning_curves.png", "results.png")  # figures of single runs that the page replaces by ones over seeds
+MOST_OWN = 4  # models per block whose own figures are on the page; the others' figures are in their folders
 DPI = 80
 
 
 def page(tables: Sequence[Table], apart: Sequence[Apart], place: Path) -> str:
-    """The page, for a file in the folder `place`."""
+    """Build the HTML page for a file in the folder `place`."""
     blocks = [(table, block) for table in tables for block in table.blocks if any(row.runs for row in block.rows)]
     legends = ". ".join(unique(table.legend for table in tables))
     num_runs = sum(len(row.runs) for table in tables for row in table.rows)
@@ -48,7 +48,7 @@ def page(tables: Sequence[Table], apart: Sequence[Apart], place: Path) -> str:
 
 
 def results(table: Table, place: Path) -> str:
-    """A table of results, its seeds linked to the runs."""
+    """A table of results in which the seeds link to the runs."""
     lines = []
     for row in table.rows:
         data, label, n, steps, time = fixed_texts(row)
@@ -66,7 +66,7 @@ def results(table: Table, place: Path) -> str:
 
 
 def others(apart: Sequence[Apart], place: Path) -> str:
-    """The runs that are unfinished, failed, unreadable or repeated."""
+    """The table of runs that are unfinished, failed, unreadable or repeated."""
     if not apart:
         return "<p>Every run is finished.</p>"
     lines = [
@@ -77,7 +77,7 @@ def others(apart: Sequence[Apart], place: Path) -> str:
 
 
 def differences(tables: Sequence[Table], place: Path) -> str:
-    """For each data x model with several settings a table: a line a run, a column for each differing key."""
+    """One table for each data x model with several settings, with a row per run and a column per differing key."""
     rows = [row for table in tables for row in table.rows if row.runs]
     parts = []
     for data, model in unique((row.data, row.model) for row in rows):
@@ -98,7 +98,7 @@ def differences(tables: Sequence[Table], place: Path) -> str:
 
 
 def section(table: Table, block: Block, place: Path) -> str:
-    """The plots of a block."""
+    """The heading, description and plots of a block."""
     rows = shown(block)
     parts = [f"<h2>{escape(block.data)}</h2>", f"<p>{escape(block.description)}</p>"]
     if len(rows) < sum(bool(row.runs) for row in block.rows):
@@ -106,7 +106,7 @@ def section(table: Table, block: Block, place: Path) -> str:
     drawn = {
         "Learning curves: mean over seeds with a band of one standard deviation, as far as all seeds went":
             learning(block, table.columns),
-        "Shares on test data: bars with one standard deviation over seeds, chance dashed": bars(block),
+        "Proportions on test data: bars with one standard deviation over seeds, chance dashed": bars(block),
         "By number: mean over seeds with a band of one standard deviation, baselines dashed": curves(block),
     }  # fmt: skip
     parts += [image(png(figure), caption) for caption, figure in drawn.items() if figure is not None]
@@ -115,7 +115,7 @@ def section(table: Table, block: Block, place: Path) -> str:
 
 
 def own_figures(row: Row) -> Iterable[str]:
-    """What the first run of a row drew of its own kind of task: forecasts and the like."""
+    """The task-specific figures of a row's first run, such as forecasts."""
     run = row.runs[0]
     for file in plots_of(run):
         if file.name not in DRAWN_ANEW:
@@ -123,27 +123,27 @@ def own_figures(row: Row) -> Iterable[str]:
 
 
 def png(figure: Figure) -> bytes:
-    """A figure as a file."""
+    """Render a figure as a PNG file."""
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=DPI)
     return file.getvalue()
 
 
 def image(content: bytes, caption: str) -> str:
-    """A picture inside the page."""
+    """HTML of an embedded image with a caption."""
     text = escape(caption)
     data = base64.b64encode(content).decode()
     return f'<figure><figcaption>{text}</figcaption><img alt="{text}" src="data:image/png;base64,{data}"></figure>'
 
 
 def link(run: Path, place: Path, text: str) -> str:
-    """A link to a run's folder, relative to the page."""
+    """A link to a run directory, relative to the page."""
     target = os.path.relpath(run.resolve(), place.resolve())
     return f'<a href="{escape(quote(Path(target).as_posix()))}/">{escape(text)}</a>'
 
 
 def td(text: str, *, inner: str | None = None, order: str | None = None, number: bool = False, css: str = "") -> str:
-    """A cell with what it is sorted by; `inner` is HTML to show in place of the text."""
+    """A table cell with its sort key; `inner` is HTML to show in place of the text."""
     names = f"{css} number".strip() if number else css
     attribute = f' class="{names}"' if names else ""
     shown_text = escape(text) if inner is None else inner
@@ -151,7 +151,7 @@ def td(text: str, *, inner: str | None = None, order: str | None = None, number:
 
 
 def sortable(caption: str, headings: Iterable[Any], lines: Sequence[str]) -> str:
-    """A table whose headings are buttons."""
+    """A table with buttons as headings, which sort it."""
     head = "".join(
         f'<th scope="col"><button type="button">{escape(str(heading))}</button></th>' for heading in headings
     )

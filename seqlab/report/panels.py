@@ -1,4 +1,4 @@
-"""Figures of a block: learning curves with a band over seeds, bars of shares, curves of indexed metrics."""
+"""Figures of a block: learning curves with a band over seeds, bars of proportions, curves of indexed metrics."""
 
 import math
 import textwrap
@@ -15,8 +15,8 @@ from seqlab.show.groups import full_name, groups_of
 
 MOST_ROWS = 8  # models in a figure: those with the lowest validation loss
 MOST_CURVES = 4  # panels of learning curves
-MANY = 7  # names below an axis stand upright
-SPAN = 20  # values that differ by such a factor are drawn on a logarithmic axis
+MANY = 7  # from this number on, labels of an x axis are vertical
+SPAN = 20  # a larger ratio of values gives a logarithmic axis
 PANEL = (3.1, 2.5)  # inches
 GAP = 0.55  # beside a panel, for the labels of its y axis
 TITLE = 0.35
@@ -24,7 +24,7 @@ Points = list[tuple[int, float, float]]  # (x, mean, standard deviation)
 
 
 def shown(block: Block) -> list[Row]:
-    """The models of a block that its figures show, in their order."""
+    """The models of a block that its figures show, in the block's order."""
     models = [row for row in block.rows if row.runs]
     ranked = sorted(models, key=lambda row: math.inf if (loss := row.cells[VALIDATION].mean) is None else loss)
     chosen = {id(row) for row in ranked[:MOST_ROWS]}
@@ -32,8 +32,10 @@ def shown(block: Block) -> list[Row]:
 
 
 def learning(block: Block, columns: Mapping[str, str]) -> Figure | None:
-    """The validation loss and the columns that validations log, by step: mean and standard deviation over seeds, as
-    far as all seeds of a row went. None where no run logged any."""
+    """Plot the validation loss and the table's metrics on validation data by step; None if no run logged any.
+
+    Mean and standard deviation over seeds, at the steps that all seeds of a row have.
+    """
     rows = shown(block)
     metrics = {"validation loss": VALIDATION} | {
         f"validation: {heading}": checked(metric) for heading, metric in columns.items() if metric != VALIDATION
@@ -57,7 +59,7 @@ def learning(block: Block, columns: Mapping[str, str]) -> Figure | None:
 
 
 def row_curve(row: Row, metric: str) -> Points:
-    """Mean and deviation of a validation metric at the steps that all runs of a row have."""
+    """Mean and standard deviation of a validation metric at the steps that all runs of a row have."""
     runs = [dict(run["checks"].get(metric, [])) for run in row.runs]
     steps = sorted(set.intersection(*(set(run) for run in runs)))
     values = np.array([[run[step] for step in steps] for run in runs])
@@ -66,7 +68,7 @@ def row_curve(row: Row, metric: str) -> Points:
 
 
 def curves(block: Block) -> Figure | None:
-    """Each indexed metric over its index: the models with a band over seeds, the baselines dashed. None without."""
+    """Plot each indexed metric over its index, or None: models with a band over seeds, baselines dashed."""
     rows = shown(block)
     names = dict.fromkeys(name for row in rows for result in row.results for name in result)
     panels = list(indexed_metrics(names).items())
@@ -98,24 +100,27 @@ def curves(block: Block) -> Figure | None:
 
 
 def along(row: Row, metrics: Mapping[int, str]) -> Points:
-    """An indexed metric of a row where it has values."""
+    """The points of an indexed metric of a row, where it has values."""
     cells = [(x, over_runs(row, metric)) for x, metric in metrics.items()]
     return [(x, mean, std or 0.0) for x, (mean, std, *_) in cells if mean is not None]
 
 
 def over_runs(row: Row, metric: str) -> Cell:
-    """Any metric of a row, also one that is no column of the table."""
+    """Mean and spread of any metric of a row, even one that is not in the table."""
     return cell([result.get(metric) for result in row.results])
 
 
 def baselines(block: Block) -> list[Row]:
-    """The baselines of a block, chance among them."""
+    """The baselines of a block, including chance."""
     return [row for row in block.rows if not row.runs]
 
 
 def bars(block: Block) -> Figure | None:
-    """A panel a group (id, ood ...): each metric that is a share, a bar a model with its standard deviation over
-    seeds; a dashed line for chance, a marker for each other baseline. None where no metric is a share."""
+    """Plot every metric that is a proportion, with one bar per model and its standard deviation over seeds.
+
+    One panel per group (id, ood ...). A dashed line shows chance, and a marker each other baseline. None if no metric
+    is a proportion.
+    """
     rows = shown(block)
     first = rows[0].runs[0]
     curved = {name for metrics in indexed_metrics(first["metrics"]).values() for name in metrics.values()}
@@ -169,7 +174,7 @@ def bars(block: Block) -> Figure | None:
 
 
 def line(axis: Any, points: Points, label: str, index: int) -> None:
-    """A mean with its band of one standard deviation."""
+    """Plot a mean with a band of one standard deviation."""
     if not points:
         return
     x, mean, std = zip(*points, strict=True)
@@ -180,19 +185,19 @@ def line(axis: Any, points: Points, label: str, index: int) -> None:
 
 
 def grid(block: Block, panels: Sequence[Any], draw: Callable[[Any, Any], None], below: float = 0.5) -> Figure:
-    """Panels side by side, up to four in a line, and one legend under them, in the order of the block's rows.
+    """Draw panels side by side, up to four per row, with one legend below in the order of the block's rows.
 
-    Places are worked out here, in inches: a layout that measures every text takes longer than the drawing.
+    Positions are computed here, in inches, because a layout engine that measures every text takes longer than drawing.
 
     Args:
-        block: whose rows the panels show.
-        panels: what each of them shows.
-        draw: (axis, panel) -> draws it.
-        below: what the labels of an x axis need.
+        block: the block whose rows the panels show.
+        panels: the content of each panel.
+        draw: (axis, panel) -> draws the panel.
+        below: space for the labels of an x axis, in inches.
     """
     num_columns = min(4, len(panels))
     num_rows = -(-len(panels) // num_columns)
-    width = GAP + max(2, num_columns) * (PANEL[0] + GAP)  # two for one: the legend needs room
+    width = GAP + max(2, num_columns) * (PANEL[0] + GAP)  # at least two columns wide, for the legend
     figure = Figure()
     axes = [figure.add_axes((0, 0, 1, 1), label=str(index)) for index in range(len(panels))]
     for axis, panel in zip(axes, panels, strict=True):
@@ -208,7 +213,7 @@ def grid(block: Block, panels: Sequence[Any], draw: Callable[[Any, Any], None], 
         left = GAP + index % num_columns * (PANEL[0] + GAP)
         bottom = height - (index // num_columns + 1) * (PANEL[1] + TITLE + below) + below
         axis.set_position((left / width, bottom / height, PANEL[0] / width, PANEL[1] / height))
-        axis.set_title(axis.get_title(), fontsize="medium", y=1.0)  # a y of its own: nothing is measured for it
+        axis.set_title(axis.get_title(), fontsize="medium", y=1.0)  # an explicit y avoids measuring texts
         axis.tick_params(which="both", labelsize="small")
     figure.legend(
         list(named.values()), list(named), loc="lower center", fontsize="small", ncols=per_line, frameon=False

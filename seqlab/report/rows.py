@@ -1,4 +1,4 @@
-"""Finished runs -> tables: rows data x model (x setting) with mean and spread over seeds, the baselines beside them."""
+"""Builds tables from finished runs: rows of data x model (x setting) with mean and spread over seeds, and baselines."""
 
 import json
 import statistics
@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from seqlab.report.settings import settings_of, words
+from seqlab.report.settings import setting_text, settings_of
 
-VALIDATION = "val/loss"  # the lowest of each run: what to choose by among settings; all else is measured on test data
+VALIDATION = "val/loss"  # the lowest of each run, for model selection; all other metrics are on test data
 ERRORS = ("loss", "mae", "rmse", "mse", "mase", "perplexity", "bits_per_character", "bits_per_byte", "distance",
           "cross_entropy")  # fmt: skip
 
@@ -18,9 +18,9 @@ LEGEND = "mean ± standard deviation over n seeds; the best of each block in bol
 
 
 class Cell(NamedTuple):
-    """Mean of the n runs that have a metric, with their sample standard deviation or an interval of 95%.
+    """Mean over the n runs that have a metric, with the sample standard deviation or a 95% interval.
 
-    None where there are too few.
+    Values are None if there are too few runs.
     """
 
     mean: float | None
@@ -31,7 +31,7 @@ class Cell(NamedTuple):
 
 @dataclass
 class Row:
-    """One line of a table: a model in one setting over its seeds, or a baseline over the runs that computed it.
+    """A row of a table: a model in one setting over its seeds, or a baseline over the runs that computed it.
 
     An effect is the difference of two models (seqlab/report/effects.py).
     """
@@ -41,26 +41,26 @@ class Row:
     label: str  # the model, with the keys in which its settings differ; or the baseline
     model: str
     setting: dict[str, str]
-    runs: list[dict[str, Any]]  # one a seed; none of a baseline or an effect
+    runs: list[dict[str, Any]]  # one per seed; empty for a baseline or an effect
     n: int
-    results: Sequence[Mapping[str, float | None]]  # metric -> value, one a run
+    results: Sequence[Mapping[str, float | None]]  # metric -> value, one mapping per run
     cells: dict[str, Cell]
-    best: set[str] = field(default_factory=set)  # the metrics in which no row of the block is better
+    best: set[str] = field(default_factory=set)  # the metrics in which no other row of the block is better
 
 
 @dataclass
 class Block:
-    """What was measured on the same test data: the models, then the baselines."""
+    """Rows evaluated on the same test data: the models, then the baselines."""
 
     data: str
     description: str
-    better: dict[str, str]  # metric -> low or high; a metric that is not named has no best
+    better: dict[str, str]  # metric -> low or high; other metrics have no best value
     rows: list[Row]
 
 
 @dataclass
 class Table:
-    """Blocks whose tasks name the same columns (heading: metric)."""
+    """Blocks whose tasks have the same columns (heading -> metric)."""
 
     columns: dict[str, str]
     blocks: list[Block]
@@ -68,12 +68,12 @@ class Table:
 
     @property
     def rows(self) -> list[Row]:
-        """Those of all blocks."""
+        """The rows of all blocks."""
         return [row for block in self.blocks for row in block.rows]
 
 
 class Apart(NamedTuple):
-    """A run that is not in the table: it is unfinished, failed, unreadable, or the repetition of another."""
+    """A run that is not in the table: it is unfinished, failed, unreadable, or a repetition of another."""
 
     path: Path
     status: str
@@ -81,7 +81,7 @@ class Apart(NamedTuple):
 
 
 def tables_of(runs: Sequence[dict[str, Any]]) -> list[Table]:
-    """A table for each kind of task, in it a block for each data and description."""
+    """Build one table per set of columns, with one block per data set and description."""
     tables = []
     labelled = _rows_of_models(runs)
     for columns in unique(run["columns"] for run in runs):
@@ -105,7 +105,7 @@ def tables_of(runs: Sequence[dict[str, Any]]) -> list[Table]:
 
 
 def _place(run: Mapping[str, Any]) -> tuple[str, str, dict[str, str]]:
-    """The block that a run stands in: runs measured on the same test data by the same metrics."""
+    """A key of the block of a run: runs in a block have the same test data and metrics."""
     return run["data"], run["description"], run["columns"]
 
 
@@ -115,7 +115,7 @@ def _rows_of_models(runs: Sequence[dict[str, Any]]) -> list[tuple[str, dict[str,
     for data, model in unique((run["data"], run["model"]) for run in runs):
         settings = settings_of([run for run in runs if (run["data"], run["model"]) == (data, model)])
         for setting, group in settings:
-            label = f"{model} {words(setting)}".rstrip() if len(settings) > 1 else model
+            label = f"{model} {setting_text(setting)}".rstrip() if len(settings) > 1 else model
             found.append((label, setting or {}, sorted(group, key=lambda run: run["seed"])))
     return found
 
@@ -127,7 +127,7 @@ def _row_of_model(label: str, setting: dict[str, str], runs: list[dict[str, Any]
 
 
 def _rows_of_baselines(runs: Sequence[dict[str, Any]], metrics: Mapping[str, str]) -> list[Row]:
-    """A baseline that came out the same in several runs counts once: it is one number, not many seeds."""
+    """Rows of baselines. Equal results of a baseline in several runs count once, as they are one number."""
     rows = []
     for name in unique(name for run in runs for name in run["baselines"]):
         found = {json.dumps(run["baselines"][name], sort_keys=True): run["baselines"][name] for run in runs
@@ -139,7 +139,7 @@ def _rows_of_baselines(runs: Sequence[dict[str, Any]], metrics: Mapping[str, str
 
 
 def cell(values: Iterable[float | None]) -> Cell:
-    """Mean and spread of the values that are there.
+    """Mean and spread of the values that are not None.
 
     >>> cell([1.0, None, 3.0])
     Cell(mean=2.0, std=1.4142135623730951, n=2, interval=None)
@@ -151,7 +151,7 @@ def cell(values: Iterable[float | None]) -> Cell:
 
 
 def mark_best(block: Block, metrics: Iterable[str]) -> None:
-    """Note in each row the metrics whose mean is the best of the block; equal means share it."""
+    """Record in each row the metrics in which its mean is the best of the block. Ties are all marked."""
     for metric in metrics:
         means = [mean for row in block.rows if (mean := row.cells[metric].mean) is not None]
         if metric in block.better and means:
@@ -162,7 +162,7 @@ def mark_best(block: Block, metrics: Iterable[str]) -> None:
 
 
 def better_of(run: Mapping[str, Any]) -> dict[str, str]:
-    """Whether low or high is better, by metric: as the run's task said, or by its name for runs made before it did.
+    """metric -> low or high is better: as stored by the run's task, or guessed from the names for older runs.
 
     >>> better_of({"columns": {"a": "test/mae", "b": "test/x", "c": "test/y"}, "intervals": {"test/x": [0, 1]}})
     {'test/mae': 'low', 'test/x': 'high'}
@@ -179,7 +179,7 @@ def better_of(run: Mapping[str, Any]) -> dict[str, str]:
 
 
 def best_validation(run: Mapping[str, Any]) -> float | None:
-    """The lowest validation loss of a run; None where none was logged."""
+    """The lowest validation loss of a run; None if none was logged."""
     return min((value for _, value in run["checks"].get(VALIDATION, [])), default=None)
 
 
@@ -193,7 +193,7 @@ def checked(metric: str) -> str:
 
 
 def unique(values: Iterable[Any]) -> list[Any]:
-    """Each value once, in the order of first appearance."""
+    """Each value once, in order of first appearance."""
     found: list[Any] = []
     for value in values:
         if value not in found:

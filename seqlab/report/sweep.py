@@ -1,4 +1,4 @@
-"""How a sweep ends: with the table of its runs, and with those that are missing from it."""
+"""Prints the summary at the end of a sweep: the table of its runs, and the unfinished ones."""
 
 import sys
 from pathlib import Path
@@ -7,8 +7,8 @@ from seqlab.run.directory import RunDirectory
 
 
 def conclude(folder: Path) -> int:
-    """Print the table of the finished runs below a folder, and the others with their reasons; returns the exit code."""
-    from seqlab.report.collect import summaries  # matplotlib loads here, not for --help
+    """Print the table of the finished runs below a folder, and the other runs with reasons. Returns the exit code."""
+    from seqlab.report.collect import summaries  # imports matplotlib: here, so that --help is quick
     from seqlab.report.formats import sheets
     from seqlab.report.rows import tables_of
     from seqlab.show.layout import show

@@ -1,1 +1,1 @@
-"""A run is one thing: its directory, configuration, command line, construction, training and evaluation."""
+"""A run: its directory, configuration, command line, construction, training and evaluation."""

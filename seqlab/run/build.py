@@ -1,4 +1,4 @@
-"""A run directory: its files, building what a configuration describes, saving and loading."""
+"""Builds the objects that a configuration describes, and loads a run from its directory."""
 
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -31,10 +31,10 @@ Seed = Annotated[int, Interval(ge=0, lt=2**32)]
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run, ready to use.
+    """The objects of a run.
 
-    model: the network with the weights of the checkpoint, in evaluation mode.
-    datamodule: the data that it was trained on.
+    model: the network; from `load_run` with the weights of the checkpoint and in evaluation mode.
+    datamodule: its data.
     config: the resolved configuration, plain dicts, lists and scalars.
     task: loss, evaluation and prompts: `run.task.evaluate(run.model, "test")`, `run.task.describe(run.model, prompt)`.
     module: the LightningModule around model and task, which a Trainer fits.
@@ -63,7 +63,7 @@ def configuration(
     logger: Mapping[str, Logger],
     resume: Literal["auto"] | None = None,
 ) -> None:
-    """The top-level keys of a configuration, as `check` holds them against what a user set."""
+    """The top-level keys of a configuration. `check` compares the user's values with these annotations."""
 
 
 def build(config: dict[str, Any], weights: Iterable[Tensor] | None = None, *, kept: Kept | None = None) -> Run:
@@ -71,19 +71,19 @@ def build(config: dict[str, Any], weights: Iterable[Tensor] | None = None, *, ke
 
     Args:
         config: plain dicts, lists and scalars.
-        weights: what a file holds for this model, if there is one: a model that is far too large for it is refused
-            before it takes memory.
-        kept: what a checkpoint keeps of the data: no data are read, then; None: they are read and fitted to.
+        weights: the tensors in a file for this model, if any. A model that is far too large for them is refused before
+            memory is allocated.
+        kept: what a checkpoint stores about the data, in place of reading it; None: the data are read and fitted.
 
     Raises:
-        InputError: for every fault of the configuration, for data that are not there, for a pair that cannot work, and
-            for values in `kept` that do not belong to such data.
+        InputError: the configuration is invalid, data are missing, model and data do not fit each other, or `kept` does
+            not fit the data module.
     """
     check(config, configuration)
     datamodule: DataModule = construct(config["data"])
     try:
         if kept is None:
-            _ = datamodule.file_records, datamodule.fitted  # in this order: what changes between them is noticed later
+            _ = datamodule.file_records, datamodule.fitted  # in this order: a change in between is detected later
         else:
             datamodule.restore(kept)
         spec = datamodule.spec
@@ -105,7 +105,10 @@ def build(config: dict[str, Any], weights: Iterable[Tensor] | None = None, *, ke
 
 
 def refuse_larger(model: dict[str, Any], spec: Spec, weights: Iterable[Tensor]) -> None:
-    """Raise InputError where a model has more numbers than a file can hold: 2 a byte (8 bits each, tied ones once)."""
+    """Raise InputError if a model has more than 2 parameters per byte of weights in the file.
+
+    Weights take at least 8 bits each. The factor of 2 allows for tied weights, which a file holds once.
+    """
     with torch.device("meta"):  # shapes without memory
         state = construct(model, spec=spec).state_dict()
     declared = sum(tensor.numel() for tensor in state.values())
@@ -118,10 +121,10 @@ def refuse_larger(model: dict[str, Any], spec: Spec, weights: Iterable[Tensor]) 
 
 
 def construct(node: dict[str, Any], **arguments: Any) -> Any:
-    """Call what a checked node names, with its keys and further arguments; what it refuses is bad input.
+    """Call the target of a checked node with the node's keys and further arguments.
 
     Raises:
-        InputError: for values that it refuses, and for sizes that no memory holds.
+        InputError: the target refuses its values, or they need too much memory.
     """
     try:
         return prepare(node, arguments)(**arguments)
@@ -134,11 +137,11 @@ def construct(node: dict[str, Any], **arguments: Any) -> Any:
 
 
 def prepare(node: dict[str, Any], later: Collection[str] = ()) -> Callable[..., Any]:
-    """What a checked node names, with its keys bound: to be called with the rest, the arguments `later`.
+    """Bind the keys of a checked node to its target. The result is called with the remaining arguments, `later`.
 
     Raises:
-        InputError: when it takes no argument `later`, when a required key is absent (`~optimizer.lr` takes one away),
-            or when a node inside refuses its values.
+        InputError: the target does not take an argument in `later`, a required key is absent (`~optimizer.lr` removes
+            one), or a node inside refuses its values.
     """
     target = located(node["_target_"])
     parameters = inspect.signature(target).parameters
@@ -152,21 +155,21 @@ def prepare(node: dict[str, Any], later: Collection[str] = ()) -> Callable[..., 
 
 
 def _made(value: Any) -> Any:
-    """A value with the nodes inside it constructed."""
+    """Construct the nodes inside a value."""
     if isinstance(value, dict):
         return construct(value) if "_target_" in value else {key: _made(item) for key, item in value.items()}
     return [_made(item) for item in value] if isinstance(value, list) else value
 
 
 def load_run(path: str | Path, checkpoint: str = "best.ckpt") -> Run:
-    """Rebuild a run from its directory, with the weights of a checkpoint (or from the path of a checkpoint file).
+    """Load a run from its directory with the weights of a checkpoint, or from the path of a checkpoint file.
 
-    A file from a stranger runs nothing (docs/security.md): it holds tensors and plain types, and its configuration
-    constructs only what has a place there, such as a model of this project where the model belongs. No data are read:
-    what was fitted to them is in the checkpoint.
+    An untrusted file cannot run code (docs/security.md): it holds tensors and plain types, and its configuration can
+    construct only objects of the expected base class from this project. No data are read, because the checkpoint
+    stores what was fitted to them.
 
     Raises:
-        InputError: when path is no run directory, or the checkpoint is missing or damaged.
+        InputError: the path is not a run directory, or the checkpoint is missing or damaged.
     """
     path = Path(path)
     if not path.exists():
@@ -177,10 +180,10 @@ def load_run(path: str | Path, checkpoint: str = "best.ckpt") -> Run:
         (content.get(key) for key in ("config", "state_dict")) if isinstance(content, dict) else (None, None)
     )
     if not (isinstance(config, dict) and isinstance(state, dict)):
-        raise InputError(f"{file} is no checkpoint of this project: it holds no configuration")
+        raise InputError(f"{file} is not a checkpoint of SeqLab: it holds no configuration")
     refuse_old(content.get("version"), file)
     if not all(isinstance(value, Tensor) for value in state.values()):
-        raise InputError(f"{file} is no checkpoint of this project: its state_dict holds more than tensors")
+        raise InputError(f"{file} is not a checkpoint of SeqLab: its state_dict holds more than tensors")
     try:
         run = build(config, state.values(), kept=kept_in(content, file))
     except InputError as error:

@@ -1,6 +1,7 @@
-"""The configuration of a run: composed by Hydra, then resolved once into a value. Nothing here imports torch.
+"""The configuration of a run: composed by Hydra, then resolved once into plain values. Nothing here imports torch.
 
-What decides a run is said here alone: its hash, in which keys two runs differ, and what one that goes on trains with.
+Only this module defines what identifies a run: its hash, the keys in which two runs differ, and the configuration of a
+resumed run.
 """
 
 import hashlib
@@ -22,32 +23,32 @@ from omegaconf.errors import OmegaConfBaseException
 from seqlab.errors import InputError
 from seqlab.run.directory import RunDirectory
 
-# What may change between a run and its continuation: none of it decides what a step computes.
+# Keys that may change when a run is resumed: none of them affects what a step computes.
 FREE_KEYS = ("resume", "debug", "logger")
 LONGEST_NAME = 80  # characters of a folder's name before its hash
-MOST_BYTES = 240  # of these characters: file systems take 255, with the hash
+MOST_BYTES = 240  # of these characters; file systems allow 255, including the hash
 
 
-def composed(words: Sequence[str], conf: Path) -> DictConfig:
-    """The configuration that words choose and set, with Hydra's own node, as run.py composes it; no directory is made.
+def composed(overrides: Sequence[str], conf: Path) -> DictConfig:
+    """Compose the configuration for some overrides as run.py does, with Hydra's own node, without creating a directory.
 
-    What it resolves to may name the choices, which Hydra knows from here on.
+    It also sets Hydra's global configuration, because interpolations may refer to the choices.
 
     Args:
-        words: as Hydra can read them; see seqlab/run/overrides.py.
+        overrides: in a form that Hydra can parse; see seqlab/run/overrides.py.
         conf: the folder of the configuration groups.
 
     Raises:
-        HydraException: for words that do not work.
+        HydraException: for invalid overrides.
     """
     with hydra.initialize_config_dir(str(conf), version_base="1.3"):
-        config = hydra.compose("config", list(words), return_hydra_config=True)
+        config = hydra.compose("config", list(overrides), return_hydra_config=True)
     HydraConfig.instance().set_config(config)
     return config
 
 
 def deciding(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a configuration that decides a run. Its keys are nested, or written with dots.
+    """The part of a configuration that identifies a run. Its keys are nested, or written with dots.
 
     >>> deciding({"seed": 1, "debug": True}), deciding({"logger.x": "1", "optimizer.lr": "0.1"})
     ({'seed': 1}, {'optimizer.lr': '0.1'})
@@ -59,11 +60,11 @@ def deciding(config: Mapping[str, Any]) -> dict[str, Any]:
 class RunConfig:
     """The configuration of a run.
 
-    composed: as Hydra composed it, without Hydra's own node: its interpolations stand as they are written.
-    plain: what the run trains with: resolved, without `resume`; plain dicts, lists and scalars.
-    hash: eight hexadecimal digits of what decides the run. trainer.max_steps may grow, and decides nothing, nor does
-        what follows it. A text counts as the number, or true or false, that it reads as: what was typed with quotes
-        and what was typed without is the same run.
+    composed: as Hydra composed it, without Hydra's own node, with unresolved interpolations.
+    plain: the resolved configuration used for training, without `resume`; plain dicts, lists and scalars.
+    hash: eight hexadecimal digits that identify the run. trainer.max_steps may grow, so neither it nor values that
+        depend on it enter the hash. A string that looks like a number or boolean counts as one, so that quoted and
+        unquoted values give the same run.
     """
 
     composed: DictConfig
@@ -79,25 +80,28 @@ class RunConfig:
 
     @property
     def max_steps(self) -> int:
-        """How many steps the run takes at most. Raises OmegaConf's error where the key is absent."""
+        """Maximum number of training steps. Raises OmegaConf's error if the key is absent."""
         return self.composed.trainer.max_steps
 
     def with_texts(self, texts: Mapping[str, str]) -> "RunConfig":
-        """This configuration with some keys set to texts."""
+        """This configuration with some keys set to strings."""
         composed = self.composed.copy()
         for key, text in texts.items():
             OmegaConf.update(composed, key, text)
         return RunConfig.of(composed)
 
     def continuing(self, directory: RunDirectory) -> tuple[dict[str, Any], int, list[str]]:
-        """What goes on where a run was begun: its `plain`, the trainer.max_steps that the run began with, and the keys
-        in which this is another run than that one.
+        """The configuration for resuming the run in a directory.
 
-        What followed trainer.max_steps when the run began (the end of a cosine, the length of a curriculum) stays as it
-        was: both are resolved as if it were what it was then.
+        Values that depended on trainer.max_steps when the run started (the end of a cosine, the length of a curriculum)
+        are kept: both configurations are resolved with the original trainer.max_steps.
+
+        Returns:
+            `plain` for the resumed run, the original trainer.max_steps, and the keys in which this configuration
+            describes a different run.
 
         Raises:
-            InputError: when the directory has no configuration that can be read.
+            InputError: the directory has no readable configuration.
         """
         begun = _loaded(directory)
         first, now = begun.trainer.max_steps, self.max_steps
@@ -107,7 +111,7 @@ class RunConfig:
         return here, first, changed
 
     def save(self, directory: RunDirectory, hydras: HydraConf) -> None:
-        """Write .hydra/, as Hydra would: but once a run has been accepted, so that a refused one overwrites nothing."""
+        """Write .hydra/ as Hydra would, but only after a run is accepted, so that a refused run overwrites nothing."""
         directory.config.parent.mkdir(exist_ok=True)
         OmegaConf.save(self.composed, directory.config)
         OmegaConf.save(OmegaConf.create({"hydra": hydras}), directory.hydra)
@@ -115,7 +119,7 @@ class RunConfig:
 
 
 def _loaded(directory: RunDirectory) -> DictConfig:
-    """The configuration that a run began with. Raises InputError when there is none that can be read."""
+    """Load the configuration with which a run started. Raises InputError if there is no readable one."""
     name = directory.config.relative_to(directory.path)
     try:
         config = OmegaConf.load(directory.config)
@@ -127,7 +131,7 @@ def _loaded(directory: RunDirectory) -> DictConfig:
 
 
 def _resolved(own: DictConfig, max_steps: int | None = None) -> dict[str, Any]:
-    """A configuration as plain types, without `resume`; `max_steps` replaces trainer.max_steps first."""
+    """Resolve a configuration to plain types, without `resume`, after replacing trainer.max_steps by `max_steps`."""
     if max_steps is not None and OmegaConf.select(own, "trainer.max_steps") is not None:
         own = own.copy()
         OmegaConf.update(own, "trainer.max_steps", max_steps)
@@ -137,7 +141,7 @@ def _resolved(own: DictConfig, max_steps: int | None = None) -> dict[str, Any]:
 
 
 def _deciding(plain: dict[str, Any]) -> dict[str, Any]:
-    """What decides a run of what is resolved, without trainer.max_steps."""
+    """The part of a resolved configuration that identifies a run, without trainer.max_steps."""
     found = deciding(plain)
     if isinstance(trainer := found.get("trainer"), dict):
         found["trainer"] = {key: value for key, value in trainer.items() if key != "max_steps"}
@@ -174,28 +178,28 @@ def differences(before: dict[str, Any], now: dict[str, Any], path: str = "") -> 
     return found
 
 
-def folder_name(words: str, digest: str) -> str:
-    """Words that a file system takes as one name, cut short, and a hash that tells apart what was cut.
+def folder_name(overrides: str, digest: str) -> str:
+    """A valid folder name: overrides, shortened, and a hash that distinguishes names with the same beginning.
 
     >>> folder_name("data.path=../plays/a.txt,seed=1", "1a2b3c4d")
     'data.path=_plays_a.txt,seed=1-1a2b3c4d'
     """
-    readable = one_name(words)[:LONGEST_NAME]
+    readable = one_name(overrides)[:LONGEST_NAME]
     readable = readable.encode()[:MOST_BYTES].decode(errors="ignore").strip("._-")
     return f"{readable}-{digest}" if readable else digest
 
 
-def one_name(words: str) -> str:
-    """Words as a part of a file's name: no separators, and nothing that leads out of a folder.
+def one_name(overrides: str) -> str:
+    """Turn overrides into a part of a file name, without separators and `..`.
 
     >>> one_name("../plays/a b.txt")
     '_plays_a_b.txt'
     """
-    return re.sub(r"[^\w.,=+-]+", "_", words.replace("..", ""))
+    return re.sub(r"[^\w.,=+-]+", "_", overrides.replace("..", ""))
 
 
 def _run_dir(folder: str, name: str, *, _root_: DictConfig) -> str:
-    """FOLDER/NAME-HASH; under resume=auto the newest unfinished run of this configuration in FOLDER, if there is."""
+    """FOLDER/NAME-HASH. With resume=auto, the newest unfinished run of this configuration in FOLDER, if any."""
     config = RunConfig.of(_root_)
     if OmegaConf.select(_root_, "resume") == "auto":
         for directory in map(RunDirectory, sorted(Path(folder).glob("*"), reverse=True)):
@@ -205,17 +209,17 @@ def _run_dir(folder: str, name: str, *, _root_: DictConfig) -> str:
     return f"{folder}/{name}-{config.hash}"
 
 
-def _job_dir(words: str, *, _root_: DictConfig) -> str:
-    """WORDS-HASH: the directory of a job of a sweep, the same whenever the sweep is run again."""
-    return folder_name(words, RunConfig.of(_root_).hash)
+def _job_dir(overrides: str, *, _root_: DictConfig) -> str:
+    """OVERRIDES-HASH: the directory of a sweep's job, the same whenever the sweep is run again."""
+    return folder_name(overrides, RunConfig.of(_root_).hash)
 
 
 def _between_layers(rate: float, num_layers: Any) -> float:
-    """A rate of dropout between layers, which a preset chose: 0 where there is one layer."""
+    """A preset's dropout rate between layers, or 0 for a single layer."""
     return 0.0 if num_layers == 1 else rate
 
 
-# conf/ names run directories by these, and lets presets follow a key. A worker that imports this module has them too.
+# conf/ uses these resolvers to name run directories and in presets. Worker processes that import this module get them.
 OmegaConf.register_new_resolver("run_dir", _run_dir, replace=True)
 OmegaConf.register_new_resolver("job_dir", _job_dir, replace=True)
 OmegaConf.register_new_resolver("between_layers", _between_layers, replace=True)

@@ -1,8 +1,8 @@
-"""A run directory: where its files are, whether a process works in it, and what became of the run.
+"""A run directory: the paths of its files, its lock, and the status of the run.
 
-status.json says running, done, interrupted or failed, with the reason and the hash of the configuration. Whoever works
-in the directory holds its lock, which the system gives back when the process ends in whatever way: a run that is
-`running` and not locked was killed. Nothing here imports torch.
+status.json holds the status (running, done, interrupted or failed), the reason and the hash of the configuration. The
+process that uses the directory holds its lock. The system releases the lock when the process ends in any way, so a run
+that is `running` but not locked was killed. Nothing here imports torch.
 """
 
 import json
@@ -20,11 +20,11 @@ from seqlab.files import write_json
 
 
 class Status(NamedTuple):
-    """What became of a run.
+    """The status of a run.
 
-    state: running, done, interrupted or failed; `unknown` where nothing that can be read says so.
-    reason: why it ended, in one line; empty while it runs.
-    hash: of its configuration.
+    state: running, done, interrupted or failed; `unknown` without a readable status.json.
+    reason: why the run ended, in one line; empty while it runs.
+    hash: hash of its configuration.
     """
 
     state: str = "unknown"
@@ -40,12 +40,12 @@ class RunDirectory:
 
     @property
     def config(self) -> Path:
-        """The configuration that the run began with, as it was composed."""
+        """The configuration with which the run started, as composed by Hydra."""
         return self.path / ".hydra" / "config.yaml"
 
     @property
     def overrides(self) -> Path:
-        """The words that began the run."""
+        """The command-line overrides with which the run started."""
         return self.path / ".hydra" / "overrides.yaml"
 
     @property
@@ -55,27 +55,27 @@ class RunDirectory:
 
     @property
     def status(self) -> Path:
-        """What became of the run; see `read_status`."""
+        """The status of the run; see `read_status`."""
         return self.path / "status.json"
 
     @property
     def summary(self) -> Path:
-        """What came of the run."""
+        """The results of the run."""
         return self.path / "summary.json"
 
     @property
     def metrics(self) -> Path:
-        """Every metric that was logged, with its step."""
+        """Every logged metric, with its step."""
         return self.path / "metrics.csv"
 
     @property
     def log(self) -> Path:
-        """What the processes of the run say, with the whole of each error."""
+        """The log of the run's processes, with full tracebacks."""
         return self.path / "run.log"
 
     @property
     def predictions(self) -> Path:
-        """What the model made of its evaluation inputs."""
+        """The model's outputs on its evaluation inputs."""
         return self.path / "predictions.jsonl"
 
     @property
@@ -105,7 +105,7 @@ class RunDirectory:
 
     @property
     def wandb(self) -> Path:
-        """The folder in which W&B keeps files and links of its own."""
+        """The folder with W&B's own files and links."""
         return self.path / "wandb"
 
     @property
@@ -115,20 +115,20 @@ class RunDirectory:
 
     @property
     def folders(self) -> list[Path]:
-        """The folders that a run and its export make, in which no other run is."""
+        """The folders that a run and its export create; none of them contains another run."""
         return [self.config.parent, self.checkpoints, self.plots, self.path / "tensorboard", self.wandb, self.export]
 
     @property
     def lock(self) -> Path:
-        """The file that whoever works here holds locked."""
+        """The lock file, held by the process that uses the directory."""
         return self.path / ".lock"
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
-        """Hold the directory for this process.
+        """Hold the lock of the directory.
 
         Raises:
-            InputError: when another process works in it.
+            InputError: another process holds it.
         """
         lock = FileLock(self.lock, timeout=0)
         try:
@@ -141,8 +141,8 @@ class RunDirectory:
             lock.release()
 
     def in_use(self) -> bool:
-        """Whether a process works in the directory."""
-        if not self.lock.exists():  # looking leaves nothing behind
+        """Whether a process holds the lock of the directory."""
+        if not self.lock.exists():  # do not create a lock file by checking
             return False
         try:
             with self.claimed():
@@ -151,30 +151,29 @@ class RunDirectory:
             return True
 
     def is_used(self) -> bool:
-        """Whether a run has its files here. (A refused job of a sweep has left its status only.)"""
+        """Whether the directory holds files of a run. (A refused job of a sweep leaves only its status.)"""
         return any(path.exists() for path in (self.config, self.summary, self.checkpoints, self.metrics))
 
     def is_run(self) -> bool:
-        """Whether a run works or worked here: it has left a summary, a status or its configuration."""
+        """Whether this is a run directory: it has a summary, a status or a configuration."""
         return any(path.is_file() for path in (self.summary, self.status, self.config))
 
     def read_status(self) -> Status:
-        """What status.json says; what it does not say, or in another type than a text, is the default."""
+        """Read status.json. Values that are missing or not strings get their defaults."""
         try:
             content = json.loads(self.status.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
             content = {}
-        said = content if isinstance(content, dict) else {}
-        texts = {"state": said.get("status"), "reason": said.get("reason"), "hash": said.get("hash")}
+        known = content if isinstance(content, dict) else {}
+        texts = {"state": known.get("status"), "reason": known.get("reason"), "hash": known.get("hash")}
         return Status(**{key: text for key, text in texts.items() if isinstance(text, str)})
 
     def write_status(self, status: Status) -> None:
-        """Say what became of the run."""
+        """Write status.json."""
         write_json(self.status, {"status": status.state, "reason": status.reason, "hash": status.hash})
 
     def remove_if_empty(self) -> None:
-        """Remove the directory of a refused job, and the folders that were made for it: those below the working
-        directory that hold nothing else."""
+        """Remove the directory of a refused job, and then its empty parents below the working directory."""
         if not set(self.path.iterdir()) <= {self.log, self.lock}:
             return
         shutil.rmtree(self.path)

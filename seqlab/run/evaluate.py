@@ -1,7 +1,8 @@
 """Evaluate a trained run: test metrics, then baselines, examples, figures, loggers and the table.
 
-What comes after the test metrics is tried each by itself, once the metrics are in summary.json. What fails is a line on
-stderr, a reason under `missing` in summary.json and a traceback in run.log: it hides nothing else, and the run is done.
+Everything after the test metrics is computed independently, once the metrics are in summary.json. A failure gives a
+line on stderr, a reason under `missing` in summary.json and a traceback in run.log. It does not affect the other
+results, and the run still counts as done.
 """
 
 import math
@@ -32,10 +33,10 @@ MOST_LISTED = 4  # metrics that have no finite value
 
 
 def finish(run: Run, trainer: Trainer, summary: dict[str, Any], directory: RunDirectory) -> None:
-    """Evaluate the best and the last checkpoint, write that down, and then add what else there is to a run."""
+    """Evaluate the best and the last checkpoint, write the metrics, and then add the rest (see `add_extras`)."""
     results: dict[str, Proportion | float] = {}
     summary["best_step"] = load_checkpoint(directory.best)["global_step"]
-    for stage, file in (("test_last", directory.last), ("test", directory.best)):  # the best one last: it stays loaded
+    for stage, file in (("test_last", directory.last), ("test", directory.best)):  # best.ckpt last: it stays loaded
         for key, result in evaluate(run, trainer, file).items():
             results[key.replace("test/", f"{stage}/", 1)] = result
     metrics, not_finite = finite(results)
@@ -52,7 +53,7 @@ def finish(run: Run, trainer: Trainer, summary: dict[str, Any], directory: RunDi
 
 
 def evaluate(run: Run, trainer: Trainer, checkpoint: Path) -> Results:
-    """The test results of a checkpoint on the trainer's device and in its precision; its weights stay loaded."""
+    """Evaluate a checkpoint on the test set, with the trainer's device and precision. Its weights stay loaded."""
     run.module.load_state_dict(load_checkpoint(checkpoint)["state_dict"])
     with as_trained(run, trainer):
         return run.task.evaluate(run.model, "test")
@@ -60,7 +61,7 @@ def evaluate(run: Run, trainer: Trainer, checkpoint: Path) -> Results:
 
 @contextmanager
 def as_trained(run: Run, trainer: Trainer) -> Iterator[None]:
-    """Inside, the model is on the trainer's device and computes in its precision; afterwards it is on the CPU."""
+    """Inside the block, the model is on the trainer's device and uses its precision; afterwards it is on the CPU."""
     run.model.to(trainer.strategy.root_device)
     try:
         with trainer.precision_plugin.forward_context():
@@ -70,13 +71,13 @@ def as_trained(run: Run, trainer: Trainer) -> Iterator[None]:
 
 
 def add_extras(run: Run, trainer: Trainer, results: Results, summary: dict[str, Any], directory: RunDirectory) -> None:
-    """Add all that can be had to `summary` and to the run directory, print the table, and say what is missing.
+    """Add baselines, examples and figures to the summary and the run directory, print the table, and report gaps.
 
     Args:
-        run: the run, with the weights that were tested.
-        trainer: that has trained it; its loggers are still open.
+        run: the run, with the tested weights.
+        trainer: its trainer, with loggers still open.
         results: the test results.
-        summary: with the test metrics; what is added here is written again to summary.json.
+        summary: has the test metrics; it is extended and written to summary.json again.
         directory: the run directory.
     """
     extras = Attempts[Any]()
@@ -115,10 +116,10 @@ def add_extras(run: Run, trainer: Trainer, results: Results, summary: dict[str, 
 
 
 def add_baselines(run: Run, summary: dict[str, Any], extras: Attempts[Any]) -> Mapping[str, Results]:
-    """Put the baselines into a summary, and return them. One that fails has no value, and its reason is an extra's."""
+    """Add the baselines to a summary and return them. A failed baseline has no values; `extras` gets its error."""
     rows = Attempts[Results]()
     with extras.attempt("baselines"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of numbers that overflow and matrices that are nearly singular: see below
+        warnings.simplefilter("ignore")  # overflows and nearly singular matrices: handled below
         rows.take(run.task.baselines())
     for name, results in rows.items():
         summary["baselines"][name], not_finite = finite(results)
@@ -132,14 +133,14 @@ def add_baselines(run: Run, summary: dict[str, Any], extras: Attempts[Any]) -> M
 
 
 def finite(results: Results) -> tuple[dict[str, float | None], dict[str, float]]:
-    """Results as plain numbers, None where there is none that JSON has; and those that are NaN or infinite."""
+    """Results as plain numbers for JSON (None for missing, NaN and infinite), and the NaN and infinite ones."""
     values = {name: value_of(result) for name, result in results.items()}
     not_finite = {name: value for name, value in values.items() if value is not None and not math.isfinite(value)}
     return values | dict.fromkeys(not_finite), not_finite
 
 
 def listed(not_finite: Mapping[str, float]) -> str:
-    """Metrics with their values, the first few of them.
+    """List the first few metrics with their values.
 
     >>> listed({"test/mse": math.inf, "test/rmse": math.inf})
     'test/mse is inf, test/rmse is inf'
@@ -149,7 +150,7 @@ def listed(not_finite: Mapping[str, float]) -> str:
 
 
 def write_figures(figures: Attempts[Figure], folder: Path) -> dict[str, Figure]:
-    """Write each figure to FOLDER/NAME.png; returns those that could be written."""
+    """Write each figure to FOLDER/NAME.png and return those that could be written."""
     written = {}
     for name, figure in figures.items():
         with figures.attempt(name):
@@ -162,7 +163,7 @@ def write_figures(figures: Attempts[Figure], folder: Path) -> dict[str, Figure]:
 def say(
     missing: Mapping[str, str], errors: Mapping[str, Exception], directory: RunDirectory, *, with_traceback: bool
 ) -> None:
-    """One line on stderr for each thing that is missing; the whole errors in run.log, and on stderr where asked for."""
+    """Print a line on stderr for each missing item; write full tracebacks to run.log, and to stderr if requested."""
     for name, why in missing.items():
         print(f"warning: {name} is missing: {why}", file=sys.stderr)
     with open(directory.log, "a", encoding="utf-8") as log:

@@ -1,6 +1,6 @@
-"""The processes of a run: how many threads each has, and a job of a sweep in a process of its own.
+"""The processes of a run: the number of threads of each, and jobs of a sweep in separate processes.
 
-Nothing here imports torch, which reads these settings as it loads.
+Nothing here imports torch, which reads these settings on import.
 """
 
 import ctypes
@@ -24,29 +24,29 @@ PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux's prctl
 
 
 def quiet_threads() -> None:
-    """Have idle OpenMP threads sleep: one that spins beside a busy core can cost many times the step."""
+    """Make idle OpenMP threads sleep: when cores are busy, spinning threads can multiply the time of a step."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 
 def num_cores() -> int:
-    """The cores that this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def num_threads(launcher: Mapping[str, Any], num_processes: int) -> int:
-    """How many threads each process of a job has: the cores of the job, shared out.
+    """The number of threads per process of a job: the job's cores divided by its processes.
 
     Args:
-        launcher: Hydra's node hydra.launcher. It says how many jobs run at once (joblib: n_jobs), or how many cores a
-            job has of its own (submitit: cpus_per_task; Ray: ray.remote.num_cpus); else a job has them all.
-        num_processes: the processes of the job, trainer.devices.
+        launcher: the node hydra.launcher. It sets the number of parallel jobs (joblib: n_jobs), or the number of cores
+            per job (submitit: cpus_per_task; Ray: ray.remote.num_cpus); otherwise a job has all cores.
+        num_processes: number of processes of the job, trainer.devices.
 
     >>> num_threads({"cpus_per_task": 8}, 2)
     4
     """
     if "cpus_per_task" in launcher:
-        cores = launcher["cpus_per_task"] or 1  # as SLURM has it
+        cores = launcher["cpus_per_task"] or 1  # SLURM's default
     elif "ray" in launcher:
         cores = launcher["ray"]["remote"].get("num_cpus") or 1
     else:
@@ -56,9 +56,9 @@ def num_threads(launcher: Mapping[str, Any], num_processes: int) -> int:
 
 
 def thread_settings(trainer: Mapping[str, Any]) -> dict[str, str]:
-    """The environment variables that give a job's processes their threads.
+    """The environment variables that set the number of threads of a job's processes.
 
-    Empty where it has the machine to itself, and where OMP_NUM_THREADS is set already.
+    Empty if the job may use all cores, or if OMP_NUM_THREADS is already set.
     """
     launcher = OmegaConf.to_container(HydraConfig.get().launcher)
     assert isinstance(launcher, dict)
@@ -68,10 +68,10 @@ def thread_settings(trainer: Mapping[str, Any]) -> dict[str, str]:
 
 
 def leave_cluster() -> None:
-    """Have Lightning start the processes of a run by itself, also within a job of SLURM.
+    """Make Lightning start the processes of a run itself, even inside a SLURM job.
 
     Raises:
-        InputError: when the scheduler has started several tasks: each would train in the same directory.
+        InputError: SLURM has started several tasks, which would all train in the same directory.
     """
     tasks = os.environ.pop("SLURM_NTASKS", "1")
     if tasks != "1" and "SLURM_PROCID" in os.environ:
@@ -82,13 +82,13 @@ def leave_cluster() -> None:
 
 
 def run_apart(script: Path, config: RunConfig) -> None:
-    """Run a job of a sweep as `python script WORDS` in its directory, and wait for its end.
+    """Run a job of a sweep as `python script OVERRIDES` in its directory, and wait for it to end.
 
-    However it ends, the sweep goes on: what killed it is noted in status.json. A signal that ends the sweep is handed
-    on to the job first.
+    The sweep continues whatever the outcome; if the job was killed, status.json records how. A signal that ends the
+    sweep is first passed on to the job.
 
     Raises:
-        KeyboardInterrupt, Interrupted: when the sweep itself was to end.
+        KeyboardInterrupt, Interrupted: a signal ended the sweep itself.
     """
     hydra = HydraConfig.get()
     directory = RunDirectory(Path(hydra.runtime.output_dir))
@@ -97,9 +97,9 @@ def run_apart(script: Path, config: RunConfig) -> None:
         return
     texts = iter(hydra.callbacks["sweep_folder"].typed)
     typed = dict(zip(texts, texts, strict=True))
-    words = [typed.get(word, word) for word in hydra.overrides.task if key_of(word) != "resume"]
+    overrides = [typed.get(text, text) for text in hydra.overrides.task if key_of(text) != "resume"]
     place = [placed("hydra.run.dir", directory.path), placed("hydra.job.id", directory.path.name)]
-    command = [sys.executable, str(script), *hydra.callbacks["sweep_folder"].sources, *words, *place]
+    command = [sys.executable, str(script), *hydra.callbacks["sweep_folder"].sources, *overrides, *place]
     sys.stdout.flush()
     code, received = waited_for(command, Path(hydra.runtime.cwd), os.environ | thread_settings(config.plain["trainer"]))
     if code < 0:
@@ -113,17 +113,17 @@ def run_apart(script: Path, config: RunConfig) -> None:
 
 
 def is_finished(directory: RunDirectory, config: RunConfig) -> bool:
-    """Whether a directory holds this very run, with nothing left to do."""
+    """Whether a directory holds a run with this configuration that is finished."""
     status = directory.read_status()
     if status.state != "done" or status.hash != config.hash:
         return False
-    from seqlab.run.summary import read_summary  # pydantic loads when it is needed
+    from seqlab.run.summary import read_summary  # lazy, because it imports pydantic
 
     return status.reason != "max_steps" or read_summary(directory.path)["steps"] == config.max_steps
 
 
 def note_kill(directory: RunDirectory, digest: str, reason: str) -> None:
-    """Say what ended a process that could not do so itself; not where another process has taken the run up."""
+    """Record what ended a killed process, unless another process has already resumed the run."""
     try:
         with directory.claimed():
             directory.write_status(Status("failed", reason, digest))
@@ -139,10 +139,10 @@ def waited_for(
     environment: Mapping[str, str] | None = None,
     log: IO[str] | None = None,
 ) -> tuple[int, int | None]:
-    """Run a command to its end: its exit code, and the signal that this process got meanwhile and handed on.
+    """Run a command and wait for it. Returns its exit code, and the signal that was received and passed on, if any.
 
-    The child is in a process group of its own, so that Ctrl-C reaches it once. On Linux it gets SIGTERM when this
-    process is gone, killed in whatever way. What it prints goes to `log`, or where this process prints.
+    The child is in its own process group, so that Ctrl-C reaches it only once. On Linux it gets SIGTERM when this
+    process dies in any way. Its output goes to `log`, or to the output of this process.
     """
     received: list[int] = []
     child = subprocess.Popen(
@@ -160,7 +160,7 @@ def waited_for(
         received.append(signum)
         child.send_signal(signum)
 
-    # a launcher's own handler, such as submitit's against preemption, stays
+    # keep handlers of a launcher, such as submitit's for preemption
     untouched = (signal.default_int_handler, signal.SIG_DFL)
     mine = [signum for signum in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(signum) in untouched]
     previous = {signum: signal.signal(signum, hand_on) for signum in mine}

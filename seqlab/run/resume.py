@@ -1,4 +1,4 @@
-"""Going on with a run that was cut off, as if it had not been: which checkpoint, and whether this is the same run."""
+"""Resumes an interrupted run exactly: chooses the checkpoint, and checks that configuration and data are the same."""
 
 import sys
 from pathlib import Path
@@ -15,7 +15,7 @@ from seqlab.lit.checkpoints import environment, kept_in, load_checkpoint, origin
 from seqlab.lit.datamodule import DataModule
 from seqlab.run.config import RunConfig, differences
 from seqlab.run.directory import RunDirectory
-from seqlab.run.overrides import refuse_links_out, words_of
+from seqlab.run.overrides import overrides_of, refuse_links_out
 from seqlab.run.values import key_of
 from seqlab.task import Task
 
@@ -23,12 +23,12 @@ MAX_KEYS_NAMED = 6
 
 
 class Start(NamedTuple):
-    """Where training begins.
+    """The starting point of training.
 
     config: the resolved configuration to train with.
-    checkpoint: what to restore; None for a start at step 0.
-    step: the optimizer steps that it has behind it.
-    kept: what the checkpoint keeps of the data; None for a start at step 0.
+    checkpoint: the checkpoint to restore; None for a start at step 0.
+    step: number of optimizer steps already taken.
+    kept: what the checkpoint stores about the data; None for a start at step 0.
     """
 
     config: dict[str, Any]
@@ -38,13 +38,13 @@ class Start(NamedTuple):
 
 
 def start_of(config: RunConfig, directory: RunDirectory) -> Start | None:
-    """Where the run in a directory goes on under `config`; None when it is finished.
+    """Find where the run in a directory resumes under `config`; None if it is finished.
 
-    trainer.max_steps may have grown. What followed it when the run began (the end of a cosine, the length of a
-    curriculum) stays as it was: those steps are taken already.
+    trainer.max_steps may have grown. Values that depended on it when the run started (the end of a cosine, the length
+    of a curriculum) do not change, because the steps so far used them.
 
     Raises:
-        InputError: when the configuration differs in what decides a run, or no checkpoint can be read.
+        InputError: the configuration describes a different run, or no checkpoint can be read.
     """
     refuse_links_out(directory)
     newest = newest_checkpoint(directory)
@@ -69,19 +69,19 @@ def start_of(config: RunConfig, directory: RunDirectory) -> Start | None:
     remove_temporaries(directory.checkpoints)
     _refuse_foreign(file, content, followed)
     if directory.best.exists():
-        load_checkpoint(directory.best)  # without the best weights so far the result is not the uninterrupted run's
+        load_checkpoint(directory.best)  # must be readable: it may still be the best checkpoint at the end
     _warn_of_another_environment(content)
     return Start(followed, file, content["global_step"], kept_in(content, file))
 
 
 def note_growth(directory: RunDirectory, max_steps: int) -> None:
-    """Add a grown trainer.max_steps to the words that resume=RUN repeats; the configuration stays as the run began."""
-    kept = [word for word in words_of(directory) if key_of(word) != "trainer.max_steps"]
+    """Store a grown trainer.max_steps in the overrides that resume=RUN repeats. config.yaml is not changed."""
+    kept = [text for text in overrides_of(directory) if key_of(text) != "trainer.max_steps"]
     OmegaConf.save(OmegaConf.create([*kept, f"trainer.max_steps={max_steps}"]), directory.overrides)
 
 
 def refuse_other_data(directory: RunDirectory, start: Start, datamodule: DataModule, task: Task) -> None:
-    """Raise InputError where a file that the run was trained on is missing, or is another one now."""
+    """Raise InputError if a file that the run was trained on is missing or has changed."""
     if start.kept is None:
         return
     try:
@@ -111,24 +111,24 @@ class _Environment(BaseModel):
 
 
 class Resumable(BaseModel):
-    """What going on with a run reads of a checkpoint, beside what Lightning restores from it."""
+    """The content of a checkpoint that resuming reads, in addition to what Lightning restores."""
 
     model_config = ConfigDict(strict=True)
 
     state_dict: dict[str, Any]
     config: _Config
     environment: _Environment
-    loops: dict[str, dict[str, Any]]  # where in the data training stood
+    loops: dict[str, dict[str, Any]]  # the position in the data
     global_step: Annotated[int, Ge(0)]
 
 
 def newest_checkpoint(directory: RunDirectory) -> tuple[Path, dict[str, Any]] | None:
-    """The newest checkpoint that can be read, with its content; says on stderr which could not.
+    """The newest readable checkpoint with its content, or None without checkpoints. Warns on stderr of unreadable ones.
 
-    A process killed between two renames leaves the one before the last without the last.
+    A process killed between two renames leaves last-1.ckpt without last.ckpt.
 
     Raises:
-        InputError: when there are some, and none can be read.
+        InputError: there are checkpoints, but none can be read.
     """
     faults = []
     for file in (directory.last, directory.before_last, directory.best):
@@ -143,10 +143,10 @@ def newest_checkpoint(directory: RunDirectory) -> tuple[Path, dict[str, Any]] | 
         try:
             validated(Resumable, content, file.name)
         except ValueError as error:
-            faults.append(f"{file} is no checkpoint that training can go on from{origin(content)}: {error}")
+            faults.append(f"{file} is not a checkpoint from which training can resume{origin(content)}: {error}")
             continue
         for fault in faults:
-            print(f"warning: {fault}; going on from {file.name}", file=sys.stderr)
+            print(f"warning: {fault}; resuming from {file.name}", file=sys.stderr)
         return file, content
     if faults:
         raise InputError(f"no checkpoint can be read: {'; '.join(faults)}")
@@ -154,7 +154,7 @@ def newest_checkpoint(directory: RunDirectory) -> tuple[Path, dict[str, Any]] | 
 
 
 def _refuse_foreign(file: Path, content: dict[str, Any], config: dict[str, Any]) -> None:
-    """Raise InputError where a file of another run has been put."""
+    """Raise InputError if a checkpoint belongs to another run."""
     changed = differences(content["config"]["model"], config["model"], "model")
     if content["config"]["name"] != config["name"] or changed:
         name = " on ".join(content["config"]["name"][key] for key in ("model", "data"))
@@ -162,11 +162,11 @@ def _refuse_foreign(file: Path, content: dict[str, Any], config: dict[str, Any])
 
 
 def _warn_of_another_environment(content: dict[str, Any]) -> None:
-    """Say what makes the bits differ from here on."""
+    """Warn of differences in the environment that prevent bit-for-bit reproduction."""
     now = environment() | {"SeqLab": version()}
     for key, before in [("SeqLab", content["version"]), *content["environment"].items()]:
         if key in now and before != now[key]:
             print(
-                f"warning: {key} {before} before and {now[key]} now: the run goes on, but not bit for bit",
+                f"warning: {key} {before} before and {now[key]} now: the run resumes, but not bit for bit",
                 file=sys.stderr,
             )

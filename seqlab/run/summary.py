@@ -1,4 +1,4 @@
-"""summary.json: what came of a run. Somebody else may have written it, so its types are looked at."""
+"""Reads summary.json, the results of a run. The file may come from an untrusted source, so its types are checked."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ Numbers = dict[str, float | None]  # metric -> value
 
 
 class Summary(BaseModel):
-    """The keys that commands read, and their types; there are more, for people."""
+    """The keys that commands read, with their types. The file has more keys, for human readers."""
 
     model_config = ConfigDict(strict=True)
 
@@ -29,15 +29,15 @@ class Summary(BaseModel):
     num_parameters: int = 0
     columns: dict[str, str] = {}
     better: dict[str, Literal["low", "high"]] = {}
-    intervals: dict[str, tuple[float, float] | None] = {}  # none over 0 cases
+    intervals: dict[str, tuple[float, float] | None] = {}  # None without cases
     counts: dict[str, int] = {}
 
 
 def read_summary(run_dir: Path) -> dict[str, Any]:
-    """summary.json of a run directory.
+    """Read and validate summary.json of a run directory.
 
     Raises:
-        InputError: when it is damaged.
+        InputError: the file is damaged.
     """
     file = RunDirectory(run_dir).summary
     try:

@@ -1,4 +1,4 @@
-"""What Hydra tells of a sweep while it runs."""
+"""A Hydra callback that records facts about a sweep while it runs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,11 +11,11 @@ from seqlab.starting import started
 
 
 class SweepFolder(Callback):
-    """Notes where the sweep of this process writes: Hydra tells nobody else once it is over.
+    """Records the sweep directory of this process, which Hydra does not expose after the sweep.
 
     Args:
-        typed: words as Hydra's sweeper prints them, each followed by how it was typed; run_apart looks there.
-        sources: the options and words that say where Hydra finds configurations; run_apart hands them on.
+        typed: pairs for `run_apart`: an override as Hydra's sweeper prints it, then as it was typed.
+        sources: options and overrides that set where Hydra finds configurations; `run_apart` passes them on.
     """
 
     path: Path | None = None

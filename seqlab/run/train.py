@@ -1,4 +1,4 @@
-"""Train one run: from a configuration to the last checkpoint, and on to its evaluation."""
+"""Train one run from its configuration to the last checkpoint, and evaluate it."""
 
 import contextlib
 import platform
@@ -25,19 +25,19 @@ from seqlab.run.resume import Start, note_growth, refuse_other_data, start_of
 from seqlab.run.summary import read_summary
 from seqlab.run.typed import with_typed
 
-STOPPED = {Interrupted: "interrupted", NonFiniteError: "not_finite"}  # in summary.json, by what ended training
+STOPPED = {Interrupted: "interrupted", NonFiniteError: "not_finite"}  # exception -> `stopped` in summary.json
 
 
 def train(config: RunConfig) -> dict[str, Any]:
-    """Run a job in Hydra's output directory; returns the summary that it also writes.
+    """Run a job in Hydra's output directory. Writes the summary and returns it.
 
-    A job of a sweep (it has a hydra.job.id) goes on with the run that is in its directory, if there is one, and leaves
-    status.json even when it is refused; the directory of another refused job is removed again. In a run of several
-    processes Lightning starts all but the first, by the same command: these train along, write nothing, and return {}.
+    A job of a sweep (it has a hydra.job.id) resumes the run in its directory, if there is one, and leaves status.json
+    even if it is refused. The directory of any other refused job is removed. In a run with several processes, Lightning
+    starts all but the first by the same command; these take part in training, write nothing and return {}.
 
     Raises:
-        InputError: for a configuration that cannot work, before anything runs.
-        Interrupted, NonFiniteError: when training ends that way, with checkpoints and summary written.
+        InputError: the configuration is invalid; nothing has run.
+        Interrupted, NonFiniteError: training ended that way; checkpoints and summary are written.
     """
     directory = RunDirectory(Path(HydraConfig.get().runtime.output_dir))
     if rank_zero_only.rank:  # type: ignore[attr-defined]
@@ -68,13 +68,13 @@ def train(config: RunConfig) -> dict[str, Any]:
 
 
 def accepted(directory: RunDirectory, config: RunConfig, in_sweep: bool) -> tuple[Run, Trainer, Start] | None:
-    """What a job trains, with what, and from where; None when the run in its directory is finished."""
+    """Check and build a job: its run, trainer and starting point; None if the run in its directory is finished."""
     config = with_typed(config, configuration, HydraConfig.get().overrides.task)
     if not directory.is_used():
         start = Start(config.plain, None, 0, None)
     elif OmegaConf.select(config.composed, "resume") is None and not in_sweep:
         raise InputError(
-            f"{directory.path} already holds a run: go on with it by resume=auto, give another hydra.run.dir, "
+            f"{directory.path} already holds a run: resume it with resume=auto, give another hydra.run.dir, "
             "or remove it"
         )
     else:
@@ -95,7 +95,7 @@ def accepted(directory: RunDirectory, config: RunConfig, in_sweep: bool) -> tupl
 
 
 def train_along(config: RunConfig, directory: RunDirectory) -> None:
-    """Train as a further process of the run in a directory, which the first process has accepted."""
+    """Train as an additional process of a run that the first process has accepted."""
     start = start_of(with_typed(config, configuration, HydraConfig.get().overrides.task), directory)
     assert start is not None, "the first process has found something to do"
     run = build(start.config, kept=start.kept)
@@ -103,21 +103,21 @@ def train_along(config: RunConfig, directory: RunDirectory) -> None:
     if run.config["compile"]:
         run.model.compile()
     trainer: Trainer = construct(run.config["trainer"], run_dir=directory.path, loggers=[])
-    with contextlib.suppress(Interrupted, NonFiniteError):  # the first process meets the same, and says it
+    with contextlib.suppress(Interrupted, NonFiniteError):  # the first process gets the same error and reports it
         trainer.fit(run.module, datamodule=run.datamodule, ckpt_path=start.checkpoint, weights_only=True)
 
 
 def note_failure(directory: RunDirectory, error: BaseException, digest: str) -> None:
-    """Leave the reason in status.json and the whole error in run.log."""
+    """Write the reason to status.json and the full traceback to run.log."""
     state = "interrupted" if isinstance(error, Interrupted | KeyboardInterrupt) else "failed"
-    with contextlib.suppress(OSError):  # on a full disk it is `error` that the user has to hear of
+    with contextlib.suppress(OSError):  # on a full disk, still report `error` to the user
         directory.write_status(Status(state, " ".join(str(error).split()) or type(error).__name__, digest))
         with open(directory.log, "a", encoding="utf-8") as log:
             traceback.print_exception(error, file=log)
 
 
 def fit(run: Run, trainer: Trainer, start: Start, directory: RunDirectory) -> dict[str, Any]:
-    """Train from `start` on, evaluate, and write everything; returns the summary."""
+    """Train from `start`, evaluate, write everything and return the summary."""
     if run.config["compile"]:
         run.model.compile()
     for name, text in run.task.files().items():
@@ -131,13 +131,13 @@ def fit(run: Run, trainer: Trainer, start: Start, directory: RunDirectory) -> di
     except BaseException as error:
         if start.checkpoint is not None and not has_begun(trainer) and isinstance(error, Exception):
             reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
-            raise InputError(f"training cannot go on from {start.checkpoint}: {reason}") from error
+            raise InputError(f"training cannot resume from {start.checkpoint}: {reason}") from error
         summary["stopped"] = STOPPED.get(type(error), "failed")
         with contextlib.suppress(OSError):
             write_json(directory.summary, summary | reached(trainer))
         raise
     if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()  # what follows is done by one process
+        torch.distributed.destroy_process_group()  # one process does the rest
     summary["stopped"] = "max_steps" if trainer.global_step >= trainer.max_steps else "early"
     write_json(directory.summary, summary | reached(trainer))
     finish(run, trainer, summary | reached(trainer), directory)
@@ -145,7 +145,7 @@ def fit(run: Run, trainer: Trainer, start: Start, directory: RunDirectory) -> di
 
 
 def reached(trainer: Trainer) -> dict[str, Any]:
-    """How far training came, and in what time, over all parts of the run."""
+    """The steps and seconds of training so far, over all parts of a resumed run."""
     return {"steps": trainer.global_step, "seconds": round(training_seconds(trainer), 1)}
 
 
@@ -168,7 +168,7 @@ def opening(run: Run) -> dict[str, Any]:
         "counts": {},
         "baselines": {},
         "last_five_checks": {},
-        "missing": {},  # what could not be had -> why, see seqlab/run/evaluate.py
+        "missing": {},  # what could not be computed -> why, see seqlab/run/evaluate.py
         "versions": {
             "python": platform.python_version(),
             "torch": torch.__version__,

@@ -1,4 +1,4 @@
-"""Characters where a text is wanted and Hydra read a number: a column may be called 2020, 1e3 or true."""
+"""Recovers strings that Hydra parsed as numbers or booleans: a column may be named 2020, 1e3 or true."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -9,43 +9,44 @@ from seqlab.run.config import RunConfig
 from seqlab.run.values import in_quotes, key_of, read
 
 
-def with_typed(config: RunConfig, root: Callable[..., Any], words: Iterable[str]) -> RunConfig:
-    """A configuration with the characters that `as_typed` finds. Raises InputError as it does."""
-    texts = as_typed(config.plain, root, words)
+def with_typed(config: RunConfig, root: Callable[..., Any], overrides: Iterable[str]) -> RunConfig:
+    """Apply the strings that `as_typed` finds to a configuration. Raises InputError like `as_typed`."""
+    texts = as_typed(config.plain, root, overrides)
     return config.with_texts(texts) if texts else config
 
 
-def as_typed(config: dict[str, Any], root: Callable[..., Any], words: Iterable[str]) -> dict[str, str]:
-    """The characters of words that read as a number, or as true or false, where a text is wanted.
+def as_typed(config: dict[str, Any], root: Callable[..., Any], overrides: Iterable[str]) -> dict[str, str]:
+    """Find the overrides whose value was parsed as a number or boolean although a string is required.
 
-    The annotation of the parameter that takes the value decides, as it does in `seqlab.check.check`.
+    The annotation of the parameter decides, as in `seqlab.check.check`.
 
     Args:
         config: resolved, plain dicts, lists and scalars.
         root: a callable whose annotated parameters are the top-level keys.
-        words: KEY=VALUE, as Hydra was given them; the last for a key counts.
+        overrides: KEY=VALUE, as given to Hydra; the last one for a key counts.
 
     Returns:
-        {key: characters} for those keys alone.
+        {key: characters of the value} for these keys only.
 
     Raises:
-        InputError: for null, a list or a mapping where a text is wanted; the message has the word in quotes.
+        InputError: the value is null, a list or a mapping, but a string is required; the message shows how to quote it.
     """
     found = {}
-    for key, word in {key_of(word): word for word in words}.items():
-        override = read(word)
+    for key, text in {key_of(text): text for text in overrides}.items():
+        override = read(text)
         if override is None or override.is_delete() or isinstance(override.value(), str):
             continue
-        annotation, text = _annotation(config, root, key.split(".")), word.partition("=")[2].strip()
-        if annotation is not None and not fits(annotation, override.value()) and fits(annotation, text):
+        annotation, value = _annotation(config, root, key.split(".")), text.partition("=")[2].strip()
+        if annotation is not None and not fits(annotation, override.value()) and fits(annotation, value):
             if not isinstance(override.value(), int | float):
-                raise InputError(f"{word}: a text is wanted; this one is {in_quotes(word.partition('=')[0], text)}")
-            found[key] = text
+                quoted = in_quotes(text.partition("=")[0], value)
+                raise InputError(f"{text}: a string is required; as a string it is {quoted}")
+            found[key] = value
     return found
 
 
 def _annotation(config: dict[str, Any], root: Callable[..., Any], key: Sequence[str]) -> Any:
-    """The annotation of the parameter that a key sets; None where nothing says."""
+    """The annotation of the parameter that a key sets; None if there is none."""
     target: Callable[..., Any] | None = root
     node: Any = config
     for part in key[:-1]:
@@ -54,6 +55,6 @@ def _annotation(config: dict[str, Any], root: Callable[..., Any], key: Sequence[
         if isinstance(node, dict) and "_target_" in node:
             try:
                 target = located(node["_target_"])
-            except Exception:  # check() says what is wrong with it
+            except Exception:  # check() reports the error
                 return None
     return None if target is None else hints_of(target).get(key[-1])

@@ -1,1 +1,1 @@
-"""Search for better values of a configuration: python -m seqlab.search NAME (docs/runs.md)."""
+"""Hyperparameter search: python -m seqlab.search NAME (docs/runs.md)."""

@@ -1,8 +1,8 @@
-"""Search for better values of a configuration: python -m seqlab.search lstm_lr
+"""Hyperparameter search: python -m seqlab.search lstm_lr
 
-NAME is conf/search/NAME.yaml, or the path of another such file. Words search.KEY=VALUE change the search
-(search.num_trials=30, search.seed=2, search.dir=DIR); others join the words of every run (data=L4).
-The same command again goes on where a study was cut off, and with a larger search.num_trials adds to it.
+NAME is conf/search/NAME.yaml, or the path of another such file. Overrides search.KEY=VALUE change the search
+(search.num_trials=30, search.seed=2, search.dir=DIR). Other overrides apply to every run (data=L4).
+The same command again resumes an interrupted study; a larger search.num_trials adds trials to it.
 """
 
 import argparse
@@ -30,23 +30,23 @@ CONF = Path(__file__).parents[2] / "conf"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Parse the command line, run the study, compare, write the results; returns the exit code."""
+    """Parse the command line, run the search and return the exit code."""
     take_any_text()
     parser = Parser(
         prog="python -m seqlab.search", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("name", help="of conf/search, or a YAML file")
-    parser.add_argument("words", nargs="*", help="search.KEY=VALUE, or KEY=VALUE as run.py takes it")
-    parser.add_argument("--config-dir", "-cd", metavar="DIR", help="a further folder of configurations, as for run.py")
+    parser.add_argument("name", help="a name in conf/search, or a YAML file")
+    parser.add_argument("overrides", nargs="*", help="search.KEY=VALUE, or KEY=VALUE as for run.py")
+    parser.add_argument("--config-dir", "-cd", metavar="DIR", help="additional folder of configurations, as for run.py")
     options = parser.parse_intermixed_args(arguments)
     try:
-        return search(options.name, with_config_dir(options.words, options.config_dir))
+        return search(options.name, with_config_dir(options.overrides, options.config_dir))
     except (Exception, KeyboardInterrupt) as error:
         return tell(error, CONF)
 
 
-def search(name: str, words: Sequence[str]) -> int:
-    """Run the search of that name; returns the exit code: 1 where no trial came to an end."""
+def search(name: str, overrides: Sequence[str]) -> int:
+    """Run a study, confirm and write its results. Returns the exit code, which is 1 if no trial succeeded."""
     try:
         import optuna  # noqa: F401
     except ImportError as error:
@@ -59,8 +59,8 @@ def search(name: str, words: Sequence[str]) -> int:
     started()
 
     file = plan_file(name)
-    places = [text_of(word) for word in words if word.startswith("search.dir=")]
-    plan = read_plan(file, [word for word in words if not word.startswith("search.dir=")])
+    places = [text_of(text) for text in overrides if text.startswith("search.dir=")]
+    plan = read_plan(file, [text for text in overrides if not text.startswith("search.dir=")])
     first = defaults(plan, CONF)
     folder = at_home(places[-1]) if places else Path("outputs/search") / folder_name(file.stem, plan.digest())
     folder.mkdir(parents=True, exist_ok=True)
@@ -76,25 +76,25 @@ def search(name: str, words: Sequence[str]) -> int:
             carry_out(study, plan, first, folder)
             comparison = confirmed(study, plan, folder)
         except Interrupted as stop:
-            print(f"interrupted: {stop}; the same command goes on from here", file=sys.stderr)
+            print(f"interrupted: {stop}; the same command resumes from here", file=sys.stderr)
             return 128 + stop.signum
         write_results(study, plan, comparison, folder)
         return 0 if any(trial.value is not None for trial in study.trials) else 1
 
 
 def noted(file: Path) -> dict[str, Any]:
-    """What plan.json of a study says. Raises InputError where it cannot be read."""
+    """Read plan.json of a study. Raises InputError if it cannot be read."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(f"{file} cannot be read: {error}") from error
     if not isinstance(content, dict):
-        raise InputError(f"{file} is no plan of a study")
+        raise InputError(f"{file} is not the plan of a study")
     return content
 
 
 def plan_file(name: str) -> Path:
-    """The file that a name means. Raises InputError where there is none."""
+    """The YAML file of a search. Raises InputError if there is no search of that name."""
     if name.endswith((".yaml", ".yml")):
         return Path(name)
     file = CONF / "search" / f"{name}.yaml"

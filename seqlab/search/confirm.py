@@ -1,4 +1,4 @@
-"""The best values of a study against the default ones, on seeds that the study has not seen."""
+"""Compares the best values of a study with the defaults, on seeds that the study has not used."""
 
 import statistics
 from collections.abc import Sequence
@@ -16,10 +16,10 @@ from seqlab.show.table import number
 
 @dataclass(frozen=True)
 class Comparison:
-    """Both settings over the same seeds.
+    """Results of both settings over the same seeds.
 
-    rows: metric -> values of the default, values of the best, seed by seed.
-    faults: what failed, in a line each; those seeds are left out of both.
+    rows: metric -> (values of the default, values of the best), one value per seed.
+    faults: failures, one line each; their seeds are left out of both settings.
     """
 
     rows: dict[str, tuple[list[float], list[float]]]
@@ -27,16 +27,16 @@ class Comparison:
 
 
 def best_of(trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
-    """The trial with the lowest value; None where none has one."""
+    """The trial with the lowest value; None if no trial has a value."""
     done = [(trial.value, trial.number, trial) for trial in trials if trial.value is not None]
-    return min(done)[2] if done else None  # the earlier one of equals: numbers differ
+    return min(done)[2] if done else None  # ties go to the earlier trial
 
 
 def confirmed(study: optuna.Study, plan: Plan, folder: Path) -> Comparison | None:
     """Train the default and the best again, once for each of the plan's confirm_seeds.
 
     Returns:
-        the plan's metric and the test metrics that the task names; None where there is nothing to compare.
+        the plan's metric and the test metrics in the task's columns; None if there is nothing to compare.
     """
     default, best = study.trials[0], best_of(study.trials)
     if best is None or best.number == default.number or not plan.confirm_seeds:
@@ -65,7 +65,7 @@ def confirmed(study: optuna.Study, plan: Plan, folder: Path) -> Comparison | Non
 
 
 def _test_metrics(run_dir: Path) -> dict[str, float | None]:
-    """What the table of many runs shows of one."""
+    """The test metrics of a run that the report shows."""
     summary = read_summary(run_dir)
     return {metric: summary["metrics"].get(metric) for metric in summary["columns"].values()}
 
@@ -81,7 +81,7 @@ def mean_and_deviation(values: Sequence[float]) -> str:
 
 
 def verdict(plan: Plan, rows: dict[str, tuple[list[float], list[float]]]) -> str:
-    """One sentence: on how many seeds the best is lower than the default, and by how much."""
+    """A sentence that says on how many seeds the best is lower than the default, and by how much."""
     default, best = rows[plan.metric]
     gains = [before - after for before, after in zip(default, best, strict=True)]
     wins = sum(gain > 0 for gain in gains)

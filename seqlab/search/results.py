@@ -1,4 +1,4 @@
-"""The table and the plots of a study."""
+"""Tables and plots of a study."""
 
 import shlex
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ CAUTION = "The best of many trials on one seed looks better than it is"
 
 
 def write_results(study: optuna.Study, plan: Plan, comparison: Comparison | None, folder: Path) -> None:
-    """Print the study's table, and write study.md and plots/ into its folder."""
+    """Print the study's tables, and write study.md and plots/ into its folder."""
     trials = study.trials[: plan.num_trials]
     best = best_of(trials)
     end = [] if best is None else conclusion(best, plan, comparison)
@@ -39,12 +39,12 @@ def write_results(study: optuna.Study, plan: Plan, comparison: Comparison | None
 
 
 def about(trials: Sequence[FrozenTrial], plan: Plan) -> str:
-    """What was tried, in words."""
+    """Describe what the study tried."""
     failed = sum(trial.value is None for trial in trials)
     space = "; ".join(f"{key} in {_allowed(values)}" for key, values in plan.space.items())
     return (
         f"{len(trials)} trials ({failed} failed) of `python run.py {shlex.join(plan.words)}`: {space}. "
-        f"A trial counts by its lowest {plan.metric}; no test data is looked at. Trial 0 is the default."
+        f"The value of a trial is its lowest {plan.metric}; no test data is used. Trial 0 is the default."
     )
 
 
@@ -55,7 +55,7 @@ def _allowed(values: Range | Sequence[Scalar]) -> str:
 
 
 def trials_table(trials: Sequence[FrozenTrial], plan: Plan) -> Sheet:
-    """The trials, the best first, those that failed last."""
+    """The table of trials, sorted by value, failed ones last."""
     rows = []
     for trial in sorted(trials, key=lambda trial: (trial.value is None, trial.value or 0.0, trial.number)):
         note = f"failed: {trial.user_attrs['reason']}" if trial.value is None else ""
@@ -72,7 +72,7 @@ def _short(value: Scalar) -> str:
 
 
 def comparison_table(comparison: Comparison, plan: Plan) -> Sheet:
-    """The default and the best over the new seeds."""
+    """The table that compares the default and the best over the new seeds."""
     seeds = len(comparison.rows[plan.metric][0])
     rows = [[metric, *map(mean_and_deviation, sides)] for metric, sides in comparison.rows.items()]
     columns = [Column("metric", "name"), Column("default"), Column("best")]
@@ -80,7 +80,7 @@ def comparison_table(comparison: Comparison, plan: Plan) -> Sheet:
 
 
 def conclusion(best: FrozenTrial, plan: Plan, comparison: Comparison | None) -> list[str]:
-    """What follows from the study, a paragraph each."""
+    """The conclusions of the study, one string per paragraph."""
     if best.number == 0:
         return ["No trial is better than the default."]
     if comparison is None:
@@ -94,7 +94,7 @@ def conclusion(best: FrozenTrial, plan: Plan, comparison: Comparison | None) -> 
 
 
 def markdown(sheet: Sheet) -> str:
-    """A table in Markdown."""
+    """Format a table in Markdown."""
     headings = [column.heading for column in sheet.columns]
     rows = [[str(cell) for cell in row] for block in sheet.rows for row in block]
     lines = [headings, ["---"] * len(headings), *rows]
@@ -102,7 +102,7 @@ def markdown(sheet: Sheet) -> str:
 
 
 def figures(trials: Sequence[FrozenTrial], plan: Plan) -> dict[str, Figure]:
-    """The values in the order of the trials with the best so far, and against each key of the space."""
+    """Plot the values by trial with the best so far (history), and against each key of the space (slices)."""
     done = [(trial, trial.value) for trial in trials if trial.value is not None]
     history = Figure(figsize=(5.5, 3.6), layout="constrained")
     axis = history.subplots()

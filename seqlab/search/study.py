@@ -1,8 +1,7 @@
-"""The trials of a study: what to try next, a run for each, and what came of it in SQLite.
+"""The trials of a study: chooses values, trains a run for each trial, and stores the results in SQLite.
 
-A trial enters the storage once it has ended. What it tries is a function of the plan's seed, its number and the trials
-before it, so that a study that was cut off computes the same values again, and goes on with the run that stands in the
-trial's directory.
+A trial is stored once it has ended. Its values are a function of the plan's seed, its number and the previous trials.
+So an interrupted study chooses the same values again, and resumes the run in the trial's directory.
 """
 
 import math
@@ -31,7 +30,7 @@ from seqlab.search.plan import Plan, Range, Scalar
 from seqlab.show.curves import read_metrics
 
 RUN = Path(__file__).parents[2] / "run.py"
-NUM_RANDOM = 5  # trials before the sampler has something to go by
+NUM_RANDOM = 5  # random trials before the sampler starts to model the results
 BAD_INPUT = 2
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -39,10 +38,10 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a run.
+    """The result of a run.
 
-    value: the lowest value of the metric; None where the run failed.
-    reason: why it failed.
+    value: the lowest value of the metric; None if the run failed.
+    reason: why the run failed.
     """
 
     value: float | None
@@ -50,9 +49,9 @@ class Outcome:
 
 
 def stored(folder: Path, name: str) -> optuna.Study:
-    """The study in a folder, a new one where there is none. Raises InputError, as `storage` does."""
+    """Load the study in a folder, or create it. Raises InputError like `storage`."""
     file = (folder / "study.db").resolve()
-    # a path in an address would need its signs escaped, by rules that differ between versions of SQLAlchemy
+    # a path in a URL would need escaping, by rules that differ between versions of SQLAlchemy
     here = {"creator": lambda: sqlite3.connect(file), "poolclass": sqlalchemy.pool.NullPool}
     try:
         with storage(folder):
@@ -64,10 +63,10 @@ def stored(folder: Path, name: str) -> optuna.Study:
 
 @contextmanager
 def storage(folder: Path) -> Iterator[None]:
-    """For code that reads or writes the study in a folder.
+    """Convert database errors in code that reads or writes the study in a folder.
 
     Raises:
-        InputError: when another program has locked its file, or it is no database.
+        InputError: another program has locked study.db, or it is not a database.
     """
     try:
         yield
@@ -79,7 +78,7 @@ def storage(folder: Path) -> Iterator[None]:
 
 
 def refuse_foreign(study: optuna.Study, plan: Plan) -> None:
-    """Raise InputError for a stored trial that is none of this plan: its values become words of a command line."""
+    """Raise InputError for a stored trial that does not fit the plan, because its values become overrides."""
     for trial in study.trials:
         wrong = trial.params.keys() ^ plan.space.keys()
         wrong |= {key for key, values in plan.space.items() if key not in wrong and trial.params[key] not in values}
@@ -90,17 +89,17 @@ def refuse_foreign(study: optuna.Study, plan: Plan) -> None:
 
 
 def carry_out(study: optuna.Study, plan: Plan, first: Mapping[str, Scalar], folder: Path) -> None:
-    """Run the trials that are missing, and print a line for each.
+    """Run the missing trials, and print a line for each.
 
     Args:
-        study: gets each trial once it has ended.
+        study: the study to which each trial is added once it has ended.
         plan: the search.
         first: the values of trial 0.
-        folder: trials get folder/trials/NNN, and what they print NNN.log beside it.
+        folder: a trial's run directory is folder/trials/NNN, and its output goes to folder/trials/NNN.log.
 
     Raises:
-        InputError: when trial 0 is refused, or logs no such metric.
-        Interrupted: when a signal came.
+        InputError: trial 0 is refused, or does not log the metric.
+        Interrupted: a signal was received.
     """
     for number in range(len(study.trials), plan.num_trials):
         params = dict(first) if number == 0 else suggestion(study.trials, plan, number)
@@ -117,11 +116,11 @@ def carry_out(study: optuna.Study, plan: Plan, first: Mapping[str, Scalar], fold
 
 
 def suggestion(before: Sequence[FrozenTrial], plan: Plan, number: int) -> dict[str, Any]:
-    """The values of trial `number`: a function of the plan, the number and the trials before it."""
+    """The values of trial `number`, a function of the plan, the number and the previous trials."""
     seed = int(np.random.SeedSequence([plan.seed, number]).generate_state(1)[0])
     sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=NUM_RANDOM)
     memory = optuna.create_study(sampler=sampler, direction="minimize")
-    # the sampler looks away from what failed, unless it is told that such trials are the worst
+    # the sampler ignores failed trials; as pruned trials they count as the worst
     memory.add_trials([trial if trial.value is not None else _given_up(trial) for trial in before])
     return memory.ask({key: distribution(values) for key, values in plan.space.items()}).params
 
@@ -131,7 +130,7 @@ def _given_up(trial: FrozenTrial) -> FrozenTrial:
 
 
 def distribution(values: Range | Sequence[Scalar]) -> BaseDistribution:
-    """Values as Optuna names them."""
+    """Convert values of the space to a distribution of Optuna."""
     if not isinstance(values, Range):
         return CategoricalDistribution(values)
     if isinstance(values.low, int) and isinstance(values.high, int):
@@ -140,13 +139,13 @@ def distribution(values: Range | Sequence[Scalar]) -> BaseDistribution:
 
 
 def run_of(plan: Plan, values: Mapping[str, Scalar], run_dir: Path, needed: bool = False) -> Outcome:
-    """Train with some values in run_dir, or go on there, and say what came of it.
+    """Train or resume a run with given values in run_dir, and return its result.
 
     Args:
         plan: the search.
-        values: of the space, or of further keys.
+        values: values of the space, or of other keys.
         run_dir: the directory of the run.
-        needed: refuse the whole search where this run is refused, or logs another metric.
+        needed: raise InputError if the run is refused or does not log the metric.
     """
     if RunDirectory(run_dir).in_use():
         raise InputError(f"{run_dir}: another process is training there")
@@ -177,13 +176,13 @@ def _lowest(metric: str, run_dir: Path, needed: bool) -> Outcome:
     return Outcome(min(values)) if values else Outcome(None, f"no finite {metric}")
 
 
-def run_job(words: Sequence[str], run_dir: Path, log: Path) -> int:
-    """Run run.py with some words in run_dir, in a process of its own, to its end; returns its exit code.
+def run_job(overrides: Sequence[str], run_dir: Path, log: Path) -> int:
+    """Run run.py with some overrides in run_dir, in a new process, and return its exit code.
 
     Raises:
-        Interrupted: when SIGINT or SIGTERM came: the run was told, and has saved what it had.
+        Interrupted: SIGINT or SIGTERM was received; it was passed on to the run, which has saved a checkpoint.
     """
-    command = [sys.executable, str(RUN), *words, "resume=auto", placed("hydra.run.dir", run_dir.resolve())]
+    command = [sys.executable, str(RUN), *overrides, "resume=auto", placed("hydra.run.dir", run_dir.resolve())]
     with open(log, "a", encoding="utf-8") as output:
         code, received = waited_for(command, log=output)
     if received is not None:
@@ -192,7 +191,7 @@ def run_job(words: Sequence[str], run_dir: Path, log: Path) -> int:
 
 
 def in_words(values: Mapping[str, Scalar]) -> str:
-    """Values for people to read.
+    """Format values for display.
 
     >>> in_words({"optimizer.lr": 0.00312345, "model": "lstm"})
     'optimizer.lr=0.003123 model=lstm'

@@ -1,1 +1,1 @@
-"""Tables as a terminal shows them, and the table and plots of one run."""
+"""Terminal tables, and the table and plots of one run."""

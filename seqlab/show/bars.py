@@ -1,4 +1,4 @@
-"""Bars per metric and group, with marks for chance and the baselines."""
+"""Bar plots of the test results of a run, with markers for chance and the baselines."""
 
 from typing import Any
 
@@ -10,13 +10,16 @@ MARKERS = "D^vsXP*<>pH8"
 
 
 def result_bars(summary: dict[str, Any]) -> Figure:
-    """One panel a group (id, ood, sos; all for metrics without one): each metric that is a share, at best.ckpt with
-    its 95% interval as an error bar; a dashed line for chance and a marker for each baseline."""
+    """Plot every metric that is a proportion, at best.ckpt, with its 95% interval as an error bar.
+
+    One panel per group (id, ood, sos; "all" for metrics without a group). A dashed line shows chance, and a marker each
+    baseline.
+    """
     groups = {
-        group: shares
+        group: proportions
         for group, metrics in groups_of(summary).items()
         if not group.endswith("_finished")
-        and (shares := [metric for metric in metrics if full_name("test", group, metric) in summary["intervals"]])
+        and (proportions := [metric for metric in metrics if full_name("test", group, metric) in summary["intervals"]])
     }
     num_columns = max(1, min(3, len(groups)))
     num_rows = max(1, -(-len(groups) // num_columns))
@@ -26,7 +29,7 @@ def result_bars(summary: dict[str, Any]) -> Figure:
         _panel(axis, summary, group, metrics)
     for axis in axes[len(groups) :]:
         axis.set_axis_off()
-    axes[0].set_ylabel("share")
+    axes[0].set_ylabel("proportion")
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize="small")
     figure.suptitle(f"{summary['model']} on {summary['description']}", fontsize="medium")

@@ -1,4 +1,4 @@
-"""metrics.csv of a run: learning curves, and the spread of its last validations."""
+"""Reads metrics.csv of a run: learning curves, and the spread of the last validations."""
 
 import csv
 import math
@@ -13,7 +13,7 @@ Checks = dict[str, list[tuple[int, float]]]  # metric -> (step, value) in order
 
 
 def read_metrics(path: Path, names: Container[str] | None = None) -> Checks:
-    """Every metric of a metrics.csv, or those of some names, with its steps."""
+    """Read all metrics of a metrics.csv, or those in `names`, as (step, value) pairs."""
     metrics: Checks = {}
     with open(path, encoding="utf-8", newline="") as file:
         rows = csv.reader(file)
@@ -32,10 +32,10 @@ def read_metrics(path: Path, names: Container[str] | None = None) -> Checks:
 
 
 def spread_of_last_checks(metrics: Checks, last: int) -> dict[str, dict[str, float]]:
-    """Mean, smallest and largest value of each val/ metric over the last checks, and how many there were; without
-    those that were NaN or infinite.
+    """Mean, minimum and maximum of each val/ metric over the last validations, and their number.
 
-    Rules out of distribution swing from check to check of one converged run: a single check says little.
+    Metrics with a NaN or infinite value among these are left out. Out-of-distribution metrics fluctuate between
+    validations even in a converged run, so a single validation says little.
 
     >>> spread_of_last_checks({"val/loss": [(9, 1.0), (19, 3.0)]}, last=5)
     {'val/loss': {'mean': 2.0, 'min': 1.0, 'max': 3.0, 'checks': 2}}
@@ -50,7 +50,7 @@ def spread_of_last_checks(metrics: Checks, last: int) -> dict[str, dict[str, flo
 
 
 def learning_curves(metrics: Checks) -> Figure:
-    """Loss by step; a panel for each other validation metric, and one for each group of them (id, ood ...)."""
+    """Plot the losses by step, with one panel per group of validation metrics (id, ood ...) or ungrouped metric."""
     panels: dict[str, list[str]] = {}
     for name in metrics:
         stage, *group, metric = name.split("/")
@@ -72,7 +72,7 @@ def learning_curves(metrics: Checks) -> Figure:
     axes[0].legend()
     for axis, (title, names) in zip(axes[1:], panels.items(), strict=False):
         for place, name in enumerate(names):
-            width = 1.2 + 5 * (1 - (place + 1) / len(names))  # lines that coincide are seen beside one another
+            width = 1.2 + 5 * (1 - (place + 1) / len(names))  # so that lines that coincide remain visible
             label = name.rpartition("/")[2].replace("_", " ")
             axis.plot(*zip(*metrics[name], strict=True), linewidth=width, label=label, marker="." * (len(names) == 1))
         axis.set(title=f"validation: {title.replace('_', ' ')}", xlabel="step")

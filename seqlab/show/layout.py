@@ -1,7 +1,7 @@
-"""How a table stands on a terminal: which columns at its width, and a list where it is narrow.
+"""Lays out a table for the width of a terminal: chooses columns, or shows a list on a narrow one.
 
-No number and no word is cut or broken; names wrap at spaces. Where there is no terminal (a pipe, a file), a table has
-all of its columns, and a row is one line.
+Numbers and words are never truncated or broken; names wrap at spaces. If the output is not a terminal (a pipe, a file),
+a table has all columns, and each row is one line.
 """
 
 import os
@@ -17,15 +17,15 @@ from rich.table import Table
 from rich.text import Text
 
 NARROW = 60  # a terminal of fewer columns gets a list
-UNKNOWN = 80  # columns of a terminal that does not say how many it has
-GAP = 2  # blanks between two columns of a table; a list has one more between its items
+UNKNOWN = 80  # assumed width of a terminal that reports none
+GAP = 2  # spaces between two columns of a table; a list has one more between its items
 
 
 class Column(NamedTuple):
-    """A heading, and what stands below it.
+    """A column of a table.
 
-    kind: name (what a row is called; stands in every part of a table), number (is never broken) or text.
-    rank: where not all columns fit and some may be left out, those of low rank stand.
+    kind: name (identifies the row; repeated in every part of a split table), number (never broken) or text.
+    rank: if columns must be left out, those of low rank are kept.
     """
 
     heading: str
@@ -35,12 +35,13 @@ class Column(NamedTuple):
 
 @dataclass
 class Sheet:
-    """A table before anybody knows how wide it may be.
+    """A table without a fixed width.
 
-    columns: in their order, those of names first.
-    blocks: of rows, which have a cell for each column. A cell may be a Text, which has a style.
+    columns: in order, name columns first.
+    blocks: blocks of rows with one cell per column. A cell may be a Text with a style.
     title, notes: paragraphs above and below the table.
-    elsewhere: where all of it is found, so that columns may be left out; if empty, they stand in further tables below.
+    elsewhere: where the complete table is found. If set, columns that do not fit are left out; if empty, they are shown
+        in further tables below.
     """
 
     columns: Sequence[Column]
@@ -56,7 +57,7 @@ class Sheet:
 
 
 class Fit(NamedTuple):
-    """The place of a column among all, and the widths between which it may stand."""
+    """The index of a column, and its minimum and maximum width."""
 
     place: int
     column: Column
@@ -65,7 +66,7 @@ class Fit(NamedTuple):
 
 
 def show(*sheets: Sheet, file: TextIO | None = None) -> None:
-    """Print tables for the width of the terminal that `file` (default: stdout) is, or whole where it is none."""
+    """Print tables to `file` (default: stdout), fitted to its width if it is a terminal, else complete."""
     place = sys.stdout if file is None else file
     width = width_of(place)
     place.write("\n".join(_shown(sheet, place, width) for sheet in sheets))
@@ -90,15 +91,15 @@ def _shown(sheet: Sheet, file: TextIO, width: int | None) -> str:
 
 
 def width_of(file: TextIO) -> int | None:
-    """The columns of the terminal that a file is, or what COLUMNS says it has; None where it is no terminal."""
+    """The width of a terminal in columns (the variable COLUMNS has priority); None if the file is not a terminal."""
     if not file.isatty():
         return None
-    said = os.environ.get("COLUMNS", "")
-    return (int(said) if said.isdecimal() else 0) or os.get_terminal_size(file.fileno()).columns or UNKNOWN
+    columns = os.environ.get("COLUMNS", "")
+    return (int(columns) if columns.isdecimal() else 0) or os.get_terminal_size(file.fileno()).columns or UNKNOWN
 
 
 def plain(text: str) -> str:
-    r"""A text on one line that cannot steer a terminal.
+    r"""Put a text on one line and escape control characters.
 
     >>> print(plain("two\nlines, \x1b[31mred"))
     two lines, \x1b[31mred
@@ -111,7 +112,7 @@ def _text(cell: str | Text) -> Text:
 
 
 def fits(sheet: Sheet) -> list[Fit]:
-    """How narrow and how wide each column may be; columns without a single value are not among them."""
+    """The minimum and maximum width of each column. Columns without any value are left out."""
     found = []
     for place, column in enumerate(sheet.columns):
         cells = [row[place].plain for block in sheet.rows for row in block]
@@ -125,12 +126,12 @@ def fits(sheet: Sheet) -> list[Fit]:
 
 
 def parts_of(columns: Sequence[Fit], width: int, leave_out: bool) -> list[list[Fit]]:
-    """The columns of each table that stands below another; none where only a list fits.
+    """Split columns into tables that fit a width; empty if only a list fits.
 
     Args:
-        columns: all of them.
-        width: what a table may have.
-        leave_out: show one table, with the columns of lowest rank that fit.
+        columns: all columns.
+        width: the width available to each table.
+        leave_out: keep a single table, with the columns of lowest rank that fit.
     """
     names = [fit for fit in columns if fit.column.kind == "name"]
     others = [fit for fit in columns if fit.column.kind != "name"]
@@ -171,7 +172,7 @@ def _table(sheet: Sheet, part: Sequence[Fit], width: int | None) -> Table:
 
 
 def _listed(sheet: Sheet, columns: Sequence[Fit], width: int) -> Iterator[Text]:
-    """Each row: its names on a line, then its other cells behind their headings."""
+    """The lines of a list: for each row its names on one line, then its other cells, each after its heading."""
     for block in sheet.rows:
         for row in block:
             names = [row[fit.place] for fit in columns if fit.column.kind == "name"]
@@ -187,7 +188,7 @@ def _listed(sheet: Sheet, columns: Sequence[Fit], width: int) -> Iterator[Text]:
 
 
 def flowed(pieces: Iterable[Text], gap: str, width: int) -> list[Text]:
-    """Pieces one behind another on lines of a width. One that is longer is broken at its blanks; a word never is."""
+    """Fill lines of a given width with pieces. A longer piece is broken at spaces, but words are never broken."""
     lines: list[Text] = []
     for piece in pieces:
         words = [piece] if cell_len(piece.plain) <= width else piece.split(" ")
@@ -207,7 +208,7 @@ def _say(console: Console, paragraph: str, width: int | None) -> None:
 
 
 def _left_out(sheet: Sheet, columns: Sequence[Fit], parts: Sequence[Sequence[Fit]], width: int | None) -> list[str]:
-    """The sentence on columns that are in no part of a table."""
+    """A sentence that lists the columns left out, if any."""
     left = [fit.column.heading for fit in columns if parts and not any(fit in part for part in parts)]
     if not left:
         return []

@@ -1,4 +1,4 @@
-"""The table that a run prints: every number beside its interval, its count and its baselines."""
+"""The table that a run prints: every metric with its interval, count and baselines."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from rich.text import Text
 from seqlab.show.groups import full_name, groups_of
 from seqlab.show.layout import Column, Sheet, show
 
-FIRST = ("best", "95%", "chance", "oracle")  # then come the other baselines, and then:
+FIRST = ("best", "95%", "chance", "oracle")  # followed by the other baselines, then LAST
 LAST = ("n", "last", "checks")
 
 
@@ -18,8 +18,11 @@ def print_table(summary: dict[str, Any]) -> None:
 
 
 def result_table(summary: dict[str, Any]) -> Sheet:
-    """One row a metric: at best.ckpt with its 95% interval and count, at last.ckpt, mean and range of the last five
-    validations, and the baselines."""
+    """The results with one row per metric.
+
+    Columns: the value at best.ckpt with its 95% interval and count, the value at last.ckpt, mean and range of the last
+    five validations, and the baselines.
+    """
     caption = (
         f"seed {summary['seed']}, {summary['steps']} steps in {summary['seconds']:.0f} s, stopped: "
         f"{summary['stopped']}. best and last: at best.ckpt (step {summary['best_step']}, with the 95% Wilson interval "
@@ -28,9 +31,9 @@ def result_table(summary: dict[str, Any]) -> Sheet:
     headings = ["best", "95%", "n", "last", "checks", *summary["baselines"]]
     blocks = []
     for group, metrics in groups_of(summary).items():
-        shares = [metric for metric in metrics if full_name("test", group, metric) in summary["intervals"]]
-        if group.endswith("_finished") or (group and not shares):
-            continue  # they are in summary.json, with their counts
+        proportions = [metric for metric in metrics if full_name("test", group, metric) in summary["intervals"]]
+        if group.endswith("_finished") or (group and not proportions):
+            continue  # summary.json has them
         blocks.append([_row(summary, group, metric) for metric in metrics])
     return Sheet(
         columns=[Column("metric", "name"), *(Column(heading, rank=_rank(heading)) for heading in headings)],
@@ -42,7 +45,7 @@ def result_table(summary: dict[str, Any]) -> Sheet:
 
 
 def _reasons(missing: Mapping[str, str]) -> list[str]:
-    """Why there is a dash; the rest of what a run lacks is no part of its table."""
+    """The reasons for dashes in the table. Other missing items do not belong to it."""
     return [f"{name}: {why}" for name, why in missing.items() if name == "metrics" or name.startswith("baseline ")]
 
 
@@ -73,7 +76,7 @@ def _short(value: float) -> str:
 
 
 def number(value: float | None) -> str:
-    """Three decimals, below 0.01 two digits, from a million on four, or a dash where there is no value.
+    """Format a number: three decimals; below 0.01 two significant digits, from a million four; a dash without a value.
 
     >>> number(0.25), number(0.000123), number(0.0), number(1.5e88), number(None)
     ('0.250', '0.00012', '0.000', '1.5e+88', '-')

@@ -154,10 +154,10 @@ def other_tokenizer(text):
             lambda text: '{"fitted": {"tokenizer": 1}, "data_files": {}}',
             "fitted.tokenizer: input should be",
         ),
-        ("data.json", lambda text: '{"fitted": ' * 100_000, "data.json is no JSON"),
+        ("data.json", lambda text: '{"fitted": ' * 100_000, "data.json is not JSON"),
         ("config.json", other_width, r"does not fit config.json: \S+ is \(.*\), and should be \(.*\)"),
-        ("config.json", lambda text: text[:50], "config.json is no JSON"),
-        ("config.json", lambda text: "[]", "config.json is not what an export has there"),
+        ("config.json", lambda text: text[:50], "config.json is not JSON"),
+        ("config.json", lambda text: "[]", "config.json is not part of an export"),
         ("config.json", lambda text: text.replace("seqlab.models", "os.path"), "is not allowed"),
     ],
 )

@@ -114,9 +114,7 @@ def test_the_series_itself_is_not_taken_for_times(tmp_path):
 
 def test_several_columns_of_times_are_named(read):
     content = text([("2021-01-01", "2020-01-02", 1), ("2021-02-01", "2020-01-01", 2)], "published,day,v")
-    refused(
-        read, content, r"'published' and 'day' can be read as times: .* data.time=published, or none, data.t"
-    )
+    refused(read, content, r"'published' and 'day' can be read as times: .* data.time=published, or none, data.t")
     assert read(content, time="published").values[:, 0].tolist() == [1, 2]
     refused(read, content, "line 3: day goes back", time="day")
     assert read(content, time=()).account == "rows as they stand"

@@ -84,7 +84,7 @@ def test_a_run_does_not_bring_its_own(own, run_py, root, tmp_path):
     words = tmp_path / "run" / ".hydra" / "overrides.yaml"
     for word, reason in {
         "hydra.searchpath=[own]": "sets Hydra itself, which a run directory must not",
-        "--config-dir=own": "a word is KEY=VALUE",
+        "--config-dir=own": "an override is KEY=VALUE",
         "model=../evil": "names a file outside of the configuration",
     }.items():
         words.write_text(yaml.safe_dump(["data=mine", word]), encoding="utf-8")
@@ -99,7 +99,7 @@ def test_choices_of_the_folder_are_known(own, root, tmp_path):
     with pytest.raises(InputError, match="empty sweep"):
         prepared(["-m", "data=glob(min*)"], root / "conf")
     (tmp_path / own / "further").mkdir()
-    with pytest.raises(InputError, match="several choices; -m before the words tries each"):
+    with pytest.raises(InputError, match="several choices; -m before the overrides tries each"):
         prepared(["+further=a,b", f"hydra.searchpath=[file://{folder}]"], root / "conf")
 
 
@@ -151,7 +151,7 @@ def test_the_file_of_a_search_brings_none(own, command, tmp_path):
     (tmp_path / "plan.yaml").write_text(text, encoding="utf-8")
     done = command("-m", "seqlab.search", "plan.yaml", cwd=tmp_path)
     assert done.returncode == 2
-    assert "the runs of a search take key=value, without resume and hydra's own keys" in done.stderr
+    assert "the runs of a search take key=value, without resume and Hydra's own keys" in done.stderr
 
 
 def test_a_sweep_from_a_copy_of_all_configurations(run_py, root, tmp_path):

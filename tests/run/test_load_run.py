@@ -124,7 +124,7 @@ FOREIGN = [{"state_dict": {}, "epoch": 3}, torch.zeros(3), [1], {"config": "x"},
 @pytest.mark.parametrize("content", FOREIGN)
 def test_foreign_checkpoints_are_told_apart(copied, content, capsys):
     torch.save(content, copied / "checkpoints" / "best.ckpt")
-    assert "is no checkpoint of this project" in one_line([copied, "("], capsys)
+    assert "is not a checkpoint of SeqLab" in one_line([copied, "("], capsys)
 
 
 def spoil(copied, change):

@@ -109,11 +109,11 @@ def test_where_a_word_is_refused_the_quoted_form_stands_in_the_line(words, parts
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        ([""], "'': a word is KEY=VALUE"),
-        (["model"], "model: a word is KEY=VALUE"),
-        (["=5"], "=5: a word is KEY=VALUE"),
-        (["été=1"], "été=1: a word is KEY=VALUE"),
-        (["a b=1"], "a b=1: a word is KEY=VALUE"),
+        ([""], "'': an override is KEY=VALUE"),
+        (["model"], "model: an override is KEY=VALUE"),
+        (["=5"], "=5: an override is KEY=VALUE"),
+        (["été=1"], "été=1: an override is KEY=VALUE"),
+        (["a b=1"], "a b=1: an override is KEY=VALUE"),
         (["data.path=\udcff.txt"], "'data.path=\\udcff.txt': byte 0xff is not UTF-8"),
         (["--nope"], "unrecognized arguments: --nope"),
         (["--cfg", "jobs"], "argument --cfg/-c: invalid choice: 'jobs'"),
@@ -121,8 +121,8 @@ def test_where_a_word_is_refused_the_quoted_form_stands_in_the_line(words, parts
         (["hydra.run.dir="], "hydra.run.dir=: names no folder"),
         (["model=null"], "model=null: a choice is a name"),
         (["+data@x={a: 1}"], "+data@x={a: 1}: a choice is a name"),
-        (["data.path=a\0b"], "'data.path=a\\x00b': byte 0x0 is no text"),
-        (["model=lstm,linear"], "model=lstm,linear: several choices; -m before the words tries each"),
+        (["data.path=a\0b"], "'data.path=a\\x00b': byte 0x0 is not text"),
+        (["model=lstm,linear"], "model=lstm,linear: several choices; -m before the overrides tries each"),
     ],
 )
 def test_words_that_are_none(words, line):

@@ -155,7 +155,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(run_py, cut, w
     done = run_py(cut, "L5", "transformer", "resume=auto")
     assert done.returncode == 0, done.stderr
     warnings = [line for line in done.stderr.splitlines() if line.startswith("warning")]
-    assert [str(last) in line and "going on from last-1.ckpt" in line for line in warnings] == (
+    assert [str(last) in line and "resuming from last-1.ckpt" in line for line in warnings] == (
         [] if damage == "missing" else [True]
     )
     assert "resumed from last-1.ckpt at step 5" in done.stdout
@@ -192,7 +192,7 @@ def test_another_configuration_is_refused_by_its_keys_and_changes_nothing(run_py
     before = contents(cut)
     line = refused(run_py(cut, "L5", "transformer", "resume=auto", "model.d_model=32", "seed=7"))
     assert line.endswith("model.d_model is 16 there and 32 here; seed is 1 there and 7 here")
-    assert "already holds a run: go on with it by resume=auto" in refused(run_py(cut, "L5", "transformer"))
+    assert "already holds a run: resume it with resume=auto" in refused(run_py(cut, "L5", "transformer"))
     assert "has 12, which may grow and not shrink" in refused(
         run_py(cut, "L5", "transformer", "resume=auto", "trainer.max_steps=10")
     )
@@ -265,7 +265,7 @@ def test_another_version_is_warned_about(run_py, cut):
     torch.save(content | {"version": "9.8.7"}, file)
     done = run_py(cut, "L5", "transformer", "resume=auto")
     assert done.returncode == 0
-    assert f"warning: SeqLab 9.8.7 before and {content['version']} now: the run goes on, but not bit" in done.stderr
+    assert f"warning: SeqLab 9.8.7 before and {content['version']} now: the run resumes, but not bit" in done.stderr
 
 
 def test_another_number_of_threads_is_warned_about(run_py, cut):
@@ -276,4 +276,4 @@ def test_another_number_of_threads_is_warned_about(run_py, cut):
     done = run_py(cut, "L5", "transformer", "resume=auto")
     assert done.returncode == 0
     threads = content["environment"]["threads"]
-    assert f"warning: threads {threads} before and {threads - 1} now: the run goes on, but not bit" in done.stderr
+    assert f"warning: threads {threads} before and {threads - 1} now: the run resumes, but not bit" in done.stderr

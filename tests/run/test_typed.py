@@ -39,4 +39,4 @@ def test_the_last_word_about_a_key_counts(compose):
 def test_what_is_no_text_is_refused_with_the_text_in_quotes(compose, word, form):
     with pytest.raises(InputError) as caught:
         as_typed(compose(*SERIES), configuration, [word])
-    assert str(caught.value) == f"{word}: a text is wanted; this one is {form}"
+    assert str(caught.value) == f"{word}: a string is required; as a string it is {form}"

@@ -131,7 +131,7 @@ def test_a_study_that_was_stopped_is_the_study_that_was_not(search, command, tmp
     stopped = command(tmp_path / "stopped.py", *words[1:], cwd=tmp_path)
     assert stopped.returncode == code, stopped.stderr
     if name == "SIGTERM":
-        assert stopped.stderr == "interrupted: SIGTERM; the same command goes on from here\n"
+        assert stopped.stderr == "interrupted: SIGTERM; the same command resumes from here\n"
     assert len(trials(tmp_path / "study")) == 3
     done = command(*words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -161,7 +161,7 @@ def test_no_trial_that_ends_well(search):
         (("low: 1e-4", "low: 2"), [], "space.optimizer.lr: low=2 is not below high=1.0"),
         (("low: 1e-4", "low: 0"), [], "has no logarithm"),
         (("low: 1e-4", "low: 0.01"), [], "space.optimizer.lr: the default, 0.001, is not among 0.01 .. 1"),
-        (("[64, 128]", "[64, 64]"), [], "space.model.d_model: a choice stands there twice"),
+        (("[64, 128]", "[64, 64]"), [], "space.model.d_model: a choice is listed twice"),
         (("num_trials", "trials"), [], "trials: no such key; did you mean num_trials?"),
         (("num_trials: 6", "num_trials: 0"), [], "num_trials: "),
         (("space:", "spice:"), [], "spice: no such key; did you mean space?"),
