@@ -61,7 +61,8 @@ class Forecast(Task[Data, nn.Module], Generic[Data]):
 
     def loss(self, model: nn.Module, batch: Windows) -> Tensor:
         """The mean squared error of the scaled values."""
-        return mse_loss(model(batch.inputs)[:, -1], batch.targets)
+        output = model(batch.inputs)[:, -1]
+        return mse_loss(output, batch.targets.to(output.dtype))
 
     def in_units(self, scaled: Tensor, level: Tensor) -> Tensor:
         """Forecasts or targets (n, width) in the unit of the series, (n, horizon)."""

@@ -93,11 +93,6 @@ def build_trainer(
     Raises:
         ValueError: both thresholds are set, or the machine does not have the devices or does not support the precision.
     """
-    if val_every > max_steps:
-        raise ValueError(
-            f"trainer.val_every={val_every} is beyond trainer.max_steps={max_steps}: "
-            "no validation would choose best.ckpt"
-        )
     if clipping is not None and gradient_clip is not None:
         raise ValueError(
             f"trainer.gradient_clip={gradient_clip} with clipping=adaptive: one of them, the other is null"

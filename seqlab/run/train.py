@@ -1,6 +1,7 @@
 """Train one run from its configuration to the last checkpoint, and evaluate it."""
 
 import contextlib
+import math
 import platform
 import traceback
 from pathlib import Path
@@ -83,6 +84,12 @@ def accepted(directory: RunDirectory, config: RunConfig, in_sweep: bool) -> tupl
         return None
     run = build(start.config, kept=start.kept)
     refuse_other_data(directory, start, run.datamodule, run.task)
+    settings = run.config["trainer"]
+    if settings.get("val_every", 0) > settings.get("max_steps", math.inf):
+        raise InputError(
+            f"trainer.val_every={settings['val_every']} is beyond trainer.max_steps={settings['max_steps']}: "
+            "no validation would choose best.ckpt"
+        )
     run.task.prepare()
     place = {"save_dir": directory.path, "first_step": start.step}
     loggers = [construct(node, **place) for node in run.config["logger"].values()]
