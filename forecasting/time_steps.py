@@ -87,7 +87,7 @@ def _of_week(days: np.ndarray) -> Steps:
     there = counts >= max(1.0, RARE_DAY * counts.max())
     absent = [day for day, has_rows in zip(WEEKDAYS, there, strict=True) if not has_rows]
     name = "a day" + (f" without {' and '.join(absent)}" if absent else "")
-    return Steps(np.diff(np.busday_count(days[0], days, weekmask=there)), name)
+    return Steps(np.diff(np.busday_count(days[0], days, weekmask=there.tolist())), name)
 
 
 def _duration(step: float) -> str:

@@ -211,7 +211,7 @@ OTHER_PLACES = [
     ("optimizer", "seqlab.lit.trainer.build_trainer", "Optimizer"),
     ("trainer", "seqlab.optim.sgd", "Trainer"),
     ("data", "rule_extrapolation.task.RuleExtrapolation", "DataModule"),
-    ("task", "rule_extrapolation.datamodule.GrammarDataModule", "Module"),
+    ("task", "rule_extrapolation.datamodule.GrammarDataModule", "Task"),
     ("logger.other", "seqlab.lit.clipping.AdaptiveClipping", "Logger"),
     ("data.grammar", "seqlab.models.linear.Linear", "Grammar"),
 ]
