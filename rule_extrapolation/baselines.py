@@ -1,4 +1,4 @@
-"""The baselines of a run: exact chance levels and four models without neural training.
+"""The baselines of a run: exact chance levels, and four models that are not trained networks.
 
 The four are sequence models, so they share the decoding and the metrics of a trained model: `Uniform` (sampled),
 `EndAtOnce`, `NGram` and `Oracle` (greedy).

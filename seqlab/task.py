@@ -81,11 +81,11 @@ class Task(ABC, Generic[D, M]):
         """Compute every metric of a model on a split, named `split/metric`. The model's mode does not change."""
 
     def watch(self, model: M) -> tuple[Results, Mapping[str, str]]:
-        """What a validation during training logs: validation metrics, and Markdown texts by name."""
+        """Compute what to log at a validation: validation metrics, and Markdown texts by name."""
         return self.evaluate(model, "val"), {}
 
     def rates(self, batch: Any) -> Mapping[str, int]:
-        """Counts of a batch, by metric name. The log shows them per second."""
+        """Count things in a batch (such as tokens), by metric name; the log shows them per second."""
         return {}
 
     @abstractmethod

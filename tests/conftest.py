@@ -11,6 +11,7 @@ import pytest
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
+from seqlab.check import PACKAGES
 from seqlab.run.build import build, construct
 from seqlab.run.config import RunConfig, composed
 from tests.commands import run_command
@@ -23,6 +24,14 @@ os.environ["TERM"] = "xterm"
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parents[1]
+
+
+def pytest_configure(config):
+    """What our own code calls must not be deprecated."""
+    for warning in ("DeprecationWarning", "FutureWarning"):
+        config.addinivalue_line("filterwarnings", f"error::{warning}:({'|'.join(PACKAGES)})")
+
+
 TINY_MODEL = {
     "num_layers": 1,
     "d_model": 16,

@@ -345,8 +345,8 @@ def test_help_fits_a_screen(run_py):
     assert done.returncode == 0
     lines = done.stdout.strip().splitlines()
     assert 10 < len(lines) <= 45
-    choices = [line for line in lines if line.startswith(("model: ", "data: ", "pair: ", "experiment: "))]
-    assert len(choices) == 4
+    choices = [line for line in lines if line.startswith(("ablation: ", "model: ", "data: ", "pair: ", "experiment: "))]
+    assert len(choices) == 5
     assert max(len(line) for line in lines if line not in choices) <= 120
     for word in ("transformer", "lstm", "linear", "L5", "adamw", "max_steps", "hydra.run.dir", "--cfg job"):
         assert word in done.stdout

@@ -57,4 +57,4 @@ def test_the_oldest_environment_holds_all_that_the_tests_install():
 
 def test_pages_name_the_oldest_torch():
     page = (ROOT / "docs" / "start.md").read_text(encoding="utf-8")
-    assert f"any torch from {OLDEST['torch'].removesuffix('.0')} on will do" in page.replace("\n", " ")
+    assert f"Any torch from {OLDEST['torch'].removesuffix('.0')} on works" in page.replace("\n", " ")

@@ -112,7 +112,7 @@ class Module(LightningModule):
         return loss, whole
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
-        """Evaluate the whole validation set with the task, on the first batch only."""
+        """At the first batch, the task evaluates the whole validation set; at others nothing is done."""
         if batch_idx:
             return
         results, texts = self.task.watch(self.model)

@@ -4,8 +4,21 @@ import json
 import pytest
 import yaml
 
+from seqlab.report.__main__ import main
+
 # one white pixel
 PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mP8/x8AAwMCAO+ip1sAAAAASUVORK5CYII=")
+
+
+@pytest.fixture
+def report(tmp_path, capsys):
+    """Options -> what the report on tmp_path / runs prints."""
+
+    def printed(*options):
+        assert main([str(tmp_path / "runs"), *options]) == 0
+        return capsys.readouterr().out
+
+    return printed
 
 
 @pytest.fixture

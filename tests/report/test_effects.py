@@ -9,17 +9,6 @@ from seqlab.report.__main__ import main
 from seqlab.report.effects import effect
 
 
-@pytest.fixture
-def report(tmp_path, capsys):
-    """Options -> what the report on tmp_path / runs prints."""
-
-    def printed(*options):
-        assert main([str(tmp_path / "runs"), *options]) == 0
-        return capsys.readouterr().out
-
-    return printed
-
-
 def leave_runs(leave, name, values, model="lstm", lr=0.1, **more):
     for seed, value in values.items():
         leave(f"{name}/{seed}", model, seed, {"test/accuracy": value}, losses=[value], **more,

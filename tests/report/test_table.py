@@ -13,17 +13,6 @@ from seqlab.report.__main__ import main
 HEAD = ["| data | model | n | steps | time | val loss | accuracy |", "| - | - | - | - | - | - | - |"]
 
 
-@pytest.fixture
-def report(tmp_path, capsys):
-    """Options -> what the report on tmp_path / runs prints."""
-
-    def printed(*options):
-        assert main([str(tmp_path / "runs"), *options]) == 0
-        return capsys.readouterr().out
-
-    return printed
-
-
 def accuracy(value):
     return {"test/accuracy": value}
 
