@@ -160,8 +160,8 @@ class SeriesForecast(Forecast[SeriesDataModule]):
         """Parse the last values of a series in its unit; an empty prompt means the end of the run's own series.
 
         Raises:
-            InputError: a word is not a number, there are fewer values than the model reads, or a value is so much larger
-                than the training part that its scaled form overflows float32.
+            InputError: a word is not a number, there are fewer values than the model reads, or a value is so much
+                larger than the training part that its scaled form overflows float32.
         """
         values = numbers(text.replace(",", " ").split()) if text.strip() else np.array(self.data.fitted.last)[:, 0]
         if len(values) < self.data.window:
