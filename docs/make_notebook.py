@@ -21,7 +21,7 @@ A language, a model and their evaluation, first by hand, then as a run of the co
 than a minute on one CPU core; a run of this size learns little.""",
     """## A language
 
-`Dyck` owns its symbols, its sampler and its rules. A rule judges a whole batch of strings at once.""",
+`Dyck` owns its symbols, its sampler and its rules. A rule scores a whole batch of strings at once.""",
     """import torch
 
 from rule_extrapolation.dyck import Dyck

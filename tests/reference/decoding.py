@@ -37,7 +37,7 @@ def sample_by_rereading(
     """Sample completions of a batch; tokens (batch, max_length) and finished (batch,).
 
     From the end of the shortest prompt on, every position draws for every row, whether the row needs it or not, as
-    long as one row goes on: so the generator is used up as in seqlab.decode.
+    long as one row continues: so the generator is used up as in seqlab.decode.
     """
     rows = [list(prompt) for prompt in prompts]
     ended = [False] * len(rows)

@@ -113,7 +113,7 @@ def slowly(grammar, text, prompt_length, finished):
 
 
 @every_grammar
-def test_judge_is_the_plain_version(grammar):
+def test_score_is_the_plain_version(grammar):
     rows = random_strings(grammar, 400)
     expected = [slowly(grammar, *row) for row in rows]
     assert score(grammar, *as_tensors(grammar, rows)).tolist() == expected
@@ -204,7 +204,7 @@ def test_after_takes_the_rest_of_each_row():
     assert after(strings, torch.tensor([1, 4, 0])).tolist() == expected
 
 
-def test_the_completion_is_judged_from_the_prompt_on_or_after_the_prefix():
+def test_the_completion_is_scored_from_the_prompt_on_or_after_the_prefix():
     place, finished = NAMES.index("rule_2_completion"), torch.tensor([True])
     string = torch.tensor([[*ANBN().parse("baab"), EOS]])
     holds = [bool(score(ANBN(), string, finished, torch.tensor([n]))[0, place]) for n in (0, 1, 2, 4)]

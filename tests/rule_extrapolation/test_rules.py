@@ -140,7 +140,7 @@ def test_l2_counts_all_the_a_and_asks_only_order_of_a_completion():
     assert grammar.rule_2(completions).tolist() == [False, False, False, True, False]
 
 
-def test_states_of_one_lump_succeed_equally_often():
+def test_states_of_one_equivalence_class_succeed_equally_often():
     rule = All((Matched(*SQUARE), Nested(ROUND, SQUARE)))
 
     @cache

@@ -72,7 +72,7 @@ def test_loading_twice_gives_the_same(run_dir, completions):
         assert run.task.examples(run.model) == completions
 
 
-def test_predict_completes_and_judges(run_dir, capsys):
+def test_predict_completes_and_scores(run_dir, capsys):
     assert predict([str(run_dir), "( [ ] [ ]"]) == 0
     first, *lines = capsys.readouterr().out.splitlines()
     assert first.split() == ["prompt", "([][]"]
