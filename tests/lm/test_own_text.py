@@ -13,13 +13,13 @@ LINES = "Whose words these are I think I know.\n" * 20
 
 
 def packed(name):
-    """A .tar.gz of one text file."""
+    """A .tar.gz of one text file, the same bytes whenever it is made: it names a test, in every process alike."""
     content = io.BytesIO()
-    with tarfile.open(fileobj=content, mode="w:gz") as tar:
+    with tarfile.open(fileobj=content, mode="w") as tar:
         info = tarfile.TarInfo(name)
         info.size = len(LINES)
         tar.addfile(info, io.BytesIO(LINES.encode()))
-    return content.getvalue()
+    return gzip.compress(content.getvalue(), mtime=0)
 
 
 @pytest.fixture
