@@ -72,9 +72,9 @@ def main() -> int:
         leave_cluster()
         sys.argv[1:] = prepared(sys.argv[1:], CONF)
         job()
+        return 0 if SweepFolder.path is None else conclude(SweepFolder.path)
     except (Exception, Interrupted, KeyboardInterrupt) as error:
         return tell(error, CONF)
-    return 0 if SweepFolder.path is None else conclude(SweepFolder.path)
 
 
 if __name__ == "__main__":

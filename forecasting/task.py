@@ -196,11 +196,13 @@ class RangeForecast(Forecast[ReturnsDataModule]):
         return super().in_units(scaled[:, :1], level)
 
     def results_of(self, outputs: Tensor, split: Split) -> Results:
+        if split != "test":
+            return super().results_of(outputs, split)
         predicted = outputs[:, 1] + self.data.mean_return > 0
         true = self.data.evaluation_set(split).targets[:, 1].double() + self.data.mean_return > 0
         direction = Proportion.of(predicted == true)
         assert direction.value is not None
-        if split == "test" and direction.value > LEAK:
+        if direction.value > LEAK:
             logger.warning(
                 "the direction of the next day is right on %.1f%% of %d days: above %.0f%%, look for a leak",
                 100 * direction.value, len(true), 100 * LEAK,

@@ -5,6 +5,7 @@ reader of the output is gone, 143 SIGTERM.
 """
 
 import os
+import select
 import signal
 import sys
 import traceback
@@ -59,8 +60,7 @@ def tell(error: BaseException, conf: Path | None = None) -> int:
 
     A crash is reported with its traceback; under debug=true every exception is.
     """
-    if isinstance(error, BrokenPipeError):  # the reader of a pipe, such as head, has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains again as it exits
+    if isinstance(error, BrokenPipeError) and _nobody_reads():
         return 128 + signal.SIGPIPE
     end = ending(error, conf)
     if end is None or _debug(sys.argv[1:]):
@@ -68,6 +68,20 @@ def tell(error: BaseException, conf: Path | None = None) -> int:
     if end is not None:
         print(end.message, file=sys.stderr, flush=True)
     return 1 if end is None else end.code
+
+
+def _nobody_reads() -> bool:
+    """Whether the reader of stdout, such as head, is gone. Then stdout is closed, so that Python exits quietly."""
+    try:
+        output = sys.stdout.fileno()
+    except OSError:  # no file, as under a test
+        return False
+    poll = select.poll()
+    poll.register(output, 0)
+    gone = any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+    if gone:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), output)
+    return gone
 
 
 def _debug(overrides: Sequence[str]) -> bool:

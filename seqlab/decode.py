@@ -122,7 +122,7 @@ def decode(model: SequenceModel, prompts: Tensor, lengths: Tensor, *, max_length
     eos, pad = model.spec.eos, model.spec.pad
     assert eos is not None and pad is not None
 
-    with evaluating(model):
+    with evaluating(model), in_own_precision(prompts):
         tokens = prompts.new_full((len(prompts), max_length + 1), pad)
         tokens[:, :longest] = prompts[:, :longest]
         finished = torch.zeros(len(prompts), dtype=torch.bool, device=prompts.device)
@@ -149,6 +149,14 @@ def extend(model: SequenceModel, tokens: Tensor, count: int, *, choose: Choose) 
         return torch.stack(list(islice(continuation(model, tokens, choose=choose), count)), dim=1)
 
 
+def in_own_precision(tokens: Tensor) -> torch.autocast:
+    """Inside, a model computes in the precision of its weights, under a trainer's mixed precision too.
+
+    So a checkpoint completes prompts in the same way wherever it is loaded.
+    """
+    return torch.autocast(tokens.device.type, enabled=False)
+
+
 def continuation(model: SequenceModel, tokens: Tensor, *, choose: Choose, hop: int | None = 1) -> Iterator[Tensor]:
     """Continue sequences without EOS: an endless iterator over the next tokens, (batch,) each.
 
@@ -167,14 +175,14 @@ def continuation(model: SequenceModel, tokens: Tensor, *, choose: Choose, hop: i
     window = model.spec.max_length
     assert model.endless_state if hop is None else 1 <= hop <= window
     known = tokens if hop is None else tokens[:, -window:]
-    with torch.inference_mode():
+    with torch.inference_mode(), in_own_precision(tokens):
         logits, state = model.prefill(known, model.init_state(len(tokens), window))
         last = logits[:, -1]
     while True:
         with torch.inference_mode():
             chosen = choose(last)
         yield chosen
-        with torch.inference_mode():
+        with torch.inference_mode(), in_own_precision(tokens):
             if hop is None:
                 last, state = model.step(chosen, state)
                 continue

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -21,6 +21,7 @@ Results = Mapping[str, Proportion | float]
 Split = Literal["val", "test"]
 
 
+@runtime_checkable
 class Data(Protocol):
     """What a task needs from its data. Every `seqlab.lit.datamodule.DataModule` implements it."""
 

@@ -270,3 +270,9 @@ def test_a_missing_part_is_named(compose, key):
     del config[key]
     with pytest.raises(InputError, match=f"^{key}: missing"):
         check(config, configuration)
+
+
+@pytest.mark.parametrize("data", ["copy", "L5", "series"])
+def test_what_code_hands_over_is_refused_where_a_file_names_it(refused, data):
+    """In one line: a stranger's file may hold it."""
+    assert refused("task.datamodule", 5, f"data={data}").startswith("task.datamodule=5: ")

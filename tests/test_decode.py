@@ -9,7 +9,7 @@ import torch
 from rule_extrapolation.baselines import EndAtOnce, NGram, Oracle
 from rule_extrapolation.letters import ANBN
 from rule_extrapolation.prompts import framed, oracle_sequences, prompts
-from seqlab.decode import continuation, extend, greedy
+from seqlab.decode import continuation, decode, extend, greedy
 from seqlab.spec import Classes, Spec, Tokens
 from tests.reference.decoding import Markov, greedy_by_rereading
 from tests.small_models import MODELS, lively, ragged_prompts, small_model, token_spec
@@ -224,3 +224,25 @@ def test_extend_slides_its_window(name, length):
             tokens = torch.cat([tokens, model(tokens[:, -9:])[:, -1:].argmax(-1)], 1)
     assert torch.equal(found, tokens[:, length:])
     assert len(found.unique()) > 1
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_completions_do_not_depend_on_a_trainers_autocast(name):
+    model = lively(small_model(name, token_spec(ROOM))).eval()
+    _, padded, counts = ragged_prompts((3, 1, 2, 5))
+
+    def logits():
+        seen = []
+
+        def choose(logits):
+            seen.append(logits)
+            return logits.argmax(-1)
+
+        decode(model, padded, counts, max_length=ROOM, choose=choose)
+        list(islice(continuation(model, padded[:, :1], choose=choose), 4))
+        return seen
+
+    expected = logits()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = logits()
+    assert all(torch.equal(a, b) for a, b in zip(expected, found, strict=True))

@@ -225,7 +225,6 @@ class Checkpoints(Callback):
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         self.saved_seconds = self.seconds_so_far()
-        checkpoint["version"] = version()
         checkpoint["environment"] = {**environment(), "seconds": self.saved_seconds}
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:

@@ -7,10 +7,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+import torch
 from lightning import LightningDataModule
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from seqlab.kept import FileRecords, Fitted, Kept, file_records, plain, records_of, refuse_changes, validated
 from seqlab.randomness import permutation
@@ -30,6 +30,16 @@ class StepBatches:
 
     def __iter__(self) -> Iterator[Any]:
         return map(self.batch, count(self.first_step()))
+
+
+class SplitBatches:
+    """The batches of a fixed split, made anew by each iteration: none is kept."""
+
+    def __init__(self, batches: Callable[[], Iterator[Any]]):
+        self.batches = batches
+
+    def __iter__(self) -> Iterator[Any]:
+        return self.batches()
 
 
 class DataModule(LightningDataModule, ABC):
@@ -124,11 +134,18 @@ class DataModule(LightningDataModule, ABC):
         for start in range(0, num_rows(rows), self.evaluation_batch_size):
             yield rows_between(rows, start, start + self.evaluation_batch_size)
 
-    def val_dataloader(self) -> DataLoader:
-        return DataLoader([*self.batches("val")], batch_size=None)  # type: ignore[arg-type]
+    def val_dataloader(self) -> "SplitBatches":
+        return SplitBatches(lambda: self.batches("val"))
 
-    def test_dataloader(self) -> DataLoader:
-        return DataLoader([*self.batches("test")], batch_size=None)  # type: ignore[arg-type]
+    def test_dataloader(self) -> "SplitBatches":
+        return SplitBatches(lambda: self.batches("test"))
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Move a training batch. A task moves the batches of an evaluation itself, see Module.validation_step."""
+        assert self.trainer is not None
+        if not self.trainer.training:
+            return batch
+        return super().transfer_batch_to_device(batch, device, dataloader_idx)
 
     def train_dataloader(self) -> StepBatches:
         assert self.trainer is not None

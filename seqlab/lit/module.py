@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from seqlab.errors import NonFiniteError
 from seqlab.kept import plain
+from seqlab.lit.checkpoints import version
 from seqlab.lit.datamodule import DataModule, num_rows, part_of
 from seqlab.lit.loggers import RunLogger
 from seqlab.lit.precision import own_types
@@ -182,4 +183,5 @@ class Module(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         # plain types: a checkpoint is self-describing
         checkpoint["config"] = self.config
+        checkpoint["version"] = version()
         checkpoint |= self.data.kept._replace(task_files=plain(self.task.file_records))._asdict()

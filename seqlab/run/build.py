@@ -1,7 +1,8 @@
 """Builds the objects that a configuration describes, and loads a run from its directory."""
 
 import inspect
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -95,12 +96,10 @@ def build(config: dict[str, Any], weights: Iterable[Tensor] | None = None, *, ke
     model = construct(config["model"], spec=spec)
     task = construct(config["task"], datamodule=datamodule)
     optimizer, schedule = prepare(config["optimizer"], ["model"]), construct(config["schedule"])
-    try:
+    with refusals(config["task"]["_target_"]):
         module = Module(
             model=model, task=task, optimizer=optimizer, schedule=schedule, seed=config["seed"], config=config
         )
-    except ValueError as error:
-        raise InputError(str(error)) from error
     return Run(model, datamodule, config, task, module)
 
 
@@ -126,14 +125,21 @@ def construct(node: dict[str, Any], **arguments: Any) -> Any:
     Raises:
         InputError: the target refuses its values, or they need too much memory.
     """
-    try:
+    with refusals(node["_target_"]):
         return prepare(node, arguments)(**arguments)
+
+
+@contextmanager
+def refusals(name: str) -> Iterator[None]:
+    """Turn what a constructor raises for values that it refuses, or that need too much memory, into InputError."""
+    try:
+        yield
     except (ValueError, OverflowError, MemoryError) as error:
         raise InputError(str(error) or type(error).__name__) from error
     except RuntimeError as error:
         if "memory" not in str(error) and "overflow" not in str(error):
             raise
-        raise InputError(f"{node['_target_']}: {str(error).splitlines()[0]}") from error
+        raise InputError(f"{name}: {str(error).splitlines()[0]}") from error
 
 
 def prepare(node: dict[str, Any], later: Collection[str] = ()) -> Callable[..., Any]:

@@ -6,6 +6,7 @@ from lightning import Callback, Trainer
 
 from seqlab.errors import NonFiniteError
 from seqlab.lit.checkpoints import load_checkpoint
+from seqlab.run.build import load_run
 
 
 class EachStep(Callback):
@@ -216,6 +217,18 @@ def test_someone_elses_trainer_evaluates_the_whole_set_once(prepare, tmp_path):
     assert theirs.callback_metrics["val/loss"] == pytest.approx(
         run.task.evaluate(run.model, "val")["val/loss"], rel=1e-6
     )
+
+
+def test_a_checkpoint_of_someone_elses_trainer_is_loaded(prepare, tmp_path):
+    run, _ = prepare("model=linear")
+    theirs = Trainer(
+        max_steps=1, logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+        default_root_dir=tmp_path, limit_val_batches=0,
+    )  # fmt: skip
+    theirs.fit(run.module, datamodule=run.datamodule)
+    theirs.save_checkpoint(tmp_path / "their.ckpt")
+    again = load_run(tmp_path / "their.ckpt")
+    assert all(torch.equal(a, b) for a, b in zip(again.model.parameters(), run.model.parameters(), strict=True))
 
 
 def test_a_plain_loop_trains_and_evaluates_a_task(prepare):
