@@ -158,6 +158,7 @@ def test_a_logger_that_fails_does_not_stop_the_next(prepare, tmp_path, capsys):
 def test_nothing_is_missing_of_any_task(prepare, tmp_path, data):
     """An extra that fails by a fault of ours is seen here."""
     model = {"semiprimes": "bits_transformer"}.get(data, "lstm")
+    (tmp_path / "run").mkdir()  # as Hydra makes it
     run, trainer = prepare(f"data={data}", f"model={model}", *STEPS)
     summary = fit(run, trainer, Start(run.config, None, 0, None), RunDirectory(tmp_path / "run"))
     assert summary["missing"] == {}
