@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from seqlab.proportion import Proportion
 
@@ -67,5 +68,6 @@ def error_by_horizon(results: Mapping[str, Mapping[str, Proportion | float]], ho
     for name, rows in results.items():
         axis.plot(steps, [rows[f"test/mae_by_horizon/{h}"] for h in steps], marker=".", label=name, **look[name])
     axis.set(xlabel="steps ahead", ylabel="MAE on the test part", ylim=(0, None))
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
     return figure

@@ -1,11 +1,13 @@
 """Bar plots of the test results of a run, with markers for chance and the baselines."""
 
+import textwrap
 from typing import Any
 
 from matplotlib.figure import Figure
 
 from seqlab.show.groups import full_name, groups_of
 
+LETTERS_PER_INCH = 12  # of a title
 MARKERS = "D^vsXP*<>pH8"
 
 
@@ -32,7 +34,8 @@ def result_bars(summary: dict[str, Any]) -> Figure:
     axes[0].set_ylabel("proportion")
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize="small")
-    figure.suptitle(f"{summary['model']} on {summary['description']}", fontsize="medium")
+    title = f"{summary['model']} on {summary['description']}"
+    figure.suptitle(textwrap.fill(title, int(LETTERS_PER_INCH * figure.get_figwidth())), fontsize="medium")
     return figure
 
 
