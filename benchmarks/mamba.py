@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from rule_extrapolation.metrics import token_loss
 from seqlab.decode import decode
 from seqlab.models.mamba import Mamba
-from seqlab.nn import scan_native
+from seqlab.nn.native import build
 from seqlab.spec import Classes, Spec, Tokens
 
 SPEC = Spec(Tokens(7), Classes(7), max_length=257, sos=0, eos=1, pad=2)
@@ -51,8 +51,8 @@ def step(model: nn.Module, tokens: Tensor) -> float:
 
 def backends() -> list[str]:
     try:
-        scan_native.load()
-    except scan_native.UnavailableError as error:
+        build.load()
+    except build.UnavailableError as error:
         print(f"no native backend: {error}")
         return ["torch"]
     return ["torch", "native"]

@@ -9,7 +9,7 @@ from rule_extrapolation.prompts import Prompt
 from rule_extrapolation.rules import EOS, PAD
 from seqlab.decode import Decoded
 from seqlab.metrics import Totals
-from seqlab.model import precise
+from seqlab.model import SequenceModel, precise
 from seqlab.proportion import Proportion
 
 NAMES = ("rule_1", "rule_2", "rule_2_completion", "rule_1_and_rule_2_completion", "grammatical", "finished")
@@ -114,11 +114,18 @@ def token_loss(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, int]:
     EOS is a target, PAD is not: a model could lower a loss over PAD by learning to predict PAD.
 
     Args:
-        logits: (batch, time, vocabulary).
-        targets: (batch, time) ids.
+        logits: (..., vocabulary), of every step or of the real ones alone.
+        targets: (...) ids.
     """
     real = targets != PAD
-    loss = cross_entropy(precise(logits).flatten(0, 1), targets.flatten(), ignore_index=PAD)
+    loss = cross_entropy(precise(logits).flatten(0, -2), targets.flatten(), ignore_index=PAD)
     correct = ((logits.argmax(-1) == targets) & real).sum()
     count = int(real.sum())
     return loss, correct / count, count
+
+
+def model_loss(model: SequenceModel, strings: Tensor) -> tuple[Tensor, Tensor, int]:
+    """`token_loss` of a model on framed strings (batch, time); it reads real steps alone."""
+    targets = strings[:, 1:]
+    real = targets != PAD
+    return token_loss(model.packed(strings[:, :-1], real.sum(1)), targets[real])

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from rule_extrapolation.baselines import compare
 from rule_extrapolation.datamodule import GrammarDataModule
-from rule_extrapolation.metrics import NAMES, rule_results, score, token_loss
+from rule_extrapolation.metrics import NAMES, model_loss, rule_results, score
 from rule_extrapolation.prompts import Prompt, framed
 from rule_extrapolation.rules import EOS, PAD
 from seqlab.decode import Decoded, greedy
@@ -72,7 +72,7 @@ class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
 
     def loss(self, model: SequenceModel, batch: Tensor) -> Tensor:
         """Mean cross-entropy in nats over real targets: EOS counts, PAD does not."""
-        return token_loss(model(batch[:, :-1]), batch[:, 1:])[0]
+        return model_loss(model, batch)[0]
 
     def num_targets(self, batch: Tensor) -> int:
         return int((batch[:, 1:] != PAD).sum())
@@ -85,7 +85,7 @@ class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
         loss, accuracy = Mean(), Mean()
         with evaluating(model):
             for batch in self.batches(model, split):
-                mean_loss, mean_accuracy, count = token_loss(model(batch[:, :-1]), batch[:, 1:])
+                mean_loss, mean_accuracy, count = model_loss(model, batch)
                 loss.update(mean_loss, count)
                 accuracy.update(mean_accuracy, count)
         tokens = {f"{split}/loss": loss.compute(), f"{split}/accuracy": accuracy.compute()}

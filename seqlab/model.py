@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from seqlab.ragged import parts, real_steps, row_starts
 from seqlab.spec import Spec
 
 State = Any  # a NamedTuple of tensors, or of such NamedTuples; each model defines its own
@@ -28,6 +29,9 @@ class SequenceModel(nn.Module, ABC):
 
     endless_state: ClassVar[bool] = False
     """Whether the state has constant size, so that the model can read beyond spec.max_length."""
+
+    reads_parts: ClassVar[bool] = True
+    """Whether it saves time on a CPU to read rows of similar length together, cut to it."""
 
     def __init__(self, spec: Spec):
         super().__init__()
@@ -54,6 +58,26 @@ class SequenceModel(nn.Module, ABC):
     def forward(self, inputs: Tensor) -> Tensor:
         """Logits (batch, time, width) for whole sequences."""
         return self.prefill(inputs, self.init_state(inputs.shape[0], inputs.shape[1]))[0]
+
+    def packed(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        """Logits (N, width) of the first lengths[b] steps of each row b, one row after another.
+
+        Little work is done on the other steps: `forward` reads parts of rows of similar length, cut to it. A model with
+        a kernel for packed rows overrides this.
+
+        Args:
+            inputs: (batch, time, ...); what follows the first lengths[b] steps of a row has no effect.
+            lengths: (batch,) int64, at most time; N is their sum.
+        """
+        if inputs.device.type != "cpu" or not self.reads_parts:
+            return self(inputs)[real_steps(lengths, inputs.shape[1])]
+        starts = row_starts(lengths)
+        logits, places = [], []
+        for rows, steps in parts(lengths):
+            real = real_steps(lengths[rows], steps)
+            logits.append(self(inputs[rows, :steps])[real])
+            places.append((starts[rows, None] + torch.arange(steps))[real])
+        return torch.cat(logits)[torch.cat(places).argsort()]
 
     def step(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         """Read one input per row, (batch,) or (batch, width). Returns logits (batch, width) and the next state."""

@@ -38,6 +38,8 @@ class Linear(SequenceModel):
         ValueError: the matrices would have more than MOST_WEIGHTS entries.
     """
 
+    reads_parts = False  # the weights of all steps are read for any part
+
     def __init__(
         self, spec: Spec, *, d_model: Annotated[int, Ge(1)] = 128, mask: Literal["causal", "upstream"] = "causal"
     ):

@@ -1,20 +1,24 @@
 """A decoder-only Transformer (Vaswani et al. 2017), pre-norm or post-norm."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal, NamedTuple
 
 import torch
 from annotated_types import Ge, Gt, Interval
 from torch import Tensor, nn
-from torch.nn.functional import gelu, relu
+from torch.nn.functional import gelu, linear, relu
 
 from seqlab.model import SequenceModel, zeros
 from seqlab.nn.attention import CausalSelfAttention
 from seqlab.nn.dropout import Dropout
 from seqlab.nn.embedding import input_layer, tie
+from seqlab.nn.native import transformer as native
+from seqlab.nn.native.choice import Backend, takes_native
 from seqlab.nn.positional import PairWithPosition, SinusoidalPositions
+from seqlab.ragged import real_steps, row_starts
 from seqlab.spec import Spec, Tokens
 
-# B batch, T time, C channels, L layers, H heads, S cache capacity, D head width
+# B batch, T time, C channels, L layers, H heads, S cache capacity, D head width, N tokens of all rows in a row
 
 
 class TransformerState(NamedTuple):
@@ -48,6 +52,12 @@ class FeedForward(nn.Module):
             hidden = self.activation(hidden)
         return self.linear2(self.dropout(hidden))
 
+    def packed(self, x_NC: Tensor) -> Tensor:
+        """`forward` with the native kernels, without the bias of the last map. It leaves out `relu_rescale`."""
+        hidden = linear(x_NC, self.linear1.weight)
+        hidden = native.activation(hidden, self.linear1.bias, self.activation is gelu, self.dropout)
+        return linear(hidden, self.linear2.weight)
+
 
 class TransformerLayer(nn.Module):
     """Attention and feed-forward, each with dropout, a residual connection and a layer norm before or after."""
@@ -74,6 +84,38 @@ class TransformerLayer(nn.Module):
         x_BTC = self.norm1(x_BTC + self.dropout(attend(x_BTC)))
         return self.norm2(x_BTC + self.dropout(self.feed_forward(x_BTC)))
 
+    def linear_maps(self) -> tuple[nn.Module, ...]:
+        """The four linear maps."""
+        return self.attention.qkv, self.attention.out, self.feed_forward.linear1, self.feed_forward.linear2
+
+    def packed(
+        self,
+        stream_NC: Tensor,
+        x_NC: Tensor,
+        starts: Tensor,
+        norms: Sequence[nn.LayerNorm],
+        dtype: torch.dtype,
+    ) -> tuple[Tensor, Tensor]:
+        """`forward` with the native kernels on packed rows.
+
+        Args:
+            stream_NC: the residual stream, float32.
+            x_NC: the input of the attention: the stream, or its norm.
+            starts: (B + 1,) the first token of each row.
+            norms: the two that follow the branches. In a pre-norm layer, the second is the next layer's.
+            dtype: of the outputs of norms.
+
+        Returns:
+            The next stream_NC and x_NC.
+        """
+
+        def add(branch_NC: Tensor, bias: Tensor, norm: nn.LayerNorm) -> tuple[Tensor, Tensor]:
+            total_NC, x_NC = native.residual_norm(stream_NC, branch_NC, bias, norm, dtype, self.dropout)
+            return (total_NC if self.pre_norm else x_NC), x_NC
+
+        stream_NC, x_NC = add(self.attention.packed(x_NC, starts), self.attention.out.bias, norms[0])
+        return add(self.feed_forward.packed(x_NC), self.feed_forward.linear2.bias, norms[1])
+
 
 class Transformer(SequenceModel):
     """Embedding, sinusoidal positions along time, causal layers, a linear head.
@@ -89,6 +131,8 @@ class Transformer(SequenceModel):
         layer_norm_eps: epsilon of every layer norm.
         max_positions: maximum sequence length, in steps.
         tied: tie the head's weights to the embedding (Press & Wolf 2017); needs tokens.
+        backend: `native`: whole sequences on a CPU are read by C++ kernels (seqlab/nn/native), in float32 or under
+            autocast. `torch`: plain torch. `auto`: native where it is available.
 
     Raises:
         ValueError: num_heads does not divide d_model, relu_rescale is used with gelu, or `tied` without a learned
@@ -110,6 +154,7 @@ class Transformer(SequenceModel):
         layer_norm_eps: Annotated[float, Gt(0)] = 2e-4,
         max_positions: Annotated[int, Ge(1)] = 5000,
         tied: bool = False,
+        backend: Backend = "auto",
     ):
         super().__init__(spec)
         if d_model % num_heads:
@@ -142,12 +187,46 @@ class Transformer(SequenceModel):
         if tied:
             tie(self.head, self.embedding)
         self.cache_shape = (num_layers, num_heads, d_model // num_heads)
+        self.pre_norm = norm == "pre"
+        self.backend: Backend = backend
 
     def _embedded(self, inputs: Tensor, start: int = 0) -> Tensor:
         # embedding=pair has no parameters and so no dtype: cast to that of the layers
         return self.positions(self.embedding(inputs), start).to(next(self.layers.parameters()).dtype)
 
+    def _layers(self) -> list[TransformerLayer]:
+        return list(self.layers)  # type: ignore[return-value]
+
+    def _is_native(self) -> bool:
+        # not if somebody has replaced linear maps, such as by quantised ones
+        plain = all(type(part) is nn.Linear for layer in self._layers() for part in layer.linear_maps())
+        return plain and takes_native("transformer", self.backend, self.head.weight)
+
+    def packed(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        if not self._is_native():
+            return super().packed(inputs, lengths)
+        x_BTC = self._embedded(inputs)
+        return self._packed(x_BTC[real_steps(lengths, inputs.shape[1])], row_starts(lengths))
+
+    def _packed(self, x_NC: Tensor, starts: Tensor) -> Tensor:
+        """The logits of packed rows, (N, width), with the native kernels."""
+        x_NC = self.dropout(x_NC)
+        low = torch.is_autocast_enabled("cpu") and self.pre_norm  # of the input of matrix products
+        dtype = torch.get_autocast_dtype("cpu") if low else torch.float32
+        norms = [norm for layer in self._layers() for norm in (layer.norm1, layer.norm2)]
+        stream_NC = x_NC
+        if self.pre_norm:
+            first, *norms = [*norms, self.norm]  # type: ignore[list-item]
+            stream_NC, x_NC = native.norm(x_NC, first, dtype)
+        for layer, *after in zip(self._layers(), norms[::2], norms[1::2], strict=True):
+            stream_NC, x_NC = layer.packed(stream_NC, x_NC, starts, after, dtype)
+        return self.head(x_NC)
+
     def forward(self, inputs: Tensor) -> Tensor:
+        if self._is_native():
+            batch, time = inputs.shape[:2]
+            starts = torch.arange(0, batch * time + 1, time)
+            return self._packed(self._embedded(inputs).flatten(0, 1), starts).unflatten(0, (batch, time))
         x_BTC = self.dropout(self._embedded(inputs))
         for layer in self.layers:
             x_BTC = layer(x_BTC)

@@ -2,9 +2,12 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import linear, scaled_dot_product_attention
 
-# B batch, T time (new steps), S cache capacity, H heads, D head width, C channels = H D
+from seqlab.nn.dropout import Dropout
+from seqlab.nn.native import transformer as native
+
+# B batch, T time (new steps), S cache capacity, H heads, D head width, C channels = H D, N tokens of all rows in a row
 
 
 class CausalSelfAttention(nn.Module):
@@ -16,7 +19,7 @@ class CausalSelfAttention(nn.Module):
     def __init__(self, *, d_model: int, num_heads: int, dropout: float):
         super().__init__()
         self.num_heads = num_heads
-        self.dropout = dropout
+        self.dropout = Dropout(dropout)
         self.qkv = nn.Linear(d_model, 3 * d_model)
         self.out = nn.Linear(d_model, d_model)
         nn.init.xavier_uniform_(self.qkv.weight)
@@ -32,9 +35,22 @@ class CausalSelfAttention(nn.Module):
     def forward(self, x_BTC: Tensor) -> Tensor:
         """(B, T, C) -> (B, T, C). Each step attends to itself and the previous steps."""
         q_BHTD, k_BHTD, v_BHTD = self._heads(x_BTC)
-        dropout = self.dropout if self.training else 0.0
-        y_BHTD = scaled_dot_product_attention(q_BHTD, k_BHTD, v_BHTD, dropout_p=dropout, is_causal=True)
+        if self.training and self.dropout.p and x_BTC.is_cpu:
+            # torch has no fused kernel with dropout there, and draws it slowly
+            time = x_BTC.shape[1]
+            future_TT = torch.ones(time, time, dtype=torch.bool).triu(1)
+            scores_BHTT = (q_BHTD * q_BHTD.shape[-1] ** -0.5) @ k_BHTD.mT
+            weights_BHTT = scores_BHTT.masked_fill_(future_TT, -torch.inf).softmax(-1)
+            y_BHTD = self.dropout(weights_BHTT) @ v_BHTD
+        else:
+            dropout = self.dropout.p if self.training else 0.0
+            y_BHTD = scaled_dot_product_attention(q_BHTD, k_BHTD, v_BHTD, dropout_p=dropout, is_causal=True)
         return self.out(y_BHTD.transpose(1, 2).flatten(2))
+
+    def packed(self, x_NC: Tensor, starts: Tensor) -> Tensor:
+        """`forward` with the native kernels on packed rows, without the bias of the last map, (N, C)."""
+        y_NC = native.causal_attention(self.qkv(x_NC), starts, self.num_heads, self.dropout)
+        return linear(y_NC, self.out.weight)
 
     def extend(self, x_BTC: Tensor, keys_BHSD: Tensor, values_BHSD: Tensor, length: int) -> Tensor:
         """Attend from T new steps to `length` cached steps and to themselves. Writes new keys and values in place.

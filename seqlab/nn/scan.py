@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from seqlab.nn import scan_native
+from seqlab.nn.native import choice
+from seqlab.nn.native import scan as scan_native
 
 # B batch, T time, D channels, N states per channel, S some rows of the batch
 
@@ -29,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 class Kernel(Protocol):
-    """The scan and its gradient on contiguous tensors, outside autograd: TorchScan or scan_native.NativeScan."""
+    """The scan and its gradient on contiguous tensors, outside autograd: TorchScan or native.scan.NativeScan."""
 
     def forward(
         self, x_BTD: Tensor, delta_BTD: Tensor, a_DN: Tensor, b_BTN: Tensor, c_BTN: Tensor, h_BDN: Tensor
@@ -209,28 +210,19 @@ def chosen_backend(backend: Backend, device: str) -> Literal["torch", "native", 
     Raises:
         ValueError: `cuda` without mamba_ssm or not on a GPU, or `native` not on a CPU.
     """
-    if backend == "native" and device != "cpu":
-        raise ValueError(f"backend=native computes on a CPU, and the model is on {device}: use backend=auto")
     if backend == "cuda" and device != "cuda":
         raise ValueError(f"backend=cuda computes on a GPU, and the model is on {device}: use backend=auto")
-    chosen, reason = "torch", ""
     if backend == "cuda" or (backend == "auto" and device == "cuda"):
+        chosen, reason = "cuda", ""
         try:
             cuda_kernel()
-            chosen = "cuda"
         except ValueError as error:
             if backend == "cuda":
                 raise
-            reason = f"; {error}"
-    elif backend == "native" or (backend == "auto" and device == "cpu"):
-        try:
-            scan_native.load()
-            chosen = "native"
-        except scan_native.UnavailableError as error:
-            reason = f"; native is not available: {error}"
-    level = logging.WARNING if backend not in ("auto", chosen) else logging.INFO
-    logger.log(level, "selective scan on %s: backend=%s takes %s%s", device, backend, chosen, reason)
-    return chosen
+            chosen, reason = "torch", f"; {error}"
+        logger.info("selective scan on %s: backend=%s takes %s%s", device, backend, chosen, reason)
+        return chosen
+    return choice.chosen_backend("selective scan", backend, device)
 
 
 @functools.cache

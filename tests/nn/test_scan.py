@@ -7,14 +7,15 @@ import types
 import pytest
 import torch
 
-from seqlab.nn import scan, scan_native
+from seqlab.nn import scan
+from seqlab.nn.native import build, choice
 from seqlab.nn.scan import chosen_backend, cuda_kernel, selective_scan
 from tests.reference.scan import selective_scan as plain_scan
 
 try:
-    scan_native.load()
+    build.load()
     WHY_NOT = ""
-except scan_native.UnavailableError as error:
+except build.UnavailableError as error:
     WHY_NOT = f"no native scan: {error}"
 
 NATIVE = pytest.param("native", marks=pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT))
@@ -193,20 +194,20 @@ def test_native_is_the_same_bit_for_bit_with_any_number_of_threads():
 @pytest.fixture
 def fresh_choice():
     """No choice remembered, before and after."""
-    for function in (chosen_backend, cuda_kernel):
+    for function in (chosen_backend, cuda_kernel, choice.chosen_backend):
         function.cache_clear()
     yield
-    for function in (chosen_backend, cuda_kernel):
+    for function in (chosen_backend, cuda_kernel, choice.chosen_backend):
         function.cache_clear()
 
 
 def test_the_choice_is_logged_once(fresh_choice, caplog):
     arguments = random_arguments(1, 2, 3, 4)
-    with caplog.at_level(logging.INFO, "seqlab.nn.scan"):
+    with caplog.at_level(logging.INFO, "seqlab.nn"):
         for _ in range(3):
             selective_scan(*arguments, backend="torch")
     assert caplog.messages == ["selective scan on cpu: backend=torch takes torch"]
-    with caplog.at_level(logging.INFO, "seqlab.nn.scan"):
+    with caplog.at_level(logging.INFO, "seqlab.nn"):
         chosen = chosen_backend("auto", "cpu")
     assert chosen == ("torch" if WHY_NOT else "native")
     assert caplog.messages[1].startswith(f"selective scan on cpu: backend=auto takes {chosen}")
@@ -215,10 +216,10 @@ def test_the_choice_is_logged_once(fresh_choice, caplog):
 @pytest.mark.parametrize(("backend", "level"), [("auto", logging.INFO), ("native", logging.WARNING)])
 def test_falls_back_to_torch_without_the_native_scan(fresh_choice, monkeypatch, caplog, backend, level):
     def unavailable():
-        raise scan_native.UnavailableError("no C++ compiler (c++) on PATH")
+        raise build.UnavailableError("no C++ compiler (c++) on PATH")
 
-    monkeypatch.setattr(scan_native, "load", unavailable)
-    with caplog.at_level(logging.INFO, "seqlab.nn.scan"):
+    monkeypatch.setattr(build, "load", unavailable)
+    with caplog.at_level(logging.INFO, "seqlab.nn"):
         selective_scan(*random_arguments(1, 2, 3, 4), backend=backend)
     (record,) = caplog.records
     assert record.levelno == level

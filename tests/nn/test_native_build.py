@@ -1,4 +1,4 @@
-"""Compiling the native scan: once, safely from several processes, and what happens where it cannot be."""
+"""Compiling the native kernels: once, safely from several processes, and what happens where it cannot be."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from seqlab.nn import scan_native
+from seqlab.nn.native import build
 
 CODE = """
 import logging, torch
@@ -28,22 +28,24 @@ def start(environment, **changes):
 
 def has_native():
     try:
-        scan_native.load()
-    except scan_native.UnavailableError:
+        build.load()
+    except build.UnavailableError:
         return False
     return True
 
 
 def test_two_processes_compile_at_once_and_a_third_finds_the_result(environment, tmp_path):
     if not has_native():
-        pytest.skip("no native scan here")
+        pytest.skip("no native kernels here")
     first = [start(environment, SEQLAB_CACHE=str(tmp_path / "cache")) for _ in range(2)]
+    told = 0
     for process in first:
         out, err = process.communicate(timeout=300)
         assert out == "native\n", err
-        assert err.count("compiling the native selective scan, once, into") == 1
+        told += err.count("compiling the native kernels, once, into")
         assert "selective scan on cpu: backend=auto takes native" in err
-    (library,) = (tmp_path / "cache").iterdir()
+    assert told == 1, "one compiles, the other waits for it"
+    (library,) = (tmp_path / "cache").glob("*.so")
     made = library.stat().st_mtime_ns
     out, err = start(environment, SEQLAB_CACHE=str(tmp_path / "cache")).communicate(timeout=300)
     assert out == "native\n" and "compiling" not in err
@@ -67,18 +69,18 @@ def test_works_without_a_compiler_and_says_so(environment, tmp_path, changes, re
     assert out == "torch\n"
     assert "selective scan on cpu: backend=auto takes torch; native is not available: " in err and reason in err
     assert "Traceback" not in err
-    assert list(tmp_path.iterdir()) == []
+    assert [path for path in tmp_path.iterdir() if path.suffix != ".lock"] == []
 
 
 def test_a_library_that_cannot_be_loaded_gives_its_reason(monkeypatch, tmp_path):
     monkeypatch.setenv("SEQLAB_CACHE", str(tmp_path))
-    scan_native.library_path().write_bytes(b"no library")
-    scan_native._load.cache_clear()
+    build.library_path().write_bytes(b"no library")
+    build._load.cache_clear()
     try:
-        with pytest.raises(scan_native.UnavailableError, match=r"scan-.*\.so"):
-            scan_native.load()
+        with pytest.raises(build.UnavailableError, match=r"kernels-.*\.so"):
+            build.load()
     finally:
-        scan_native._load.cache_clear()
+        build._load.cache_clear()
 
 
 def test_the_library_is_named_by_all_that_it_depends_on(monkeypatch, tmp_path):
@@ -86,21 +88,21 @@ def test_the_library_is_named_by_all_that_it_depends_on(monkeypatch, tmp_path):
     paths = []
     for capability in ("DEFAULT", "AVX2", "AVX512", "of another processor"):
         monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda name=capability: name)
-        paths.append(scan_native.library_path())
+        paths.append(build.library_path())
     assert {path.parent for path in paths} == {tmp_path}
     monkeypatch.setattr(torch, "__version__", "0.0")
-    paths.append(scan_native.library_path())
-    source = tmp_path / "other.cpp"
-    source.write_text("int other;", encoding="utf-8")
-    monkeypatch.setattr(scan_native, "SOURCE", source)
-    paths.append(scan_native.library_path())
-    assert len(set(paths)) == 6
+    paths.append(build.library_path())
+    for text in ("int one;", "int other;"):
+        (tmp_path / "source.cpp").write_text(text, encoding="utf-8")
+        monkeypatch.setattr(build, "FOLDER", tmp_path)
+        paths.append(build.library_path())
+    assert len(set(paths)) == 7
 
 
 def test_the_cache_folder(monkeypatch):
     monkeypatch.delenv("SEQLAB_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
-    assert str(scan_native.library_path().parent) == os.path.join("/somewhere", "seqlab")
+    assert str(build.library_path().parent) == os.path.join("/somewhere", "seqlab")
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", "/home/user")
-    assert str(scan_native.library_path().parent) == os.path.join("/home/user", ".cache", "seqlab")
+    assert str(build.library_path().parent) == os.path.join("/home/user", ".cache", "seqlab")

@@ -1,0 +1,56 @@
+"""Decides whether a model computes with the native kernels or with plain torch."""
+
+import functools
+import logging
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from seqlab.nn.native import build
+
+Backend = Literal["auto", "torch", "native"]
+
+logger = logging.getLogger(__name__)
+
+
+def takes_native(what: str, backend: Backend, tensor: Tensor) -> bool:
+    """Whether to compute with the native kernels, which differ from plain torch by rounding alone.
+
+    They need a CPU and float32. They are left out while a model is exported or compiled.
+
+    Args:
+        what: the name of the model, for the log.
+        backend: `torch`: never. `auto`, `native`: if they are available.
+        tensor: a parameter of the model.
+
+    Raises:
+        ValueError: `native` not on a CPU.
+    """
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return False
+    return chosen_backend(what, backend, tensor.device.type) == "native" and tensor.dtype == torch.float32
+
+
+@functools.cache
+def chosen_backend(what: str, backend: Backend, device: str) -> Literal["torch", "native"]:
+    """Choose the implementation for a type of device ("cpu", "cuda", ...). Decided and logged once per process.
+
+    On a CPU, `auto` and `native` take the native kernels, which are compiled on first use; if that fails they take
+    torch, `native` with a warning.
+
+    Raises:
+        ValueError: `native` not on a CPU.
+    """
+    if backend == "native" and device != "cpu":
+        raise ValueError(f"backend=native computes on a CPU, and the model is on {device}: use backend=auto")
+    chosen, reason = "torch", ""
+    if backend != "torch" and device == "cpu":
+        try:
+            build.load()
+            chosen = "native"
+        except build.UnavailableError as error:
+            reason = f"; native is not available: {error}"
+    level = logging.WARNING if backend not in ("auto", chosen) else logging.INFO
+    logger.log(level, "%s on %s: backend=%s takes %s%s", what, device, backend, chosen, reason)
+    return chosen
