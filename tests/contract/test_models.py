@@ -124,6 +124,34 @@ def test_a_row_alone_equals_the_row_in_a_batch(model, inputs):
         assert_close(by_steps(model, alone, model.init_state(1))[0][0], stepwise[row])
 
 
+@pytest.mark.parametrize("lengths", [(9, 9, 9), (4, 9, 1), (2, 0, 3)])
+def test_packed_rows_are_the_real_steps_alone(model, inputs, lengths):
+    """In values and gradients; what stands behind a row's end has no effect."""
+    lengths = torch.tensor(lengths)
+    real = torch.arange(inputs.shape[1]) < lengths[:, None]
+    other = torch.where(real.unsqueeze(-1) if inputs.dim() == 3 else real, inputs, changed(inputs, 0))
+    packed, whole = model.packed(inputs, lengths), model(inputs)[real]
+    assert packed.shape == (int(lengths.sum()), model.spec.output.width)
+    assert_close(packed, whole)
+    assert torch.equal(packed, model.packed(other, lengths))
+    directions = torch.randn_like(whole)
+    ours, plain = (
+        torch.autograd.grad((logits * directions).sum(), list(model.parameters()), allow_unused=True)
+        for logits in (packed, whole)
+    )
+    for one, other in zip(ours, plain, strict=True):
+        assert_close(torch.zeros(()) if one is None else one, torch.zeros(()) if other is None else other)
+
+
+def test_rows_of_many_lengths_are_packed_in_their_order(model, spec):
+    """Enough rows to be cut into parts (seqlab/ragged.py)."""
+    inputs = random_inputs(spec, 300, spec.max_length)
+    lengths = torch.arange(300) % spec.max_length + 1
+    real = torch.arange(spec.max_length) < lengths[:, None]
+    with torch.no_grad():
+        assert_close(model.packed(inputs, lengths), model(inputs)[real])
+
+
 def test_one_state_continued_twice_with_clone(model, inputs):
     other = changed(inputs, 4)
     _, state = model.prefill(inputs[:, :4], model.init_state(3))
