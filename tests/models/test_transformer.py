@@ -383,7 +383,7 @@ def test_other_linear_maps_in_its_place_are_used():
             return torch.zeros(*input.shape[:-1], self.out_features)
 
     model = small_model("transformer", token_spec()).eval()
-    for layer in model.layers:
+    for layer in list(model.layers):
         layer.attention.out, layer.feed_forward.linear2 = Zero(16, 16), Zero(24, 16)
     tokens = torch.randint(7, (3, 9))
     without_layers = model.head(model.norm(model.positions(model.embedding(tokens))))
