@@ -184,7 +184,8 @@ def test_a_run_from_before_0_2_is_refused_in_one_line(finished_run, command, roo
             del content["version"]
         torch.save(content, file)
     named = (
-        f"was written by SeqLab {wrote or 'before 0.1.0'}, and this is {version()}: runs from before 0.2 cannot be loaded"
+        f"was written by SeqLab {wrote or 'before 0.1.0'}, and this is {version()}: runs from before "
+        "0.2 cannot be loaded"
     )
     for words in (["-m", "seqlab.predict", run, "("], [root / "run.py", f"resume={run}"]):
         done = command(*words)
