@@ -49,6 +49,7 @@ class Library(NamedTuple):
     norm_backward: Callable[..., None]
     activate_forward: Callable[..., None]
     activate_backward: Callable[..., None]
+    attention_step: Callable[..., None]
     rows_per_block: int
 
 
@@ -69,6 +70,7 @@ def library() -> Library:
         "norm_backward": [flag, long, long, *[pointer] * 8, *drop_and_threads],
         "activate_forward": [flag, flag, long, long, *[pointer] * 3, *drop_and_threads],
         "activate_backward": [flag, flag, long, long, *[pointer] * 5, *drop_and_threads],
+        "attention_step": [*[long] * 6, *[pointer] * 4, flag],
     }
     functions = [getattr(loaded, name) for name in types]
     for function, arguments in zip(functions, types.values(), strict=True):
@@ -209,6 +211,23 @@ class Activation(torch.autograd.Function):
 def causal_attention(qkv: Tensor, starts: Tensor, num_heads: int, dropout: nn.Dropout) -> Tensor:
     """`Attention`, with a layer's dropout on the weights."""
     return Attention.apply(qkv.contiguous(), starts, num_heads, new_drop(dropout))  # type: ignore[return-value]
+
+
+def attention_step(qkv: Tensor, keys: Tensor, values: Tensor, length: int) -> Tensor:
+    """The outputs (B, C) of one step over a cache, into which its key and value are written. Not differentiable.
+
+    Args:
+        qkv: (B, 3 C) float32 queries, keys and values of the step.
+        keys, values: (B, H, S, D) float32, whose last three axes are contiguous.
+        length: the number of steps in the cache, below S.
+    """
+    batch, num_heads, room, width = keys.shape
+    assert keys.stride() == values.stride() and keys.stride()[1:] == (room * width, width, 1) and length < room
+    qkv, out = qkv.contiguous(), qkv.new_empty(batch, num_heads * width)
+    sizes = (batch, num_heads, room, width, keys.stride(0), length)
+    pointers = (qkv.data_ptr(), keys.data_ptr(), values.data_ptr(), out.data_ptr())
+    library().attention_step(*sizes, *pointers, _threads(batch * num_heads * (length + 1) * width))
+    return out
 
 
 def norm(x: Tensor, layer: nn.LayerNorm, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
