@@ -1,7 +1,7 @@
 """Text generation with state or key/value cache, compared with re-running the prefix: 8 rows, up to 128 tokens.
 
-The peer is our own forward pass over the whole prefix for each token, in plain torch. The models have the sizes for data=text and are
-untrained, because the generated text does not affect the time.
+The peer is our own forward pass over the whole prefix for each token, in plain torch. The models have the sizes for
+data=text and are untrained, because the generated text does not affect the time.
 """
 
 from itertools import islice

@@ -244,7 +244,9 @@ class Transformer(SequenceModel):
         if length + inputs.shape[1] > room:
             raise ValueError(f"{length} + {inputs.shape[1]} steps do not fit a state made for {room}")
         x_BTC = self._embedded(inputs, start=length)
-        use_native = not torch.is_grad_enabled() and self._is_native()
+        # the kernel of a step has no gradient, and computes in float32
+        exact = not torch.is_grad_enabled() and not torch.is_autocast_enabled(inputs.device.type)
+        use_native = exact and self._is_native()
         for index, layer in enumerate(self.layers):
             x_BTC = layer(x_BTC, (state.keys_BLHSD[:, index], state.values_BLHSD[:, index], length, use_native))
         return self.head(self.norm(x_BTC)), state._replace(length_B=state.length_B + inputs.shape[1])
