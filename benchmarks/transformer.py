@@ -1,8 +1,8 @@
 """The Transformer's training step with the native kernels, compared with plain torch and nn.TransformerEncoder.
 
-A step is forward, loss, backward, clipping and AdamW on strings of L5, on one thread, with freed memory kept. `version 0.2` is the padded batch
-through plain torch, with scaled_dot_product_attention's dropout. `matrix products alone` are the step's products and
-nothing else: what no implementation with these products can beat.
+A step is forward, loss, backward, clipping and AdamW on strings of L5, on one thread, with freed memory kept.
+`version 0.2` is the padded batch through plain torch, with scaled_dot_product_attention's dropout. `matrix products
+alone` are the step's products and nothing else: what no implementation with these products can beat.
 """
 
 import torch
