@@ -14,6 +14,7 @@ import yaml
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.object_type import ObjectType
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -95,13 +96,19 @@ def choices() -> Iterator[dict[str, Any]]:
     seen = set(waiting)
     while waiting:
         group, package = waiting.pop()
-        names = loader.get_group_options(group) if group else [str(HydraConfig.get().job.config_name)]
+        names = options(loader, group) if group else [str(HydraConfig.get().job.config_name)]
         for name in names:
             with suppress(HydraException, OmegaConfBaseException, yaml.YAMLError, OSError):
                 content, place, used = _read(loader, f"{group}/{name}".lstrip("/"), package)
                 waiting += [new for new in used if new not in seen]
                 seen.update(used)
                 yield _nested(content, place)
+
+
+def options(loader: ConfigLoader, group: str) -> list[str]:
+    """The choices of a group. Hydra's own `get_group_options` copies its whole repository for each group."""
+    sources = [source for source in loader.get_sources() if source.is_group(group)]
+    return sorted({name for source in sources for name in source.list(group, ObjectType.CONFIG)})
 
 
 def _read(loader: ConfigLoader, path: str, package: str | None) -> tuple[dict[str, Any], str, list[Any]]:

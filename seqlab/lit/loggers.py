@@ -7,10 +7,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
-from PIL import Image
+from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
 
 from seqlab.files import write_text
@@ -153,8 +152,8 @@ class TensorBoard(RunLogger, TensorBoardLogger):
     ) -> None:
         self.log_hyperparams(hyperparameters(config), dict(numbers), step=step)
         for name, file in figures.items():
-            with Image.open(file) as image:
-                self.experiment.add_image(name, np.asarray(image.convert("RGB")), step, dataformats="HWC")
+            image = Summary.Image(encoded_image_string=file.read_bytes())  # add_image would encode the pixels again
+            self.experiment.file_writer.add_summary(Summary(value=[Summary.Value(tag=name, image=image)]), step)
 
 
 def custom_scalars(names: Iterable[str]) -> Layout:
