@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from math import nan
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -16,11 +17,20 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
 from hydra.errors import HydraException
+from hydra.plugins.config_source import ConfigSource
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 ABSENT = "-"  # a key that a run does not have; for numeric keys it is nan, which TensorBoard shows as blank
 REFERENCE = re.compile(r"\$\{([\w.]+)\}")
+PACKAGE = re.compile(r"^# *@package +(\S+)", re.MULTILINE)
+
+
+class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """YAML's safe loader, in C where it was built with it. Like OmegaConf's, it reads 1e-3 as a number."""
+
+
+Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789"))
 
 
 def hyperparameters(config: Mapping[str, Any]) -> dict[str, float | str]:
@@ -113,8 +123,7 @@ def options(loader: ConfigLoader, group: str) -> list[str]:
 
 def _read(loader: ConfigLoader, path: str, package: str | None) -> tuple[dict[str, Any], str, list[Any]]:
     """The content of a file, its package in the whole configuration, and the groups in its defaults list."""
-    result = next(source.load_config(path) for source in loader.get_sources() if source.is_config(path))
-    content = OmegaConf.to_container(result.config)
+    content, package_named = _parsed(next(source for source in loader.get_sources() if source.is_config(path)), path)
     if not isinstance(content, dict):
         return {}, "", []
     group = path.rpartition("/")[0]
@@ -126,8 +135,21 @@ def _read(loader: ConfigLoader, path: str, package: str | None) -> tuple[dict[st
                 name, _, where = name.partition("@")
                 used.append((name[1:] if name.startswith("/") else f"{group}/{name}".lstrip("/"), where or None))
     content.pop("hydra", None)
-    place = result.header.get("package") or group.replace("/", ".") if package is None else package
+    place = package_named or group.replace("/", ".") if package is None else package
     return content, "" if place == "_global_" else place, used  # type: ignore[return-value]
+
+
+def _parsed(source: ConfigSource, path: str) -> tuple[Any, str | None]:
+    """The content of a configuration, and the package that its header names.
+
+    A file is parsed here: Hydra's way, by OmegaConf and a parser in Python, took half a second for all groups.
+    """
+    if source.scheme() != "file":
+        result = source.load_config(path)
+        return OmegaConf.to_container(result.config), result.header.get("package")
+    text = (Path(source.path) / f"{path}.yaml").read_text(encoding="utf-8")
+    named = PACKAGE.search(text)
+    return yaml.load(text, Loader), named and named[1]
 
 
 def _nested(content: dict[str, Any], place: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
+from PIL import Image
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
 
@@ -152,7 +153,10 @@ class TensorBoard(RunLogger, TensorBoardLogger):
     ) -> None:
         self.log_hyperparams(hyperparameters(config), dict(numbers), step=step)
         for name, file in figures.items():
-            image = Summary.Image(encoded_image_string=file.read_bytes())  # add_image would encode the pixels again
+            with Image.open(file) as png:
+                width, height = png.size
+            # add_image would encode the pixels again
+            image = Summary.Image(encoded_image_string=file.read_bytes(), width=width, height=height, colorspace=4)
             self.experiment.file_writer.add_summary(Summary(value=[Summary.Value(tag=name, image=image)]), step)
 
 
