@@ -27,7 +27,7 @@ from seqlab.run.config import RunConfig
 from seqlab.run.directory import RunDirectory
 from seqlab.run.forks import Takeover
 from seqlab.run.help import help_text
-from seqlab.run.jobs import run_apart
+from seqlab.run.jobs import run_apart, wait_for_jobs
 from seqlab.run.launch import leave_cluster, quiet_threads, thread_settings
 from seqlab.run.overrides import prepared
 from seqlab.run.sweep import SweepFolder
@@ -77,7 +77,11 @@ def main() -> int:
             print(help_text(CONF))
             return 0
         sys.argv[1:] = prepared(sys.argv[1:], CONF)
-        job()
+        try:
+            job()
+        except Exception:
+            wait_for_jobs()  # that a sweep has started before an error ended it
+            raise
         return 0 if SweepFolder.path is None else conclude(SweepFolder.path)
     except (Exception, Interrupted, KeyboardInterrupt) as error:
         return tell(error, CONF)

@@ -1,10 +1,10 @@
 """Keeps torchmetrics from loading transformers, SciPy and matplotlib before something uses them.
 
-Lightning imports torchmetrics for the class Metric. The package's own code then imports every metric that there is, and
-the packages that a few of them need: half of the time that a job spends on imports. There is no narrower import, because
-Python runs a package before its modules. So two modules of torchmetrics run only when a name is asked of them that
-Lightning and our metrics do not need. Nothing is taken away: `torchmetrics.text.BERTScore` and `metric.plot()` are the
-same as ever, and load what they need. This module imports only the standard library.
+Lightning imports torchmetrics for the class Metric. The package then imports every metric that it has, and what a few
+of them need: half of the time that a job spends on imports. There is no narrower import, because Python runs a package
+before its modules. So two modules of torchmetrics, the package and the one that plots, are run only when somebody asks
+for a name that Lightning and our metrics do not need. Nothing is taken away: `torchmetrics.text.BERTScore` and
+`metric.plot()` load what they need when they are used. This module imports only the standard library.
 """
 
 import logging
@@ -26,7 +26,8 @@ class Deferred(Loader):
 
     Args:
         loader: loads the module.
-        given: (name, load) -> a value that needs no load of the module, or None. `load` loads the module and returns it.
+        given: (name, load) -> a value for which the module need not run, or None. `load` runs the module and returns
+            it.
     """
 
     def __init__(self, loader: Loader, given: Callable[[str, Callable[[], ModuleType]], Any]):

@@ -207,7 +207,7 @@ class BlockStream:
         return self.block[place * self.batch_size : (place + 1) * self.batch_size]
 
     def _steps_around(self, step: int) -> range:
-        """The steps of the block that has a step. Lightning fetches one batch ahead: beyond the job it is made alone."""
+        """The steps of the block that has a step. The batch that Lightning fetches after the last step is a block."""
         first = step - step % self.batches_per_block
         last = first + self.batches_per_block
         if self.num_steps is None:

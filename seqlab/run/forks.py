@@ -72,11 +72,11 @@ class Fork:
                 self.returncode = os.waitstatus_to_exitcode(status)
         return self.returncode
 
-    def send_signal(self, signum: int) -> None:
+    def send_signal(self, sig: int) -> None:
         """Send a signal, unless the process has ended."""
         if self.returncode is None:
             with suppress(ProcessLookupError):
-                os.kill(self.pid, signum)
+                os.kill(self.pid, sig)
 
 
 def can_fork() -> bool:
