@@ -107,16 +107,16 @@ def load(config: Mapping[str, Any], environment: Mapping[str, str]) -> None:
     try:
         for name in NEEDED:
             import_module(name)
+        from seqlab.check import PACKAGES  # imports torch
+
+        for target in targets(config):
+            if target.partition(".")[0] in PACKAGES:
+                with suppress(Exception):
+                    import_module(target.rpartition(".")[0])
     finally:
         started()
         for name in environment.keys() - before.keys():
             del os.environ[name]
-    from seqlab.check import PACKAGES  # imports torch
-
-    for target in targets(config):
-        if target.partition(".")[0] in PACKAGES:
-            with suppress(Exception):
-                import_module(target.rpartition(".")[0])
 
 
 def targets(config: Any) -> Iterator[str]:

@@ -227,6 +227,9 @@ def test_a_fork_begins_like_a_new_process():
         try:
             for signum, default in DEFAULTS.items():
                 signal.signal(signum, default)
+            full, into = os.pipe()
+            os.write(into, b"typed")
+            os.dup2(full, 0)
             takeover.begin()
             found = [sys.argv[1:], os.environ["OURS"], torch.get_num_threads(), os.read(0, 1).decode(), forgotten]
             os.write(write, json.dumps([*found, os.getpgid(0) == os.getpid()]).encode())
