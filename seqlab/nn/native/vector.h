@@ -24,9 +24,15 @@ inline Vec load(const float* source, int64_t count = kLanes) {
 }
 
 inline Vec load(const BFloat16* source, int64_t count = kLanes) {
-  float lanes[kLanes] = {};
-  for (int64_t lane = 0; lane < (count < kLanes ? count : kLanes); ++lane) lanes[lane] = static_cast<float>(source[lane]);
-  return Vec::loadu(lanes);
+  Vec result;
+  if (count >= kLanes) {
+    at::vec::load_fp32_from_bf16(source, result);
+    return result;
+  }
+  BFloat16 lanes[kLanes] = {};
+  std::memcpy(lanes, source, count * sizeof(BFloat16));
+  at::vec::load_fp32_from_bf16(lanes, result);
+  return result;
 }
 
 // Write the first `count` lanes.
@@ -39,9 +45,12 @@ inline void store(Vec value, float* target, int64_t count = kLanes) {
 }
 
 inline void store(Vec value, BFloat16* target, int64_t count = kLanes) {
-  float lanes[kLanes];
-  value.store(lanes);
-  for (int64_t lane = 0; lane < (count < kLanes ? count : kLanes); ++lane) target[lane] = static_cast<BFloat16>(lanes[lane]);
+  const auto halves = at::vec::convert_float_bfloat16(value, value);
+  if (count >= kLanes) {
+    halves.store(target, kLanes);
+  } else {
+    halves.store(target, static_cast<int>(count));
+  }
 }
 
 inline float sum_of(Vec value) {  // pairwise, in a fixed order
