@@ -1,8 +1,6 @@
 """The native LSTM against nn.LSTM and, in both, against float64: values and gradients, lengths, types, fallbacks."""
 
 import copy
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -327,31 +325,3 @@ def test_peepholes_are_torchs():
     plain, native = pair(DeepLSTM, {"dropout": 0.0, "peepholes": True})
     tokens = torch.randint(7, (3, 9))
     assert torch.equal(native(tokens), plain(tokens))
-
-
-CODE = """
-import logging, torch
-logging.basicConfig(level=logging.INFO, format="%(message)s")
-from seqlab.lit.footprint import LiveBytes
-from seqlab.models.deep_lstm import DeepLSTM
-from seqlab.models.lstm import LSTM
-from seqlab.spec import Classes, Spec, Tokens
-spec = Spec(Tokens(7), Classes(7), max_length=9, sos=0, eos=1, pad=2)
-for kind in (LSTM, DeepLSTM):
-    models = [kind(spec, dropout=0.0, backend=backend) for backend in ("torch", "auto", "auto")]
-    models[1].load_state_dict(models[0].state_dict())
-    tokens = torch.randint(7, (3, 9))
-    print(torch.equal(models[0](tokens), models[1](tokens)))
-    models[2](tokens)
-"""
-
-
-def test_without_a_compiler_both_models_are_torchs_and_say_so_once(environment, tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-c", CODE], env=environment | {"SEQLAB_CACHE": str(tmp_path), "PATH": ""}, encoding="utf-8",
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.stdout == "True\nTrue\n", done.stderr
-    for name in ("lstm", "deep_lstm"):
-        line = f"{name} on cpu: backend=auto takes torch; native is not available: no C++ compiler (c++) on PATH"
-        assert done.stderr.splitlines().count(line) == 1
