@@ -1,5 +1,6 @@
 """A deep LSTM for long memory, with optional residual connections, layer norm and gate initialisations."""
 
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 import torch
@@ -10,10 +11,12 @@ from seqlab.model import SequenceModel, zeros
 from seqlab.models.lstm import LSTMState
 from seqlab.nn.dropout import Dropout
 from seqlab.nn.embedding import input_layer
+from seqlab.nn.native import lstm as native
+from seqlab.nn.native.choice import Backend, takes_native
 from seqlab.nn.peephole import PeepholeLSTM
 from seqlab.spec import Spec
 
-# B batch, T time, C channels, L layers, H hidden (here H = C)
+# B batch, T time, C channels, L layers, H hidden (here H = C), N steps of all rows
 
 BiasInit = Literal["forget", "chrono", "torch"]
 WeightInit = Literal["orthogonal", "torch"]
@@ -22,7 +25,7 @@ WeightInit = Literal["orthogonal", "torch"]
 class DeepLSTM(SequenceModel):
     """An input layer, LSTM layers of equal width, a linear head.
 
-    Each layer is a one-layer nn.LSTM, so that torch's fused kernels compute it. A layer maps x to
+    Each layer is a one-layer nn.LSTM, so that fused kernels compute it. A layer maps x to
     y = dropout(LSTM(x)). After every `skip_every` layers, y becomes (y + the input of the first of them) / sqrt(2).
     There is a LayerNorm between layers. Dropout is never applied to the recurrence (Zaremba et al. 2014).
 
@@ -38,7 +41,9 @@ class DeepLSTM(SequenceModel):
             after Glorot & Bengio (2010). `torch`: uniform, like nn.LSTM.
         skip_every: number of layers that one skip connection spans; 0: no skip connections.
         layer_norm: nn.LayerNorm between layers (Ba et al. 2016), eps 1e-5; it needs no running statistics.
-        peepholes: use peephole connections (seqlab/nn/peephole.py), with a Python loop over steps.
+        peepholes: use peephole connections (seqlab/nn/peephole.py), with a Python loop over steps in plain torch.
+        backend: `native`: whole sequences on a CPU are read with C++ kernels (seqlab/nn/native), in float32 or under
+            autocast. `torch`: nn.LSTM. `auto`: native where it is available.
 
     Raises:
         ValueError: chrono with spec.max_length below 3.
@@ -58,6 +63,7 @@ class DeepLSTM(SequenceModel):
         skip_every: Annotated[int, Ge(0)] = 2,
         layer_norm: bool = True,
         peepholes: bool = False,
+        backend: Backend = "auto",
     ):
         super().__init__(spec)
         if bias_init == "chrono" and spec.max_length < 3:
@@ -75,31 +81,63 @@ class DeepLSTM(SequenceModel):
         for layer in self.layers:
             start_weights(layer, weight_init)
             start_biases(layer, bias_init, spec.max_length)
+        self.backend: Backend = backend
 
     def init_state(self, batch: int, length: int | None = None) -> LSTMState:
         shape = (batch, len(self.layers), self.d_model)
         return LSTMState(zeros(self, *shape), zeros(self, *shape))
 
+    def _read(self, x: Tensor, read_layer: Callable[[int, Tensor], Tensor]) -> Tensor:
+        """The layers, and dropout, skip connections and norms between them: (..., C) to (..., C)."""
+        skipped = x
+        for index in range(len(self.layers)):
+            x = self.dropout(read_layer(index, x))
+            ends_block = self.skip_every and (index + 1) % self.skip_every == 0
+            if ends_block:
+                x = (x + skipped) * 0.5**0.5
+            if index < len(self.norms):
+                x = self.norms[index](x)
+            if ends_block:
+                skipped = x
+        return x
+
+    def _is_native(self) -> bool:
+        # not with peepholes, and not if somebody has replaced layers, such as by quantised ones
+        plain = all(type(layer) is nn.LSTM for layer in self.layers)
+        return plain and takes_native("deep_lstm", self.backend, self.layers[0].get_parameter("weight_hh_l0"))
+
+    def packed(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        if not self._is_native():
+            return super().packed(inputs, lengths)
+        order = native.time_major(lengths)
+
+        def read_layer(index: int, x_NC: Tensor) -> Tensor:
+            return native.layer(x_NC, self.layers[index], order)  # type: ignore[arg-type]
+
+        x_NC = self._read(self.embedding(inputs[order.rows, order.times]), read_layer)
+        return self.head(order.restored(x_NC))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if not self._is_native():
+            return super().forward(inputs)
+        batch, time = inputs.shape[:2]
+        return self.packed(inputs, torch.full((batch,), time)).unflatten(0, (batch, time))
+
     def prefill(self, inputs: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
-        x_BTC = skipped_BTC = self.embedding(inputs)
         hidden, cell = [], []
-        for index, layer in enumerate(self.layers):
+
+        def read_layer(index: int, x_BTC: Tensor) -> Tensor:
             if x_BTC.is_cpu and torch.is_autocast_enabled("cpu"):
                 # with float32 inputs under autocast, oneDNN fails on processors without bfloat16 (torch 2.13)
                 x_BTC = x_BTC.to(torch.get_autocast_dtype("cpu"))
             # nn.LSTM needs (layers, batch, hidden) in contiguous memory
             before = tuple(part[:, index].unsqueeze(0).contiguous() for part in state)
-            x_BTC, (hidden_1BH, cell_1BH) = layer(x_BTC, before)
+            x_BTC, (hidden_1BH, cell_1BH) = self.layers[index](x_BTC, before)
             hidden.append(hidden_1BH[0])
             cell.append(cell_1BH[0])
-            x_BTC = self.dropout(x_BTC)
-            ends_block = self.skip_every and (index + 1) % self.skip_every == 0
-            if ends_block:
-                x_BTC = (x_BTC + skipped_BTC) * 0.5**0.5
-            if index < len(self.norms):
-                x_BTC = self.norms[index](x_BTC)
-            if ends_block:
-                skipped_BTC = x_BTC
+            return x_BTC
+
+        x_BTC = self._read(self.embedding(inputs), read_layer)
         return self.head(x_BTC), LSTMState(torch.stack(hidden, 1), torch.stack(cell, 1))
 
 

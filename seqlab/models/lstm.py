@@ -9,9 +9,11 @@ from torch import Tensor, nn
 from seqlab.model import SequenceModel, zeros
 from seqlab.nn.dropout import Dropout
 from seqlab.nn.embedding import input_layer, learned_embedding, tie
+from seqlab.nn.native import lstm as native
+from seqlab.nn.native.choice import Backend, takes_native
 from seqlab.spec import Spec
 
-# B batch, T time, C channels, L layers, H hidden
+# B batch, T time, C channels, L layers, H hidden, N steps of all rows
 
 
 class LSTMState(NamedTuple):
@@ -34,6 +36,8 @@ class LSTM(SequenceModel):
         input_dropout: dropout on the embedded input (as in Zaremba et al. 2014).
         tied: tie the head's weights to the embedding (Press & Wolf 2017); needs tokens and hidden_dim = d_model.
         embedding_range: initialise the embedding uniformly in -range .. range; None: from N(0, 1).
+        backend: `native`: whole sequences on a CPU are read with C++ kernels (seqlab/nn/native), in float32 or under
+            autocast. `torch`: nn.LSTM. `auto`: native where it is available.
 
     Raises:
         ValueError: layer_dropout is set with one layer, or `tied` or `embedding_range` without a suitable embedding.
@@ -53,6 +57,7 @@ class LSTM(SequenceModel):
         input_dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0,
         tied: bool = False,
         embedding_range: Annotated[float, Gt(0)] | None = None,
+        backend: Backend = "auto",
     ):
         super().__init__(spec)
         if layer_dropout and num_layers == 1:
@@ -60,12 +65,34 @@ class LSTM(SequenceModel):
         self.embedding = input_layer(spec, d_model)
         self.input_dropout = Dropout(input_dropout)
         self.lstm = nn.LSTM(d_model, hidden_dim, num_layers, batch_first=True, dropout=layer_dropout)
+        self.layer_dropout = Dropout(layer_dropout)
         self.dropout = Dropout(dropout)
         self.head = nn.Linear(hidden_dim, spec.output.width)
         if embedding_range is not None:
             nn.init.uniform_(learned_embedding(self.embedding).weight, -embedding_range, embedding_range)
         if tied:
             tie(self.head, self.embedding)
+        self.backend: Backend = backend
+
+    def _is_native(self) -> bool:
+        # not if somebody has replaced the layers, such as by quantised ones
+        plain = type(self.lstm) is nn.LSTM
+        return plain and takes_native("lstm", self.backend, self.lstm.get_parameter("weight_hh_l0"))
+
+    def packed(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        if not self._is_native():
+            return super().packed(inputs, lengths)
+        order = native.time_major(lengths)
+        x_NC = self.input_dropout(self.embedding(inputs[order.rows, order.times]))
+        for index in range(self.lstm.num_layers):
+            x_NC = native.layer(self.layer_dropout(x_NC) if index else x_NC, self.lstm, order, index)
+        return self.head(self.dropout(order.restored(x_NC)))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if not self._is_native():
+            return super().forward(inputs)
+        batch, time = inputs.shape[:2]
+        return self.packed(inputs, torch.full((batch,), time)).unflatten(0, (batch, time))
 
     def init_state(self, batch: int, length: int | None = None) -> LSTMState:
         shape = (batch, self.lstm.num_layers, self.lstm.hidden_size)

@@ -11,10 +11,14 @@ from torch.nn.functional import conv2d, linear, silu, softplus
 
 from seqlab.model import SequenceModel, precise, zeros
 from seqlab.nn.embedding import input_layer
+from seqlab.nn.native import mamba as native
+from seqlab.nn.native.choice import takes_native
 from seqlab.nn.scan import Backend, cuda_kernel, selective_scan
+from seqlab.ragged import real_steps, row_starts
 from seqlab.spec import Classes, Spec, Tokens
 
-# B batch, T time, C channels of the residual stream, D inner channels, N states per channel, K = d_conv - 1, L layers
+# B batch, T time, C channels of the residual stream, D inner channels, N states per channel, K = d_conv - 1, L layers,
+# P steps of all rows in a row
 
 
 class MambaState(NamedTuple):
@@ -65,6 +69,20 @@ class Mixer(nn.Module):
         y_BTD = torch.addcmul(y_BTD, self.D.to(x_BTD.dtype), x_BTD) * silu(gate_BTD)
         return self.out_proj(y_BTD), window[:, x_BTD.shape[1] :].to(conv_BKD.dtype), h_BDN
 
+    def is_plain(self) -> bool:
+        """Whether nobody has replaced its layers, such as by quantised ones."""
+        linear_maps = (self.in_proj, self.x_proj, self.dt_proj, self.out_proj)
+        return all(type(layer) is nn.Linear for layer in linear_maps) and type(self.conv1d) is nn.Conv1d
+
+    def packed(self, u_PC: Tensor, starts: Tensor) -> Tensor:
+        """The outputs (P, C) of whole packed rows, with the native kernels. starts: (B + 1,), their first steps."""
+        conv, bias = self.conv1d, self.conv1d.bias
+        assert bias is not None
+        projections = (self.x_proj.weight, self.dt_proj.weight, self.dt_proj.bias)
+        xz_PE = self.in_proj(u_PC)
+        y_PD = native.mix(xz_PE, conv.weight, bias, *projections, -torch.exp(self.A_log), self.D, starts)
+        return self.out_proj(y_PD)
+
 
 class Block(nn.Module):
     """A residual branch: RMSNorm, then mixer."""
@@ -100,7 +118,8 @@ class Mamba(SequenceModel):
         expand: ratio of inner channels to d_model.
         tie_embeddings: tie the head's weights to the embedding.
         pad_vocab_multiple: pad the rows of embedding and head to a multiple of this; logits are not padded.
-        backend: implementation of the scan (seqlab/nn/scan.py); `auto` takes the fastest available one.
+        backend: implementation of the scan (seqlab/nn/scan.py); `auto` takes the fastest available one. Where it is
+            native, C++ kernels (seqlab/nn/native) also compute the convolution and the gate of whole sequences.
 
     Raises:
         ValueError: tie_embeddings or pad_vocab_multiple is used without a common vocabulary of inputs and outputs, or
@@ -155,6 +174,38 @@ class Mamba(SequenceModel):
                 self.lm_head.weight = self.backbone.embedding.weight
         self.conv_shape = (num_layers, d_conv - 1, expand * d_model)
         self.scan_shape = (num_layers, expand * d_model, d_state)
+        self.backend: Backend = backend
+
+    def _is_native(self) -> bool:
+        # elsewhere, `selective_scan` chooses
+        weight = self.lm_head.weight
+        plain = weight.is_cpu and all(layer.mixer.is_plain() for layer in self._layers())
+        return plain and self.backend != "cuda" and takes_native("selective scan", self.backend, weight)
+
+    def _layers(self) -> list[Block]:
+        return list(self.backbone.layers)  # type: ignore[return-value]
+
+    def _logits(self, x: Tensor) -> Tensor:
+        return self.lm_head(self.backbone.norm_f(x))[..., : self.spec.output.width]
+
+    def packed(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        if not self._is_native():
+            return super().packed(inputs, lengths)
+        return self._packed(inputs[real_steps(lengths, inputs.shape[1])], row_starts(lengths))
+
+    def _packed(self, inputs: Tensor, starts: Tensor) -> Tensor:
+        """The logits of packed rows, (P, width), with the native kernels."""
+        x_PC = self.backbone.embedding(inputs).to(self.lm_head.weight.dtype)
+        for layer in self._layers():
+            x_PC = x_PC + layer.mixer.packed(layer.norm(x_PC), starts)
+        return self._logits(x_PC)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if not self._is_native():
+            return super().forward(inputs)
+        batch, time = inputs.shape[:2]
+        starts = torch.arange(0, batch * time + 1, time)
+        return self._packed(inputs.flatten(0, 1), starts).unflatten(0, (batch, time))
 
     def init_state(self, batch: int, length: int | None = None) -> MambaState:
         dtype = precise(self.lm_head.weight[:0]).dtype
@@ -164,13 +215,12 @@ class Mamba(SequenceModel):
         # the residual stream keeps the type of the parameters, under autocast too
         x_BTC = self.backbone.embedding(inputs).to(self.lm_head.weight.dtype)
         after = []
-        for layer, *before in zip(self.backbone.layers, *(part.unbind(1) for part in state), strict=True):
+        for layer, *before in zip(self._layers(), *(part.unbind(1) for part in state), strict=True):
             y_BTC, *layer_state = layer.mixer(layer.norm(x_BTC), *before)
             x_BTC = x_BTC + y_BTC
             after.append(layer_state)
         conv_BLKD, scan_BLDN = (torch.stack(parts, 1) for parts in zip(*after, strict=True))
-        logits = self.lm_head(self.backbone.norm_f(x_BTC))
-        return logits[..., : self.spec.output.width], MambaState(conv_BLKD, scan_BLDN)
+        return self._logits(x_BTC), MambaState(conv_BLKD, scan_BLDN)
 
 
 def causal_convolution(window: Tensor, layer: nn.Conv1d) -> Tensor:

@@ -72,6 +72,34 @@ def test_works_without_a_compiler_and_says_so(environment, tmp_path, changes, re
     assert [path for path in tmp_path.iterdir() if path.suffix != ".lock"] == []
 
 
+MODELS = """
+import logging, torch
+logging.basicConfig(level=logging.INFO, format="%(message)s")
+from seqlab.models.deep_lstm import DeepLSTM
+from seqlab.models.lstm import LSTM
+from seqlab.models.mamba import Mamba
+from seqlab.spec import Classes, Spec, Tokens
+spec = Spec(Tokens(7), Classes(7), max_length=9, sos=0, eos=1, pad=2)
+tokens, lengths = torch.randint(7, (3, 9)), torch.tensor([2, 9, 5])
+for kind, options in ((LSTM, {"dropout": 0.0}), (DeepLSTM, {"dropout": 0.0}), (Mamba, {})):
+    models = [kind(spec, num_layers=2, **options, backend=backend) for backend in ("torch", "auto", "auto")]
+    models[1].load_state_dict(models[0].state_dict())
+    print(torch.equal(*(model.packed(tokens, lengths) for model in models[:2])))
+    models[2](tokens)
+"""
+
+
+def test_models_are_torchs_without_a_compiler_and_say_so_once(environment, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", MODELS], env=environment | {"SEQLAB_CACHE": str(tmp_path), "PATH": ""}, encoding="utf-8",
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout == "True\n" * 3, done.stderr
+    for name in ("lstm", "deep_lstm", "selective scan"):
+        line = f"{name} on cpu: backend=auto takes torch; native is not available: no C++ compiler (c++) on PATH"
+        assert done.stderr.splitlines().count(line) == 1
+
+
 def test_a_library_that_cannot_be_loaded_gives_its_reason(monkeypatch, tmp_path):
     monkeypatch.setenv("SEQLAB_CACHE", str(tmp_path))
     build.library_path().write_bytes(b"no library")

@@ -1,5 +1,6 @@
 """Every backend of the selective scan against the plain recurrence, in values and gradients; who is chosen, and why."""
 
+import itertools
 import logging
 import sys
 import types
@@ -9,6 +10,7 @@ import torch
 
 from seqlab.nn import scan
 from seqlab.nn.native import build, choice
+from seqlab.nn.native import scan as packed
 from seqlab.nn.scan import chosen_backend, cuda_kernel, selective_scan
 from tests.reference.scan import selective_scan as plain_scan
 
@@ -189,6 +191,32 @@ def test_native_is_the_same_bit_for_bit_with_any_number_of_threads():
         torch.set_num_threads(before)
     for others in results[1:]:
         assert all(map(torch.equal, others, results[0]))
+
+
+@pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
+def test_packed_rows_equal_each_row_alone():
+    """Rows of their own lengths, one of them empty, each from a state of its own."""
+    lengths, channels, states = [3, 1, 0, 8, 2], 37, 5
+    starts = torch.tensor([0, *lengths]).cumsum(0)
+    x, delta, a, b, c, _ = (t[0] if t.dim() == 3 else t for t in random_arguments(1, sum(lengths), channels, states))
+    h = torch.randn(len(lengths), channels, states, requires_grad=True)
+    dout, dlast = torch.randn_like(x), torch.randn_like(h)
+    inputs = packed.Inputs(*(None if t is None else t.detach() for t in (x, delta, None, a, b, c, None, None, h)))
+    last = torch.empty_like(inputs.h_BDS)
+    out = packed.forward(inputs, starts, last=last)
+    to = packed.backward(inputs, starts, dout, dlast=dlast)
+    doubles = [tensor.detach().double().requires_grad_() for tensor in (x, delta, a, b, c, h)]
+    outputs, lasts = [], []
+    for row, (first, stop) in enumerate(itertools.pairwise(starts)):
+        x, delta, b, c = (doubles[i][None, first:stop] for i in (0, 1, 3, 4))
+        h = doubles[5][row : row + 1]
+        y, after = plain_scan(x, delta, doubles[2], b, c, h) if stop > first else (x, h)
+        outputs.append(y[0])
+        lasts.append(after)
+    expected = [torch.cat(outputs), torch.cat(lasts)]
+    gradients = torch.autograd.grad(expected, doubles, [dout.double(), dlast.double()])
+    ours = [out, last, to.x_ND, to.delta_ND, to.a_DS, to.b_NS, to.c_NS, to.h_BDS]
+    assert max(relative_errors(ours, [*expected, *gradients])) < 1e-5
 
 
 @pytest.fixture

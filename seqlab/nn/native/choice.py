@@ -18,7 +18,8 @@ _choices: list[Literal["torch", "native"]] = []
 def takes_native(what: str, backend: Backend, tensor: Tensor) -> bool:
     """Whether to compute with the native kernels, which differ from plain torch by rounding alone.
 
-    They need a CPU and float32. They are left out while a model is exported or compiled.
+    They need a CPU and float32, with or without autocast to bfloat16. They are left out while a model is exported or
+    compiled.
 
     Args:
         what: the name of the model, for the log.
@@ -29,6 +30,8 @@ def takes_native(what: str, backend: Backend, tensor: Tensor) -> bool:
         ValueError: `native` not on a CPU.
     """
     if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return False
+    if torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") != torch.bfloat16:
         return False
     return chosen_backend(what, backend, tensor.device.type) == "native" and tensor.dtype == torch.float32
 

@@ -1,0 +1,260 @@
+"""One LSTM layer over rows of different lengths on a CPU, by lstm.cpp and torch's matrix products.
+
+Steps are stored time-major: step 0 of all rows, the longest row first, then step 1 of the rows that have one, and so
+on. So the rows that still run are the first ones of the step before, and no step is computed that is not read. The
+products of the inputs of all steps are one product of torch, as are those of each weight's gradient. The recurrent
+product of each step is part of the kernel in float32; in bfloat16 it is torch's, which knows the processor's units.
+
+tests/nn/test_native_lstm.py compares values and gradients with plain torch.
+"""
+
+import ctypes
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from seqlab.nn.native import build
+from seqlab.ragged import real_steps, row_starts
+
+# B rows, T steps of the longest row, N steps of all rows, C input width, H hidden units
+
+# Numbers for a step below which a second thread costs more than it gains.
+FEW_ELEMENTS = 2**14  # gates
+FEW_PRODUCTS = 2**19
+
+
+class TimeMajor(NamedTuple):
+    """The time-major order of the steps of rows of given lengths. All int64."""
+
+    counts: Tensor
+    """(T,) the number of rows that have step t: it never grows."""
+
+    starts: Tensor
+    """(T + 1,) the place of the first row's step t, and at last N."""
+
+    rows: Tensor
+    """(N,) the row of each step."""
+
+    times: Tensor
+    """(N,) its time."""
+
+    places: Tensor
+    """(N,) its place if the rows lie one after another."""
+
+    before: Tensor | None
+    """The place of the step before each step from time 1 on; None if it is always the same number of places ahead."""
+
+    @property
+    def num_rows(self) -> int:
+        """The number of rows that have a step."""
+        return int(self.counts[0]) if len(self.counts) else 0
+
+    def restored(self, x: Tensor) -> Tensor:
+        """(N, ...) in this order to one row after another."""
+        return Reordered.apply(x, self.places.argsort(), self.places)  # type: ignore[return-value]
+
+
+def time_major(lengths: Tensor) -> TimeMajor:
+    """The time-major order of rows, (B,) int64.
+
+    >>> order = time_major(torch.tensor([1, 3]))
+    >>> order.counts.tolist(), order.rows.tolist(), order.times.tolist(), order.places.tolist()
+    ([2, 1, 1], [1, 0, 1, 1], [0, 0, 1, 2], [1, 0, 2, 3])
+    """
+    longest_first = lengths.argsort(descending=True, stable=True)
+    real_TB = real_steps(lengths[longest_first], int(lengths.max()) if len(lengths) else 0).T
+    times, ranks = real_TB.nonzero(as_tuple=True)
+    rows, counts = longest_first[ranks], real_TB.sum(1)
+    before = None
+    if len(counts) and counts[-1] != counts[0]:
+        later = slice(int(counts[0]), None)
+        before = torch.arange(len(rows))[later] - counts[times[later] - 1]
+    return TimeMajor(counts, row_starts(counts), rows, times, row_starts(lengths)[rows] + times, before)
+
+
+class Reordered(torch.autograd.Function):
+    """x[order]; the gradient is ordered by the inverse permutation, which is faster than adding it up."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
+        ctx.save_for_backward(inverse)
+        return x.index_select(0, order)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        (inverse,) = ctx.saved_tensors
+        return dy.index_select(0, inverse), None, None
+
+
+class Library(NamedTuple):
+    """The functions of the compiled library that this module calls."""
+
+    lstm_forward: Callable[..., None]
+    lstm_backward: Callable[..., None]
+    lstm_step_forward: Callable[..., None]
+    lstm_step_backward: Callable[..., None]
+    lstm_room: Callable[[int, int], int]
+
+
+@functools.cache
+def library() -> Library:
+    """The functions with their types.
+
+    Raises:
+        UnavailableError: the kernels are not available (seqlab/nn/native/build.py).
+    """
+    loaded = build.load()
+    pointer, long, flag = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
+    types = {
+        "lstm_forward": [long, long, pointer, pointer, flag, *[pointer] * 6, flag],
+        "lstm_backward": [long, long, *[pointer] * 9, flag],
+        "lstm_step_forward": [long, long, *[pointer] * 7, flag],
+        "lstm_step_backward": [long, long, long, *[pointer] * 7, flag],
+    }
+    functions = [getattr(loaded, name) for name in types]
+    for function, arguments in zip(functions, types.values(), strict=True):
+        function.argtypes, function.restype = arguments, None
+    loaded.lstm_room.argtypes, loaded.lstm_room.restype = [flag, long], long
+    return Library(**dict(zip(types, functions, strict=True)), lstm_room=loaded.lstm_room)
+
+
+def _place(tensor: Tensor) -> int:
+    assert tensor.is_contiguous() and tensor.is_cpu
+    return tensor.data_ptr()
+
+
+def _places(tensor: Tensor, starts: list[int]) -> list[int]:
+    """The addresses of the rows `starts` of a matrix."""
+    first, size = _place(tensor), tensor.stride(0) * tensor.element_size()
+    return [first + size * start for start in starts]
+
+
+def _threads(work: float, few: int) -> int:
+    return 1 if work < few else torch.get_num_threads()
+
+
+def _threads_of_all_steps(order: TimeMajor, hidden: int) -> int:
+    return _threads(len(order.rows) / max(1, len(order.counts)) * 4 * hidden**2, FEW_PRODUCTS)
+
+
+class Layer(torch.autograd.Function):
+    """An LSTM layer from zero states: inputs (N, C) in time-major order to hidden states (N, H).
+
+    Args:
+        x: float32 or bfloat16.
+        weight_ih, weight_hh, bias_ih, bias_hh: (4 H, C), (4 H, H), (4 H,), (4 H,) float32; gates i, f, g, o.
+        order: of the steps.
+        dtype: of the matrix products and of the result, float32 or bfloat16. Gates and cells are computed in float32.
+        keep: what the backward pass needs.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias_ih: Tensor, bias_hh: Tensor, order: TimeMajor,
+        dtype: torch.dtype, keep: bool,
+    ) -> Tensor:  # fmt: skip
+        ctx.types, ctx.order = (x.dtype, weight_ih.dtype), order
+        x, weight_ih, weight_hh = (tensor.detach().to(dtype) for tensor in (x, weight_ih, weight_hh))
+        bias, hidden = bias_ih + bias_hh, weight_hh.shape[1]
+        gates, out = x @ weight_ih.t(), x.new_empty(len(x), hidden)
+        cells = bias.new_empty(len(x) if keep else order.num_rows, hidden)
+        if dtype == torch.bfloat16:
+            activations = torch.empty_like(gates, dtype=torch.float32) if keep else None
+            _forward_by_steps(order, weight_hh, bias, gates, activations, cells, out)
+        else:
+            activations = gates
+            room = gates.new_empty(library().lstm_room(False, hidden))
+            tensors = (weight_hh.contiguous(), bias, gates, cells, out, room)
+            library().lstm_forward(
+                len(order.counts), hidden, _place(order.counts), _place(order.starts), keep, *map(_place, tensors),
+                _threads_of_all_steps(order, hidden),
+            )  # fmt: skip
+        if keep:
+            ctx.save_for_backward(x, weight_ih, weight_hh, activations, cells, out)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dout: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        x, weight_ih, weight_hh, activations, cells, out = ctx.saved_tensors
+        order, hidden = ctx.order, out.shape[1]
+        dout, dgates = dout.contiguous(), torch.empty_like(activations, dtype=out.dtype)
+        dcell = cells.new_empty(order.num_rows, hidden)
+        with torch.autocast("cpu", enabled=False):
+            if out.dtype == torch.bfloat16:
+                _backward_by_steps(order, weight_hh, activations, cells, dout, dcell, dgates)
+            else:
+                room = dgates.new_empty(library().lstm_room(True, hidden))
+                tensors = (weight_hh.contiguous(), activations, cells, dout, dcell, dgates, room)
+                library().lstm_backward(
+                    len(order.counts), hidden, _place(order.counts), _place(order.starts), *map(_place, tensors),
+                    _threads_of_all_steps(order, hidden),
+                )  # fmt: skip
+            return *_weight_gradients(ctx, dgates, x, weight_ih, out), None, None, None
+
+
+def _forward_by_steps(
+    order: TimeMajor, weight_hh: Tensor, bias: Tensor, gates: Tensor, activations: Tensor | None, cells: Tensor,
+    out: Tensor,
+) -> None:  # fmt: skip
+    """The steps of a layer with torch's products, in bfloat16. Without activations, `cells` has those of one step."""
+    counts, starts, hidden = order.counts.tolist(), order.starts.tolist(), out.shape[1]
+    recurrent = gates.new_empty(order.num_rows, 4 * hidden)
+    gate_places, out_places = _places(gates, starts), _places(out, starts)
+    kept_places = [None] * len(starts) if activations is None else _places(activations, starts)
+    cell_places = _places(cells, [0] * len(starts) if activations is None else starts)
+    outs = out.split(counts)
+    for time, count in enumerate(counts):
+        if time:
+            torch.mm(outs[time - 1][:count], weight_hh.t(), out=recurrent[:count])
+        library().lstm_step_forward(
+            count, hidden, gate_places[time], _place(recurrent) if time else None, _place(bias), kept_places[time],
+            cell_places[time - 1] if time else None, cell_places[time], out_places[time],
+            _threads(4 * count * hidden, FEW_ELEMENTS),
+        )  # fmt: skip
+
+
+def _backward_by_steps(
+    order: TimeMajor, weight_hh: Tensor, activations: Tensor, cells: Tensor, dout: Tensor, dcell: Tensor, dgates: Tensor
+) -> None:
+    """The gradient of the gates, (N, 4 H), with torch's products, in bfloat16."""
+    counts, starts, hidden, going = order.counts.tolist(), order.starts.tolist(), dout.shape[1], 0
+    drecurrent, steps = dgates.new_empty(order.num_rows, hidden), dgates.split(counts)
+    dgate_places, dout_places = _places(dgates, starts), _places(dout, starts)
+    kept_places, cell_places = _places(activations, starts), _places(cells, starts)
+    for time in range(len(counts) - 1, -1, -1):
+        count = counts[time]
+        library().lstm_step_backward(
+            count, hidden, going, dout_places[time], _place(drecurrent), kept_places[time],
+            cell_places[time - 1] if time else None, cell_places[time], _place(dcell), dgate_places[time],
+            _threads(4 * count * hidden, FEW_ELEMENTS),
+        )  # fmt: skip
+        if time:
+            torch.mm(steps[time], weight_hh, out=drecurrent[:count])
+        going = count
+
+
+def _weight_gradients(ctx: Any, dgates: Tensor, x: Tensor, weight_ih: Tensor, out: Tensor) -> tuple[Tensor | None, ...]:
+    """The gradients of x, both weights and both biases, each where it is wanted."""
+    (x_type, weight_type), needed, order = ctx.types, ctx.needs_input_grad, ctx.order
+    dx = (dgates @ weight_ih).to(x_type) if needed[0] else None
+    dweight_ih = (dgates.t() @ x).to(weight_type) if needed[1] else None
+    dweight_hh = None
+    if needed[2]:
+        before = out[: len(out) - order.num_rows] if order.before is None else out.index_select(0, order.before)
+        dweight_hh = (dgates[order.num_rows :].t() @ before).to(weight_type)
+    dbias = dgates.sum(0, dtype=weight_type) if needed[3] or needed[4] else None
+    return dx, dweight_ih, dweight_hh, dbias, None if dbias is None else dbias.clone()
+
+
+def layer(x: Tensor, lstm: nn.LSTM, order: TimeMajor, index: int = 0) -> Tensor:
+    """Layer `index` of nn.LSTM from zero states: (N, C) to (N, H), both time-major. Autocast decides the type."""
+    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32
+    weights = (getattr(lstm, f"{name}_l{index}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
+    with torch.autocast("cpu", enabled=False):
+        return Layer.apply(x, *weights, order, dtype, torch.is_grad_enabled())  # type: ignore[return-value]
