@@ -35,9 +35,12 @@ class Deferred(Loader):
         self.given = given
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        """Make the empty module, as the loader does."""
         return self.loader.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
+        """Give the module a `__getattr__` that runs it."""
+
         def load() -> ModuleType:
             if vars(module).pop("__getattr__", None) is not None:
                 self.loader.exec_module(module)
@@ -74,6 +77,7 @@ class Finder(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
+        """The module's own spec with a loader that waits; None for any other module."""
         if fullname not in (PACKAGE, PLOT):
             return None
         spec = PathFinder.find_spec(fullname, path, target)

@@ -53,6 +53,34 @@ def started(words, environment, tmp_path):
     return start
 
 
+NOTE = """
+import os, sys
+
+class Note:
+    def find_spec(self, name, path=None, target=None):
+        if name == "torch":
+            with open(os.environ["NOTES"], "a") as notes:
+                notes.write("torch\\n")
+
+sys.meta_path.insert(0, Note())
+"""
+
+
+@pytest.fixture
+def noted(root, tmp_path):
+    """Words after `python` -> the completed process, and how often it and its children searched for torch."""
+    (tmp_path / "sitecustomize.py").write_text(NOTE, encoding="utf-8")
+    path = f"{tmp_path}{os.pathsep}{root}"
+    environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "NOTES": str(tmp_path / "notes")}
+
+    def ran(*words):
+        command = [sys.executable, *map(str, words)]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, encoding="utf-8")
+        return done, (tmp_path / "notes").read_text(encoding="utf-8").count("torch")
+
+    return ran
+
+
 def run_dirs(folder):
     """The run directories of a sweep in the order of their names."""
     return sorted(path.parent for path in folder.rglob("status.json"))
@@ -92,27 +120,12 @@ def test_a_fork_computes_what_a_new_process_computes(model, words, root, tiny, p
 
 
 @linux
-def test_the_sweep_imports_and_its_jobs_do_not(words, python, root, tmp_path):
+def test_the_sweep_imports_and_its_jobs_do_not(words, noted, tmp_path):
     """torch is searched for once in the whole tree of processes, whatever the number of jobs; in new ones each time."""
-    (tmp_path / "sitecustomize.py").write_text(
-        "import os, sys\n"
-        "class Note:\n"
-        "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name == 'torch':\n"
-        "            with open(os.environ['NOTES'], 'a') as notes:\n"
-        "                notes.write('torch\\n')\n"
-        "sys.meta_path.insert(0, Note())\n",
-        encoding="utf-8",
-    )
-    path = f"{tmp_path}{os.pathsep}{root}"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NOTES", str(tmp_path / "notes"))
-        environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, *map(str, words), "logger=csv", "seed=1,2,3"]
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, encoding="utf-8")
+    done, searches = noted(*words, "logger=csv", "seed=1,2,3")
     assert done.returncode == 0, done.stderr
     assert [status(run)["status"] for run in run_dirs(tmp_path / "sweep")] == ["done"] * 3
-    assert (tmp_path / "notes").read_text(encoding="utf-8").splitlines() == ["torch"]
+    assert searches == 1
 
 
 @linux
@@ -143,16 +156,18 @@ def test_a_job_has_the_threads_that_a_new_process_has(words, environment, root, 
         assert found == [threads, threads]
 
 
+@linux
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["basic", "local"])
-def test_a_job_of_two_processes_among_others(launcher, words, python, tmp_path):
-    """The one of two starts its further process by its command line, and leaves one run directory like the others."""
-    done = python(*words, "logger=csv", "trainer.devices=1,2", f"hydra/launcher={launcher}", cwd=tmp_path)
+def test_a_job_of_two_processes_among_others(launcher, words, noted, tmp_path):
+    """Both of its processes are new ones, which import torch as the sweep does, and leave one run directory."""
+    done, searches = noted(*words, "logger=csv", "trainer.devices=1,2", f"hydra/launcher={launcher}")
     assert done.returncode == 0, done.stderr
     runs = run_dirs(tmp_path / "sweep")
     assert [status(run)["status"] for run in runs] == ["done"] * 2
     metrics = [results(run)[0]["metrics"] for run in runs]
     assert metrics[0] == pytest.approx(metrics[1], abs=1e-4)
+    assert searches == 3
 
 
 @TWO
