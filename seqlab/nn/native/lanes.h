@@ -160,24 +160,33 @@ inline Vec convolved(Taps taps, const float* x, int64_t p, const float* weight, 
   return sum;
 }
 
+constexpr int64_t kSpan = 1024;  // steps in one sum, so that long sums stay precise; a multiple of the lanes
+
 // The gradients of `convolved`: added to dx (lanes), written to dweight (count) and dbias. dy has count - 1 readable
 // steps after its lanes, and is zero in steps that do not count.
 inline void convolved_backward(Taps taps, const float* x, const float* dy, int64_t lanes, const float* weight, float* dx,
                                float* dweight, float* dbias) {
-  Vec bias_sum(0.0f);
-  for (int64_t p = 0; p < lanes; p += kLanes) bias_sum = bias_sum + Vec::loadu(dy + p);
-  *dbias = sum_of(bias_sum);
-  for (int64_t lag = 0; lag < taps.count; ++lag) {
-    const Vec factor(weight[taps.count - 1 - lag]);
-    const float* const mask = taps.masks + lag * taps.stride;
+  float bias_sum = 0.0f;
+  std::vector<float> sums(taps.count, 0.0f);
+  for (int64_t begin = 0; begin < lanes; begin += kSpan) {
+    const int64_t end = begin + kSpan < lanes ? begin + kSpan : lanes;
     Vec sum(0.0f);
-    for (int64_t p = 0; p < lanes; p += kLanes) {
-      sum = at::vec::fmadd(Vec::loadu(dy + p), Vec::loadu(x + p - lag) & Vec::loadu(mask + p), sum);
-      const Vec after = Vec::loadu(dy + p + lag) & Vec::loadu(mask + p + lag);
-      at::vec::fmadd(factor, after, Vec::loadu(dx + p)).store(dx + p);
+    for (int64_t p = begin; p < end; p += kLanes) sum = sum + Vec::loadu(dy + p);
+    bias_sum += sum_of(sum);
+    for (int64_t lag = 0; lag < taps.count; ++lag) {
+      const Vec factor(weight[taps.count - 1 - lag]);
+      const float* const mask = taps.masks + lag * taps.stride;
+      sum = Vec(0.0f);
+      for (int64_t p = begin; p < end; p += kLanes) {
+        sum = at::vec::fmadd(Vec::loadu(dy + p), Vec::loadu(x + p - lag) & Vec::loadu(mask + p), sum);
+        const Vec after = Vec::loadu(dy + p + lag) & Vec::loadu(mask + p + lag);
+        at::vec::fmadd(factor, after, Vec::loadu(dx + p)).store(dx + p);
+      }
+      sums[taps.count - 1 - lag] += sum_of(sum);
     }
-    dweight[taps.count - 1 - lag] = sum_of(sum);
   }
+  *dbias = bias_sum;
+  std::memcpy(dweight, sums.data(), taps.count * sizeof(float));
 }
 
 }  // namespace seqlab

@@ -1,6 +1,6 @@
-"""The inside of an mLSTM layer on packed rows, by mlstm.cpp.
+"""The layers of an xLSTM on packed rows, by mlstm.cpp and slstm.cpp.
 
-Inside a layer, arrays are channel first, (channels, N): time is in the lanes of the kernels, and torch's matrix products
+Inside an mLSTM layer, arrays are channel first, (channels, N): time is in the lanes of the kernels, and torch's matrix products
 around them take either order at the same cost. tests/nn/test_native_xlstm.py compares values and gradients with the
 package's layers.
 """
@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import linear
+from torch.nn.functional import group_norm, linear
 
 from seqlab.nn.native import build
 
-# N steps of all rows one after another, B rows, C channels, I inner channels of an mLSTM layer, H heads, K width of the
-# convolution, P block size of the projections to queries, keys and values
+# N steps of all rows one after another, B rows, C channels, I inner channels of an mLSTM layer, H heads, D head width, K
+# width of the convolution, P block size of the projections to queries, keys and values
 
 FEW_ELEMENTS = 2**15  # below this number, a second thread costs more than it gains
 
@@ -30,6 +30,11 @@ class Library(NamedTuple):
     mlstm_parameters: Callable[..., int]
     mlstm_forward: Callable[..., None]
     mlstm_backward: Callable[..., None]
+    slstm_rows: Callable[..., int]
+    slstm_forward: Callable[..., None]
+    slstm_backward: Callable[..., None]
+    convolution_forward: Callable[..., None]
+    convolution_backward: Callable[..., None]
 
 
 @functools.cache
@@ -46,6 +51,11 @@ def library() -> Library:
         "mlstm_parameters": (long, [pointer]),
         "mlstm_forward": (None, [pointer, pointer, number, *[pointer] * 4, flag]),
         "mlstm_backward": (None, [pointer, pointer, number, *[pointer] * 6, flag]),
+        "slstm_rows": (long, []),
+        "slstm_forward": (None, [*[pointer] * 9, flag]),
+        "slstm_backward": (None, [*[pointer] * 10, flag]),
+        "convolution_forward": (None, [*[long] * 4, *[pointer] * 5, flag]),
+        "convolution_backward": (None, [*[long] * 4, *[pointer] * 8, flag]),
     }
     functions = [getattr(loaded, name) for name in types]
     for function, (result, arguments) in zip(functions, types.values(), strict=True):
@@ -122,6 +132,74 @@ class MLSTM(torch.autograd.Function):
         return dx, None, None, dconv.view(inner, 1, taps), dconv_bias, *dblocks, *dgates, *dbiases, dnorm, dskip
 
 
+class Convolution(torch.autograd.Function):
+    """silu of a causal convolution of each channel along the steps of its row: (C, N) to (C, N).
+
+    Args:
+        x: float32, contiguous.
+        starts: (B + 1,) int64, the first step of each row, and N.
+        weight, bias: (C, 1, K) and (C,).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, starts: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        out = torch.empty_like(x)
+        weight, bias = weight.contiguous(), bias.contiguous()
+        ctx.save_for_backward(x, starts, weight, bias)
+        ctx.numbers = (x.shape[1], len(starts) - 1, len(x), weight.shape[2])
+        library().convolution_forward(*ctx.numbers, *map(_place, (starts, x, weight, bias, out)), _threads(x.numel()))
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dout: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        x, starts, weight, bias = ctx.saved_tensors
+        gradients = dx, dweight, dbias = [torch.empty_like(tensor) for tensor in (x, weight, bias)]
+        places = map(_place, (starts, x, weight, bias, dout.contiguous(), *gradients))
+        library().convolution_backward(*ctx.numbers, *places, _threads(x.numel()))
+        return dx, None, dweight, dbias
+
+
+class SLSTM(torch.autograd.Function):
+    """The recurrence of an sLSTM, `slstm_scan` on packed rows, to outputs (N, H D).
+
+    Args:
+        early, late: (H, N, 2 D) float32, contiguous: the input's contribution to the gates input and forget, and cell
+            and output.
+        recurrent, bias: (H, D, 4 D) and (H, 4 D), for the gates in this order.
+        starts: (B + 1,) int64, the first step of each row, and N.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, early: Tensor, late: Tensor, recurrent: Tensor, bias: Tensor, starts: Tensor) -> Tensor:
+        heads, num_tokens, width = len(early), early.shape[1], early.shape[2] // 2
+        ctx.numbers = (ctypes.c_int64 * 4)(num_tokens, len(starts) - 1, heads, width)
+        lengths = starts.diff()
+        order = lengths.argsort(descending=True, stable=True)
+        rows_per_block = library().slstm_rows()
+        num_steps = int(lengths[order[::rows_per_block]].sum())
+        out, kept = early.new_empty(num_tokens, heads * width), early.new_empty(num_steps, heads, 8 * width, rows_per_block)
+        recurrent, bias = recurrent.contiguous(), bias.contiguous()
+        places = map(_place, (starts, order, early, late, recurrent, bias, out, kept))
+        library().slstm_forward(ctx.numbers, *places, _threads(early.numel()))
+        ctx.save_for_backward(starts, order, recurrent, kept)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dout: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        starts, order, recurrent, kept = ctx.saved_tensors
+        num_tokens, num_rows, heads, width = ctx.numbers
+        num_blocks, lanes = -(-num_rows // kept.shape[3]), kept.shape[3] // 2
+        room = -(-4 * width // lanes) * lanes
+        dearly, dlate = kept.new_empty(2, heads, num_tokens, 2 * width).unbind()
+        drecurrent = kept.new_empty(num_blocks, heads, width, room)
+        dbias = kept.new_empty(num_blocks, heads, room)
+        places = map(_place, (starts, order, recurrent, kept, dout.contiguous(), dearly, dlate, drecurrent, dbias))
+        library().slstm_backward(ctx.numbers, *places, _threads(dearly.numel()))
+        return dearly, dlate, drecurrent.sum(0)[..., : 4 * width], dbias.sum(0)[..., : 4 * width], None
+
+
 def _places(tensors: list[Tensor]) -> Any:
     return (ctypes.c_void_p * len(tensors))(*map(_place, tensors))
 
@@ -136,3 +214,21 @@ def mlstm(layer: Any, x_NC: Tensor, starts: Tensor) -> Tensor:
         cell.outnorm.weight_proxy, layer.learnable_skip,
     )  # fmt: skip
     return layer.dropout(linear(out_IN.T, layer.proj_down.weight))  # type: ignore[union-attr]
+
+
+def slstm(layer: Any, x_NC: Tensor, starts: Tensor) -> Tensor:
+    """The package's sLSTMLayer on packed rows, (N, C) -> (N, C)."""
+    config, cell = layer.config, layer.slstm_cell
+    heads = config.num_heads
+    x_CN = x_NC.T.contiguous()
+    convolved_CN = Convolution.apply(x_CN, starts, layer.conv1d.conv.weight, layer.conv1d.conv.bias)
+
+    def project(input_CN: Tensor, *maps: Any) -> Tensor:
+        weight_HFD = torch.cat([each.weight for each in maps], 1)
+        return torch.bmm(input_CN.unflatten(0, (heads, -1)).mT, weight_HFD.mT)
+
+    # the package calls the map to its input gates fgate, and the other igate
+    early, late = project(convolved_CN, layer.fgate, layer.igate), project(x_CN, layer.zgate, layer.ogate)  # type: ignore[arg-type]
+    recurrent, bias = cell.external()
+    out_NC = SLSTM.apply(early, late, recurrent.flatten(2), bias.flatten(1), starts)
+    return group_norm(layer.dropout(out_NC), heads, layer.group_norm.weight_proxy, None, layer.group_norm.eps)
