@@ -58,7 +58,6 @@ void forward_block(const Shape& shape, const Weights& weights, Block& block, con
 struct Gradients {
   float *active, *query, *key, *value, *hidden;
   float *gates, *gate_rows;        // (G, stride), (T, gate_room)
-  float *pull;                     // (H, stride): of a step's output and its gradient, the inner product in a head
   float *first, *second;           // (stride)
   float *scores, *levels;          // (longest, kTile), (longest, kLanes)
   float *score_rows, *value_rows;  // (kTile, key_room): a tile of gradients of scores, and of weights of values
@@ -75,8 +74,6 @@ Gradients make_gradients(const Shape& shape, const Block& block, Workspace& memo
   std::memset(grads.gates, 0, 2 * shape.heads * block.stride * sizeof(float));
   grads.gate_rows = memory.take(block.tokens * shape.gate_room());
   std::memset(grads.gate_rows, 0, block.tokens * shape.gate_room() * sizeof(float));
-  grads.pull = memory.take(shape.heads * block.stride);
-  std::memset(grads.pull, 0, shape.heads * block.stride * sizeof(float));
   for (float** array : {&grads.first, &grads.second}) *array = memory.take(block.stride);
   grads.scores = memory.take(block.longest * kTile);
   grads.levels = memory.take(block.longest * kLanes);
@@ -118,34 +115,45 @@ void finish_backward(const Shape& shape, const Weights& weights, const Block& bl
   const Vec share(1.0f / static_cast<float>(D));
   for (int64_t c = head * D; c < (head + 1) * D; ++c) {
     for (int64_t p = 0; p < block.tokens; p += kLanes) {
-      const Vec hidden = Vec::loadu(block.hidden + c * stride + p), rate = Vec::loadu(block.rate + p);
-      const Vec unit = (hidden - Vec::loadu(block.mean + p)) * rate;
+      const Vec rate = Vec::loadu(block.rate + p);
+      const Vec unit = (Vec::loadu(block.hidden + c * stride + p) - Vec::loadu(block.mean + p)) * rate;
       const Vec mean = (Vec::loadu(grads.first + p) + unit * Vec::loadu(grads.second + p)) * share;
-      const Vec dhidden = rate * (Vec::loadu(grads.hidden + c * stride + p) - mean);
-      dhidden.store(grads.hidden + c * stride + p);
-      add(dhidden * hidden, grads.pull + head * stride + p);
+      (rate * (Vec::loadu(grads.hidden + c * stride + p) - mean)).store(grads.hidden + c * stride + p);
     }
   }
 }
 
-// Through a tile: adds to the gradients of queries, keys, values and levels.
-void tile_backward(const Shape& shape, const Block& block, const Gradients& grads, Tile tile, const float* pull,
-                   const float* rate, const float* sign) {
+// Through a tile: adds to the gradients of queries, keys, values and levels. Of each query, dexponents is the sum of the
+// gradients of its exponents, and pull the inner product of output and gradient. The latter is summed over keys, so that
+// gradients of exponents cancel in their sum as they should.
+void tile_backward(const Shape& shape, const Block& block, const Gradients& grads, Tile tile, const float* rate,
+                   const float* sign, float* pull, float* dexponents) {
   const int64_t D = shape.width(), stride = block.stride, keys = tile.keys(), key_room = padded(keys);
   const float* const dhidden = grads.hidden + tile.at(block) + tile.query;
   multiply<false>({block.value + tile.at(block), 1, stride}, keys, D, dhidden, stride, grads.scores, kTile, tile.queries());
   for (int64_t lane = 0; lane < tile.queries(); lane += kLanes) {
     const Vec by_query = Vec::loadu(rate + lane);
-    const Vec shared = Vec::loadu(sign + lane) * Vec::loadu(pull + tile.query + lane) * by_query;
+    Vec sum(0.0f);
+    for (int64_t j = 0; j < keys; ++j) {
+      const int64_t place = j * kTile + lane;
+      sum = at::vec::fmadd(Vec::loadu(grads.scores + place), Vec::loadu(block.scores + place), sum);
+    }
+    sum = sum * by_query;
+    sum.store(pull + lane);
+    const Vec shared = Vec::loadu(sign + lane) * sum * by_query;
+    sum = Vec(0.0f);
     for (int64_t j = 0; j < keys; ++j) {
       float *const place = grads.scores + j * kTile + lane, *const score_place = block.scores + j * kTile + lane;
       const Vec decay = Vec::loadu(block.decay + j * kTile + lane), score = Vec::loadu(score_place);
       const Vec seen = decay != Vec(0.0f);
       const Vec dscore = (Vec::loadu(place) * by_query - shared) & seen;  // lanes beyond the sequence hold anything
       (dscore * decay).store(place);
-      add(dscore * score, grads.levels + j * kLanes);
+      const Vec dexponent = dscore * score;
+      sum = sum + dexponent;
+      add(dexponent, grads.levels + j * kLanes);
       ((score * by_query) & seen).store(score_place);
     }
+    sum.store(dexponents + lane);
   }
   for (int64_t i = 0; i < tile.queries(); ++i) {
     float *const score_row = grads.score_rows + i * grads.key_room, *const value_row = grads.value_rows + i * grads.key_room;
@@ -167,17 +175,18 @@ void tile_backward(const Shape& shape, const Block& block, const Gradients& grad
 void read_head_backward(const Shape& shape, Block& block, const Gradients& grads, int64_t head, int64_t start, int64_t L) {
   find_decays(shape, block, head, start, L);
   std::memset(grads.levels, 0, L * kLanes * sizeof(float));
-  const float* const pull = grads.pull + head * block.stride + start;
   std::vector<double> dlevel(L), dkept(L);  // kept: the sum F of mlstm.h
   for (int64_t i = 0; i < L; i += kTile) {
     const Tile tile{head * shape.width(), start, L, i};
-    float rate[kTile], sign[kTile];
+    float rate[kTile], sign[kTile], pull[kTile], dexponents[kTile];
     score_tile(shape, block, tile, rate, sign);
-    tile_backward(shape, block, grads, tile, pull, rate, sign);
+    tile_backward(shape, block, grads, tile, rate, sign, pull, dexponents);
     for (int64_t q = i; q < i + tile.queries(); ++q) {
-      // the peak cancels in the output, but for the epsilon of the normaliser
-      dlevel[block.peak_at[q]] -= pull[q] * kEpsilon * rate[q - i];
-      dkept[q] = sign[q - i] == 0.0f ? pull[q] * (1.0 - kEpsilon * rate[q - i]) : 0.0;
+      // an exponent is F of the query - F of the key + input gate - the stabiliser F + peak; the stabiliser cancels in the
+      // output, but for the epsilon of the normaliser
+      const double dstabiliser = -static_cast<double>(pull[q - i]) * kEpsilon * rate[q - i];
+      dkept[q] = dexponents[q - i] + dstabiliser;
+      dlevel[block.peak_at[q]] += dstabiliser;
     }
   }
   const float* const forget = block.gates + (shape.heads + head) * block.stride + start;
@@ -197,9 +206,11 @@ void gates_backward(const Shape& shape, const Weights& weights, const Block& blo
                     float* dgate_bias) {
   const int64_t I = shape.inner, G = 2 * shape.heads, room = shape.gate_room(), T = block.tokens, stride = block.stride;
   std::memset(dgate_bias, 0, room * sizeof(float));
-  for (int64_t p = 0; p < T; ++p) {
-    for (int64_t g = 0; g < G; ++g) grads.gate_rows[p * room + g] = grads.gates[g * stride + p];
-    for (int64_t g = 0; g < room; g += kLanes) add(Vec::loadu(grads.gate_rows + p * room + g), dgate_bias + g);
+  for (int64_t g = 0; g < G; ++g) {
+    Vec sum(0.0f);
+    for (int64_t p = 0; p < T; p += kLanes) sum = sum + Vec::loadu(grads.gates + g * stride + p);
+    dgate_bias[g] = sum_of(sum);
+    for (int64_t p = 0; p < T; ++p) grads.gate_rows[p * room + g] = grads.gates[g * stride + p];
   }
   const float* gate = weights.gate;
   const float* const inputs[3] = {block.query, block.key, block.value};

@@ -13,7 +13,7 @@
 
 namespace seqlab {
 
-constexpr int64_t kTokens = 64;
+constexpr int64_t kTokens = 128;
 constexpr int64_t kTile = 2 * kLanes;  // queries that read the keys together
 constexpr float kEpsilon = 1e-6f;      // of the normaliser
 

@@ -116,12 +116,13 @@ class MLSTM(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, dout: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         x, starts, hidden, *weights = ctx.saved_tensors
+        dout = dout.contiguous()  # has a name, so that it lives while the kernel reads it
         num_tokens, num_rows, inner, heads, taps, group = ctx.numbers
         num_blocks = library().mlstm_blocks(_place(starts), num_rows)
         dx, parts = torch.empty_like(x), x.new_empty(num_blocks, library().mlstm_parameters(ctx.numbers))
         library().mlstm_backward(
             ctx.numbers, _place(starts), ctx.sizes.norm_eps, _places(weights),
-            *map(_place, (x, hidden, dout.contiguous(), dx, parts)), _threads(x.numel()),
+            *map(_place, (x, hidden, dout, dx, parts)), _threads(x.numel()),
         )  # fmt: skip
         room = (parts.shape[1] - inner * (taps + 3 + 3 * group)) // (3 * inner + 1)
         shares = [inner * taps, inner, *[inner * group] * 3, 3 * inner * room, room, inner, inner]
@@ -154,8 +155,9 @@ class Convolution(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, dout: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         x, starts, weight, bias = ctx.saved_tensors
+        dout = dout.contiguous()  # has a name, so that it lives while the kernel reads it
         gradients = dx, dweight, dbias = [torch.empty_like(tensor) for tensor in (x, weight, bias)]
-        places = map(_place, (starts, x, weight, bias, dout.contiguous(), *gradients))
+        places = map(_place, (starts, x, weight, bias, dout, *gradients))
         library().convolution_backward(*ctx.numbers, *places, _threads(x.numel()))
         return dx, None, dweight, dbias
 
@@ -189,13 +191,14 @@ class SLSTM(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, dout: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         starts, order, recurrent, kept = ctx.saved_tensors
+        dout = dout.contiguous()  # has a name, so that it lives while the kernel reads it
         num_tokens, num_rows, heads, width = ctx.numbers
         num_blocks, lanes = -(-num_rows // kept.shape[3]), kept.shape[3] // 2
         room = -(-4 * width // lanes) * lanes
         dearly, dlate = kept.new_empty(2, heads, num_tokens, 2 * width).unbind()
         drecurrent = kept.new_empty(num_blocks, heads, width, room)
         dbias = kept.new_empty(num_blocks, heads, room)
-        places = map(_place, (starts, order, recurrent, kept, dout.contiguous(), dearly, dlate, drecurrent, dbias))
+        places = map(_place, (starts, order, recurrent, kept, dout, dearly, dlate, drecurrent, dbias))
         library().slstm_backward(ctx.numbers, *places, _threads(dearly.numel()))
         return dearly, dlate, drecurrent.sum(0)[..., : 4 * width], dbias.sum(0)[..., : 4 * width], None
 
