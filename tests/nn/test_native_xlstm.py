@@ -95,7 +95,7 @@ def test_as_close_to_the_model_in_double_as_the_plain_path(sizes, rows):
     exact = values_and_gradients(copy.deepcopy(model).double(), inputs, lengths)
     native, plain = (errors(values_and_gradients(each, inputs, lengths), exact) for each in (model, twin(model)))
     for name, error in native.items():
-        assert error < 5 * plain[name] + 2e-5, f"{name}: {error:.1e}, plain {plain[name]:.1e}"
+        assert error < max(1e-4, 3 * plain[name]), f"{name}: {error:.1e}, plain {plain[name]:.1e}"
     assert median(native.values()) < 2 * median(plain.values())
 
 

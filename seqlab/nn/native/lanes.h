@@ -28,7 +28,7 @@ class Workspace {
   size_t next_ = 0;
 };
 
-// A stride with room for `count` lanes and a tile more: an odd number of cache lines, so that rows lie in different sets.
+// A stride with room for `count` lanes and a tile more: an odd number of cache lines, so that rows fill all sets.
 inline int64_t row_stride(int64_t count) { return ((count + 2 * kLanes) / 16 + 1) / 2 * 32 + 16; }
 
 // A matrix whose element (r, c) is data[r * row + c * column].
@@ -57,18 +57,21 @@ inline void multiply_tile(Matrix a, int64_t inner, const float* x, int64_t x_str
 }
 
 template <bool kAdd, int kVectors>
-inline void multiply_lanes(Matrix a, int64_t rows, int64_t inner, const float* x, int64_t x_stride, float* y, int64_t y_stride) {
+inline void multiply_lanes(Matrix a, int64_t rows, int64_t inner, const float* x, int64_t x_stride, float* y,
+                           int64_t y_stride) {
+  constexpr int kRows = 8 / kVectors;  // eight sums in registers hide the latency of an addition
   int64_t r = 0;
-  for (; r + 4 <= rows; r += 4, a.data += 4 * a.row, y += 4 * y_stride) {
-    multiply_tile<kAdd, 4, kVectors>(a, inner, x, x_stride, y, y_stride);
+  for (; r + kRows <= rows; r += kRows, a.data += kRows * a.row, y += kRows * y_stride) {
+    multiply_tile<kAdd, kRows, kVectors>(a, inner, x, x_stride, y, y_stride);
   }
-  for (; r < rows; ++r, a.data += a.row, y += y_stride) multiply_tile<kAdd, 1, kVectors>(a, inner, x, x_stride, y, y_stride);
+  for (; r < rows; ++r, a.data += a.row, y += y_stride)
+    multiply_tile<kAdd, 1, kVectors>(a, inner, x, x_stride, y, y_stride);
 }
 
 // y = a x, or y += a x: a (rows, inner), x (inner, lanes), y (rows, lanes); lanes are rounded up to vectors.
 template <bool kAdd>
-inline void multiply(Matrix a, int64_t rows, int64_t inner, const float* x, int64_t x_stride, float* y, int64_t y_stride,
-                     int64_t lanes) {
+inline void multiply(Matrix a, int64_t rows, int64_t inner, const float* x, int64_t x_stride, float* y,
+                     int64_t y_stride, int64_t lanes) {
   int64_t p = 0;
   for (; p + kLanes < lanes; p += 2 * kLanes) multiply_lanes<kAdd, 2>(a, rows, inner, x + p, x_stride, y + p, y_stride);
   if (p < lanes) multiply_lanes<kAdd, 1>(a, rows, inner, x + p, x_stride, y + p, y_stride);
@@ -164,15 +167,15 @@ constexpr int64_t kSpan = 1024;  // steps in one sum, so that long sums stay pre
 
 // The gradients of `convolved`: added to dx (lanes), written to dweight (count) and dbias. dy has count - 1 readable
 // steps after its lanes, and is zero in steps that do not count.
-inline void convolved_backward(Taps taps, const float* x, const float* dy, int64_t lanes, const float* weight, float* dx,
-                               float* dweight, float* dbias) {
-  float bias_sum = 0.0f;
-  std::vector<float> sums(taps.count, 0.0f);
+inline void convolved_backward(Taps taps, const float* x, const float* dy, int64_t lanes, const float* weight,
+                               float* dx, float* dweight, float* dbias) {
+  *dbias = 0.0f;
+  std::memset(dweight, 0, taps.count * sizeof(float));
   for (int64_t begin = 0; begin < lanes; begin += kSpan) {
     const int64_t end = begin + kSpan < lanes ? begin + kSpan : lanes;
     Vec sum(0.0f);
     for (int64_t p = begin; p < end; p += kLanes) sum = sum + Vec::loadu(dy + p);
-    bias_sum += sum_of(sum);
+    *dbias += sum_of(sum);
     for (int64_t lag = 0; lag < taps.count; ++lag) {
       const Vec factor(weight[taps.count - 1 - lag]);
       const float* const mask = taps.masks + lag * taps.stride;
@@ -182,11 +185,9 @@ inline void convolved_backward(Taps taps, const float* x, const float* dy, int64
         const Vec after = Vec::loadu(dy + p + lag) & Vec::loadu(mask + p + lag);
         at::vec::fmadd(factor, after, Vec::loadu(dx + p)).store(dx + p);
       }
-      sums[taps.count - 1 - lag] += sum_of(sum);
+      dweight[taps.count - 1 - lag] += sum_of(sum);
     }
   }
-  *dbias = bias_sum;
-  std::memcpy(dweight, sums.data(), taps.count * sizeof(float));
 }
 
 }  // namespace seqlab

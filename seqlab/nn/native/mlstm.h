@@ -1,4 +1,4 @@
-// What the forward and the backward pass of mlstm.cpp share: shapes, a block of sequences, and what both compute in it.
+// What mlstm.cpp and mlstm_backward.cpp share: shapes, a block of sequences, and what both compute in it.
 //
 // N steps of all sequences one after another, of which sequence s has starts[s] .. starts[s + 1] - 1; I inner channels,
 // c one of them; H heads of width D; G = 2 H gates, input before forget gates; K width of the convolution; P block size
@@ -33,6 +33,14 @@ struct Weights {
   const float *conv, *conv_bias, *query, *key, *value, *gate, *gate_bias, *norm, *skip;
 };
 
+inline Shape shape_of(const int64_t* sizes, const int64_t* starts, float eps) {
+  return {sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], starts, eps};
+}
+
+inline Weights weights_of(const float* const* weights) {
+  return {weights[0], weights[1], weights[2], weights[3], weights[4], weights[5], weights[6], weights[7], weights[8]};
+}
+
 // The first sequence of each block, and the number of sequences.
 inline std::vector<int64_t> cut_blocks(const int64_t* starts, int64_t sequences) {
   std::vector<int64_t> firsts{0};
@@ -48,13 +56,13 @@ struct Block {
   const int64_t* starts;
   int64_t sequences, first, tokens, stride, longest;
   Taps taps;
-  float* rows;                  // (P, lead + stride) of the layer's input, with lead zeros before each
-  float *active, *slope;        // silu(convolution), and its derivative
+  float* rows;            // (P, lead + stride) of the layer's input, with lead zeros before each
+  float *active, *slope;  // silu(convolution), and its derivative
   float *query, *key, *value;
-  float* gates;                 // (G, stride)
-  float* hidden;                // the cell's output
-  float *mean, *rate;           // (stride) of `hidden` in a head
-  float *scores, *decay;        // (longest, kTile): see score_tile
+  float* gates;                     // (G, stride)
+  float* hidden;                    // the cell's output
+  float *mean, *rate;               // (stride) of `hidden` in a head
+  float *scores, *decay;            // (longest, kTile): see score_tile
   std::vector<double> level, peak;  // (longest): see find_decays
   std::vector<int64_t> peak_at;
   std::vector<float> floor, offset;
@@ -107,7 +115,8 @@ inline void project(const Shape& shape, const Weights& weights, const float* x, 
     read_rows(shape, block, x, base);
     for (int64_t c = base; c < base + P; ++c) {
       for (int64_t p = 0; p < T; p += kLanes) {
-        const Vec value = convolved(block.taps, block.row(c - base), p, weights.conv + c * shape.taps, weights.conv_bias[c]);
+        const Vec value =
+            convolved(block.taps, block.row(c - base), p, weights.conv + c * shape.taps, weights.conv_bias[c]);
         const Vec gate = sigmoid(value), active = value * gate;
         active.store(block.active + c * stride + p);
         (gate + active * (Vec(1.0f) - gate)).store(block.slope + c * stride + p);
@@ -116,8 +125,8 @@ inline void project(const Shape& shape, const Weights& weights, const float* x, 
     const float* const active = block.active + base * stride;
     multiply<false>({weights.query + base * P, P, 1}, P, P, active, stride, block.query + base * stride, stride, T);
     multiply<false>({weights.key + base * P, P, 1}, P, P, active, stride, block.key + base * stride, stride, T);
-    multiply<false>({weights.value + base * P, P, 1}, P, P, block.row(0), block.row_length(), block.value + base * stride,
-                    stride, T);
+    multiply<false>({weights.value + base * P, P, 1}, P, P, block.row(0), block.row_length(),
+                    block.value + base * stride, stride, T);
   }
   for (int64_t g = 0; g < G; ++g) {
     for (int64_t p = 0; p < T; p += kLanes) Vec(weights.gate_bias[g]).store(block.gates + g * stride + p);
@@ -129,8 +138,8 @@ inline void project(const Shape& shape, const Weights& weights, const float* x, 
   }
 }
 
-// With F the running sum of a head's logarithms of forget gates: level = input gate - F, peak = its running maximum, and
-// floor = exp(-(F + peak)). A key's weight for a query is exp(level of the key - peak of the query).
+// With F the running sum of a head's logarithms of forget gates: level = input gate - F, peak = its running maximum,
+// and floor = exp(-(F + peak)). A key's weight for a query is exp(level of the key - peak of the query).
 inline void find_decays(const Shape& shape, Block& block, int64_t head, int64_t start, int64_t L) {
   const float* const input = block.gates + head * block.stride + start;
   const float* const forget = input + shape.heads * block.stride;
@@ -158,7 +167,8 @@ struct Tile {
 inline void score_tile(const Shape& shape, Block& block, Tile tile, float* rate, float* sign) {
   const float* const keys = block.key + tile.at(block);
   const float* const queries = block.query + tile.at(block) + tile.query;
-  multiply<false>({keys, 1, block.stride}, tile.keys(), shape.width(), queries, block.stride, block.scores, kTile, tile.queries());
+  multiply<false>({keys, 1, block.stride}, tile.keys(), shape.width(), queries, block.stride, block.scores, kTile,
+                  tile.queries());
   const double reference = block.peak[tile.query];  // differences in double, since F grows with the length
   for (int64_t j = 0; j < tile.keys(); ++j) block.offset[j] = static_cast<float>(block.level[j] - reference);
   const Vec scale(1.0f / std::sqrt(static_cast<float>(shape.width())));
@@ -173,8 +183,8 @@ inline void score_tile(const Shape& shape, Block& block, Tile tile, float* rate,
     Vec sum(0.0f);
     for (int64_t j = 0; j < tile.keys(); ++j) {
       const Vec exponent = Vec(block.offset[j]) - peak;
-      const Vec seen = (place >= Vec(static_cast<float>(j))) & (exponent > Vec(-80.0f));  // less is nothing, and denormal
-      const Vec decay = (exponential(exponent) * scale) & seen;
+      const Vec seen = place >= Vec(static_cast<float>(j)), nothing = exponent < Vec(-80.0f);  // else denormals
+      const Vec decay = Vec::blendv(exponential(exponent) * scale, Vec(0.0f), nothing) & seen;
       const Vec score = (Vec::loadu(block.scores + j * kTile + lane) * decay) & seen;
       decay.store(block.decay + j * kTile + lane);
       score.store(block.scores + j * kTile + lane);

@@ -1,5 +1,5 @@
-// Two parts of an sLSTM layer (Beck et al. 2024, "xLSTM", equations 8 to 17) over packed sequences, forward and backward,
-// for CPUs: silu of a causal convolution, and the recurrence.
+// Two parts of an sLSTM layer (Beck et al. 2024, "xLSTM", equations 8 to 17) over packed sequences, forward and
+// backward, for CPUs: silu of a causal convolution, and the recurrence.
 //
 // A task of the convolution is a channel with time in the lanes. A task of the recurrence is a block of kRows sequences
 // and a head, with sequences in the lanes, so that they share each load of the recurrent weights. Sequences are ordered
@@ -105,7 +105,8 @@ void forward_rows(const Sizes& sizes, const Rows& rows, const float* early, cons
     if (t) multiply<true>({recurrent, 1, F}, F, D, before.output, kRows, step, kRows, lanes);
     for (int64_t d = 0; d < D; ++d) {
       for (int64_t place = d * kRows; place < d * kRows + lanes; place += kLanes) {
-        const Weighed weights = weigh(Vec::loadu(step + place), Vec::loadu(step + size + place), t ? before.maximum + place : nullptr);
+        const Weighed weights =
+            weigh(Vec::loadu(step + place), Vec::loadu(step + size + place), t ? before.maximum + place : nullptr);
         const Vec candidate = tanh_of(Vec::loadu(step + 2 * size + place));
         Vec cell = weights.entering * candidate, normaliser = weights.entering;
         if (t) {
@@ -125,7 +126,7 @@ void forward_rows(const Sizes& sizes, const Rows& rows, const float* early, cons
   }
 }
 
-// dearly, dlate (H, N, 2 D); drecurrent (D, gate_room) and dbias (gate_room) of the block and the head.
+// dearly, dlate (H, N, 2 D); drecurrent (D, gate_room) and dbias (F) of the block and the head.
 //
 // Outputs do not depend on the stabiliser, so it counts as a constant.
 void backward_rows(const Sizes& sizes, const Rows& rows, const float* recurrent, const float* dout, float* dearly,
@@ -134,11 +135,12 @@ void backward_rows(const Sizes& sizes, const Rows& rows, const float* recurrent,
   recurrent += rows.head * D * F;
   memory.restart();
   float *const doutput = memory.take(size), *const dcell = memory.take(size), *const dnormaliser = memory.take(size);
-  float *const dstep = memory.take(4 * size), *const dstep_rows = memory.take(kRows * room);  // (F, kRows), (kRows, room)
+  float *const dstep = memory.take(4 * size), *const bias_sums = memory.take(4 * size);  // (F, kRows) each
+  float* const dstep_rows = memory.take(kRows * room);                                   // (kRows, room)
   for (float* array : {doutput, dcell, dnormaliser}) std::memset(array, 0, size * sizeof(float));
+  std::memset(bias_sums, 0, 4 * size * sizeof(float));
   std::memset(dstep_rows, 0, kRows * room * sizeof(float));
   std::memset(drecurrent, 0, D * room * sizeof(float));
-  std::memset(dbias, 0, room * sizeof(float));
   for (int64_t t = rows.steps - 1; t >= 0; --t) {
     float* const step = rows.kept + t * sizes.step_size();
     const int64_t count = rows.count(t), lanes = padded(count);
@@ -151,14 +153,16 @@ void backward_rows(const Sizes& sizes, const Rows& rows, const float* recurrent,
       for (int64_t place = d * kRows; place < d * kRows + lanes; place += kLanes) {
         const Vec input = Vec::loadu(step + place), forget = Vec::loadu(step + size + place);
         const Weighed weights = weigh(input, forget, t ? before.maximum + place : nullptr);
-        const Vec candidate = tanh_of(Vec::loadu(step + 2 * size + place)), opened = sigmoid(Vec::loadu(step + 3 * size + place));
+        const Vec candidate = tanh_of(Vec::loadu(step + 2 * size + place)),
+                  opened = sigmoid(Vec::loadu(step + 3 * size + place));
         const Vec output = Vec::loadu(after.output + place), normaliser = Vec::loadu(after.normaliser + place);
         const Vec gradient = Vec::loadu(doutput + place), along = gradient * output;
         const Vec by_cell = at::vec::fmadd(gradient, opened / normaliser, Vec::loadu(dcell + place));
         const Vec by_normaliser = Vec::loadu(dnormaliser + place) - along / normaliser;
         Vec dforget(0.0f);
         if (t) {
-          const Vec lost = by_cell * Vec::loadu(before.cell + place) + by_normaliser * Vec::loadu(before.normaliser + place);
+          const Vec lost =
+              by_cell * Vec::loadu(before.cell + place) + by_normaliser * Vec::loadu(before.normaliser + place);
           dforget = weights.kept * lost * sigmoid(Vec(0.0f) - forget);
         }
         (weights.entering * at::vec::fmadd(by_cell, candidate, by_normaliser)).store(dstep + place);
@@ -173,14 +177,21 @@ void backward_rows(const Sizes& sizes, const Rows& rows, const float* recurrent,
       float* const dstep_row = dstep_rows + row * room;
       const int64_t place = gate_place(sizes, rows.head, rows.first[row] + t);
       for (int64_t f = 0; f < F; ++f) dstep_row[f] = dstep[f * kRows + row];
-      for (int64_t f = 0; f < room; f += kLanes) (Vec::loadu(dbias + f) + Vec::loadu(dstep_row + f)).store(dbias + f);
       std::memcpy(dearly + place, dstep_row, 2 * D * sizeof(float));
       std::memcpy(dlate + place, dstep_row + 2 * D, 2 * D * sizeof(float));
+    }
+    for (int64_t f = 0; f < F; ++f) {
+      for (int64_t place = f * kRows; place < f * kRows + lanes; place += kLanes) {
+        (Vec::loadu(bias_sums + place) + Vec::loadu(dstep + place)).store(bias_sums + place);
+      }
     }
     if (t) {
       multiply<true>({before.output, kRows, 1}, D, count, dstep_rows, room, drecurrent, room, F);
       multiply<false>({recurrent, F, 1}, D, F, dstep, kRows, doutput, kRows, lanes);
     }
+  }
+  for (int64_t f = 0; f < F; ++f) {
+    dbias[f] = sum_of(Vec::loadu(bias_sums + f * kRows) + Vec::loadu(bias_sums + f * kRows + kLanes));
   }
 }
 
@@ -193,8 +204,9 @@ int64_t slstm_rows() { return seqlab::kRows; }
 
 // sizes: N, B, H, D; early, late (H, N, 2 D), recurrent (H, D, 4 D), bias (H, 4 D), out (N, H, D); kept (steps, H, 8 D,
 // rows), where steps is the sum of the blocks' longest lengths.
-void slstm_forward(const int64_t* sizes, const int64_t* starts, const int64_t* order, const float* early, const float* late,
-                   const float* recurrent, const float* bias, float* out, float* kept, int num_threads) {
+void slstm_forward(const int64_t* sizes, const int64_t* starts, const int64_t* order, const float* early,
+                   const float* late, const float* recurrent, const float* bias, float* out, float* kept,
+                   int num_threads) {
   const seqlab::Sizes shape{sizes[0], sizes[1], sizes[2], sizes[3], starts, order};
 #pragma omp parallel for collapse(2) num_threads(num_threads) schedule(dynamic)
   for (int64_t block = 0; block < shape.blocks(); ++block) {
@@ -204,9 +216,10 @@ void slstm_forward(const int64_t* sizes, const int64_t* starts, const int64_t* o
   }
 }
 
-// drecurrent (blocks, H, D, gate_room), dbias (blocks, H, gate_room), where gate_room is 4 D rounded up to vectors.
-void slstm_backward(const int64_t* sizes, const int64_t* starts, const int64_t* order, const float* recurrent, float* kept,
-                    const float* dout, float* dearly, float* dlate, float* drecurrent, float* dbias, int num_threads) {
+// drecurrent (blocks, H, D, gate_room), dbias (blocks, H, 4 D), where gate_room is 4 D rounded up to vectors.
+void slstm_backward(const int64_t* sizes, const int64_t* starts, const int64_t* order, const float* recurrent,
+                    float* kept, const float* dout, float* dearly, float* dlate, float* drecurrent, float* dbias,
+                    int num_threads) {
   const seqlab::Sizes shape{sizes[0], sizes[1], sizes[2], sizes[3], starts, order};
 #pragma omp parallel for collapse(2) num_threads(num_threads) schedule(dynamic)
   for (int64_t block = 0; block < shape.blocks(); ++block) {
@@ -214,7 +227,7 @@ void slstm_backward(const int64_t* sizes, const int64_t* starts, const int64_t* 
       static thread_local seqlab::Workspace memory;
       const int64_t index = block * shape.heads + head, room = shape.gate_room();
       seqlab::backward_rows(shape, seqlab::make_rows(shape, block, head, kept), recurrent, dout, dearly, dlate,
-                            drecurrent + index * shape.width * room, dbias + index * room, memory);
+                            drecurrent + index * shape.width * room, dbias + index * shape.gates(), memory);
     }
   }
 }
@@ -222,15 +235,14 @@ void slstm_backward(const int64_t* sizes, const int64_t* starts, const int64_t* 
 // silu(convolution): x and out (C, N), weight (C, K), bias (C).
 void convolution_forward(int64_t N, int64_t B, int64_t C, int64_t K, const int64_t* starts, const float* x,
                          const float* weight, const float* bias, float* out, int num_threads) {
-  const int64_t stride = seqlab::row_stride(N + K);
-  std::vector<float> masks(K * stride);
-  const seqlab::Taps taps = seqlab::make_taps(K, starts, B, stride, masks.data());
+  std::vector<float> masks(K * seqlab::row_stride(N + K));
+  const seqlab::Taps taps = seqlab::make_taps(K, starts, B, seqlab::row_stride(N + K), masks.data());
 #pragma omp parallel for num_threads(num_threads) schedule(static)
   for (int64_t c = 0; c < C; ++c) {
     static thread_local seqlab::Workspace memory;
     memory.restart();
-    float* const row = memory.take(stride + K) + K;
-    seqlab::copy_row(x + c * N, N, K, stride, row);
+    float* const row = memory.take(taps.stride + K) + K;
+    seqlab::copy_row(x + c * N, N, K, taps.stride, row);
     for (int64_t p = 0; p < N; p += seqlab::kLanes) {
       const seqlab::Vec value = seqlab::convolved(taps, row, p, weight + c * K, bias[c]);
       seqlab::store(value * seqlab::sigmoid(value), out + c * N + p, N - p);
@@ -241,18 +253,17 @@ void convolution_forward(int64_t N, int64_t B, int64_t C, int64_t K, const int64
 void convolution_backward(int64_t N, int64_t B, int64_t C, int64_t K, const int64_t* starts, const float* x,
                           const float* weight, const float* bias, const float* dout, float* dx, float* dweight,
                           float* dbias, int num_threads) {
-  const int64_t stride = seqlab::row_stride(N + K);
-  std::vector<float> masks(K * stride);
-  const seqlab::Taps taps = seqlab::make_taps(K, starts, B, stride, masks.data());
+  std::vector<float> masks(K * seqlab::row_stride(N + K));
+  const seqlab::Taps taps = seqlab::make_taps(K, starts, B, seqlab::row_stride(N + K), masks.data());
 #pragma omp parallel for num_threads(num_threads) schedule(static)
   for (int64_t c = 0; c < C; ++c) {
     static thread_local seqlab::Workspace memory;
     memory.restart();
-    float* const row = memory.take(stride + K) + K;
-    float *const dconvolved = memory.take(stride), *const dinput = memory.take(stride);
-    seqlab::copy_row(x + c * N, N, K, stride, row);
-    std::memset(dconvolved, 0, stride * sizeof(float));
-    std::memset(dinput, 0, stride * sizeof(float));
+    float* const row = memory.take(taps.stride + K) + K;
+    float *const dconvolved = memory.take(taps.stride), *const dinput = memory.take(taps.stride);
+    seqlab::copy_row(x + c * N, N, K, taps.stride, row);
+    std::memset(dconvolved, 0, taps.stride * sizeof(float));
+    std::memset(dinput, 0, taps.stride * sizeof(float));
     for (int64_t p = 0; p < N; p += seqlab::kLanes) {
       const seqlab::Vec value = seqlab::convolved(taps, row, p, weight + c * K, bias[c]), gate = seqlab::sigmoid(value);
       const seqlab::Vec slope = gate + value * gate * (seqlab::Vec(1.0f) - gate);
