@@ -70,8 +70,8 @@ class XLSTM(SequenceModel):
         dropout: dropout on the output of each layer in a block.
         backend: `auto`: on a CPU in float32, C++ kernels for both types of block if they can be compiled; on a GPU, the
             package's CUDA kernels for the sLSTM if they can be compiled; else plain torch. `native`: the C++ kernels,
-            with a warning without them, and an error on a GPU. `cuda`: the CUDA kernels, with an error without them, and
-            plain torch on a CPU. `torch` (or `vanilla`, `cpu`): plain torch everywhere.
+            with a warning without them, and an error on a GPU. `cuda`: the CUDA kernels, with an error without them,
+            and plain torch on a CPU. `torch` (or `vanilla`, `cpu`): plain torch everywhere.
         cuda_dtype: dtype in which the CUDA kernels compute. The weights are float32 in any case.
 
     Raises:
@@ -124,7 +124,7 @@ class XLSTM(SequenceModel):
         for index in self.slstm_at:
             layer = self.stack.blocks[index].xlstm
             layer.slstm_cell = SLSTMCell(layer.slstm_cell, with_kernels=with_kernels, required=backend == "cuda")
-        self.backend = ON_A_CPU.get(backend, "torch")
+        self.backend: Backend = ON_A_CPU.get(backend, "torch")
         self.part_types = part_types(self.stack)
         self.reset_parameters()
 

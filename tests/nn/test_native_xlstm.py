@@ -1,4 +1,4 @@
-"""The native kernels of xLSTM against the package's layers: values, gradients, training, threads; when they are taken."""
+"""The native kernels of xLSTM against the package's layers: values, gradients, training, threads; when they run."""
 
 import copy
 import logging
@@ -71,7 +71,9 @@ def values_and_gradients(model, inputs, lengths):
 def errors(actual, expected):
     """Of each tensor, relative to its norm; where that is next to nothing, to 1e-4 of the largest norm."""
     floor = 1e-4 * max(tensor.norm() for tensor in expected.values())
-    return {name: ((actual[name] - expected[name]).norm() / (expected[name].norm() + floor)).item() for name in expected}
+    return {
+        name: ((actual[name] - expected[name]).norm() / (expected[name].norm() + floor)).item() for name in expected
+    }
 
 
 @needs_kernels
@@ -124,6 +126,20 @@ def test_extreme_gates(gate):
     native, plain = (errors(values_and_gradients(each, inputs, lengths), exact) for each in (model, twin(model)))
     for name, error in native.items():
         assert error < 5 * plain[name] + 1e-4, f"{name}: {error:.1e}, plain {plain[name]:.1e}"
+
+
+@needs_kernels
+def test_not_a_number_is_not_hidden():
+    """So that training stops on it: masks of the kernels must not turn it into zero."""
+    model = lively(**SIZES[1])
+    inputs, lengths = batch(MIXED)
+    for name, parameter in model.named_parameters():
+        before = parameter.detach().clone()
+        with torch.no_grad():
+            parameter.view(-1)[0] = torch.nan
+            assert model.packed(inputs, lengths).isnan().any(), name
+            parameter.copy_(before)
+    assert not model.packed(inputs, lengths).isnan().any(), "nothing of it stays in memory that is used again"
 
 
 @needs_kernels
@@ -260,14 +276,14 @@ def test_double_and_autocast_are_those_of_the_plain_path():
 
 
 @needs_kernels
-def test_beyond_the_context_length():
-    model = lively(20, **SIZES[0]).eval()
-    longer = lively(40, **SIZES[0]).eval()
+def test_beyond_the_context_length_steps_are_those_of_the_package():
+    model, longer = lively(20, **SIZES[0]).eval(), lively(40, **SIZES[0]).eval()
     inputs, lengths = batch([35, 3, 30])
     with torch.no_grad():
-        expected = longer.packed(inputs, lengths)
-        torch.testing.assert_close(model.packed(inputs, lengths), expected, rtol=1e-3, atol=1e-4)
-        torch.testing.assert_close(model(inputs), longer(inputs), rtol=1e-3, atol=1e-4)
+        logits = model.packed(inputs, lengths)
+        assert torch.equal(logits, twin(model).packed(inputs, lengths))
+        assert torch.equal(model(inputs), twin(model)(inputs))
+        torch.testing.assert_close(logits, longer.packed(inputs, lengths), rtol=1e-3, atol=1e-4)
 
 
 @pytest.fixture

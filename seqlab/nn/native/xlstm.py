@@ -1,8 +1,8 @@
-"""The layers of an xLSTM on packed rows, by mlstm.cpp and slstm.cpp.
+"""The layers of an xLSTM on packed rows, by mlstm.cpp, mlstm_backward.cpp and slstm.cpp.
 
-Inside an mLSTM layer, arrays are channel first, (channels, N): time is in the lanes of the kernels, and torch's matrix products
-around them take either order at the same cost. tests/nn/test_native_xlstm.py compares values and gradients with the
-package's layers.
+Inside an mLSTM layer, arrays are channel first, (channels, N): time is in the lanes of the kernels, and torch's matrix
+products around them take either order at the same cost. tests/nn/test_native_xlstm.py compares values and gradients
+with the package's layers.
 """
 
 import ctypes
@@ -17,8 +17,8 @@ from torch.nn.functional import layer_norm, linear
 
 from seqlab.nn.native import build
 
-# N steps of all rows one after another, B rows, C channels, I inner channels of an mLSTM layer, H heads, D head width, K
-# width of the convolution, P block size of the projections to queries, keys and values
+# N steps of all rows one after another, B rows, C channels, I inner channels of an mLSTM layer, H heads, D head width,
+# K width of the convolution, P block size of the projections to queries, keys and values
 
 FEW_ELEMENTS = 2**15  # below this number, a second thread costs more than it gains
 
@@ -117,13 +117,14 @@ class MLSTM(torch.autograd.Function):
     def backward(ctx: Any, dout: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         x, starts, hidden, *weights = ctx.saved_tensors
         dout = dout.contiguous()  # has a name, so that it lives while the kernel reads it
-        num_tokens, num_rows, inner, heads, taps, group = ctx.numbers
+        _, num_rows, inner, heads, taps, group = ctx.numbers
         num_blocks = library().mlstm_blocks(_place(starts), num_rows)
         dx, parts = torch.empty_like(x), x.new_empty(num_blocks, library().mlstm_parameters(ctx.numbers))
         library().mlstm_backward(
             ctx.numbers, _place(starts), ctx.sizes.norm_eps, _places(weights),
             *map(_place, (x, hidden, dout, dx, parts)), _threads(x.numel()),
         )  # fmt: skip
+        # gates are rounded up to vectors
         room = (parts.shape[1] - inner * (taps + 3 + 3 * group)) // (3 * inner + 1)
         shares = [inner * taps, inner, *[inner * group] * 3, 3 * inner * room, room, inner, inner]
         dconv, dconv_bias, *dblocks, dgate, dgate_bias, dnorm, dskip = parts.sum(0).split(shares)
@@ -180,7 +181,8 @@ class SLSTM(torch.autograd.Function):
         order = lengths.argsort(descending=True, stable=True)
         rows_per_block = library().slstm_rows()
         num_steps = int(lengths[order[::rows_per_block]].sum())
-        out, kept = early.new_empty(num_tokens, heads * width), early.new_empty(num_steps, heads, 8 * width, rows_per_block)
+        out = early.new_empty(num_tokens, heads * width)
+        kept = early.new_empty(num_steps, heads, 8 * width, rows_per_block)
         recurrent, bias = recurrent.contiguous(), bias.contiguous()
         places = map(_place, (starts, order, early, late, recurrent, bias, out, kept))
         library().slstm_forward(ctx.numbers, *places, _threads(early.numel()))
@@ -193,8 +195,8 @@ class SLSTM(torch.autograd.Function):
         starts, order, recurrent, kept = ctx.saved_tensors
         dout = dout.contiguous()  # has a name, so that it lives while the kernel reads it
         num_tokens, num_rows, heads, width = ctx.numbers
-        num_blocks, lanes = -(-num_rows // kept.shape[3]), kept.shape[3] // 2
-        room = -(-4 * width // lanes) * lanes
+        num_blocks, lanes = -(-num_rows // kept.shape[3]), kept.shape[3] // 2  # a block is two vectors wide
+        room = -(-4 * width // lanes) * lanes  # the kernel rounds up to vectors
         dearly, dlate = kept.new_empty(2, heads, num_tokens, 2 * width).unbind()
         drecurrent = kept.new_empty(num_blocks, heads, width, room)
         dbias = kept.new_empty(num_blocks, heads, 4 * width)
