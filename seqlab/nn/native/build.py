@@ -59,7 +59,9 @@ def _load() -> ctypes.CDLL | str:
         return ctypes.CDLL(str(path))
     # compilers, file systems and loaders fail in many ways, and plain torch is an equivalent fallback
     except (UnavailableError, ImportError, OSError, RuntimeError, subprocess.SubprocessError) as error:
-        return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        # a compiler's own words, rather than how it was called
+        return next((line for line in lines if " error: " in line), next(iter(lines), type(error).__name__))
 
 
 def sources() -> list[Path]:

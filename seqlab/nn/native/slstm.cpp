@@ -233,7 +233,7 @@ void slstm_backward(const int64_t* sizes, const int64_t* starts, const int64_t* 
 }
 
 // silu(convolution): x and out (C, N), weight (C, K), bias (C).
-void convolution_forward(int64_t N, int64_t B, int64_t C, int64_t K, const int64_t* starts, const float* x,
+void slstm_convolution_forward(int64_t N, int64_t B, int64_t C, int64_t K, const int64_t* starts, const float* x,
                          const float* weight, const float* bias, float* out, int num_threads) {
   std::vector<float> masks(K * seqlab::row_stride(N + K));
   const seqlab::Taps taps = seqlab::make_taps(K, starts, B, seqlab::row_stride(N + K), masks.data());
@@ -250,7 +250,7 @@ void convolution_forward(int64_t N, int64_t B, int64_t C, int64_t K, const int64
   }
 }
 
-void convolution_backward(int64_t N, int64_t B, int64_t C, int64_t K, const int64_t* starts, const float* x,
+void slstm_convolution_backward(int64_t N, int64_t B, int64_t C, int64_t K, const int64_t* starts, const float* x,
                           const float* weight, const float* bias, const float* dout, float* dx, float* dweight,
                           float* dbias, int num_threads) {
   std::vector<float> masks(K * seqlab::row_stride(N + K));

@@ -33,8 +33,8 @@ class Library(NamedTuple):
     slstm_rows: Callable[..., int]
     slstm_forward: Callable[..., None]
     slstm_backward: Callable[..., None]
-    convolution_forward: Callable[..., None]
-    convolution_backward: Callable[..., None]
+    slstm_convolution_forward: Callable[..., None]
+    slstm_convolution_backward: Callable[..., None]
 
 
 @functools.cache
@@ -54,8 +54,8 @@ def library() -> Library:
         "slstm_rows": (long, []),
         "slstm_forward": (None, [*[pointer] * 9, flag]),
         "slstm_backward": (None, [*[pointer] * 10, flag]),
-        "convolution_forward": (None, [*[long] * 4, *[pointer] * 5, flag]),
-        "convolution_backward": (None, [*[long] * 4, *[pointer] * 8, flag]),
+        "slstm_convolution_forward": (None, [*[long] * 4, *[pointer] * 5, flag]),
+        "slstm_convolution_backward": (None, [*[long] * 4, *[pointer] * 8, flag]),
     }
     functions = [getattr(loaded, name) for name in types]
     for function, (result, arguments) in zip(functions, types.values(), strict=True):
@@ -149,7 +149,9 @@ class Convolution(torch.autograd.Function):
         weight, bias = weight.contiguous(), bias.contiguous()
         ctx.save_for_backward(x, starts, weight, bias)
         ctx.numbers = (x.shape[1], len(starts) - 1, len(x), weight.shape[2])
-        library().convolution_forward(*ctx.numbers, *map(_place, (starts, x, weight, bias, out)), _threads(x.numel()))
+        library().slstm_convolution_forward(
+            *ctx.numbers, *map(_place, (starts, x, weight, bias, out)), _threads(x.numel())
+        )
         return out
 
     @staticmethod
@@ -159,7 +161,7 @@ class Convolution(torch.autograd.Function):
         dout = dout.contiguous()  # has a name, so that it lives while the kernel reads it
         gradients = dx, dweight, dbias = [torch.empty_like(tensor) for tensor in (x, weight, bias)]
         places = map(_place, (starts, x, weight, bias, dout, *gradients))
-        library().convolution_backward(*ctx.numbers, *places, _threads(x.numel()))
+        library().slstm_convolution_backward(*ctx.numbers, *places, _threads(x.numel()))
         return dx, None, dweight, dbias
 
 
