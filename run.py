@@ -25,7 +25,10 @@ from seqlab.output import take_any_text
 from seqlab.report.sweep import conclude
 from seqlab.run.config import RunConfig
 from seqlab.run.directory import RunDirectory
-from seqlab.run.launch import leave_cluster, quiet_threads, run_apart, thread_settings
+from seqlab.run.forks import Takeover
+from seqlab.run.help import help_text
+from seqlab.run.jobs import run_apart, wait_for_jobs
+from seqlab.run.launch import leave_cluster, quiet_threads, thread_settings
 from seqlab.run.overrides import prepared
 from seqlab.run.sweep import SweepFolder
 
@@ -70,13 +73,32 @@ def main() -> int:
     take_any_text()
     try:
         leave_cluster()
+        if sys.argv[1:] in (["--help"], ["-h"]):
+            print(help_text(CONF))
+            return 0
         sys.argv[1:] = prepared(sys.argv[1:], CONF)
-        job()
+        try:
+            job()
+        except Exception:
+            wait_for_jobs()  # that a sweep has started before an error ended it
+            raise
         return 0 if SweepFolder.path is None else conclude(SweepFolder.path)
     except (Exception, Interrupted, KeyboardInterrupt) as error:
         return tell(error, CONF)
 
 
+def command() -> int:
+    """Run the command line, and in a forked process of a sweep the command line of its job. Returns the exit code."""
+    try:
+        return main()
+    except Takeover as takeover:
+        mine = takeover
+    starting(undo=without_directory)
+    SweepFolder.path = None
+    mine.begin()
+    return main()  # not above, where the sweep would be the context of the job's errors
+
+
 if __name__ == "__main__":
     starting(undo=without_directory)
-    sys.exit(main())
+    sys.exit(command())

@@ -1,7 +1,7 @@
 """Text generation with state or key/value cache, compared with re-running the prefix: 8 rows, up to 128 tokens.
 
-The peer is our own forward pass over the whole prefix for each token. The models have the sizes for data=text and are
-untrained, because the generated text does not affect the time.
+The peer is our own forward pass over the whole prefix for each token, in plain torch. The models have the sizes for
+data=text and are untrained, because the generated text does not affect the time.
 """
 
 from itertools import islice
@@ -47,11 +47,16 @@ def main() -> None:
         "lstm": LSTM(SPEC, d_model=256, hidden_dim=256, num_layers=2),
         "transformer": Transformer(SPEC, d_model=256, num_layers=3, num_heads=4, ff_dim=512),
     }
+    peers: dict[str, SequenceModel] = {
+        "lstm": models["lstm"],
+        "transformer": Transformer(SPEC, d_model=256, num_layers=3, num_heads=4, ff_dim=512, backend="torch"),
+    }
     rows = []
     for name, model in models.items():
         model.eval()
+        peers[name].eval()
 
-        def peer(model: SequenceModel = model) -> Tensor:
+        def peer(model: SequenceModel = peers[name]) -> Tensor:
             return rerun(model, prompt)
 
         def ours(model: SequenceModel = model) -> Tensor:

@@ -1,24 +1,29 @@
-"""xLSTM: decoding compared with re-running the prefix, the training step with the package's own loop, and its parts.
+"""xLSTM: the training step with native kernels and in plain torch, its parts, and decoding.
 
 (The file cannot be called xlstm.py, because it would shadow the package.)
 
-The prefix is re-run only for every sixteenth token, and the time is multiplied by sixteen. A training step is forward,
-loss and backward at 128 x 33. Each part is timed alone, forward and backward, on inputs of the same shape as there.
+A training step is one of AdamW on the first batch of L5: gradients to zero, loss, backward, clipping, update. Native
+kernels read real steps alone. They are compared with plain torch on the padded batch of 128 x 33, with plain torch on
+parts that are cut by length, and with the package's own sLSTM loop on the padded batch: medians of processor time, in
+turns. Each part is timed alone, in plain torch, forward and backward, on inputs of the shape that it has there.
+
+The prefix is re-run only for every sixteenth token, and the time is multiplied by sixteen.
 """
 
 import copy
 import time
 from collections.abc import Callable
+from statistics import median
 
 import torch
-from _timing import alternate, print_ratios
+from _timing import Row, alternate, print_ratios
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
 from rule_extrapolation.datamodule import GrammarDataModule
 from rule_extrapolation.dyck import Dyck
-from rule_extrapolation.metrics import token_loss
+from rule_extrapolation.metrics import model_loss, token_loss
 from seqlab.decode import decode
 from seqlab.models.xlstm import XLSTM
 from seqlab.spec import Classes, Spec, Tokens
@@ -55,12 +60,53 @@ def with_the_package_loop(model: XLSTM) -> XLSTM:
     return model
 
 
-def step(model: nn.Module, batch: Tensor) -> Callable[[], None]:
+def padded(model: XLSTM, batch: Tensor) -> Tensor:
+    """The loss from reading whole rows, padding included."""
+    return token_loss(model(batch[:, :-1]), batch[:, 1:])[0]
+
+
+def cut(model: XLSTM, batch: Tensor) -> Tensor:
+    """The loss from reading real steps alone, as a task does."""
+    return model_loss(model, batch)[0]
+
+
+def step(model: XLSTM, batch: Tensor, loss: Callable[[XLSTM, Tensor], Tensor] = padded) -> Callable[[], None]:
+    """One whole training step."""
+    optimizer = torch.optim.AdamW(model.parameters())
+
     def run() -> None:
-        model.zero_grad(set_to_none=True)
-        token_loss(model(batch[:, :-1]), batch[:, 1:])[0].backward()
+        optimizer.zero_grad()
+        loss(model, batch).backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
 
     return run
+
+
+def training_steps(batch: Tensor, spec: Spec, repeats: int = 7) -> list[Row]:
+    """Median seconds of processor time of a step in plain torch and with native kernels, in turns."""
+    torch.manual_seed(0)
+    plain = XLSTM(spec, backend="torch")
+    native = copy.deepcopy(plain)
+    native.backend = "auto"
+    package = with_the_package_loop(plain)
+    assert torch.allclose(plain(batch[:, :-1]), package(batch[:, :-1]), atol=1e-5)
+    assert torch.allclose(cut(plain, batch), cut(native, batch), atol=1e-5)
+    steps = {
+        "ours": step(native, batch, cut),
+        "plain torch, padded": step(copy.deepcopy(plain), batch),
+        "plain torch, cut by length": step(copy.deepcopy(plain), batch, cut),
+        "the package's loop, padded": step(package, batch),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(1 + repeats):
+        for name, run in steps.items():
+            started = time.process_time()
+            run()
+            seconds[name].append(time.process_time() - started)
+    times = {name: median(each[1:]) for name, each in seconds.items()}
+    aims = {"plain torch, padded": 3, "plain torch, cut by length": 1, "the package's loop, padded": 4}
+    return [(f"training step, against {name}", times[name], times["ours"], aim) for name, aim in aims.items()]
 
 
 def parts(model: XLSTM, total: Callable[[], None]) -> Table:
@@ -79,7 +125,7 @@ def parts(model: XLSTM, total: Callable[[], None]) -> Table:
         ("  recurrence, our loop", 1, lambda x: slstm.slstm_cell(x)[0], [(33, 512)]),
         ("  recurrence, the package's loop", 1, lambda x: slstm.slstm_cell.vanilla[0](x)[0], [(33, 512)]),
     ]
-    table = Table("part", "number", title="training step, its parts", title_justify="left")
+    table = Table("part", "number", title="training step in plain torch, its parts", title_justify="left")
     for heading in ("ms each", "% of the step"):
         table.add_column(heading, justify="right")
     for name, number, function, shapes in rows:
@@ -90,21 +136,14 @@ def parts(model: XLSTM, total: Callable[[], None]) -> Table:
 
 
 def main() -> None:
-    torch.manual_seed(0)
-    batch = GrammarDataModule(grammar=Dyck()).train_batch(0)
-    model = XLSTM(Spec(Tokens(7), Classes(7), max_length=batch.shape[1] - 1))
-    package = with_the_package_loop(model)
-    assert torch.allclose(model(batch[:, :-1]), package(batch[:, :-1]), atol=1e-5)
-    rows = [
-        (
-            "training step 128 x 33, against the package's loop",
-            *alternate(step(package, batch), step(model, batch)),
-            1.1,
-        )
-    ]
+    data = GrammarDataModule(grammar=Dyck())
+    batch = data.train_batch(0)
+    rows = training_steps(batch, data.spec)
     rows.append(("decoding 64 prompts to 256, against re-running", *decoding(), 10))
     print_ratios(f"xlstm, {torch.get_num_threads()} threads", rows)
-    Console(width=120).print(parts(model, step(model, batch)))
+    torch.manual_seed(0)
+    plain = XLSTM(data.spec, backend="torch")
+    Console(width=120).print(parts(plain, step(plain, batch)))
 
 
 if __name__ == "__main__":

@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from factorization.bits import from_bits, to_bits
@@ -100,6 +98,20 @@ def nearest_neighbour(train: Semiprimes, numbers: Tensor, bits: int) -> Tensor:
     return torch.cat([factors[((2.0 * to_bits(chunk, bits) - 1) @ signs.T).argmax(1)] for chunk in chunks])
 
 
+def logistic() -> Any:
+    """An untrained logistic regression. scikit-learn is loaded here, because only the end of a run needs it."""
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression(max_iter=300)
+
+
+def forest(state: int) -> Any:
+    """An untrained random forest with a seed."""
+    from sklearn.ensemble import RandomForestClassifier
+
+    return RandomForestClassifier(random_state=state)
+
+
 def learner(make: Callable[[], Any], train: Semiprimes, numbers: Tensor, *, bits: int, factor_bits: int) -> Tensor:
     """Predictions of a scikit-learn classifier from the bits of N to its factor.
 
@@ -152,8 +164,8 @@ def compare(
         "majority": lambda: majority(train.factors, factor_bits) * ones,
         "last bit": lambda: last_bit_rule(test.numbers),
         "neighbour": lambda: nearest_neighbour(few, test.numbers, bits),
-        "logistic": lambda: learner(lambda: LogisticRegression(max_iter=300), few, test.numbers, **sizes),
-        "forest": lambda: learner(lambda: RandomForestClassifier(random_state=state), few, test.numbers, **sizes),
+        "logistic": lambda: learner(logistic, few, test.numbers, **sizes),
+        "forest": lambda: learner(lambda: forest(state), few, test.numbers, **sizes),
         "trial 7": lambda: fitted_trial_division(train, test.numbers, 7),
         "trial 13": lambda: fitted_trial_division(train, test.numbers, 13),
         "oracle": lambda: test.factors,

@@ -5,13 +5,15 @@ Each is fitted on the training part alone. It then forecasts from every origin, 
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.linear_model import LinearRegression, Ridge
 
 from forecasting.windows import main_season, origins
 from seqlab.attempts import Attempts
+
+if TYPE_CHECKING:
+    from sklearn.linear_model import Ridge
 
 # n origins, T lags, H steps forecast; values (length,); starts (n,) are the first forecast steps
 
@@ -62,6 +64,7 @@ def ridge(values: np.ndarray, parts: Mapping[str, range], starts: np.ndarray, wi
 
     The penalty minimizes the squared error on the validation part.
     """
+    from sklearn.linear_model import Ridge
 
     def lags_and_steps(at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         last = values[at - 1, None]
@@ -72,7 +75,7 @@ def ridge(values: np.ndarray, parts: Mapping[str, range], starts: np.ndarray, wi
     variance = values[: parts["train"].stop].var()
     models = [Ridge(alpha=penalty * variance).fit(lags, steps) for penalty in PENALTIES]
 
-    def predict(model: Ridge, lags: np.ndarray) -> np.ndarray:
+    def predict(model: "Ridge", lags: np.ndarray) -> np.ndarray:
         return model.predict(lags).reshape(-1, horizon)  # for one target, scikit-learn returns (n,)
 
     best = min(models, key=lambda model: float(np.square(predict(model, val_lags) - val_steps).mean()))
@@ -155,6 +158,8 @@ def arima(values: np.ndarray, num_train: int, starts: np.ndarray, horizon: int, 
 
 def har(values: np.ndarray, num_train: int, starts: np.ndarray, days: Sequence[int] = HAR_DAYS) -> np.ndarray:
     """Least squares on the means of the last day, week and month (HAR, Corsi 2009), one step ahead: (n, 1)."""
+    from sklearn.linear_model import LinearRegression
+
     sums = np.concatenate([[0.0], values.cumsum()])
 
     def means(at: np.ndarray) -> np.ndarray:

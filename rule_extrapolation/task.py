@@ -1,6 +1,7 @@
 """The task of rule extrapolation: training on a formal language and scoring completions by its rules."""
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from types import MappingProxyType
 from typing import Annotated, Any
 
@@ -93,7 +94,8 @@ class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
 
     def watch(self, model: SequenceModel) -> tuple[Results, Mapping[str, str]]:
         decoded = self.complete(model)
-        return self._measured(model, "val", decoded), {"completions": sampled_table(self._records(decoded))}
+        shown = self._records(decoded, sampled_rows([len(prompts) for prompts in self.prompts.values()]))
+        return self._measured(model, "val", decoded), {"completions": table(shown)}
 
     def complete(self, model: SequenceModel) -> Decoded:
         """Greedy completions of all prompts: ID, then OOD, then the empty prompt."""
@@ -109,28 +111,27 @@ class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
 
     def examples(self, model: SequenceModel) -> list[dict[str, Any]]:
         """Every prompt with its completion and its scores."""
-        return self._records(self.complete(model))
+        return self._records(self.complete(model), range(sum(map(len, self.prompts.values()))))
 
-    def _records(self, decoded: Decoded) -> list[dict[str, Any]]:
+    def _records(self, decoded: Decoded, rows: Sequence[int]) -> list[dict[str, Any]]:
+        """Some rows of the completions of all prompts: the set of the prompt, its text and its scores."""
+        members = [(group, len(prompt)) for group, prompts in self.prompts.items() for prompt in prompts]
+        chosen = Decoded(*(part[list(rows)] for part in decoded))
+        records = self._judged(chosen, [members[row][1] for row in rows])
+        return [{"set": members[row][0]} | record for row, record in zip(rows, records, strict=True)]
+
+    def _judged(self, decoded: Decoded, prompt_lengths: Sequence[int]) -> list[dict[str, Any]]:
+        """The text and the scores of each row of some completions."""
+        strings = decoded.tokens[:, 1:]
+        lengths = torch.tensor(prompt_lengths, dtype=torch.long, device=strings.device)
+        scores = score(self.grammar, strings, decoded.finished, lengths).tolist()
         records = []
-        row = 0
-        for group, prompts in self.prompts.items():
-            for prompt in prompts:
-                records.append({"set": group} | self._record(decoded, row, len(prompt)))
-                row += 1
+        for symbols, length, holds in zip(strings.tolist(), prompt_lengths, scores, strict=True):
+            if EOS in symbols:  # the model itself generated any PAD before EOS, or in a string without EOS
+                symbols = symbols[: symbols.index(EOS)]
+            texts = {"prompt": self.grammar.text(symbols[:length]), "completion": self.grammar.text(symbols[length:])}
+            records.append(texts | dict(zip(NAMES, holds, strict=True)))
         return records
-
-    def _record(self, decoded: Decoded, row: int, prompt_length: int) -> dict[str, Any]:
-        string = decoded.tokens[row : row + 1, 1:]
-        finished = decoded.finished[row : row + 1]
-        holds = score(self.grammar, string, finished, torch.tensor([prompt_length], device=string.device))[0]
-        symbols = string[0].tolist()
-        if EOS in symbols:  # the model itself generated any PAD before EOS, or in a string without EOS
-            symbols = symbols[: symbols.index(EOS)]
-        return {
-            "prompt": self.grammar.text(symbols[:prompt_length]),
-            "completion": self.grammar.text(symbols[prompt_length:]),
-        } | {name: bool(value) for name, value in zip(NAMES, holds, strict=True)}
 
     def parse_prompt(self, text: str) -> tuple[int, ...]:
         """Parse a prompt of symbols of the language. Spaces are ignored.
@@ -148,7 +149,7 @@ class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
 
     def describe(self, model: SequenceModel, prompt: tuple[int, ...]) -> str:
         """The greedy completion of a prompt and the rules that the result satisfies, as text."""
-        record = self._record(self._completed(model, [prompt]), 0, len(prompt))
+        (record,) = self._judged(self._completed(model, [prompt]), [len(prompt)])
         answer = {True: "yes", False: "no"}
         ending = "" if record["finished"] else f" (not finished within {self.max_length} symbols)"
         return "\n".join(
@@ -163,14 +164,24 @@ class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
         )
 
 
-def sampled_table(records: list[dict[str, Any]]) -> str:
-    """A few completions of each set of prompts, evenly spaced, as a Markdown table."""
+def sampled_rows(sizes: Sequence[int]) -> list[int]:
+    """A few rows of each set, evenly spaced; the sets follow one another.
+
+    >>> sampled_rows([1, 12])
+    [0, 1, 3, 5, 7, 9, 11]
+    """
+    starts = accumulate(sizes, initial=0)
+    return [
+        start + row
+        for start, size in zip(starts, sizes, strict=False)
+        for row in range(0, size, max(1, size // NUM_SHOWN))[:NUM_SHOWN]
+    ]
+
+
+def table(records: Sequence[Mapping[str, Any]]) -> str:
+    """Completions as a Markdown table."""
     columns = ("set", "prompt", "completion", "rule_1", "rule_2_completion", "grammatical", "finished")
     lines = ["|".join(columns), "|".join("-" for _ in columns)]
-    for group in dict.fromkeys(record["set"] for record in records):
-        members = [record for record in records if record["set"] == group]
-        for record in members[:: max(1, len(members) // NUM_SHOWN)][:NUM_SHOWN]:
-            lines.append(
-                "|".join(f"`{record[c]}`" if c in ("prompt", "completion") else str(record[c]) for c in columns)
-            )
+    for record in records:
+        lines.append("|".join(f"`{record[c]}`" if c in ("prompt", "completion") else str(record[c]) for c in columns))
     return "\n".join(lines)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from seqlab.deferred import defer
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     from seqlab.run.build import Run
+
+defer()
 
 
 def load_run(path: str | Path, checkpoint: str = "best.ckpt") -> Run:

@@ -1,11 +1,13 @@
-"""Startup of a command: Ctrl-C during imports and unknown options end it with one line.
+"""Startup of a command: Ctrl-C during imports and unknown options end it with one line, and imports make no garbage.
 
 A command calls `starting()` before its imports and `started()` after them. Importing torch takes seconds. A
-KeyboardInterrupt during that time would print a traceback from a third-party module, or get lost in it. This module
+KeyboardInterrupt during that time would print a traceback from a third-party module, or get lost in it. Nor are the
+million objects of the imports searched for garbage meanwhile or ever again: that took a sixth of the time. This module
 imports only the standard library.
 """
 
 import argparse
+import gc
 import os
 import signal
 from collections.abc import Callable
@@ -31,6 +33,7 @@ def starting(undo: Callable[[], None] | None = None) -> None:
     Args:
         undo: called before exit, to remove what the startup has left behind.
     """
+    gc.disable()
     if undo is not None:
         _undo[:] = [undo]
     for signum, default in DEFAULTS.items():
@@ -39,7 +42,9 @@ def starting(undo: Callable[[], None] | None = None) -> None:
 
 
 def started() -> None:
-    """Restore Python's default signal handlers after the imports."""
+    """Restore Python's default signal handlers and its search for garbage, which leaves out what was imported."""
+    gc.freeze()
+    gc.enable()
     for signum, default in DEFAULTS.items():
         if signal.getsignal(signum) is _end:
             signal.signal(signum, default)

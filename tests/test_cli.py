@@ -352,6 +352,11 @@ def test_help_fits_a_screen(run_py):
         assert word in done.stdout
 
 
+def test_help_is_what_hydra_makes_of_it(run_py):
+    """With an override Hydra writes it: the same groups and choices, in the same order."""
+    assert run_py("--help").stdout == run_py("-h").stdout == run_py("--help", "seed=2").stdout
+
+
 def test_help_does_not_load_torch(python, root):
     code = f"""
 import sys, runpy

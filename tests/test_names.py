@@ -125,7 +125,7 @@ def test_what_is_named_exists(folder):
 @pytest.mark.parametrize(
     ("text", "missing"),
     [
-        ("(benchmarks/transformer.py)", ["benchmarks/transformer.py"]),
+        ("(benchmarks/retriever.py)", ["benchmarks/retriever.py"]),
         ("`nn/dropout.py`, tests/reference, conf/search/NAME.yaml and docs/runs.md", []),
         ("nn/drop_out.py; conf/modle", ["conf/modle", "nn/drop_out.py"]),
         ("seqlab.run.build.load_run, seqlab.run.build.load_runs. `lm.known_items`", ["seqlab.run.build.load_runs"]),

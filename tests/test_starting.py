@@ -130,6 +130,14 @@ def test_behind_the_imports_signals_are_as_in_any_program(python):
     assert python("-c", code).stdout == "True SIG_DFL\n"
 
 
+def test_garbage_is_collected_behind_the_imports_and_what_they_made_is_not_searched(python):
+    code = (
+        "import gc\nfrom seqlab.starting import started, starting\nstarting()\nbefore = gc.isenabled()\n"
+        "import argparse\nstarted()\nprint(before, gc.isenabled(), gc.get_freeze_count() > 1000)"
+    )
+    assert python("-c", code).stdout == "False True True\n"
+
+
 @pytest.mark.parametrize("words", [["--nope"], [], ["RUN", "x", "y"]])
 def test_options_that_there_are_not_are_one_line(command, words):
     done = command("-m", "seqlab.predict", *words)

@@ -21,10 +21,12 @@ from lightning.pytorch.trainer.states import TrainerFn
 from seqlab.errors import InputError, NonFiniteError
 from seqlab.files import temporary_name, unwritable
 from seqlab.kept import Kept
+from seqlab.nn.native.choice import last_choice
 
 # Also in seqlab/run/directory.py, which this package may not import.
 BEST, LAST, BEFORE_LAST = "best.ckpt", "last.ckpt", "last-1.ckpt"
 OLDEST = (0, 2)  # the first version whose checkpoints can be loaded
+OLDEST_RESUMABLE = (0, 3)  # the first version whose training can go on: dropout draws other masks since
 
 
 class AtomicCheckpointIO(CheckpointIO):
@@ -114,12 +116,26 @@ def refuse_old(wrote: object, file: str | Path) -> None:
         wrote: the version that the file says; None where it says none.
         file: where it came from, for the message.
     """
-    number = re.match(r"(\d+)\.(\d+)", str(wrote))
-    if wrote is None or (number is not None and (int(number[1]), int(number[2])) < OLDEST):
+    if wrote is None or _is_before(OLDEST, wrote):
         raise InputError(
             f"{file} was written by SeqLab {wrote or 'before 0.1.0'}, and this is {version()}: runs from before "
             f"{'.'.join(map(str, OLDEST))} cannot be loaded or resumed; use that version, or train again"
         )
+
+
+def refuse_resuming(wrote: object, file: str | Path) -> None:
+    """Raise InputError if training cannot go on from a checkpoint of this version, although its weights load."""
+    if _is_before(OLDEST_RESUMABLE, wrote):
+        raise InputError(
+            f"{file} was written by SeqLab {wrote}, and this is {version()}: since "
+            f"{'.'.join(map(str, OLDEST_RESUMABLE))} dropout draws other masks, so its training cannot go on as it "
+            "began; predict, report and export still read it; to go on, use that version, or train again"
+        )
+
+
+def _is_before(first: tuple[int, int], wrote: object) -> bool:
+    number = re.match(r"(\d+)\.(\d+)", str(wrote))
+    return number is not None and (int(number[1]), int(number[2])) < first
 
 
 def kept_in(content: Mapping[str, Any], file: str | Path) -> Kept:
@@ -142,11 +158,12 @@ def kept_in(content: Mapping[str, Any], file: str | Path) -> Kept:
 
 def environment() -> dict[str, Any]:
     """The environment that affects rounding: the order of floating-point sums depends on threads and kernels."""
+    chosen = last_choice()
     return {
         "threads": torch.get_num_threads(),
         "torch": str(torch.__version__),
         "instructions": torch.backends.cpu.get_cpu_capability(),
-    }
+    } | ({} if chosen is None else {"kernels": chosen})
 
 
 def validation_is_due(trainer: Trainer) -> bool:

@@ -150,6 +150,8 @@ class DataModule(LightningDataModule, ABC):
     def train_dataloader(self) -> StepBatches:
         assert self.trainer is not None
         trainer = self.trainer
+        if isinstance(self.stream, BlockStream):
+            self.stream.num_steps = trainer.max_steps
         return StepBatches(self.train_batch, lambda: trainer.global_step)
 
 
@@ -177,29 +179,40 @@ def part_of(batch: Any, index: int, num_parts: int) -> Any:
 
 
 class BlockStream:
-    """Batches of an endless stream of samples, generated in blocks of 64 batches.
+    """Batches of an endless stream of samples, generated in blocks of at most 64 batches.
 
     Args:
         samples: (start, count) -> the samples start .. start + count - 1, a tensor with samples first.
         batch_size: rows per batch.
+
+    num_steps: the number of steps of the job, if it is known; no block has more batches than the job still needs.
     """
 
     batches_per_block = 64
     steps_per_epoch = None
+    num_steps: int | None = None
 
     def __init__(self, samples: Callable[[int, int], Tensor], batch_size: int):
         self.samples = samples
         self.batch_size = batch_size
-        self.block_index = -1
+        self.steps = range(0)  # of the block
         self.block: Tensor
 
     def batch(self, step: int) -> Tensor:
         """The batch of a step: `batch_size` samples from step * batch_size."""
-        index, place = divmod(step, self.batches_per_block)
-        if index != self.block_index:
-            size = self.batches_per_block * self.batch_size
-            self.block, self.block_index = self.samples(index * size, size), index
+        if step not in self.steps:
+            self.steps = self._steps_around(step)
+            self.block = self.samples(self.steps.start * self.batch_size, len(self.steps) * self.batch_size)
+        place = step - self.steps.start
         return self.block[place * self.batch_size : (place + 1) * self.batch_size]
+
+    def _steps_around(self, step: int) -> range:
+        """The steps of the block that has a step. The batch that Lightning fetches after the last step is a block."""
+        first = step - step % self.batches_per_block
+        last = first + self.batches_per_block
+        if self.num_steps is None:
+            return range(first, last)
+        return range(first, min(last, self.num_steps)) if step < self.num_steps else range(step, step + 1)
 
 
 class EpochStream:

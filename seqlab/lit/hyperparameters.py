@@ -8,18 +8,30 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from math import nan
+from pathlib import Path
 from typing import Any
 
 import yaml
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.object_type import ObjectType
 from hydra.errors import HydraException
+from hydra.plugins.config_source import ConfigSource
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 ABSENT = "-"  # a key that a run does not have; for numeric keys it is nan, which TensorBoard shows as blank
 REFERENCE = re.compile(r"\$\{([\w.]+)\}")
+PACKAGE = re.compile(r"^# *@package +(\S+)", re.MULTILINE)
+
+
+class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """YAML's safe loader, in C where it was built with it. Like OmegaConf's, it reads 1e-3 as a number."""
+
+
+EXPONENT = re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$")
+Loader.add_implicit_resolver("tag:yaml.org,2002:float", EXPONENT, list("-+0123456789"))
 
 
 def hyperparameters(config: Mapping[str, Any]) -> dict[str, float | str]:
@@ -95,7 +107,7 @@ def choices() -> Iterator[dict[str, Any]]:
     seen = set(waiting)
     while waiting:
         group, package = waiting.pop()
-        names = loader.get_group_options(group) if group else [str(HydraConfig.get().job.config_name)]
+        names = options(loader, group) if group else [str(HydraConfig.get().job.config_name)]
         for name in names:
             with suppress(HydraException, OmegaConfBaseException, yaml.YAMLError, OSError):
                 content, place, used = _read(loader, f"{group}/{name}".lstrip("/"), package)
@@ -104,10 +116,15 @@ def choices() -> Iterator[dict[str, Any]]:
                 yield _nested(content, place)
 
 
+def options(loader: ConfigLoader, group: str) -> list[str]:
+    """The choices of a group. Hydra's own `get_group_options` copies its whole repository for each group."""
+    sources = [source for source in loader.get_sources() if source.is_group(group)]
+    return sorted({name for source in sources for name in source.list(group, ObjectType.CONFIG)})
+
+
 def _read(loader: ConfigLoader, path: str, package: str | None) -> tuple[dict[str, Any], str, list[Any]]:
     """The content of a file, its package in the whole configuration, and the groups in its defaults list."""
-    result = next(source.load_config(path) for source in loader.get_sources() if source.is_config(path))
-    content = OmegaConf.to_container(result.config)
+    content, package_named = _parsed(next(source for source in loader.get_sources() if source.is_config(path)), path)
     if not isinstance(content, dict):
         return {}, "", []
     group = path.rpartition("/")[0]
@@ -119,8 +136,21 @@ def _read(loader: ConfigLoader, path: str, package: str | None) -> tuple[dict[st
                 name, _, where = name.partition("@")
                 used.append((name[1:] if name.startswith("/") else f"{group}/{name}".lstrip("/"), where or None))
     content.pop("hydra", None)
-    place = result.header.get("package") or group.replace("/", ".") if package is None else package
+    place = package_named or group.replace("/", ".") if package is None else package
     return content, "" if place == "_global_" else place, used  # type: ignore[return-value]
+
+
+def _parsed(source: ConfigSource, path: str) -> tuple[Any, str | None]:
+    """The content of a configuration, and the package that its header names.
+
+    A file is parsed here: Hydra's way, by OmegaConf and a parser in Python, took half a second for all groups.
+    """
+    if source.scheme() != "file":
+        result = source.load_config(path)
+        return OmegaConf.to_container(result.config), result.header.get("package")
+    text = (Path(source.path) / f"{path}.yaml").read_text(encoding="utf-8")
+    named = PACKAGE.search(text)
+    return yaml.load(text, Loader), named and named[1]
 
 
 def _nested(content: dict[str, Any], place: str) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from typing import Any
 
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
-from matplotlib.figure import Figure
+from PIL import Image
+from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[attr-defined]
 from torch import Tensor
 
 from seqlab.files import write_text
@@ -28,9 +29,9 @@ class RunLogger:
         """Log a text that the model generated after `step` steps."""
 
     def conclude(
-        self, config: Mapping[str, Any], numbers: Mapping[str, float], figures: Mapping[str, Figure], step: int
+        self, config: Mapping[str, Any], numbers: Mapping[str, float], figures: Mapping[str, Path], step: int
     ) -> None:
-        """Log the configuration, test metrics and figures of a finished run."""
+        """Log the configuration, test metrics and figures (PNG files) of a finished run."""
 
 
 class MetricsFile(RunLogger, Logger):
@@ -148,11 +149,15 @@ class TensorBoard(RunLogger, TensorBoardLogger):
         self.experiment.add_text(tag, markdown, step)
 
     def conclude(
-        self, config: Mapping[str, Any], numbers: Mapping[str, float], figures: Mapping[str, Figure], step: int
+        self, config: Mapping[str, Any], numbers: Mapping[str, float], figures: Mapping[str, Path], step: int
     ) -> None:
         self.log_hyperparams(hyperparameters(config), dict(numbers), step=step)
-        for name, figure in figures.items():
-            self.experiment.add_figure(name, figure, step)
+        for name, file in figures.items():
+            with Image.open(file) as png:
+                width, height = png.size
+            # add_image would encode the pixels again
+            image = Summary.Image(encoded_image_string=file.read_bytes(), width=width, height=height, colorspace=4)
+            self.experiment.file_writer.add_summary(Summary(value=[Summary.Value(tag=name, image=image)]), step)
 
 
 def custom_scalars(names: Iterable[str]) -> Layout:

@@ -9,7 +9,6 @@ from typing import Any
 
 from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import MLFlowLogger
-from matplotlib.figure import Figure
 
 from seqlab.files import write_text
 from seqlab.lit.hyperparameters import flattened
@@ -98,11 +97,11 @@ class MLflow(RunLogger, MLFlowLogger):
         self.experiment.log_text(self.run_id, markdown, f"{tag}/{step:06d}.md")
 
     def conclude(
-        self, config: Mapping[str, Any], numbers: Mapping[str, float], figures: Mapping[str, Figure], step: int
+        self, config: Mapping[str, Any], numbers: Mapping[str, float], figures: Mapping[str, Path], step: int
     ) -> None:
         there = self.experiment.get_run(self.run_id).data.params  # MLflow parameters cannot change; max_steps may have
         new = {key: str(value)[:LONGEST_VALUE] for key, value in flattened(config).items() if key not in there}
         self.log_hyperparams(new)
         self.log_metrics(dict(numbers), step)
-        for name, figure in figures.items():
-            self.experiment.log_figure(self.run_id, figure, f"{name}.png")
+        for file in figures.values():
+            self.experiment.log_artifact(self.run_id, str(file))

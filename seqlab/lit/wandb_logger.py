@@ -1,7 +1,6 @@
 """Logs rows, texts, test metrics and figures of a run to Weights & Biases, offline by default."""
 
 import html
-import io
 import os
 import secrets
 import shutil
@@ -11,8 +10,6 @@ from typing import Any, Literal
 
 from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import WandbLogger
-from matplotlib.figure import Figure
-from PIL import Image
 
 from seqlab.files import write_text
 from seqlab.lit.loggers import METRICS, RunLogger, kept_rows
@@ -106,12 +103,12 @@ class WandB(RunLogger, WandbLogger):
         self._log({tag: text}, step - 1)  # rows count from 0, and wandb accepts no earlier steps
 
     def conclude(
-        self, config: Mapping[str, Any], numbers: Mapping[str, float], figures: Mapping[str, Figure], step: int
+        self, config: Mapping[str, Any], numbers: Mapping[str, float], figures: Mapping[str, Path], step: int
     ) -> None:
         import wandb
 
         self.log_hyperparams(dict(config))
-        self._log({name: wandb.Image(_drawn(figure)) for name, figure in figures.items()}, step)
+        self._log({name: wandb.Image(str(file)) for name, file in figures.items()}, step)
         self.experiment.summary.update(dict(numbers))
         self.experiment.finish()
 
@@ -119,9 +116,3 @@ class WandB(RunLogger, WandbLogger):
         """End the run if training failed. After success, the evaluation still follows."""
         if status != "success" and self._opened is not None:
             self.experiment.finish(exit_code=1)
-
-
-def _drawn(figure: Figure) -> Image.Image:
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=120)
-    return Image.open(content)

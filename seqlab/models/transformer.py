@@ -72,8 +72,8 @@ class TransformerLayer(nn.Module):
         self.dropout = Dropout(dropout)
         self.pre_norm = pre_norm
 
-    def forward(self, x_BTC: Tensor, cache: tuple[Tensor, Tensor, int] | None = None) -> Tensor:
-        """(B, T, C) -> (B, T, C). With a cache (keys, values, length), the inputs are T new steps after it."""
+    def forward(self, x_BTC: Tensor, cache: tuple[Tensor, Tensor, int, bool] | None = None) -> Tensor:
+        """(B, T, C) -> (B, T, C). With a cache, the inputs are T new steps after it (`CausalSelfAttention.extend`)."""
 
         def attend(x: Tensor) -> Tensor:
             return self.attention(x) if cache is None else self.attention.extend(x, *cache)
@@ -244,6 +244,9 @@ class Transformer(SequenceModel):
         if length + inputs.shape[1] > room:
             raise ValueError(f"{length} + {inputs.shape[1]} steps do not fit a state made for {room}")
         x_BTC = self._embedded(inputs, start=length)
+        # the kernel of a step has no gradient, and computes in float32
+        exact = not torch.is_grad_enabled() and not torch.is_autocast_enabled(inputs.device.type)
+        use_native = exact and self._is_native()
         for index, layer in enumerate(self.layers):
-            x_BTC = layer(x_BTC, (state.keys_BLHSD[:, index], state.values_BLHSD[:, index], length))
+            x_BTC = layer(x_BTC, (state.keys_BLHSD[:, index], state.values_BLHSD[:, index], length, use_native))
         return self.head(self.norm(x_BTC)), state._replace(length_B=state.length_B + inputs.shape[1])

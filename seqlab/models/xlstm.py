@@ -12,11 +12,17 @@ from torch import Tensor, nn
 
 from seqlab.model import SequenceModel, zeros
 from seqlab.nn.embedding import input_layer
+from seqlab.nn.native import xlstm as native
+from seqlab.nn.native.choice import Backend, takes_native
 from seqlab.nn.slstm import SLSTMCell, choose_backend
+from seqlab.ragged import real_steps, row_starts
 from seqlab.spec import Spec
 
 # B batch, T time, C channels, H heads, D head width, S = 4 states of the sLSTM, I inner width of an mLSTM
-# block, K width of the convolution
+# block, K width of the convolution, N steps of all rows one after another
+
+# which implementation on a CPU follows from model.backend
+ON_A_CPU: dict[str, Backend] = {"auto": "auto", "native": "native"}
 
 
 class MLSTMState(NamedTuple):
@@ -45,9 +51,10 @@ def state_type(num_blocks: int) -> Any:
 class XLSTM(SequenceModel):
     """Embedding, a residual stack of mLSTM and sLSTM blocks with a final norm, a linear head without bias.
 
-    `forward` uses the package's parallel form up to its context length (spec.max_length + 1). `prefill`, `step` and
-    longer inputs use the package's recurrent steps, which have no length limit. A state is a NamedTuple with one
-    `MLSTMState` or `SLSTMState` per block.
+    `forward` and `packed` use the parallel form up to the context length (spec.max_length + 1): that of the package, or
+    on a CPU native kernels with the same weights (seqlab/nn/native/xlstm.py). `prefill`, `step` and longer inputs use
+    the package's recurrent steps, which have no length limit. A state is a NamedTuple with one `MLSTMState` or
+    `SLSTMState` per block.
 
     Args:
         spec: input and output format, and the context length.
@@ -61,9 +68,10 @@ class XLSTM(SequenceModel):
             is rounded up to a multiple of 64.
         bias_init: initialisation of the forget gates of the sLSTM.
         dropout: dropout on the output of each layer in a block.
-        backend: implementation of the sLSTM. `vanilla` (or `cpu`) is plain torch. `auto` uses the package's CUDA
-            kernels for tensors on a GPU if they can be compiled, else plain torch. `cuda` does the same, but fails
-            without the kernels.
+        backend: `auto`: on a CPU in float32, C++ kernels for both types of block if they can be compiled; on a GPU, the
+            package's CUDA kernels for the sLSTM if they can be compiled; else plain torch. `native`: the C++ kernels,
+            with a warning without them, and an error on a GPU. `cuda`: the CUDA kernels, with an error without them,
+            and plain torch on a CPU. `torch` (or `vanilla`, `cpu`): plain torch everywhere.
         cuda_dtype: dtype in which the CUDA kernels compute. The weights are float32 in any case.
 
     Raises:
@@ -86,7 +94,7 @@ class XLSTM(SequenceModel):
         activation: Literal["gelu", "relu", "swish"] = "gelu",
         bias_init: Literal["powerlaw_blockdependent", "small_init", "standard"] = "powerlaw_blockdependent",
         dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0,
-        backend: Literal["auto", "vanilla", "cpu", "cuda"] = "auto",
+        backend: Literal["auto", "torch", "native", "cuda", "vanilla", "cpu"] = "auto",
         cuda_dtype: Literal["float32", "bfloat16"] = "float32",
     ):
         super().__init__(spec)
@@ -116,6 +124,8 @@ class XLSTM(SequenceModel):
         for index in self.slstm_at:
             layer = self.stack.blocks[index].xlstm
             layer.slstm_cell = SLSTMCell(layer.slstm_cell, with_kernels=with_kernels, required=backend == "cuda")
+        self.backend: Backend = ON_A_CPU.get(backend, "torch")
+        self.part_types = part_types(self.stack)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -148,8 +158,35 @@ class XLSTM(SequenceModel):
                 parts.append(MLSTMState(memory, normaliser, maximum, inputs))
         return state_type(len(parts))(*parts)
 
+    def _is_native(self, length: int) -> bool:
+        weight = self.head.weight
+        if self.backend == "torch" or length > self.context_length or torch.is_autocast_enabled("cpu"):
+            return False
+        if self.backend == "auto" and weight.device.type != "cpu":
+            return False  # the sLSTM chooses, and has logged it
+        # not if somebody has replaced a part, such as a linear map by a quantised one
+        return self.part_types == part_types(self.stack) and takes_native("xlstm", self.backend, weight)
+
+    def packed(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        if not self._is_native(int(lengths.max())):
+            return super().packed(inputs, lengths)
+        return self._packed(self.embedding(inputs[real_steps(lengths, inputs.shape[1])]), row_starts(lengths))
+
+    def _packed(self, x_NC: Tensor, starts: Tensor) -> Tensor:
+        """The logits of packed rows, (N, width), with the native kernels."""
+        for index, block in enumerate(self.stack.blocks):
+            layer = native.slstm if index in self.slstm_at else native.mlstm
+            x_NC = x_NC + layer(block.xlstm, block.xlstm_norm(x_NC), starts)
+            if block.ffn is not None:
+                x_NC = x_NC + block.ffn(block.ffn_norm(x_NC))
+        return self.head(self.stack.post_blocks_norm(x_NC))
+
     def forward(self, inputs: Tensor) -> Tensor:
-        if inputs.shape[1] > self.context_length:
+        batch, time = inputs.shape[:2]
+        if self._is_native(time):
+            starts = torch.arange(0, batch * time + 1, max(time, 1))
+            return self._packed(self.embedding(inputs).flatten(0, 1), starts).unflatten(0, (batch, time))
+        if time > self.context_length:
             return super().forward(inputs)
         return self.head(self.stack(self.embedding(inputs)))
 
@@ -162,6 +199,11 @@ class XLSTM(SequenceModel):
                 state = as_value(after)
                 outputs.append(output_B1C)
             return self.head(torch.cat(outputs, 1)), state
+
+
+def part_types(module: nn.Module) -> list[type[nn.Module]]:
+    """The types of a module and of all its parts."""
+    return [type(part) for part in module.modules()]
 
 
 def as_dict(state: Any) -> dict[str, dict[str, Any]]:

@@ -52,13 +52,17 @@ class CausalSelfAttention(nn.Module):
         y_NC = native.causal_attention(self.qkv(x_NC), starts, self.num_heads, self.dropout)
         return linear(y_NC, self.out.weight)
 
-    def extend(self, x_BTC: Tensor, keys_BHSD: Tensor, values_BHSD: Tensor, length: int) -> Tensor:
+    def extend(
+        self, x_BTC: Tensor, keys_BHSD: Tensor, values_BHSD: Tensor, length: int, use_native: bool = False
+    ) -> Tensor:
         """Attend from T new steps to `length` cached steps and to themselves. Writes new keys and values in place.
 
-        For decoding only: no dropout.
+        For decoding only: no dropout. `use_native`: use the native kernel for a single step, which has no gradient.
         """
-        q_BHTD, k_BHTD, v_BHTD = self._heads(x_BTC)
         time = x_BTC.shape[1]
+        if use_native and time == 1:
+            return self.out(native.attention_step(self.qkv(x_BTC)[:, 0], keys_BHSD, values_BHSD, length)).unsqueeze(1)
+        q_BHTD, k_BHTD, v_BHTD = self._heads(x_BTC)
         stop = length + time
         keys_BHSD[:, :, length:stop] = k_BHTD
         values_BHSD[:, :, length:stop] = v_BHTD

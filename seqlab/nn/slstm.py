@@ -86,11 +86,14 @@ class SLSTMCell(nn.Module):
             return self.by_kernels(gates_BTF, state)
         return self.by_loop(gates_BTF, state)
 
+    def external(self) -> tuple[Tensor, Tensor]:
+        """Recurrent weights (H, D, G, D) and bias (H, G, D), with the gates input, forget, cell and output."""
+        (vanilla,) = self.vanilla
+        return vanilla._recurrent_kernel_int2ext(self._recurrent_kernel_), vanilla._bias_int2ext(self._bias_)
+
     def by_loop(self, gates_BTF: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
         """`forward` as a loop over steps in plain torch."""
-        (vanilla,) = self.vanilla
-        kernel_HDGD = vanilla._recurrent_kernel_int2ext(self._recurrent_kernel_)
-        bias_HGD = vanilla._bias_int2ext(self._bias_)
+        kernel_HDGD, bias_HGD = self.external()
         heads, width = kernel_HDGD.shape[:2]
         batch, time, _ = gates_BTF.shape
         gates_THBGD = gates_BTF.view(batch, time, 4, heads, width).permute(1, 3, 0, 2, 4) + bias_HGD.unsqueeze(1)
@@ -128,12 +131,17 @@ class SLSTMCell(nn.Module):
 def choose_backend(backend: str) -> bool:
     """Decide whether to use the CUDA kernels for tensors on a GPU, and log the decision.
 
+    Not logged: that there is no GPU for backend=auto. What is taken on a CPU is logged with its first use
+    (seqlab/nn/native/choice.py).
+
     Raises:
         ValueError: backend=cuda, but a requirement is missing.
     """
     missing = why_no_kernels() if backend in ("auto", "cuda") else f"backend={backend}"
     if missing and backend == "cuda":
         raise ValueError(f"backend=cuda: {missing}; allowed here: auto, vanilla")
+    if backend in ("auto", "native") and not torch.cuda.is_available():
+        return False
     log.info("xlstm: %s", f"plain torch ({missing})" if missing else "the CUDA kernels for tensors on a GPU")
     return missing is None
 

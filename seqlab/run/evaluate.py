@@ -12,10 +12,9 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lightning import Trainer
-from matplotlib.figure import Figure
 
 from seqlab.attempts import Attempts, reason
 from seqlab.files import write_json, write_jsonl
@@ -28,6 +27,9 @@ from seqlab.show.bars import result_bars
 from seqlab.show.curves import Checks, learning_curves, read_metrics, spread_of_last_checks
 from seqlab.show.table import print_table
 from seqlab.task import Results
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MOST_LISTED = 4  # metrics that have no finite value
 
@@ -92,7 +94,7 @@ def add_extras(run: Run, trainer: Trainer, results: Results, summary: dict[str, 
     write_json(directory.summary, summary)
     with extras.attempt("predictions"), as_trained(run, trainer):
         write_jsonl(directory.predictions, run.task.examples(run.model))
-    figures = Attempts[Figure]()
+    figures = Attempts["Figure"]()
     with figures.attempt("learning_curves"):
         figures["learning_curves"] = learning_curves(checks)
     with figures.attempt(f"of {type(run.task).__name__}"), as_trained(run, trainer):
@@ -149,14 +151,15 @@ def listed(not_finite: Mapping[str, float]) -> str:
     return ", ".join(f"{metric} is {value}" for metric, value in list(not_finite.items())[:MOST_LISTED]) + more
 
 
-def write_figures(figures: Attempts[Figure], folder: Path) -> dict[str, Figure]:
-    """Write each figure to FOLDER/NAME.png and return those that could be written."""
+def write_figures(figures: "Attempts[Figure]", folder: Path) -> dict[str, Path]:
+    """Draw each figure, once, to FOLDER/NAME.png. Returns the files of those that could be written, for the loggers."""
     written = {}
     for name, figure in figures.items():
         with figures.attempt(name):
             folder.mkdir(exist_ok=True)
-            figure.savefig(folder / f"{name}.png", dpi=120)
-            written[name] = figure
+            file = folder / f"{name}.png"
+            figure.savefig(file, dpi=120)
+            written[name] = file
     return written
 
 

@@ -1,4 +1,4 @@
-"""The processes of a run: the number of threads of each, and jobs of a sweep in separate processes.
+"""The processes of a run: the number of threads of each, and child processes that get the signals of their parent.
 
 Nothing here imports torch, which reads these settings on import.
 """
@@ -8,19 +8,19 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from seqlab.errors import InputError, Interrupted
-from seqlab.run.config import RunConfig
-from seqlab.run.directory import RunDirectory, Status
-from seqlab.run.values import key_of, placed
+from seqlab.errors import InputError
 
 PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux's prctl
+PASSED_ON = (signal.SIGINT, signal.SIGTERM)
+SECONDS = 0.02  # between two looks at the children
 
 
 def quiet_threads() -> None:
@@ -55,12 +55,17 @@ def num_threads(launcher: Mapping[str, Any], num_processes: int) -> int:
     return max(1, int(cores) // num_processes)
 
 
+def several_at_once() -> bool:
+    """Whether the sweep runs as many jobs at once as there are cores: hydra/launcher=local."""
+    return HydraConfig.get().runtime.choices.get("hydra/launcher") == "local"
+
+
 def thread_settings(trainer: Mapping[str, Any]) -> dict[str, str]:
     """The environment variables that set the number of threads of a job's processes.
 
     Empty if the job may use all cores, or if OMP_NUM_THREADS is already set.
     """
-    launcher = OmegaConf.to_container(HydraConfig.get().launcher)
+    launcher = {"n_jobs": -1} if several_at_once() else OmegaConf.to_container(HydraConfig.get().launcher)
     assert isinstance(launcher, dict)
     devices = trainer.get("devices")  # not checked yet
     threads = num_threads(launcher, devices if isinstance(devices, int) and devices > 0 else 1)  # type: ignore[arg-type]
@@ -81,71 +86,92 @@ def leave_cluster() -> None:
         )
 
 
-def run_apart(script: Path, config: RunConfig) -> None:
-    """Run a job of a sweep as `python script OVERRIDES` in its directory, and wait for it to end.
+class Child(Protocol):
+    """A child process: a subprocess.Popen, or a `seqlab.run.forks.Fork`."""
 
-    The sweep continues whatever the outcome; if the job was killed, status.json records how. A signal that ends the
-    sweep is first passed on to the job.
+    returncode: int | None
 
-    Raises:
-        KeyboardInterrupt, Interrupted: a signal ended the sweep itself.
+    def poll(self) -> int | None:
+        """The exit code, negative for a signal; None while the process runs."""
+
+    def send_signal(self, sig: int) -> None:
+        """Send a signal, unless the process has ended."""
+
+
+class Children:
+    """Child processes that run at once. While there are any, SIGINT and SIGTERM are passed on to each.
+
+    A launcher's own handlers, such as submitit's for preemption, are kept.
+
+    running: the processes that have not ended, or whose end was not noticed yet.
+    received: the signals that were passed on.
     """
-    hydra = HydraConfig.get()
-    directory = RunDirectory(Path(hydra.runtime.output_dir))
-    if is_finished(directory, config):
-        print(f"{directory.path} is finished: nothing to resume", flush=True)
-        return
-    texts = iter(hydra.callbacks["sweep_folder"].typed)
-    typed = dict(zip(texts, texts, strict=True))
-    overrides = [typed.get(text, text) for text in hydra.overrides.task if key_of(text) != "resume"]
-    place = [placed("hydra.run.dir", directory.path), placed("hydra.job.id", directory.path.name)]
-    command = [sys.executable, str(script), *hydra.callbacks["sweep_folder"].sources, *overrides, *place]
-    sys.stdout.flush()
-    code, received = waited_for(command, Path(hydra.runtime.cwd), os.environ | thread_settings(config.plain["trainer"]))
-    if code < 0:
-        note_kill(directory, config.hash, f"killed by {signal.Signals(-code).name}")
-    elif code and directory.read_status().state in ("unknown", "running"):
-        note_kill(directory, config.hash, f"ended with exit code {code}")
-    if received == signal.SIGINT:
-        raise KeyboardInterrupt
-    if received is not None:
-        raise Interrupted(received)
+
+    def __init__(self) -> None:
+        self.running: list[Child] = []
+        self.received: list[int] = []
+        self._previous: dict[int, Any] = {}
+
+    def add(self, child: Child) -> None:
+        """Take on a process that has just been started."""
+        if not self.running:
+            untouched = (signal.default_int_handler, signal.SIG_DFL)
+            mine = [signum for signum in PASSED_ON if signal.getsignal(signum) in untouched]
+            self._previous = {signum: signal.signal(signum, self._pass_on) for signum in mine}
+        self.running.append(child)
+
+    def wait(self, below: int = 1) -> list[Child]:
+        """Wait until fewer than `below` processes run; until none does, once a signal was received.
+
+        Returns:
+            those that have ended.
+        """
+        ended: list[Child] = []
+        while len(self.running) >= (1 if self.received else below):
+            ended += (new := [child for child in self.running if child.poll() is not None])
+            self.running = [child for child in self.running if child not in new]
+            if not new:
+                time.sleep(SECONDS)
+        if ended and not self.running:
+            self.forget()
+        return ended
+
+    def forget(self) -> None:
+        """Restore the handlers. A fork calls it too: the processes are not its own children."""
+        self.running = []
+        for signum, handler in self._previous.items():
+            signal.signal(signum, handler)
+        self._previous = {}
+
+    def _pass_on(self, signum: int, frame: Any) -> None:
+        self.received.append(signum)
+        for child in self.running:
+            child.send_signal(signum)
 
 
-def is_finished(directory: RunDirectory, config: RunConfig) -> bool:
-    """Whether a directory holds a run with this configuration that is finished."""
-    status = directory.read_status()
-    if status.state != "done" or status.hash != config.hash:
-        return False
-    from seqlab.run.summary import read_summary  # lazy, because it imports pydantic
+def waited_for(command: list[str], log: IO[str] | None = None) -> tuple[int, int | None]:
+    """Run a command and wait for it. Returns its exit code, and the signal that was received and passed on, if any.
 
-    return status.reason != "max_steps" or read_summary(directory.path)["steps"] == config.max_steps
-
-
-def note_kill(directory: RunDirectory, digest: str, reason: str) -> None:
-    """Record what ended a killed process, unless another process has already resumed the run."""
-    try:
-        with directory.claimed():
-            directory.write_status(Status("failed", reason, digest))
-            with open(directory.log, "a", encoding="utf-8") as log:
-                log.write(f"{reason}\n")
-    except InputError as error:
-        print(error, file=sys.stderr)
+    Its output goes to `log`, or to the output of this process.
+    """
+    children = Children()
+    children.add(child := started_process(command, log=log))
+    children.wait()
+    return child.returncode, children.received[0] if children.received else None
 
 
-def waited_for(
+def started_process(
     command: list[str],
     cwd: Path | None = None,
     environment: Mapping[str, str] | None = None,
     log: IO[str] | None = None,
-) -> tuple[int, int | None]:
-    """Run a command and wait for it. Returns its exit code, and the signal that was received and passed on, if any.
+) -> "subprocess.Popen[bytes]":
+    """Start a command as a child process.
 
-    The child is in its own process group, so that Ctrl-C reaches it only once. On Linux it gets SIGTERM when this
-    process dies in any way. Its output goes to `log`, or to the output of this process.
+    It is in its own process group, so that Ctrl-C reaches it only once. On Linux it gets SIGTERM when this process
+    dies in any way.
     """
-    received: list[int] = []
-    child = subprocess.Popen(
+    return subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
         stdout=log,
@@ -153,26 +179,12 @@ def waited_for(
         cwd=cwd,
         env=environment,
         process_group=0,
-        preexec_fn=_end_with_parent() if sys.platform == "linux" else None,
+        preexec_fn=end_with_parent() if sys.platform == "linux" else None,
     )
 
-    def hand_on(signum: int, frame: Any) -> None:
-        received.append(signum)
-        child.send_signal(signum)
 
-    # keep handlers of a launcher, such as submitit's for preemption
-    untouched = (signal.default_int_handler, signal.SIG_DFL)
-    mine = [signum for signum in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(signum) in untouched]
-    previous = {signum: signal.signal(signum, hand_on) for signum in mine}
-    try:
-        code = child.wait()
-    finally:
-        for signum, handler in previous.items():
-            signal.signal(signum, handler)
-    return code, received[0] if received else None
-
-
-def _end_with_parent() -> Callable[[], None]:
+def end_with_parent() -> Callable[[], None]:
+    """A function that a child process on Linux calls, to get SIGTERM when its parent dies in any way."""
     prctl = ctypes.CDLL(None).prctl
 
     def ask() -> None:

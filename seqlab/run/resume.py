@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict
 from seqlab.errors import InputError
 from seqlab.files import remove_temporaries
 from seqlab.kept import Kept, file_records, refuse_changes, validated
-from seqlab.lit.checkpoints import environment, kept_in, load_checkpoint, origin, refuse_old, version
+from seqlab.lit.checkpoints import environment, kept_in, load_checkpoint, origin, refuse_old, refuse_resuming, version
 from seqlab.lit.datamodule import DataModule
+from seqlab.nn.native.choice import available
 from seqlab.run.config import RunConfig, differences
 from seqlab.run.directory import RunDirectory
 from seqlab.run.overrides import overrides_of, refuse_links_out
@@ -140,6 +141,7 @@ def newest_checkpoint(directory: RunDirectory) -> tuple[Path, dict[str, Any]] | 
             faults.append(str(error))
             continue
         refuse_old(content.get("version"), file)
+        refuse_resuming(content.get("version"), file)
         try:
             validated(Resumable, content, file.name)
         except ValueError as error:
@@ -164,6 +166,8 @@ def _refuse_foreign(file: Path, content: dict[str, Any], config: dict[str, Any])
 def _warn_of_another_environment(content: dict[str, Any]) -> None:
     """Warn of differences in the environment that prevent bit-for-bit reproduction."""
     now = environment() | {"SeqLab": version()}
+    if "kernels" in content["environment"]:
+        now["kernels"] = available()
     for key, before in [("SeqLab", content["version"]), *content["environment"].items()]:
         if key in now and before != now[key]:
             print(

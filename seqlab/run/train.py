@@ -18,6 +18,7 @@ from seqlab.errors import InputError, Interrupted, NonFiniteError
 from seqlab.files import write_json, write_text
 from seqlab.lit.checkpoints import has_begun, training_seconds
 from seqlab.model import num_parameters
+from seqlab.run.allocator import keep_freed_memory
 from seqlab.run.build import Run, build, configuration, construct
 from seqlab.run.config import RunConfig
 from seqlab.run.directory import RunDirectory, Status
@@ -40,6 +41,7 @@ def train(config: RunConfig) -> dict[str, Any]:
         InputError: the configuration is invalid; nothing has run.
         Interrupted, NonFiniteError: training ended that way; checkpoints and summary are written.
     """
+    keep_freed_memory()
     directory = RunDirectory(Path(HydraConfig.get().runtime.output_dir))
     if rank_zero_only.rank:  # type: ignore[attr-defined]
         train_along(config, directory)

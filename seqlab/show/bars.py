@@ -1,22 +1,25 @@
 """Bar plots of the test results of a run, with markers for chance and the baselines."""
 
 import textwrap
-from typing import Any
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any
 
 from seqlab.show.groups import full_name, groups_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 LETTERS_PER_INCH = 12  # of a title
 MARKERS = "D^vsXP*<>pH8"
 
 
-def result_bars(summary: dict[str, Any]) -> Figure:
+def result_bars(summary: dict[str, Any]) -> "Figure":
     """Plot every metric that is a proportion, at best.ckpt, with its 95% interval as an error bar.
 
     One panel per group (id, ood, sos; "all" for metrics without a group). A dashed line shows chance, and a marker each
     baseline.
     """
+    from matplotlib.figure import Figure  # lazy: a run draws once, at its end
+
     groups = {
         group: proportions
         for group, metrics in groups_of(summary).items()

@@ -4,10 +4,10 @@ import csv
 import math
 from collections.abc import Container
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Checks = dict[str, list[tuple[int, float]]]  # metric -> (step, value) in order
 
@@ -49,8 +49,11 @@ def spread_of_last_checks(metrics: Checks, last: int) -> dict[str, dict[str, flo
     return spread
 
 
-def learning_curves(metrics: Checks) -> Figure:
+def learning_curves(metrics: Checks) -> "Figure":
     """Plot the losses by step, with one panel per group of validation metrics (id, ood ...) or ungrouped metric."""
+    from matplotlib.figure import Figure  # lazy: a run draws once, at its end
+    from matplotlib.ticker import LogFormatter
+
     panels: dict[str, list[str]] = {}
     for name in metrics:
         stage, *group, metric = name.split("/")

@@ -317,6 +317,27 @@ def test_the_native_step_has_the_same_bits_each_time():
     assert all(torch.equal(*pair) for pair in zip(*results, strict=True))
 
 
+@pytest.mark.parametrize("options", [{}, {"d_model": 18, "num_heads": 3}, {"d_model": 40, "num_heads": 1}], ids=str)
+def test_native_decoding_equals_plain_torch(options):
+    """Steps after a chunk, with the same state afterwards; a state that is continued twice is cloned as ever."""
+    needs_native()
+    tokens = torch.randint(7, (4, 30))
+    models = [Transformer(token_spec(40), **SMALL | options, backend=backend).eval() for backend in ("torch", "native")]
+    shake(models[0])
+    models[1].load_state_dict(models[0].state_dict())
+    found = []
+    with torch.inference_mode():
+        for model in models:
+            logits, state = model.prefill(tokens[:, :3], model.init_state(4, 30))
+            steps = [logits]
+            for place in range(3, 30):
+                logits, state = model.step(tokens[:, place], state)
+                steps.append(logits.unsqueeze(1))
+            found.append((torch.cat(steps, 1), *state))
+    for plain, native in zip(*found, strict=True):
+        torch.testing.assert_close(native, plain, rtol=1e-4, atol=1e-5)
+
+
 def test_the_native_step_draws_its_dropout_from_torchs_generator():
     needs_native()
     tokens = torch.randint(7, (4, 9))
@@ -383,7 +404,7 @@ def test_other_linear_maps_in_its_place_are_used():
             return torch.zeros(*input.shape[:-1], self.out_features)
 
     model = small_model("transformer", token_spec()).eval()
-    for layer in model.layers:
+    for layer in list(model.layers):
         layer.attention.out, layer.feed_forward.linear2 = Zero(16, 16), Zero(24, 16)
     tokens = torch.randint(7, (3, 9))
     without_layers = model.head(model.norm(model.positions(model.embedding(tokens))))

@@ -1,6 +1,5 @@
 """xLSTM against the package that it wraps: parallel form, steps, initial weights, import."""
 
-import logging
 import re
 import subprocess
 import sys
@@ -211,17 +210,6 @@ def test_any_mixture_of_blocks(slstm_at, num_layers, tokens):
     state = model.init_state(3)
     assert [hasattr(part, "states_BSC") for part in state] == [index in slstm_at for index in range(num_layers)]
     assert_same(model.prefill(tokens, state)[0], model(tokens))
-
-
-@pytest.mark.parametrize("backend", ["auto", "vanilla", "cpu"])
-def test_other_backends_run_everywhere_and_say_so_once(monkeypatch, caplog, tokens, backend):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    caplog.set_level(logging.INFO)
-    model = XLSTM(token_spec(), **SIZES, backend=backend)
-    model(tokens)
-    model(tokens)
-    reason = "needs an NVIDIA GPU and a CUDA build of torch" if backend == "auto" else f"backend={backend}"
-    assert [record.getMessage() for record in caplog.records] == [f"xlstm: plain torch ({reason})"]
 
 
 def test_cuda_asked_for_without_a_gpu(monkeypatch):

@@ -117,6 +117,21 @@ def test_examples_are_all_prompts_in_order_with_what_holds(built):
 
 
 @torch.inference_mode()
+@torch.inference_mode()
+def test_a_validation_shows_a_few_completions_of_each_set(built):
+    """Evenly spaced, and as `examples` has them; the empty prompt is one of its set."""
+    model, task = built("data=L5", "data.prompt_length=8")
+    records = task.examples(model)
+    sets = [[record for record in records if record["set"] == name] for name in ("id", "ood", "sos")]
+    shown = [record for rows in sets for record in rows[:: max(1, len(rows) // 6)][:6]]
+    assert len(shown) == 13 < len(records) - 20
+    heading, _, *lines = task.watch(model)[1]["completions"].split("\n")
+    columns = heading.split("|")
+    assert [line.replace("`", "").split("|") for line in lines] == [
+        [str(record[column]) for column in columns] for record in shown
+    ]
+
+
 def test_eval_max_length_is_the_room_for_prompt_and_completion(built):
     model, task = built("data=L5", "model=lstm", "eval.max_length=40")
     model.head.bias[1] = -1e9

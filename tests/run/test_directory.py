@@ -191,12 +191,16 @@ def test_plots_are_images(run_dir):
         assert pixels.std() > 0.01  # not a blank page
 
 
-def test_tensorboard_has_scalars_texts_figures_and_hyperparameters(events, summary):
+def test_tensorboard_has_scalars_texts_figures_and_hyperparameters(events, summary, run_dir):
     tags = events.Tags()
     assert {"train/loss", "val/loss", "val/ood/rule_1", "test/id/grammatical"} <= set(tags["scalars"])
     assert len(events.Scalars("val/loss")) == 8
     assert events.Scalars("test/loss")[-1].value == pytest.approx(summary["metrics"]["test/loss"], rel=1e-6)
     assert {"learning_curves", "results"} <= set(tags["images"])
+    for name in ("learning_curves", "results"):
+        (image,) = events.Images(name)
+        assert image.encoded_image_string == (run_dir / "plots" / f"{name}.png").read_bytes(), "drawn once"
+        assert image.width > image.height > 300
     texts = [tag for tag in tags["tensors"] if "completions" in tag]
     assert texts
     text = events.Tensors(texts[0])[-1].tensor_proto.string_val[0].decode()

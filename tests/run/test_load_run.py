@@ -10,7 +10,7 @@ import torch
 import seqlab
 from rule_extrapolation.metrics import token_loss
 from seqlab.errors import InputError
-from seqlab.lit.checkpoints import load_checkpoint
+from seqlab.lit.checkpoints import load_checkpoint, version
 from seqlab.predict import main as predict
 
 
@@ -164,13 +164,13 @@ def test_a_checkpoint_that_does_not_fit_says_which_version_wrote_it(finished_run
             other["config"]["model"]["depth"] = 3
         else:
             other["state_dict"].popitem()
-        for version in (mine, "9.8.7"):
-            other["version"] = version
+        for wrote in (mine, "9.8.7"):
+            other["version"] = wrote
             torch.save(other, tmp_path / "other.ckpt")
             with pytest.raises(InputError) as caught:
                 seqlab.load_run(tmp_path / "other.ckpt")
             assert str(caught.value).startswith(f"{tmp_path / 'other.ckpt'}")
-            assert (said in str(caught.value)) == (version != mine)
+            assert (said in str(caught.value)) == (wrote != mine)
 
 
 @pytest.mark.parametrize("wrote", ["0.1.0", "0.1.7", None])
@@ -183,7 +183,10 @@ def test_a_run_from_before_0_2_is_refused_in_one_line(finished_run, command, roo
         if wrote is None:
             del content["version"]
         torch.save(content, file)
-    named = f"was written by SeqLab {wrote or 'before 0.1.0'}, and this is 0.2.0: runs from before 0.2 cannot be loaded"
+    named = (
+        f"was written by SeqLab {wrote or 'before 0.1.0'}, and this is {version()}: runs from before "
+        "0.2 cannot be loaded"
+    )
     for words in (["-m", "seqlab.predict", run, "("], [root / "run.py", f"resume={run}"]):
         done = command(*words)
         assert done.returncode == 2 and done.stderr.count("\n") == 1 and named in done.stderr, done.stderr

@@ -9,6 +9,7 @@ import shutil
 import pytest
 import torch
 
+import seqlab
 from seqlab.lit.checkpoints import load_checkpoint
 from seqlab.run.directory import RunDirectory
 from tests.comparison import differences
@@ -277,3 +278,32 @@ def test_another_number_of_threads_is_warned_about(run_py, cut):
     assert done.returncode == 0
     threads = content["environment"]["threads"]
     assert f"warning: threads {threads} before and {threads - 1} now: the run resumes, but not bit" in done.stderr
+
+
+def test_other_kernels_are_warned_about(run_py, cut):
+    file = cut / "checkpoints" / "last.ckpt"
+    content = load_checkpoint(file)
+    now = content["environment"]["kernels"]
+    before = "torch" if now == "native" else "native"
+    content["environment"]["kernels"] = before
+    torch.save(content, file)
+    done = run_py(cut, "L5", "transformer", "resume=auto")
+    assert done.returncode == 0
+    assert f"warning: kernels {before} before and {now} now: the run resumes, but not bit" in done.stderr
+
+
+def test_a_run_from_before_0_3_is_not_resumed_but_its_weights_load(run_py, command, cut):
+    """Its dropout drew other masks, and its Transformer had no option `backend`."""
+    expected = seqlab.load_run(cut).model.state_dict()
+    for file in (cut / "checkpoints").iterdir():
+        content = load_checkpoint(file) | {"version": "0.2.0"}
+        del content["config"]["model"]["backend"]
+        torch.save(content, file)
+    before = {path: path.read_bytes() for path in cut.rglob("*") if path.is_file()}
+    done = run_py(cut, "L5", "transformer", "resume=auto")
+    assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
+    assert "was written by SeqLab 0.2.0" in done.stderr and "since 0.3 dropout draws other masks" in done.stderr
+    assert {path: path.read_bytes() for path in before} == before
+    torch.testing.assert_close(seqlab.load_run(cut).model.state_dict(), expected, rtol=0, atol=0)
+    done = command("-m", "seqlab.predict", cut, "(")
+    assert done.returncode == 0 and "completion" in done.stdout, done.stderr

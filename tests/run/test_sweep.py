@@ -55,12 +55,12 @@ def jobs(folder):
     return {run.name: json.loads((run / "status.json").read_text(encoding="utf-8")) for run in found}
 
 
-def child_of(process):
-    """The process that a process has started."""
+def children_of(process):
+    """The processes that a process has started."""
     listed = subprocess.run(
         ["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True, encoding="utf-8"
     )
-    return int(listed.stdout)
+    return [int(pid) for pid in listed.stdout.split()]
 
 
 def test_a_failing_job_is_told_at_the_end_and_tried_again(sweep, tmp_path):
@@ -92,7 +92,8 @@ def test_a_failing_job_is_told_at_the_end_and_tried_again(sweep, tmp_path):
 
 def test_a_killed_job_does_not_stop_the_others(started):
     process, run = started(*LONG, "trainer.max_steps=1500,8", "trainer.min_steps=0", "trainer.val_every=4")
-    os.kill(child_of(process), signal.SIGKILL)
+    (child,) = children_of(process)
+    os.kill(child, signal.SIGKILL)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 3
     assert [(job["status"], job["reason"]) for job in jobs(run.parent).values()] == [

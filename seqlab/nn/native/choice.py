@@ -12,6 +12,7 @@ from seqlab.nn.native import build
 Backend = Literal["auto", "torch", "native"]
 
 logger = logging.getLogger(__name__)
+_choices: list[Literal["torch", "native"]] = []
 
 
 def takes_native(what: str, backend: Backend, tensor: Tensor) -> bool:
@@ -56,4 +57,20 @@ def chosen_backend(what: str, backend: Backend, device: str) -> Literal["torch",
             reason = f"; native is not available: {error}"
     level = logging.WARNING if backend not in ("auto", chosen) else logging.INFO
     logger.log(level, "%s on %s: backend=%s takes %s%s", what, device, backend, chosen, reason)
+    if backend != "torch":
+        _choices.append(chosen)
     return chosen
+
+
+def last_choice() -> Literal["torch", "native"] | None:
+    """What the last model that would take the native kernels got; None if there was none. Dropout differs by it."""
+    return _choices[-1] if _choices else None
+
+
+def available() -> Literal["torch", "native"]:
+    """What a model on a CPU gets that would take the native kernels. Compiles them if necessary."""
+    try:
+        build.load()
+    except build.UnavailableError:
+        return "torch"
+    return "native"

@@ -49,6 +49,7 @@ class Library(NamedTuple):
     norm_backward: Callable[..., None]
     activate_forward: Callable[..., None]
     activate_backward: Callable[..., None]
+    attention_step: Callable[..., None]
     rows_per_block: int
 
 
@@ -69,6 +70,7 @@ def library() -> Library:
         "norm_backward": [flag, long, long, *[pointer] * 8, *drop_and_threads],
         "activate_forward": [flag, flag, long, long, *[pointer] * 3, *drop_and_threads],
         "activate_backward": [flag, flag, long, long, *[pointer] * 5, *drop_and_threads],
+        "attention_step": [*[long] * 6, *[pointer] * 4, flag],
     }
     functions = [getattr(loaded, name) for name in types]
     for function, arguments in zip(functions, types.values(), strict=True):
@@ -77,10 +79,10 @@ def library() -> Library:
     return Library(**dict(zip(types, functions, strict=True)), rows_per_block=loaded.pointwise_block())
 
 
-def _place(tensor: Tensor | None) -> int | None:
+def _place(tensor: Tensor | None, dtype: torch.dtype = torch.float32) -> int | None:
     if tensor is None:
         return None
-    assert tensor.is_contiguous() and tensor.is_cpu
+    assert tensor.is_contiguous() and tensor.is_cpu and tensor.dtype == dtype
     return tensor.data_ptr()
 
 
@@ -105,7 +107,7 @@ class Attention(torch.autograd.Function):
         out, log_sums = qkv.new_empty(num_tokens, width), torch.empty(num_heads, num_tokens, dtype=torch.float32)
         ctx.save_for_backward(qkv, starts, out, log_sums)
         ctx.sizes, ctx.drop = sizes, drop
-        places = map(_place, (starts, qkv, out, log_sums))
+        places = _place(starts, torch.int64), _place(qkv, qkv.dtype), _place(out, qkv.dtype), _place(log_sums)
         library().attention_forward(qkv.dtype == torch.bfloat16, sizes, *places, *drop.arguments, _threads(qkv.numel()))
         return out
 
@@ -113,8 +115,9 @@ class Attention(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, dout: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         qkv, starts, out, log_sums = ctx.saved_tensors
-        dqkv = torch.empty_like(qkv)
-        places = map(_place, (starts, qkv, out, log_sums, dout.contiguous(), dqkv))
+        dout, dqkv = dout.contiguous(), torch.empty_like(qkv)  # in variables: the kernel reads their memory
+        same = [_place(tensor, qkv.dtype) for tensor in (dout, dqkv)]
+        places = _place(starts, torch.int64), _place(qkv, qkv.dtype), _place(out, qkv.dtype), _place(log_sums), *same
         library().attention_backward(
             qkv.dtype == torch.bfloat16, ctx.sizes, *places, *ctx.drop.arguments, _threads(qkv.numel())
         )
@@ -144,7 +147,8 @@ class ResidualNorm(torch.autograd.Function):
         ctx.save_for_backward(total, statistics, weight)
         ctx.drop, ctx.dtype, ctx.has_branch = drop, dtype, branch is not None
         ctx.set_materialize_grads(False)
-        places = map(_place, (x, branch, bias, weight, shift, total, normed, statistics))
+        places = [_place(tensor) for tensor in (bias, weight, shift, total)]
+        places = [_place(x), _place(branch, dtype), *places, _place(normed, dtype), _place(statistics)]
         library().norm_forward(
             dtype == torch.bfloat16, num_rows, width, eps, *places, *drop.arguments, _threads(x.numel())
         )
@@ -155,13 +159,14 @@ class ResidualNorm(torch.autograd.Function):
     def backward(ctx: Any, dtotal: Tensor | None, dnormed: Tensor | None) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         total, statistics, weight = ctx.saved_tensors
         num_rows, width = total.shape
-        if dnormed is None:
-            dnormed = torch.zeros_like(total, dtype=ctx.dtype)
+        dnormed = torch.zeros_like(total, dtype=ctx.dtype) if dnormed is None else dnormed.contiguous()
         dx = torch.empty_like(total)
         dbranch = torch.empty_like(total, dtype=ctx.dtype) if ctx.has_branch else None
         parts = total.new_empty(-(-num_rows // library().rows_per_block), 3, width)
         dtotal = None if dtotal is None else dtotal.contiguous()
-        places = map(_place, (dtotal, dnormed.contiguous(), total, statistics, weight, dx, dbranch, parts))
+        places = [_place(tensor) for tensor in (total, statistics, weight, dx)]
+        places = [_place(dtotal), _place(dnormed, ctx.dtype), *places]
+        places += [_place(dbranch, ctx.dtype), _place(parts)]
         library().norm_backward(
             ctx.dtype == torch.bfloat16, num_rows, width, *places, *ctx.drop.arguments, _threads(total.numel())
         )
@@ -187,10 +192,10 @@ class Activation(torch.autograd.Function):
             ctx.mark_dirty(x)
         ctx.save_for_backward(x, bias)
         ctx.gelu, ctx.drop = gelu, drop
+        places = _place(x, x.dtype), _place(bias), _place(y, x.dtype)
         library().activate_forward(
-            x.dtype == torch.bfloat16, gelu, num_rows, width, *map(_place, (x, bias, y)), *drop.arguments,
-            _threads(x.numel()),
-        )  # fmt: skip
+            x.dtype == torch.bfloat16, gelu, num_rows, width, *places, *drop.arguments, _threads(x.numel())
+        )
         return y
 
     @staticmethod
@@ -199,9 +204,10 @@ class Activation(torch.autograd.Function):
         x, bias = ctx.saved_tensors
         num_rows, width = x.shape
         dx, parts = torch.empty_like(x), bias.new_empty(-(-num_rows // library().rows_per_block), width)
+        dy = dy.contiguous()
+        places = _place(dy, x.dtype), _place(x, x.dtype), _place(bias), _place(dx, x.dtype), _place(parts)
         library().activate_backward(
-            x.dtype == torch.bfloat16, ctx.gelu, num_rows, width, *map(_place, (dy.contiguous(), x, bias, dx, parts)),
-            *ctx.drop.arguments, _threads(x.numel()),
+            x.dtype == torch.bfloat16, ctx.gelu, num_rows, width, *places, *ctx.drop.arguments, _threads(x.numel()),
         )  # fmt: skip
         return dx, parts.sum(0), None, None
 
@@ -209,6 +215,24 @@ class Activation(torch.autograd.Function):
 def causal_attention(qkv: Tensor, starts: Tensor, num_heads: int, dropout: nn.Dropout) -> Tensor:
     """`Attention`, with a layer's dropout on the weights."""
     return Attention.apply(qkv.contiguous(), starts, num_heads, new_drop(dropout))  # type: ignore[return-value]
+
+
+def attention_step(qkv: Tensor, keys: Tensor, values: Tensor, length: int) -> Tensor:
+    """The outputs (B, C) of one step over a cache, into which its key and value are written. Not differentiable.
+
+    Args:
+        qkv: (B, 3 C) float32 queries, keys and values of the step.
+        keys, values: (B, H, S, D) float32, whose last three axes are contiguous.
+        length: the number of steps in the cache, below S.
+    """
+    batch, num_heads, room, width = keys.shape
+    assert keys.dtype == values.dtype == torch.float32 and keys.stride() == values.stride()
+    assert keys.stride()[1:] == (room * width, width, 1) and length < room
+    qkv, out = qkv.contiguous(), qkv.new_empty(batch, num_heads * width)
+    sizes = (batch, num_heads, room, width, keys.stride(0), length)
+    pointers = (_place(qkv), keys.data_ptr(), values.data_ptr(), _place(out))
+    library().attention_step(*sizes, *pointers, _threads(batch * num_heads * (length + 1) * width))
+    return out
 
 
 def norm(x: Tensor, layer: nn.LayerNorm, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,241 @@
+"""The layers of an xLSTM on packed rows, by mlstm.cpp, mlstm_backward.cpp and slstm.cpp.
+
+Inside an mLSTM layer, arrays are channel first, (channels, N): time is in the lanes of the kernels, and torch's matrix
+products around them take either order at the same cost. tests/nn/test_native_xlstm.py compares values and gradients
+with the package's layers.
+"""
+
+import ctypes
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn.functional import layer_norm, linear
+
+from seqlab.nn.native import build
+
+# N steps of all rows one after another, B rows, C channels, I inner channels of an mLSTM layer, H heads, D head width,
+# K width of the convolution, P block size of the projections to queries, keys and values
+
+FEW_ELEMENTS = 2**15  # below this number, a second thread costs more than it gains
+
+
+class Library(NamedTuple):
+    """The functions of the compiled library that this module calls."""
+
+    mlstm_blocks: Callable[..., int]
+    mlstm_parameters: Callable[..., int]
+    mlstm_forward: Callable[..., None]
+    mlstm_backward: Callable[..., None]
+    slstm_rows: Callable[..., int]
+    slstm_forward: Callable[..., None]
+    slstm_backward: Callable[..., None]
+    convolution_forward: Callable[..., None]
+    convolution_backward: Callable[..., None]
+
+
+@functools.cache
+def library() -> Library:
+    """The functions with their types.
+
+    Raises:
+        UnavailableError: the kernels are not available (seqlab/nn/native/build.py).
+    """
+    loaded = build.load()
+    pointer, long, number, flag = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float, ctypes.c_int
+    types = {
+        "mlstm_blocks": (long, [pointer, long]),
+        "mlstm_parameters": (long, [pointer]),
+        "mlstm_forward": (None, [pointer, pointer, number, *[pointer] * 4, flag]),
+        "mlstm_backward": (None, [pointer, pointer, number, *[pointer] * 6, flag]),
+        "slstm_rows": (long, []),
+        "slstm_forward": (None, [*[pointer] * 9, flag]),
+        "slstm_backward": (None, [*[pointer] * 10, flag]),
+        "convolution_forward": (None, [*[long] * 4, *[pointer] * 5, flag]),
+        "convolution_backward": (None, [*[long] * 4, *[pointer] * 8, flag]),
+    }
+    functions = [getattr(loaded, name) for name in types]
+    for function, (result, arguments) in zip(functions, types.values(), strict=True):
+        function.argtypes, function.restype = arguments, result
+    return Library(*functions)
+
+
+def _place(tensor: Tensor) -> int:
+    assert tensor.is_contiguous() and tensor.is_cpu and tensor.dtype in (torch.float32, torch.int64)
+    return tensor.data_ptr()
+
+
+def _threads(num_elements: int) -> int:
+    return 1 if num_elements < FEW_ELEMENTS else torch.get_num_threads()
+
+
+class MLSTMSizes(NamedTuple):
+    """What the kernel has to know beside its tensors."""
+
+    num_heads: int
+    norm_eps: float
+
+
+class MLSTM(torch.autograd.Function):
+    """All of an mLSTM layer between its projections up and down: x (2 I, N), in it the gates of outputs, to (I, N).
+
+    Args:
+        x: float32, contiguous.
+        starts: (B + 1,) int64, the first step of each row, and N.
+        sizes: heads and the epsilon of the norm.
+        conv_weight, conv_bias: (I, 1, K) and (I,).
+        query, key, value: (I / P, P, P).
+        input_weight, forget_weight, input_bias, forget_bias: (H, 3 I) and (H,), of the gates.
+        norm, skip: (I,).
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, starts: Tensor, sizes: MLSTMSizes, conv_weight: Tensor, conv_bias: Tensor, query: Tensor,
+        key: Tensor, value: Tensor, input_weight: Tensor, forget_weight: Tensor, input_bias: Tensor,
+        forget_bias: Tensor, norm: Tensor, skip: Tensor,
+    ) -> Tensor:  # fmt: skip
+        gate_weight, gate_bias = torch.cat([input_weight, forget_weight]), torch.cat([input_bias, forget_bias])
+        weights = [conv_weight, conv_bias, query, key, value, gate_weight, gate_bias, norm, skip]
+        weights = [weight.contiguous() for weight in weights]
+        inner, num_tokens = len(x) // 2, x.shape[1]
+        numbers = (num_tokens, len(starts) - 1, inner, sizes.num_heads, conv_weight.shape[2], query.shape[2])
+        ctx.numbers, ctx.sizes = (ctypes.c_int64 * 6)(*numbers), sizes
+        out, hidden = x.new_empty(2, inner, num_tokens).unbind()
+        ctx.save_for_backward(x, starts, hidden, *weights)
+        library().mlstm_forward(
+            ctx.numbers, _place(starts), sizes.norm_eps, _places(weights), *map(_place, (x, out, hidden)),
+            _threads(x.numel()),
+        )  # fmt: skip
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dout: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        x, starts, hidden, *weights = ctx.saved_tensors
+        dout = dout.contiguous()  # has a name, so that it lives while the kernel reads it
+        _, num_rows, inner, heads, taps, group = ctx.numbers
+        num_blocks = library().mlstm_blocks(_place(starts), num_rows)
+        dx, parts = torch.empty_like(x), x.new_empty(num_blocks, library().mlstm_parameters(ctx.numbers))
+        library().mlstm_backward(
+            ctx.numbers, _place(starts), ctx.sizes.norm_eps, _places(weights),
+            *map(_place, (x, hidden, dout, dx, parts)), _threads(x.numel()),
+        )  # fmt: skip
+        # gates are rounded up to vectors
+        room = (parts.shape[1] - inner * (taps + 3 + 3 * group)) // (3 * inner + 1)
+        shares = [inner * taps, inner, *[inner * group] * 3, 3 * inner * room, room, inner, inner]
+        dconv, dconv_bias, *dblocks, dgate, dgate_bias, dnorm, dskip = parts.sum(0).split(shares)
+        dgates = dgate.view(3 * inner, room)[:, : 2 * heads].T.split(heads)
+        dbiases = dgate_bias[: 2 * heads].split(heads)
+        dblocks = [dblock.view(inner // group, group, group) for dblock in dblocks]
+        return dx, None, None, dconv.view(inner, 1, taps), dconv_bias, *dblocks, *dgates, *dbiases, dnorm, dskip
+
+
+class Convolution(torch.autograd.Function):
+    """silu of a causal convolution of each channel along the steps of its row: (C, N) to (C, N).
+
+    Args:
+        x: float32, contiguous.
+        starts: (B + 1,) int64, the first step of each row, and N.
+        weight, bias: (C, 1, K) and (C,).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, starts: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        out = torch.empty_like(x)
+        weight, bias = weight.contiguous(), bias.contiguous()
+        ctx.save_for_backward(x, starts, weight, bias)
+        ctx.numbers = (x.shape[1], len(starts) - 1, len(x), weight.shape[2])
+        library().convolution_forward(*ctx.numbers, *map(_place, (starts, x, weight, bias, out)), _threads(x.numel()))
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dout: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        x, starts, weight, bias = ctx.saved_tensors
+        dout = dout.contiguous()  # has a name, so that it lives while the kernel reads it
+        gradients = dx, dweight, dbias = [torch.empty_like(tensor) for tensor in (x, weight, bias)]
+        places = map(_place, (starts, x, weight, bias, dout, *gradients))
+        library().convolution_backward(*ctx.numbers, *places, _threads(x.numel()))
+        return dx, None, dweight, dbias
+
+
+class SLSTM(torch.autograd.Function):
+    """The recurrence of an sLSTM, `slstm_scan` on packed rows, to outputs (N, H D).
+
+    Args:
+        early, late: (H, N, 2 D) float32, contiguous: the input's contribution to the gates input and forget, and cell
+            and output.
+        recurrent, bias: (H, D, 4 D) and (H, 4 D), for the gates in this order.
+        starts: (B + 1,) int64, the first step of each row, and N.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, early: Tensor, late: Tensor, recurrent: Tensor, bias: Tensor, starts: Tensor) -> Tensor:
+        heads, num_tokens, width = len(early), early.shape[1], early.shape[2] // 2
+        ctx.numbers = (ctypes.c_int64 * 4)(num_tokens, len(starts) - 1, heads, width)
+        lengths = starts.diff()
+        order = lengths.argsort(descending=True, stable=True)
+        rows_per_block = library().slstm_rows()
+        num_steps = int(lengths[order[::rows_per_block]].sum())
+        out = early.new_empty(num_tokens, heads * width)
+        kept = early.new_empty(num_steps, heads, 8 * width, rows_per_block)
+        recurrent, bias = recurrent.contiguous(), bias.contiguous()
+        places = map(_place, (starts, order, early, late, recurrent, bias, out, kept))
+        library().slstm_forward(ctx.numbers, *places, _threads(early.numel()))
+        ctx.save_for_backward(starts, order, recurrent, kept)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dout: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        starts, order, recurrent, kept = ctx.saved_tensors
+        dout = dout.contiguous()  # has a name, so that it lives while the kernel reads it
+        num_tokens, num_rows, heads, width = ctx.numbers
+        num_blocks, lanes = -(-num_rows // kept.shape[3]), kept.shape[3] // 2  # a block is two vectors wide
+        room = -(-4 * width // lanes) * lanes  # the kernel rounds up to vectors
+        dearly, dlate = kept.new_empty(2, heads, num_tokens, 2 * width).unbind()
+        drecurrent = kept.new_empty(num_blocks, heads, width, room)
+        dbias = kept.new_empty(num_blocks, heads, 4 * width)
+        places = map(_place, (starts, order, recurrent, kept, dout, dearly, dlate, drecurrent, dbias))
+        library().slstm_backward(ctx.numbers, *places, _threads(dearly.numel()))
+        return dearly, dlate, drecurrent.sum(0)[..., : 4 * width], dbias.sum(0), None
+
+
+def _places(tensors: list[Tensor]) -> Any:
+    return (ctypes.c_void_p * len(tensors))(*map(_place, tensors))
+
+
+def mlstm(layer: Any, x_NC: Tensor, starts: Tensor) -> Tensor:
+    """The package's mLSTMLayer on packed rows, (N, C) -> (N, C)."""
+    cell = layer.mlstm_cell
+    out_IN = MLSTM.apply(
+        layer.proj_up.weight @ x_NC.T, starts, MLSTMSizes(cell.config.num_heads, cell.outnorm.eps),
+        layer.conv1d.conv.weight, layer.conv1d.conv.bias, layer.q_proj.weight, layer.k_proj.weight,
+        layer.v_proj.weight, cell.igate.weight, cell.fgate.weight, cell.igate.bias, cell.fgate.bias,
+        cell.outnorm.weight_proxy, layer.learnable_skip,
+    )  # fmt: skip
+    return layer.dropout(linear(out_IN.T, layer.proj_down.weight))  # type: ignore[union-attr]
+
+
+def slstm(layer: Any, x_NC: Tensor, starts: Tensor) -> Tensor:
+    """The package's sLSTMLayer on packed rows, (N, C) -> (N, C)."""
+    config, cell = layer.config, layer.slstm_cell
+    heads = config.num_heads
+    x_CN = x_NC.T.contiguous()
+    convolved_CN = Convolution.apply(x_CN, starts, layer.conv1d.conv.weight, layer.conv1d.conv.bias)
+
+    def project(input_CN: Tensor, *maps: Any) -> Tensor:
+        weight_HFD = torch.cat([each.weight for each in maps], 1)
+        return torch.bmm(input_CN.unflatten(0, (heads, -1)).mT, weight_HFD.mT)
+
+    # the package calls the map to its input gates fgate, and the other igate
+    early, late = project(convolved_CN, layer.fgate, layer.igate), project(x_CN, layer.zgate, layer.ogate)  # type: ignore[arg-type]
+    recurrent, bias = cell.external()
+    out_NC = SLSTM.apply(early, late, recurrent.flatten(2), bias.flatten(1), starts)
+    # torch's group_norm is several times slower than this
+    out_NHD = layer.dropout(out_NC).unflatten(1, (heads, -1))
+    return layer_norm(out_NHD, out_NHD.shape[2:], eps=layer.group_norm.eps).flatten(1) * layer.group_norm.weight_proxy
