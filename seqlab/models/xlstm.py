@@ -158,34 +158,37 @@ class XLSTM(SequenceModel):
                 parts.append(MLSTMState(memory, normaliser, maximum, inputs))
         return state_type(len(parts))(*parts)
 
-    def _is_native(self, length: int) -> bool:
-        weight = self.head.weight
-        if self.backend == "torch" or length > self.context_length or torch.is_autocast_enabled("cpu"):
+    def _is_native(self) -> bool:
+        # not if somebody has replaced a part, such as a linear map by a quantised one
+        plain = self.part_types == part_types(self.stack)
+        if self.backend == "torch" or torch.is_autocast_enabled("cpu") or not plain:
             return False
+        weight = self.stack.post_blocks_norm.weight
         if self.backend == "auto" and weight.device.type != "cpu":
             return False  # the sLSTM chooses, and has logged it
-        # not if somebody has replaced a part, such as a linear map by a quantised one
-        return self.part_types == part_types(self.stack) and takes_native("xlstm", self.backend, weight)
+        return takes_native("xlstm", self.backend, weight)
 
     def packed(self, inputs: Tensor, lengths: Tensor) -> Tensor:
-        if not self._is_native(int(lengths.max())):
+        if not self._is_native() or int(lengths.max()) > self.context_length:
             return super().packed(inputs, lengths)
-        return self._packed(self.embedding(inputs[real_steps(lengths, inputs.shape[1])]), row_starts(lengths))
+        x_NC = self.embedding(inputs[real_steps(lengths, inputs.shape[1])])
+        return self.head(self._stack(x_NC, row_starts(lengths)))
 
-    def _packed(self, x_NC: Tensor, starts: Tensor) -> Tensor:
-        """The logits of packed rows, (N, width), with the native kernels."""
+    def _stack(self, x_NC: Tensor, starts: Tensor) -> Tensor:
+        """The stack of blocks on packed rows, (N, C), with the native kernels."""
         for index, block in enumerate(self.stack.blocks):
             layer = native.slstm if index in self.slstm_at else native.mlstm
             x_NC = x_NC + layer(block.xlstm, block.xlstm_norm(x_NC), starts)
             if block.ffn is not None:
                 x_NC = x_NC + block.ffn(block.ffn_norm(x_NC))
-        return self.head(self.stack.post_blocks_norm(x_NC))
+        return self.stack.post_blocks_norm(x_NC)
 
     def forward(self, inputs: Tensor) -> Tensor:
         batch, time = inputs.shape[:2]
-        if self._is_native(time):
+        if time <= self.context_length and self._is_native():
             starts = torch.arange(0, batch * time + 1, max(time, 1))
-            return self._packed(self.embedding(inputs).flatten(0, 1), starts).unflatten(0, (batch, time))
+            x_NC = self._stack(self.embedding(inputs).flatten(0, 1), starts)
+            return self.head(x_NC.unflatten(0, (batch, time)))
         if time > self.context_length:
             return super().forward(inputs)
         return self.head(self.stack(self.embedding(inputs)))

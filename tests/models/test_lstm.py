@@ -102,6 +102,19 @@ def test_dropout_acts_on_the_output_and_leaves_the_state_alone(tokens):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+def test_dropout_acts_on_the_output_of_whole_sequences(tokens, backend):
+    torch.manual_seed(0)
+    model = LSTM(token_spec(), d_model=8, hidden_dim=7, num_layers=2, dropout=0.25, backend=backend)
+    with torch.no_grad():
+        model.head.weight.copy_(torch.eye(7))
+        model.head.bias.zero_()
+    dropped, plain = model.train()(tokens), model.eval()(tokens)
+    zero = dropped == 0
+    assert 0 < zero.double().mean() < 0.5
+    torch.testing.assert_close(dropped[~zero], plain[~zero] / 0.75, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_input_dropout_acts_on_the_embedded_input(backend):
     """A dropped element of a token's vector gets no gradient; each token is read once."""
     torch.manual_seed(0)
