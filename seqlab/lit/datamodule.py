@@ -150,8 +150,9 @@ class DataModule(LightningDataModule, ABC):
     def train_dataloader(self) -> StepBatches:
         assert self.trainer is not None
         trainer = self.trainer
-        if isinstance(self.stream, BlockStream):
-            self.stream.num_steps = trainer.max_steps
+        stream = getattr(self, "stream", None)  # none where `train_batch` is overridden
+        if isinstance(stream, BlockStream):
+            stream.num_steps = trainer.max_steps
         return StepBatches(self.train_batch, lambda: trainer.global_step)
 
 
