@@ -204,7 +204,7 @@ class Mamba(SequenceModel):
         if not self._is_native():
             return super().forward(inputs)
         batch, time = inputs.shape[:2]
-        starts = torch.arange(0, batch * time + 1, time)
+        starts = torch.arange(batch + 1) * time
         return self._packed(inputs.flatten(0, 1), starts).unflatten(0, (batch, time))
 
     def init_state(self, batch: int, length: int | None = None) -> MambaState:

@@ -225,7 +225,7 @@ class Transformer(SequenceModel):
     def forward(self, inputs: Tensor) -> Tensor:
         if self._is_native():
             batch, time = inputs.shape[:2]
-            starts = torch.arange(0, batch * time + 1, time)
+            starts = torch.arange(batch + 1) * time
             return self._packed(self._embedded(inputs).flatten(0, 1), starts).unflatten(0, (batch, time))
         x_BTC = self.dropout(self._embedded(inputs))
         for layer in self.layers:

@@ -186,7 +186,7 @@ class XLSTM(SequenceModel):
     def forward(self, inputs: Tensor) -> Tensor:
         batch, time = inputs.shape[:2]
         if time <= self.context_length and self._is_native():
-            starts = torch.arange(0, batch * time + 1, max(time, 1))
+            starts = torch.arange(batch + 1) * time
             x_NC = self._stack(self.embedding(inputs).flatten(0, 1), starts)
             return self.head(x_NC.unflatten(0, (batch, time)))
         if time > self.context_length:

@@ -171,7 +171,7 @@ def _flat(x_BTD: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, h: Tens
 
 def _equal_starts(x_BTD: Tensor) -> Tensor:
     batch, time, _ = x_BTD.shape
-    return torch.arange(0, batch * time + 1, time) if time else torch.zeros(batch + 1, dtype=torch.int64)
+    return torch.arange(batch + 1) * time
 
 
 @functools.cache
