@@ -18,6 +18,9 @@ CONTEXT.set_forkserver_preload(
     [
         "pytest",
         "seqlab.run.train",
+        "matplotlib.backends.backend_agg",
+        "torch.utils.tensorboard",
+        "sklearn.linear_model",
         "rule_extrapolation.task",
         "sequences.task",
         "forecasting.task",

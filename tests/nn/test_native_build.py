@@ -1,6 +1,7 @@
 """Compiling the native kernels: once, safely from several processes, and what happens where it cannot be."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -32,6 +33,12 @@ def has_native():
     except build.UnavailableError:
         return False
     return True
+
+
+@pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler")
+def test_compiles_where_there_is_a_compiler():
+    """Else every test of a kernel would be skipped, and plain torch would hide that they do not build."""
+    build.load()
 
 
 def test_two_processes_compile_at_once_and_a_third_finds_the_result(environment, tmp_path):
