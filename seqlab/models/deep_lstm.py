@@ -109,19 +109,24 @@ class DeepLSTM(SequenceModel):
     def packed(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         if not self._is_native():
             return super().packed(inputs, lengths)
+        return self.head(self._read_packed(inputs, lengths))
+
+    def _read_packed(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        """What the head reads, (N, C), one row after another, with the native kernels."""
         order = native.time_major(lengths)
 
         def read_layer(index: int, x_NC: Tensor) -> Tensor:
             return native.layer(x_NC, self.layers[index], order)  # type: ignore[arg-type]
 
         x_NC = self._read(self.embedding(inputs[order.rows, order.times]), read_layer)
-        return self.head(order.restored(x_NC))
+        return order.restored(x_NC)
 
     def forward(self, inputs: Tensor) -> Tensor:
         if not self._is_native():
             return super().forward(inputs)
         batch, time = inputs.shape[:2]
-        return self.packed(inputs, torch.full((batch,), time)).unflatten(0, (batch, time))
+        output_NC = self._read_packed(inputs, torch.full((batch,), time))
+        return self.head(output_NC.unflatten(0, (batch, time)))
 
     def prefill(self, inputs: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
         hidden, cell = [], []

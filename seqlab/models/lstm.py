@@ -82,17 +82,22 @@ class LSTM(SequenceModel):
     def packed(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         if not self._is_native():
             return super().packed(inputs, lengths)
+        return self.head(self._read_packed(inputs, lengths))
+
+    def _read_packed(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        """What the head reads, (N, H), one row after another, with the native kernels."""
         order = native.time_major(lengths)
         x_NC = self.input_dropout(self.embedding(inputs[order.rows, order.times]))
         for index in range(self.lstm.num_layers):
             x_NC = native.layer(self.layer_dropout(x_NC) if index else x_NC, self.lstm, order, index)
-        return self.head(self.dropout(order.restored(x_NC)))
+        return self.dropout(order.restored(x_NC))
 
     def forward(self, inputs: Tensor) -> Tensor:
         if not self._is_native():
             return super().forward(inputs)
         batch, time = inputs.shape[:2]
-        return self.packed(inputs, torch.full((batch,), time)).unflatten(0, (batch, time))
+        output_NH = self._read_packed(inputs, torch.full((batch,), time))
+        return self.head(output_NH.unflatten(0, (batch, time)))
 
     def init_state(self, batch: int, length: int | None = None) -> LSTMState:
         shape = (batch, self.lstm.num_layers, self.lstm.hidden_size)

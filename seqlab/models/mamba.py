@@ -191,21 +191,21 @@ class Mamba(SequenceModel):
     def packed(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         if not self._is_native():
             return super().packed(inputs, lengths)
-        return self._packed(inputs[real_steps(lengths, inputs.shape[1])], row_starts(lengths))
+        return self._logits(self._read(inputs[real_steps(lengths, inputs.shape[1])], row_starts(lengths)))
 
-    def _packed(self, inputs: Tensor, starts: Tensor) -> Tensor:
-        """The logits of packed rows, (P, width), with the native kernels."""
+    def _read(self, inputs: Tensor, starts: Tensor) -> Tensor:
+        """The residual stream after all layers, (P, C), of packed rows, with the native kernels."""
         x_PC = self.backbone.embedding(inputs).to(self.lm_head.weight.dtype)
         for layer in self._layers():
             x_PC = x_PC + layer.mixer.packed(layer.norm(x_PC), starts)
-        return self._logits(x_PC)
+        return x_PC
 
     def forward(self, inputs: Tensor) -> Tensor:
         if not self._is_native():
             return super().forward(inputs)
         batch, time = inputs.shape[:2]
         starts = torch.arange(batch + 1) * time
-        return self._packed(inputs.flatten(0, 1), starts).unflatten(0, (batch, time))
+        return self._logits(self._read(inputs.flatten(0, 1), starts).unflatten(0, (batch, time)))
 
     def init_state(self, batch: int, length: int | None = None) -> MambaState:
         dtype = precise(self.lm_head.weight[:0]).dtype

@@ -206,10 +206,10 @@ class Transformer(SequenceModel):
         if not self._is_native():
             return super().packed(inputs, lengths)
         x_BTC = self._embedded(inputs)
-        return self._packed(x_BTC[real_steps(lengths, inputs.shape[1])], row_starts(lengths))
+        return self.head(self._read(x_BTC[real_steps(lengths, inputs.shape[1])], row_starts(lengths)))
 
-    def _packed(self, x_NC: Tensor, starts: Tensor) -> Tensor:
-        """The logits of packed rows, (N, width), with the native kernels."""
+    def _read(self, x_NC: Tensor, starts: Tensor) -> Tensor:
+        """What the head reads, (N, C), of embedded packed rows, with the native kernels."""
         x_NC = self.dropout(x_NC)
         low = torch.is_autocast_enabled("cpu") and self.pre_norm  # of the input of matrix products
         dtype = torch.get_autocast_dtype("cpu") if low else torch.float32
@@ -220,13 +220,14 @@ class Transformer(SequenceModel):
             stream_NC, x_NC = native.norm(x_NC, first, dtype)
         for layer, *after in zip(self._layers(), norms[::2], norms[1::2], strict=True):
             stream_NC, x_NC = layer.packed(stream_NC, x_NC, starts, after, dtype)
-        return self.head(x_NC)
+        return x_NC
 
     def forward(self, inputs: Tensor) -> Tensor:
         if self._is_native():
             batch, time = inputs.shape[:2]
             starts = torch.arange(batch + 1) * time
-            return self._packed(self._embedded(inputs).flatten(0, 1), starts).unflatten(0, (batch, time))
+            x_NC = self._read(self._embedded(inputs).flatten(0, 1), starts)
+            return self.head(x_NC.unflatten(0, (batch, time)))
         x_BTC = self.dropout(self._embedded(inputs))
         for layer in self.layers:
             x_BTC = layer(x_BTC)

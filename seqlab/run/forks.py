@@ -45,7 +45,7 @@ class Takeover(BaseException):
         import numpy as np
         import torch
 
-        with open(os.devnull) as nothing:
+        with open(os.devnull, encoding="utf-8") as nothing:
             os.dup2(nothing.fileno(), 0)
         GlobalHydra.instance().clear()
         os.environ |= self.environment

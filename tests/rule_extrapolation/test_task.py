@@ -117,7 +117,6 @@ def test_examples_are_all_prompts_in_order_with_what_holds(built):
 
 
 @torch.inference_mode()
-@torch.inference_mode()
 def test_a_validation_shows_a_few_completions_of_each_set(built):
     """Evenly spaced, and as `examples` has them; the empty prompt is one of its set."""
     model, task = built("data=L5", "data.prompt_length=8")
@@ -132,6 +131,7 @@ def test_a_validation_shows_a_few_completions_of_each_set(built):
     ]
 
 
+@torch.inference_mode()
 def test_eval_max_length_is_the_room_for_prompt_and_completion(built):
     model, task = built("data=L5", "model=lstm", "eval.max_length=40")
     model.head.bias[1] = -1e9

@@ -150,7 +150,9 @@ def test_a_job_has_the_threads_that_a_new_process_has(words, environment, root, 
     for launcher, threads in (("basic", num_cores()), ("local", 1)):
         more = ["model.d_model=256", f"hydra/launcher={launcher}", f"hydra.sweep.dir={launcher}", "seed=1,2"]
         command = [sys.executable, *map(str, words), "logger=csv", *more]
-        done = subprocess.run(command, cwd=tmp_path, env=free, capture_output=True, text=True, timeout=200)
+        done = subprocess.run(
+            command, cwd=tmp_path, env=free, capture_output=True, text=True, timeout=200, encoding="utf-8"
+        )
         assert done.returncode == 0, done.stderr
         found = [results(run)[0]["versions"]["threads"] for run in run_dirs(tmp_path / launcher)]
         assert found == [threads, threads]
@@ -209,7 +211,9 @@ def test_a_signal_reaches_every_job_of_local(signum, code, started, tmp_path):
 @pytest.mark.slow
 def test_a_killed_job_of_local_takes_nothing_with_it(started, tmp_path):
     process = started(2, *LONG, "seed=1,2,3", "hydra/launcher=local")
-    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True)
+    listed = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True, encoding="utf-8"
+    )
     os.kill(int(listed.stdout.split()[0]), signal.SIGKILL)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 3, err
