@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-NAMES = ["tests/golden", "tests/contract", "tests/nn/test_scan.py", "tests/nn/test_scan_native.py"]
+NAMES = ["tests/golden", "tests/contract", "tests/nn/test_scan.py", "tests/nn/test_native_build.py"]
 TESTS = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", "-m", ""]
 VECTORS = ["default", "avx2", "avx512"]  # of torch, each a subset of the next
 SETTINGS = [
