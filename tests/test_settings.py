@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-NAMES = ["tests/golden", "tests/contract", "tests/nn/test_scan.py", "tests/nn/test_native_build.py"]
+KERNELS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests" / "nn").glob("test_native_*.py"))
+NAMES = ["tests/golden", "tests/contract", "tests/nn/test_scan.py", *KERNELS]
 TESTS = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", "-m", ""]
 VECTORS = ["default", "avx2", "avx512"]  # of torch, each a subset of the next
 SETTINGS = [

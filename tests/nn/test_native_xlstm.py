@@ -10,7 +10,8 @@ from torch import nn
 
 from seqlab.models.xlstm import XLSTM
 from seqlab.nn.native import build, choice
-from seqlab.nn.native.xlstm import MLSTM, SLSTM, Convolution, MLSTMSizes
+from seqlab.nn.native.convolution import CausalConvolution
+from seqlab.nn.native.xlstm import MLSTM, SLSTM, MLSTMSizes
 from seqlab.spec import Classes, Spec, Tokens
 
 try:
@@ -198,7 +199,7 @@ def layer_inputs(width, num_rows=60):
     return [
         (MLSTM, [normal(2 * inner, steps), starts, MLSTMSizes(heads, 1e-5), *mlstm]),
         (SLSTM, [early, late, normal(heads, head, 4 * head), normal(heads, 4 * head), starts]),
-        (Convolution, [normal(width, steps), starts, normal(width, 1, 4), normal(width)]),
+        (CausalConvolution, [normal(steps, width), normal(width, 1, 4), normal(width), starts]),
     ]
 
 

@@ -1,4 +1,4 @@
-// The causal convolution of a Mamba block with its silu, forward and backward, for CPUs: float32 and bfloat16.
+// The causal convolution of a Mamba or an sLSTM block with its silu, forward and backward, for CPUs: float32 and bfloat16.
 //
 //     z_t = bias + sum over k < K of weight_k x_{t - K + 1 + k}    y = z sigmoid(z)
 //

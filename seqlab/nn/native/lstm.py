@@ -8,7 +8,6 @@ product of each step is part of the kernel in float32; in bfloat16 it is torch's
 tests/nn/test_native_lstm.py compares values and gradients with plain torch.
 """
 
-import ctypes
 import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -17,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from seqlab.nn.native import build
+from seqlab.nn.native.calls import FLAG, LONG, POINTER, place, threads, typed
 from seqlab.ragged import real_steps, row_starts
 
 # B rows, T steps of the longest row, N steps of all rows, C input width, H hidden units
@@ -52,6 +51,10 @@ class TimeMajor(NamedTuple):
     def num_rows(self) -> int:
         """The number of rows that have a step."""
         return int(self.counts[0]) if len(self.counts) else 0
+
+    def addresses(self) -> tuple[int | None, int | None]:
+        """Those of counts and starts, as the kernels take them."""
+        return place(self.counts, torch.int64), place(self.starts, torch.int64)
 
     def restored(self, x: Tensor) -> Tensor:
         """(N, ...) in this order to one row after another."""
@@ -108,38 +111,26 @@ def library() -> Library:
     Raises:
         UnavailableError: the kernels are not available (seqlab/nn/native/build.py).
     """
-    loaded = build.load()
-    pointer, long, flag = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
-    types = {
-        "lstm_forward": [long, long, pointer, pointer, flag, *[pointer] * 6, flag],
-        "lstm_backward": [long, long, *[pointer] * 9, flag],
-        "lstm_step_forward": [long, long, *[pointer] * 7, flag],
-        "lstm_step_backward": [long, long, long, *[pointer] * 7, flag],
-    }
-    functions = [getattr(loaded, name) for name in types]
-    for function, arguments in zip(functions, types.values(), strict=True):
-        function.argtypes, function.restype = arguments, None
-    loaded.lstm_room.argtypes, loaded.lstm_room.restype = [flag, long], long
-    return Library(**dict(zip(types, functions, strict=True)), lstm_room=loaded.lstm_room)
-
-
-def _place(tensor: Tensor) -> int:
-    assert tensor.is_contiguous() and tensor.is_cpu
-    return tensor.data_ptr()
+    functions = typed(
+        {
+            "lstm_forward": [LONG, LONG, POINTER, POINTER, FLAG, *[POINTER] * 6, FLAG],
+            "lstm_backward": [LONG, LONG, *[POINTER] * 9, FLAG],
+            "lstm_step_forward": [LONG, LONG, *[POINTER] * 7, FLAG],
+            "lstm_step_backward": [LONG, LONG, LONG, *[POINTER] * 7, FLAG],
+        }
+    )
+    return Library(*functions, *typed({"lstm_room": [FLAG, LONG]}, LONG))
 
 
 def _places(tensor: Tensor, starts: list[int]) -> list[int]:
     """The addresses of the rows `starts` of a matrix."""
-    first, size = _place(tensor), tensor.stride(0) * tensor.element_size()
+    assert tensor.is_contiguous() and tensor.is_cpu
+    first, size = tensor.data_ptr(), tensor.stride(0) * tensor.element_size()
     return [first + size * start for start in starts]
 
 
-def _threads(work: float, few: int) -> int:
-    return 1 if work < few else torch.get_num_threads()
-
-
 def _threads_of_all_steps(order: TimeMajor, hidden: int) -> int:
-    return _threads(len(order.rows) / max(1, len(order.counts)) * 4 * hidden**2, FEW_PRODUCTS)
+    return threads(len(order.rows) / max(1, len(order.counts)) * 4 * hidden**2, FEW_PRODUCTS)
 
 
 class Layer(torch.autograd.Function):
@@ -171,7 +162,7 @@ class Layer(torch.autograd.Function):
             room = gates.new_empty(library().lstm_room(False, hidden))
             tensors = (weight_hh.contiguous(), bias, gates, cells, out, room)
             library().lstm_forward(
-                len(order.counts), hidden, _place(order.counts), _place(order.starts), keep, *map(_place, tensors),
+                len(order.counts), hidden, *order.addresses(), keep, *map(place, tensors),
                 _threads_of_all_steps(order, hidden),
             )  # fmt: skip
         if keep:
@@ -192,7 +183,7 @@ class Layer(torch.autograd.Function):
                 room = dgates.new_empty(library().lstm_room(True, hidden))
                 tensors = (weight_hh.contiguous(), activations, cells, dout, dcell, dgates, room)
                 library().lstm_backward(
-                    len(order.counts), hidden, _place(order.counts), _place(order.starts), *map(_place, tensors),
+                    len(order.counts), hidden, *order.addresses(), *map(place, tensors),
                     _threads_of_all_steps(order, hidden),
                 )  # fmt: skip
             return *_weight_gradients(ctx, dgates, x, weight_ih, out), None, None, None
@@ -213,9 +204,9 @@ def _forward_by_steps(
         if time:
             torch.mm(outs[time - 1][:count], weight_hh.t(), out=recurrent[:count])
         library().lstm_step_forward(
-            count, hidden, gate_places[time], _place(recurrent) if time else None, _place(bias), kept_places[time],
-            cell_places[time - 1] if time else None, cell_places[time], out_places[time],
-            _threads(4 * count * hidden, FEW_ELEMENTS),
+            count, hidden, gate_places[time], place(recurrent if time else None, recurrent.dtype), place(bias),
+            kept_places[time], cell_places[time - 1] if time else None, cell_places[time], out_places[time],
+            threads(4 * count * hidden, FEW_ELEMENTS),
         )  # fmt: skip
 
 
@@ -230,9 +221,9 @@ def _backward_by_steps(
     for time in range(len(counts) - 1, -1, -1):
         count = counts[time]
         library().lstm_step_backward(
-            count, hidden, going, dout_places[time], _place(drecurrent), kept_places[time],
-            cell_places[time - 1] if time else None, cell_places[time], _place(dcell), dgate_places[time],
-            _threads(4 * count * hidden, FEW_ELEMENTS),
+            count, hidden, going, dout_places[time], place(drecurrent, drecurrent.dtype), kept_places[time],
+            cell_places[time - 1] if time else None, cell_places[time], place(dcell), dgate_places[time],
+            threads(4 * count * hidden, FEW_ELEMENTS),
         )  # fmt: skip
         if time:
             torch.mm(steps[time], weight_hh, out=drecurrent[:count])

@@ -3,83 +3,16 @@
 tests/nn/test_native_mamba.py compares values and gradients with plain torch.
 """
 
-import ctypes
-import functools
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from seqlab.nn.native import build, scan
+from seqlab.nn.native import scan
+from seqlab.nn.native.convolution import Convolution
 
 # B rows, N steps of all rows, D inner channels, S states per channel, R rank of the step sizes, K convolution width
-
-FEW_ELEMENTS = 2**15  # below this number, a second thread costs more than it gains
-
-
-class Library(NamedTuple):
-    """The functions of the compiled library that this module calls."""
-
-    convolution_forward: Callable[..., None]
-    convolution_backward: Callable[..., None]
-    rows_per_task: int
-
-
-@functools.cache
-def library() -> Library:
-    """The functions with their types.
-
-    Raises:
-        UnavailableError: the kernels are not available (seqlab/nn/native/build.py).
-    """
-    loaded = build.load()
-    pointer, flag = ctypes.c_void_p, ctypes.c_int
-    loaded.convolution_forward.argtypes = [flag, *[pointer] * 6, flag]
-    loaded.convolution_backward.argtypes = [flag, *[pointer] * 8, flag]
-    loaded.convolution_forward.restype = loaded.convolution_backward.restype = None
-    loaded.convolution_rows.restype = ctypes.c_int64
-    return Library(loaded.convolution_forward, loaded.convolution_backward, loaded.convolution_rows())
-
-
-class Convolution(NamedTuple):
-    """silu of a depthwise causal convolution over packed rows."""
-
-    x: Tensor  # (N, D), rows may be apart
-    weight_KD: Tensor
-    bias_D: Tensor
-    starts: Tensor
-
-    def _sizes(self) -> Any:
-        taps, channels = self.weight_KD.shape
-        return (ctypes.c_int64 * 4)(len(self.starts) - 1, channels, taps, self.x.stride(0))
-
-    def _places(self) -> list[int]:
-        assert self.x.stride(1) == 1 and self.weight_KD.is_contiguous() and self.bias_D.is_contiguous()
-        return [tensor.data_ptr() for tensor in (self.starts, self.x, self.weight_KD, self.bias_D)]
-
-    def _threads(self) -> int:
-        return 1 if self.x.numel() < FEW_ELEMENTS else torch.get_num_threads()
-
-    def forward(self) -> Tensor:
-        """(N, D), contiguous, of the type of x."""
-        y = self.x.new_empty(self.x.shape)
-        library().convolution_forward(
-            y.dtype == torch.bfloat16, self._sizes(), *self._places(), y.data_ptr(), self._threads()
-        )
-        return y
-
-    def backward(self, dy: Tensor, dx: Tensor) -> tuple[Tensor, Tensor]:
-        """The gradients of weight and bias. dy is overwritten; dx, with rows as far apart as those of x, is filled."""
-        (taps, channels), num_rows = self.weight_KD.shape, len(self.starts) - 1
-        parts = self.bias_D.new_empty(-(-num_rows // library().rows_per_task), taps + 1, channels)
-        library().convolution_backward(
-            dy.dtype == torch.bfloat16, self._sizes(), *self._places(), dy.data_ptr(), dx.data_ptr(), parts.data_ptr(),
-            self._threads(),
-        )  # fmt: skip
-        total = parts.sum(0)
-        return total[:-1], total[-1]
 
 
 class Mix(torch.autograd.Function):

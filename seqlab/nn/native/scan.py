@@ -8,11 +8,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from seqlab.nn.native import build
+from seqlab.nn.native.calls import FLAG, LONG, POINTER, threads, typed
 
 # B batch, T time, N steps of all rows, D channels, S states per channel (N in seqlab/nn/scan.py), G blocks of channels
-
-FEW_STATES = 2**15  # below this number, a second thread costs more than it gains
 
 
 class Library(NamedTuple):
@@ -31,13 +29,9 @@ def library() -> Library:
     Raises:
         UnavailableError: the kernels are not available (seqlab/nn/native/build.py).
     """
-    loaded = build.load()
-    pointer, flag = ctypes.c_void_p, ctypes.c_int
-    loaded.scan_forward.argtypes = [flag, *[pointer] * 6, flag]
-    loaded.scan_backward.argtypes = [flag, *[pointer] * 7, flag]
-    loaded.scan_forward.restype = loaded.scan_backward.restype = None
-    loaded.scan_block.restype = loaded.scan_rows.restype = ctypes.c_int64
-    return Library(loaded.scan_forward, loaded.scan_backward, loaded.scan_block(), loaded.scan_rows())
+    functions = typed({"scan_forward": [FLAG, *[POINTER] * 6, FLAG], "scan_backward": [FLAG, *[POINTER] * 7, FLAG]})
+    channels_per_block, rows_per_task = typed({"scan_block": [], "scan_rows": []}, LONG)
+    return Library(*functions, channels_per_block=channels_per_block(), rows_per_task=rows_per_task())
 
 
 class Inputs(NamedTuple):
@@ -71,7 +65,7 @@ class Inputs(NamedTuple):
 
     def threads(self) -> int:
         """The number of threads that are worth it."""
-        return 1 if self.x_ND.numel() * self.a_DS.shape[1] < FEW_STATES else torch.get_num_threads()
+        return threads(self.x_ND.numel() * self.a_DS.shape[1])
 
     @property
     def low(self) -> bool:

@@ -1,13 +1,12 @@
-// Two parts of an sLSTM layer (Beck et al. 2024, "xLSTM", equations 8 to 17) over packed sequences, forward and
-// backward, for CPUs: silu of a causal convolution, and the recurrence.
+// The recurrence of an sLSTM layer (Beck et al. 2024, "xLSTM", equations 8 to 17) over packed sequences, forward and
+// backward, for CPUs.
 //
-// A task of the convolution is a channel with time in the lanes. A task of the recurrence is a block of kRows sequences
-// and a head, with sequences in the lanes, so that they share each load of the recurrent weights. Sequences are ordered
-// by length, longest first: those of a block are nearly equally long, and those that are not over are the first lanes.
+// A task is a block of kRows sequences and a head, with sequences in the lanes, so that they share each load of the
+// recurrent weights. Sequences are ordered by length, longest first: those of a block are nearly equally long, and those that are not over are the first lanes.
 // Gradients of parameters are summed over a block, then over blocks: a fixed order, whatever the number of threads.
 //
-// N steps of all sequences one after another, of which sequence s has starts[s] .. starts[s + 1] - 1; B sequences; C
-// channels; H heads of width D; F = 4 D gates in the order input, forget, cell, output; K width of the convolution.
+// N steps of all sequences one after another, of which sequence s has starts[s] .. starts[s + 1] - 1; B sequences; H
+// heads of width D; F = 4 D gates in the order input, forget, cell, output.
 
 #include <cmath>
 
@@ -229,48 +228,6 @@ void slstm_backward(const int64_t* sizes, const int64_t* starts, const int64_t* 
       seqlab::backward_rows(shape, seqlab::make_rows(shape, block, head, kept), recurrent, dout, dearly, dlate,
                             drecurrent + index * shape.width * room, dbias + index * shape.gates(), memory);
     }
-  }
-}
-
-// silu(convolution): x and out (C, N), weight (C, K), bias (C).
-void slstm_convolution_forward(int64_t N, int64_t B, int64_t C, int64_t K, const int64_t* starts, const float* x,
-                         const float* weight, const float* bias, float* out, int num_threads) {
-  std::vector<float> masks(K * seqlab::row_stride(N + K));
-  const seqlab::Taps taps = seqlab::make_taps(K, starts, B, seqlab::row_stride(N + K), masks.data());
-#pragma omp parallel for num_threads(num_threads) schedule(static)
-  for (int64_t c = 0; c < C; ++c) {
-    static thread_local seqlab::Workspace memory;
-    memory.restart();
-    float* const row = memory.take(taps.stride + K) + K;
-    seqlab::copy_row(x + c * N, N, K, taps.stride, row);
-    for (int64_t p = 0; p < N; p += seqlab::kLanes) {
-      const seqlab::Vec value = seqlab::convolved(taps, row, p, weight + c * K, bias[c]);
-      seqlab::store(value * seqlab::sigmoid(value), out + c * N + p, N - p);
-    }
-  }
-}
-
-void slstm_convolution_backward(int64_t N, int64_t B, int64_t C, int64_t K, const int64_t* starts, const float* x,
-                          const float* weight, const float* bias, const float* dout, float* dx, float* dweight,
-                          float* dbias, int num_threads) {
-  std::vector<float> masks(K * seqlab::row_stride(N + K));
-  const seqlab::Taps taps = seqlab::make_taps(K, starts, B, seqlab::row_stride(N + K), masks.data());
-#pragma omp parallel for num_threads(num_threads) schedule(static)
-  for (int64_t c = 0; c < C; ++c) {
-    static thread_local seqlab::Workspace memory;
-    memory.restart();
-    float* const row = memory.take(taps.stride + K) + K;
-    float *const dconvolved = memory.take(taps.stride), *const dinput = memory.take(taps.stride);
-    seqlab::copy_row(x + c * N, N, K, taps.stride, row);
-    std::memset(dconvolved, 0, taps.stride * sizeof(float));
-    std::memset(dinput, 0, taps.stride * sizeof(float));
-    for (int64_t p = 0; p < N; p += seqlab::kLanes) {
-      const seqlab::Vec value = seqlab::convolved(taps, row, p, weight + c * K, bias[c]), gate = seqlab::sigmoid(value);
-      const seqlab::Vec slope = gate + value * gate * (seqlab::Vec(1.0f) - gate);
-      (seqlab::load(dout + c * N + p, N - p) * slope).store(dconvolved + p);
-    }
-    seqlab::convolved_backward(taps, row, dconvolved, N, weight + c * K, dinput, dweight + c * K, dbias + c);
-    std::memcpy(dx + c * N, dinput, N * sizeof(float));
   }
 }
 }

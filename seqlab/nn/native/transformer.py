@@ -12,11 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from seqlab.nn.native import build
+from seqlab.nn.native.calls import FLAG, LONG, NUMBER, POINTER, SEED, THRESHOLD, place, threads, typed
 
 # N tokens of all rows in a row, B rows, H heads, D head width, C channels = H D, F feed-forward width
-
-FEW_ELEMENTS = 2**15  # below this number, a second thread costs more than it gains
 
 
 class Drop(NamedTuple):
@@ -60,34 +58,20 @@ def library() -> Library:
     Raises:
         UnavailableError: the kernels are not available (seqlab/nn/native/build.py).
     """
-    loaded = build.load()
-    pointer, long, number, flag = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float, ctypes.c_int
-    drop_and_threads = [ctypes.c_uint64, ctypes.c_uint32, number, flag]
-    types = {
-        "attention_forward": [flag, *[pointer] * 5, *drop_and_threads],
-        "attention_backward": [flag, *[pointer] * 7, *drop_and_threads],
-        "norm_forward": [flag, long, long, number, *[pointer] * 8, *drop_and_threads],
-        "norm_backward": [flag, long, long, *[pointer] * 8, *drop_and_threads],
-        "activate_forward": [flag, flag, long, long, *[pointer] * 3, *drop_and_threads],
-        "activate_backward": [flag, flag, long, long, *[pointer] * 5, *drop_and_threads],
-        "attention_step": [*[long] * 6, *[pointer] * 4, flag],
-    }
-    functions = [getattr(loaded, name) for name in types]
-    for function, arguments in zip(functions, types.values(), strict=True):
-        function.argtypes, function.restype = arguments, None
-    loaded.pointwise_block.restype = long
-    return Library(**dict(zip(types, functions, strict=True)), rows_per_block=loaded.pointwise_block())
-
-
-def _place(tensor: Tensor | None, dtype: torch.dtype = torch.float32) -> int | None:
-    if tensor is None:
-        return None
-    assert tensor.is_contiguous() and tensor.is_cpu and tensor.dtype == dtype
-    return tensor.data_ptr()
-
-
-def _threads(num_elements: int) -> int:
-    return 1 if num_elements < FEW_ELEMENTS else torch.get_num_threads()
+    drop_and_threads = [SEED, THRESHOLD, NUMBER, FLAG]
+    functions = typed(
+        {
+            "attention_forward": [FLAG, *[POINTER] * 5, *drop_and_threads],
+            "attention_backward": [FLAG, *[POINTER] * 7, *drop_and_threads],
+            "norm_forward": [FLAG, LONG, LONG, NUMBER, *[POINTER] * 8, *drop_and_threads],
+            "norm_backward": [FLAG, LONG, LONG, *[POINTER] * 8, *drop_and_threads],
+            "activate_forward": [FLAG, FLAG, LONG, LONG, *[POINTER] * 3, *drop_and_threads],
+            "activate_backward": [FLAG, FLAG, LONG, LONG, *[POINTER] * 5, *drop_and_threads],
+            "attention_step": [*[LONG] * 6, *[POINTER] * 4, FLAG],
+        }
+    )
+    (block,) = typed({"pointwise_block": []}, LONG)
+    return Library(*functions, rows_per_block=block())
 
 
 class Attention(torch.autograd.Function):
@@ -107,8 +91,8 @@ class Attention(torch.autograd.Function):
         out, log_sums = qkv.new_empty(num_tokens, width), torch.empty(num_heads, num_tokens, dtype=torch.float32)
         ctx.save_for_backward(qkv, starts, out, log_sums)
         ctx.sizes, ctx.drop = sizes, drop
-        places = _place(starts, torch.int64), _place(qkv, qkv.dtype), _place(out, qkv.dtype), _place(log_sums)
-        library().attention_forward(qkv.dtype == torch.bfloat16, sizes, *places, *drop.arguments, _threads(qkv.numel()))
+        places = place(starts, torch.int64), place(qkv, qkv.dtype), place(out, qkv.dtype), place(log_sums)
+        library().attention_forward(qkv.dtype == torch.bfloat16, sizes, *places, *drop.arguments, threads(qkv.numel()))
         return out
 
     @staticmethod
@@ -116,10 +100,10 @@ class Attention(torch.autograd.Function):
     def backward(ctx: Any, dout: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         qkv, starts, out, log_sums = ctx.saved_tensors
         dout, dqkv = dout.contiguous(), torch.empty_like(qkv)  # in variables: the kernel reads their memory
-        same = [_place(tensor, qkv.dtype) for tensor in (dout, dqkv)]
-        places = _place(starts, torch.int64), _place(qkv, qkv.dtype), _place(out, qkv.dtype), _place(log_sums), *same
+        same = [place(tensor, qkv.dtype) for tensor in (dout, dqkv)]
+        places = place(starts, torch.int64), place(qkv, qkv.dtype), place(out, qkv.dtype), place(log_sums), *same
         library().attention_backward(
-            qkv.dtype == torch.bfloat16, ctx.sizes, *places, *ctx.drop.arguments, _threads(qkv.numel())
+            qkv.dtype == torch.bfloat16, ctx.sizes, *places, *ctx.drop.arguments, threads(qkv.numel())
         )
         return dqkv, None, None, None
 
@@ -147,10 +131,10 @@ class ResidualNorm(torch.autograd.Function):
         ctx.save_for_backward(total, statistics, weight)
         ctx.drop, ctx.dtype, ctx.has_branch = drop, dtype, branch is not None
         ctx.set_materialize_grads(False)
-        places = [_place(tensor) for tensor in (bias, weight, shift, total)]
-        places = [_place(x), _place(branch, dtype), *places, _place(normed, dtype), _place(statistics)]
+        places = [place(tensor) for tensor in (bias, weight, shift, total)]
+        places = [place(x), place(branch, dtype), *places, place(normed, dtype), place(statistics)]
         library().norm_forward(
-            dtype == torch.bfloat16, num_rows, width, eps, *places, *drop.arguments, _threads(x.numel())
+            dtype == torch.bfloat16, num_rows, width, eps, *places, *drop.arguments, threads(x.numel())
         )
         return total, normed
 
@@ -164,11 +148,11 @@ class ResidualNorm(torch.autograd.Function):
         dbranch = torch.empty_like(total, dtype=ctx.dtype) if ctx.has_branch else None
         parts = total.new_empty(-(-num_rows // library().rows_per_block), 3, width)
         dtotal = None if dtotal is None else dtotal.contiguous()
-        places = [_place(tensor) for tensor in (total, statistics, weight, dx)]
-        places = [_place(dtotal), _place(dnormed, ctx.dtype), *places]
-        places += [_place(dbranch, ctx.dtype), _place(parts)]
+        places = [place(tensor) for tensor in (total, statistics, weight, dx)]
+        places = [place(dtotal), place(dnormed, ctx.dtype), *places]
+        places += [place(dbranch, ctx.dtype), place(parts)]
         library().norm_backward(
-            ctx.dtype == torch.bfloat16, num_rows, width, *places, *ctx.drop.arguments, _threads(total.numel())
+            ctx.dtype == torch.bfloat16, num_rows, width, *places, *ctx.drop.arguments, threads(total.numel())
         )
         dweight, dshift, dbias = parts.sum(0).unbind()
         return dx, dbranch, dbias if ctx.has_branch else None, dweight, dshift, None, None, None
@@ -192,9 +176,9 @@ class Activation(torch.autograd.Function):
             ctx.mark_dirty(x)
         ctx.save_for_backward(x, bias)
         ctx.gelu, ctx.drop = gelu, drop
-        places = _place(x, x.dtype), _place(bias), _place(y, x.dtype)
+        places = place(x, x.dtype), place(bias), place(y, x.dtype)
         library().activate_forward(
-            x.dtype == torch.bfloat16, gelu, num_rows, width, *places, *drop.arguments, _threads(x.numel())
+            x.dtype == torch.bfloat16, gelu, num_rows, width, *places, *drop.arguments, threads(x.numel())
         )
         return y
 
@@ -205,9 +189,9 @@ class Activation(torch.autograd.Function):
         num_rows, width = x.shape
         dx, parts = torch.empty_like(x), bias.new_empty(-(-num_rows // library().rows_per_block), width)
         dy = dy.contiguous()
-        places = _place(dy, x.dtype), _place(x, x.dtype), _place(bias), _place(dx, x.dtype), _place(parts)
+        places = place(dy, x.dtype), place(x, x.dtype), place(bias), place(dx, x.dtype), place(parts)
         library().activate_backward(
-            x.dtype == torch.bfloat16, ctx.gelu, num_rows, width, *places, *ctx.drop.arguments, _threads(x.numel()),
+            x.dtype == torch.bfloat16, ctx.gelu, num_rows, width, *places, *ctx.drop.arguments, threads(x.numel()),
         )  # fmt: skip
         return dx, parts.sum(0), None, None
 
@@ -230,8 +214,8 @@ def attention_step(qkv: Tensor, keys: Tensor, values: Tensor, length: int) -> Te
     assert keys.stride()[1:] == (room * width, width, 1) and length < room
     qkv, out = qkv.contiguous(), qkv.new_empty(batch, num_heads * width)
     sizes = (batch, num_heads, room, width, keys.stride(0), length)
-    pointers = (_place(qkv), keys.data_ptr(), values.data_ptr(), _place(out))
-    library().attention_step(*sizes, *pointers, _threads(batch * num_heads * (length + 1) * width))
+    pointers = (place(qkv), keys.data_ptr(), values.data_ptr(), place(out))
+    library().attention_step(*sizes, *pointers, threads(batch * num_heads * (length + 1) * width))
     return out
 
 

@@ -15,12 +15,11 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import layer_norm, linear
 
-from seqlab.nn.native import build
+from seqlab.nn.native.calls import FLAG, LONG, NUMBER, POINTER, place, threads, typed
+from seqlab.nn.native.convolution import CausalConvolution
 
 # N steps of all rows one after another, B rows, C channels, I inner channels of an mLSTM layer, H heads, D head width,
 # K width of the convolution, P block size of the projections to queries, keys and values
-
-FEW_ELEMENTS = 2**15  # below this number, a second thread costs more than it gains
 
 
 class Library(NamedTuple):
@@ -28,13 +27,11 @@ class Library(NamedTuple):
 
     mlstm_blocks: Callable[..., int]
     mlstm_parameters: Callable[..., int]
+    slstm_rows: Callable[..., int]
     mlstm_forward: Callable[..., None]
     mlstm_backward: Callable[..., None]
-    slstm_rows: Callable[..., int]
     slstm_forward: Callable[..., None]
     slstm_backward: Callable[..., None]
-    slstm_convolution_forward: Callable[..., None]
-    slstm_convolution_backward: Callable[..., None]
 
 
 @functools.cache
@@ -44,32 +41,16 @@ def library() -> Library:
     Raises:
         UnavailableError: the kernels are not available (seqlab/nn/native/build.py).
     """
-    loaded = build.load()
-    pointer, long, number, flag = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float, ctypes.c_int
-    types = {
-        "mlstm_blocks": (long, [pointer, long]),
-        "mlstm_parameters": (long, [pointer]),
-        "mlstm_forward": (None, [pointer, pointer, number, *[pointer] * 4, flag]),
-        "mlstm_backward": (None, [pointer, pointer, number, *[pointer] * 6, flag]),
-        "slstm_rows": (long, []),
-        "slstm_forward": (None, [*[pointer] * 9, flag]),
-        "slstm_backward": (None, [*[pointer] * 10, flag]),
-        "slstm_convolution_forward": (None, [*[long] * 4, *[pointer] * 5, flag]),
-        "slstm_convolution_backward": (None, [*[long] * 4, *[pointer] * 8, flag]),
-    }
-    functions = [getattr(loaded, name) for name in types]
-    for function, (result, arguments) in zip(functions, types.values(), strict=True):
-        function.argtypes, function.restype = arguments, result
-    return Library(*functions)
-
-
-def _place(tensor: Tensor) -> int:
-    assert tensor.is_contiguous() and tensor.is_cpu and tensor.dtype in (torch.float32, torch.int64)
-    return tensor.data_ptr()
-
-
-def _threads(num_elements: int) -> int:
-    return 1 if num_elements < FEW_ELEMENTS else torch.get_num_threads()
+    counts = typed({"mlstm_blocks": [POINTER, LONG], "mlstm_parameters": [POINTER], "slstm_rows": []}, LONG)
+    functions = typed(
+        {
+            "mlstm_forward": [POINTER, POINTER, NUMBER, *[POINTER] * 4, FLAG],
+            "mlstm_backward": [POINTER, POINTER, NUMBER, *[POINTER] * 6, FLAG],
+            "slstm_forward": [*[POINTER] * 9, FLAG],
+            "slstm_backward": [*[POINTER] * 10, FLAG],
+        }
+    )
+    return Library(*counts, *functions)
 
 
 class MLSTMSizes(NamedTuple):
@@ -107,8 +88,8 @@ class MLSTM(torch.autograd.Function):
         out, hidden = x.new_empty(2, inner, num_tokens).unbind()
         ctx.save_for_backward(x, starts, hidden, *weights)
         library().mlstm_forward(
-            ctx.numbers, _place(starts), sizes.norm_eps, _places(weights), *map(_place, (x, out, hidden)),
-            _threads(x.numel()),
+            ctx.numbers, place(starts, torch.int64), sizes.norm_eps, _places(weights), *map(place, (x, out, hidden)),
+            threads(x.numel()),
         )  # fmt: skip
         return out
 
@@ -118,11 +99,11 @@ class MLSTM(torch.autograd.Function):
         x, starts, hidden, *weights = ctx.saved_tensors
         dout = dout.contiguous()  # has a name, so that it lives while the kernel reads it
         _, num_rows, inner, heads, taps, group = ctx.numbers
-        num_blocks = library().mlstm_blocks(_place(starts), num_rows)
+        num_blocks = library().mlstm_blocks(place(starts, torch.int64), num_rows)
         dx, parts = torch.empty_like(x), x.new_empty(num_blocks, library().mlstm_parameters(ctx.numbers))
         library().mlstm_backward(
-            ctx.numbers, _place(starts), ctx.sizes.norm_eps, _places(weights),
-            *map(_place, (x, hidden, dout, dx, parts)), _threads(x.numel()),
+            ctx.numbers, place(starts, torch.int64), ctx.sizes.norm_eps, _places(weights),
+            *map(place, (x, hidden, dout, dx, parts)), threads(x.numel()),
         )  # fmt: skip
         # gates are rounded up to vectors
         room = (parts.shape[1] - inner * (taps + 3 + 3 * group)) // (3 * inner + 1)
@@ -132,37 +113,6 @@ class MLSTM(torch.autograd.Function):
         dbiases = dgate_bias[: 2 * heads].split(heads)
         dblocks = [dblock.view(inner // group, group, group) for dblock in dblocks]
         return dx, None, None, dconv.view(inner, 1, taps), dconv_bias, *dblocks, *dgates, *dbiases, dnorm, dskip
-
-
-class Convolution(torch.autograd.Function):
-    """silu of a causal convolution of each channel along the steps of its row: (C, N) to (C, N).
-
-    Args:
-        x: float32, contiguous.
-        starts: (B + 1,) int64, the first step of each row, and N.
-        weight, bias: (C, 1, K) and (C,).
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, starts: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        out = torch.empty_like(x)
-        weight, bias = weight.contiguous(), bias.contiguous()
-        ctx.save_for_backward(x, starts, weight, bias)
-        ctx.numbers = (x.shape[1], len(starts) - 1, len(x), weight.shape[2])
-        library().slstm_convolution_forward(
-            *ctx.numbers, *map(_place, (starts, x, weight, bias, out)), _threads(x.numel())
-        )
-        return out
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, dout: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        x, starts, weight, bias = ctx.saved_tensors
-        dout = dout.contiguous()  # has a name, so that it lives while the kernel reads it
-        gradients = dx, dweight, dbias = [torch.empty_like(tensor) for tensor in (x, weight, bias)]
-        places = map(_place, (starts, x, weight, bias, dout, *gradients))
-        library().slstm_convolution_backward(*ctx.numbers, *places, _threads(x.numel()))
-        return dx, None, dweight, dbias
 
 
 class SLSTM(torch.autograd.Function):
@@ -186,8 +136,8 @@ class SLSTM(torch.autograd.Function):
         out = early.new_empty(num_tokens, heads * width)
         kept = early.new_empty(num_steps, heads, 8 * width, rows_per_block)
         recurrent, bias = recurrent.contiguous(), bias.contiguous()
-        places = map(_place, (starts, order, early, late, recurrent, bias, out, kept))
-        library().slstm_forward(ctx.numbers, *places, _threads(early.numel()))
+        places = map(place, (early, late, recurrent, bias, out, kept))
+        library().slstm_forward(ctx.numbers, *_rows(starts, order), *places, threads(early.numel()))
         ctx.save_for_backward(starts, order, recurrent, kept)
         return out
 
@@ -202,13 +152,17 @@ class SLSTM(torch.autograd.Function):
         dearly, dlate = kept.new_empty(2, heads, num_tokens, 2 * width).unbind()
         drecurrent = kept.new_empty(num_blocks, heads, width, room)
         dbias = kept.new_empty(num_blocks, heads, 4 * width)
-        places = map(_place, (starts, order, recurrent, kept, dout, dearly, dlate, drecurrent, dbias))
-        library().slstm_backward(ctx.numbers, *places, _threads(dearly.numel()))
+        places = map(place, (recurrent, kept, dout, dearly, dlate, drecurrent, dbias))
+        library().slstm_backward(ctx.numbers, *_rows(starts, order), *places, threads(dearly.numel()))
         return dearly, dlate, drecurrent.sum(0)[..., : 4 * width], dbias.sum(0), None
 
 
 def _places(tensors: list[Tensor]) -> Any:
-    return (ctypes.c_void_p * len(tensors))(*map(_place, tensors))
+    return (ctypes.c_void_p * len(tensors))(*map(place, tensors))
+
+
+def _rows(starts: Tensor, order: Tensor) -> tuple[int | None, int | None]:
+    return place(starts, torch.int64), place(order, torch.int64)
 
 
 def mlstm(layer: Any, x_NC: Tensor, starts: Tensor) -> Tensor:
@@ -227,15 +181,14 @@ def slstm(layer: Any, x_NC: Tensor, starts: Tensor) -> Tensor:
     """The package's sLSTMLayer on packed rows, (N, C) -> (N, C)."""
     config, cell = layer.config, layer.slstm_cell
     heads = config.num_heads
-    x_CN = x_NC.T.contiguous()
-    convolved_CN = Convolution.apply(x_CN, starts, layer.conv1d.conv.weight, layer.conv1d.conv.bias)
+    convolved_NC = CausalConvolution.apply(x_NC, layer.conv1d.conv.weight, layer.conv1d.conv.bias, starts)
 
-    def project(input_CN: Tensor, *maps: Any) -> Tensor:
+    def project(input_NC: Tensor, *maps: Any) -> Tensor:
         weight_HFD = torch.cat([each.weight for each in maps], 1)
-        return torch.bmm(input_CN.unflatten(0, (heads, -1)).mT, weight_HFD.mT)
+        return torch.bmm(input_NC.unflatten(1, (heads, -1)).transpose(0, 1), weight_HFD.mT)
 
     # the package calls the map to its input gates fgate, and the other igate
-    early, late = project(convolved_CN, layer.fgate, layer.igate), project(x_CN, layer.zgate, layer.ogate)  # type: ignore[arg-type]
+    early, late = project(convolved_NC, layer.fgate, layer.igate), project(x_NC, layer.zgate, layer.ogate)  # type: ignore[arg-type]
     recurrent, bias = cell.external()
     out_NC = SLSTM.apply(early, late, recurrent.flatten(2), bias.flatten(1), starts)
     # torch's group_norm is several times slower than this
