@@ -45,13 +45,15 @@ def job(config: DictConfig) -> None:
         started()
         run_apart(SCRIPT, RunConfig.of(config))
         return
+    hydras = HydraConfig.get()
     try:
-        resolved = RunConfig.of(config)
+        resolved = RunConfig.of(config, hydras)
         os.environ |= thread_settings(resolved.plain.get("trainer", {}))
         from seqlab.run.train import train  # loads torch and lightning: not needed for --help or a sweep's parent
 
         started()
-        train(resolved)
+        in_sweep = not OmegaConf.is_missing(hydras.job, "id")
+        train(resolved, RunDirectory(Path(hydras.runtime.output_dir)), in_sweep=in_sweep)
     except Exception as error:
         without_directory()
         sys.exit(tell(error, CONF))

@@ -165,7 +165,7 @@ def compare(grammar: Grammar, draw: Draw, is_grammatical: Predicate) -> tuple[st
     allowed = grammar.lengths(MAX_LENGTH)
     lengths = allowed[torch.randint(len(allowed), (BATCH,), generator=generator)]
     uniforms = torch.rand(BATCH, grammar.num_uniforms(MAX_LENGTH), dtype=torch.float64, generator=generator)
-    strings = torch.nn.functional.pad(grammar.sample(lengths, uniforms), (0, 1), value=PAD)
+    strings = torch.nn.functional.pad(grammar.batch(lengths, uniforms), (0, 1), value=PAD)
     strings[torch.arange(BATCH), lengths] = EOS
 
     few, few_uniforms, few_strings = lengths[:PLAIN_BATCH].tolist(), uniforms[:PLAIN_BATCH], strings[:PLAIN_BATCH]
@@ -184,7 +184,7 @@ def compare(grammar: Grammar, draw: Draw, is_grammatical: Predicate) -> tuple[st
     expected = few_strings[:, : max(few)].masked_fill(few_strings[:, : max(few)] == EOS, PAD)
     assert torch.equal(drawn(lists=True), expected) and torch.equal(drawn(lists=False), expected), grammar.name
     assert scored(lists=True) == grammar.grammatical(few_strings).tolist(), grammar.name
-    tokens_a_second = int(lengths.sum()) / seconds(lambda: grammar.sample(lengths, uniforms))
+    tokens_a_second = int(lengths.sum()) / seconds(lambda: grammar.batch(lengths, uniforms))
     strings_a_second = BATCH / seconds(lambda: grammar.grammatical(strings))
     plain_drawn = [sum(few) / seconds(lambda lists=lists: drawn(lists)) for lists in (False, True)]
     plain_scored = [PLAIN_BATCH / seconds(lambda lists=lists: scored(lists)) for lists in (False, True)]

@@ -6,6 +6,7 @@ python docs/make_notebook.py
 """
 
 import json
+import os
 import re
 import sys
 import tempfile
@@ -22,18 +23,19 @@ than a minute on one CPU core; a run of this size learns little.""",
     """## A language
 
 `Dyck` owns its symbols, its sampler and its rules. A rule scores a whole batch of strings at once.""",
-    """import torch
-
-from rule_extrapolation.dyck import Dyck
+    """from rule_extrapolation.dyck import Dyck
 
 language = Dyck()
+language.sample(4, length=8, seed=1)""",
+    """{text: language.judge(text) for text in ("([])", "([)]", "))[]")}""",
+    """A rule scores a whole batch at once, and a batch is a function of lengths and uniform numbers.""",
+    """import torch
+
 lengths = torch.tensor([4, 6, 8])
 generator = torch.Generator().manual_seed(1)
 uniforms = torch.rand(3, language.num_uniforms(8), dtype=torch.float64, generator=generator)
-strings = language.sample(lengths, uniforms)
-[language.text(string) for string in strings]""",
-    """mixed = torch.tensor([language.parse("([])"), language.parse("([)]"), language.parse("))[]")])
-{"rule 1": language.rule_1(mixed).tolist(), "rule 2": language.rule_2(mixed).tolist()}""",
+strings = language.batch(lengths, uniforms)
+[language.text(string) for string in strings], language.rule_1(strings).tolist()""",
     """## A model, trained by hand
 
 A data module knows its `Spec`, a model is built from it, and a batch is a function of the step. No
@@ -82,29 +84,44 @@ for name, group in (("ID", tested.id), ("OOD", tested.ood)):
     kept = language.rule_1(decoded.tokens[:, 1:]).float().mean().item()
     by_chance = chance(language, group, 16)["rule_1"]
     print(f"{name}: {len(group)} prompts, rule 1 kept by {kept:.2f}, by chance {by_chance:.2f}")""",
-    """## A run of the command line
+    """from rule_extrapolation.complete import complete
 
-The same with early stopping, checkpoints, baselines and plots; `load_run` brings it back.""",
-    """import subprocess
-import sys
-import tempfile
+complete(model, "( [", language, max_length=16)""",
+    """## The same as a run
+
+`seqlab.train` does what the command does: early stopping, checkpoints, baselines, plots, in one folder.""",
+    """import tempfile
 from pathlib import Path
-
-folder = Path(tempfile.mkdtemp()) / "first"
-sizes = ["data.max_length=16", "data.prompt_length=4", "trainer=fast"]
-words = ["model=linear", "data=L5", *sizes, f"hydra.run.dir={folder}"]
-done = subprocess.run([sys.executable, RUN_PY, *words], capture_output=True, text=True)
-assert done.returncode == 0, done.stderr""",
-    """import json
 
 import seqlab
 
-run = seqlab.load_run(folder)
-summary = json.loads((folder / "summary.json").read_text())
+folder = Path(tempfile.mkdtemp()) / "first"
+run = seqlab.train("model=linear data=L5 data.max_length=16 data.prompt_length=4 trainer=fast", dir=folder)
+summary = run.summary
 print(type(run.model).__name__, summary["steps"], "steps")
 print("ID grammatical:", summary["metrics"]["test/id/grammatical"])
 print("beside it:", {name: values["test/id/grammatical"] for name, values in summary["baselines"].items()})
-print(run.task.describe(run.model, run.task.parse_prompt("( [ ]")))""",
+print(run.predict("( [ ]"))""",
+    """steps, losses = zip(*run.metrics["val/loss"])
+figure, axes = plt.subplots(figsize=(5, 2.5))
+axes.plot(steps, losses, ".-")
+axes.set(xlabel="step", ylabel="nats a token, validation")
+figure.tight_layout()""",
+    """`resume` trains further, bit for bit as if it had not stopped. (This run stopped at its last step.)""",
+    """print(run.resume(max_steps=summary["steps"] + 20).summary["steps"], "steps")
+seqlab.choices("data")""",
+    """## A model of your own
+
+Any module that maps ids to logits is tested beside chance and the baselines.""",
+    """class Echo(torch.nn.Module):
+    \"\"\"Says again what it has just read.\"\"\"
+
+    def forward(self, ids):
+        return 9 * torch.nn.functional.one_hot(ids, 7).float()
+
+
+rows = seqlab.evaluate(Echo(), "data=L5 data.max_length=16 data.prompt_length=4")
+{name: row["id/grammatical"] for name, row in rows.items()}""",
 ]
 
 
@@ -123,11 +140,9 @@ def main() -> int:
     from nbclient import NotebookClient  # pyright: ignore[reportMissingImports]
     from nbformat import from_dict  # pyright: ignore[reportMissingImports]
 
-    root = FILE.parents[1]
-    setting = f"import sys\n\nsys.path.insert(0, {str(root)!r})\nRUN_PY = {str(root / 'run.py')!r}"
-    sources = [*CELLS[:2], setting, *CELLS[2:]]
+    os.environ["PYTHONPATH"] = str(FILE.parents[1])  # of the kernel, which starts in another folder
     cells: list[dict[str, Any]] = []
-    for number, source in enumerate(sources):
+    for number, source in enumerate(CELLS):
         is_text = source.startswith(("#", "A ")) and not source.startswith("#!")
         cell: dict[str, Any] = {"id": f"cell-{number}", "metadata": {}, "source": source}
         cell |= {"cell_type": "markdown"} if is_text else {"cell_type": "code", "outputs": [], "execution_count": None}
@@ -139,8 +154,6 @@ def main() -> int:
     plain = json.loads(json.dumps(notebook))
     for cell in plain["cells"]:
         cell["metadata"] = {}
-        if source_of(cell) == setting:
-            cell["source"] = 'RUN_PY = "../run.py"  # of the project'
         cell["source"] = lines(source_of(cell))
         if cell["cell_type"] == "code":  # without the warnings of notebooks about notebooks
             cell["outputs"] = [output for output in cell["outputs"] if output.get("name") != "stderr"]

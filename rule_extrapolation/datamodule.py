@@ -118,7 +118,7 @@ class GrammarDataModule(DataModule):
         width = 1 + self.grammar.num_uniforms(self.max_length)
         numbers = uniforms(self.seed, split, start, count, width, attempt=attempt)[rows]
         lengths = self.lengths[(numbers[:, 0] * len(self.lengths)).long()]
-        strings = self.grammar.sample(lengths, numbers[:, 1:])
+        strings = self.grammar.batch(lengths, numbers[:, 1:])
         return torch.nn.functional.pad(strings, (0, self.max_length - strings.shape[1]), value=PAD)
 
     def _framed(self, strings: Tensor) -> Tensor:

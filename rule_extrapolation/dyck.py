@@ -60,7 +60,7 @@ class PrefixedBrackets(BracketGrammar):
 class Dyck(PrefixedBrackets):
     """Two kinds of brackets, matched and nested. All of one length are equally likely.
 
-    >>> Dyck().text(Dyck().sample(torch.tensor([6]), torch.tensor([[0.1, 0.4, 0.8, 0.9, 0.7, 0.2]]))[0])
+    >>> Dyck().text(Dyck().batch(torch.tensor([6]), torch.tensor([[0.1, 0.4, 0.8, 0.9, 0.7, 0.2]]))[0])
     '([])[]'
     """
 
@@ -94,7 +94,7 @@ class Dyck(PrefixedBrackets):
 class ShuffleDyck(PrefixedBrackets):
     """Two kinds of brackets, each matched, which may cross. All of one length are equally likely.
 
-    >>> ShuffleDyck().text(ShuffleDyck().sample(torch.tensor([4]), torch.tensor([[0.5, 0.4, 0.9, 0.4, 0.5]]))[0])
+    >>> ShuffleDyck().text(ShuffleDyck().batch(torch.tensor([4]), torch.tensor([[0.5, 0.4, 0.9, 0.4, 0.5]]))[0])
     '([)]'
     """
 
@@ -116,7 +116,7 @@ class ShuffleDyck(PrefixedBrackets):
 class Parentheses(BracketGrammar):
     """Matched parentheses alone. All of one length are equally likely.
 
-    >>> Parentheses().text(Parentheses().sample(torch.tensor([4]), torch.tensor([[0.5, 0.9, 0.5, 0.5]]))[0])
+    >>> Parentheses().text(Parentheses().batch(torch.tensor([4]), torch.tensor([[0.5, 0.9, 0.5, 0.5]]))[0])
     '()()'
     """
 
@@ -136,7 +136,7 @@ class Parentheses(BracketGrammar):
 class Brackets(BracketGrammar):
     """Matched brackets alone. All of one length are equally likely.
 
-    >>> Brackets().text(Brackets().sample(torch.tensor([4]), torch.tensor([[0.5, 0.1, 0.5, 0.5]]))[0])
+    >>> Brackets().text(Brackets().batch(torch.tensor([4]), torch.tensor([[0.5, 0.1, 0.5, 0.5]]))[0])
     '[[]]'
     """
 
@@ -156,7 +156,7 @@ class Brackets(BracketGrammar):
 class Separated(BracketGrammar):
     """Matched parentheses alone or matched brackets alone. All of one length are equally likely.
 
-    >>> Separated().text(Separated().sample(torch.tensor([4]), torch.tensor([[0.7, 0.5, 0.1, 0.5, 0.5]]))[0])
+    >>> Separated().text(Separated().batch(torch.tensor([4]), torch.tensor([[0.7, 0.5, 0.1, 0.5, 0.5]]))[0])
     '[[]]'
     """
 

@@ -11,7 +11,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from rule_extrapolation.rules import FIRST_SYMBOL, All, Rule
+from rule_extrapolation.rules import EOS, FIRST_SYMBOL, All, Rule
+from seqlab.randomness import uniforms
 
 _MOST_STRINGS = 2**20  # maximum number of candidates in an enumeration
 _SPECIAL_NAMES = ("<sos>", "<eos>", "<pad>")
@@ -81,7 +82,7 @@ class Grammar(ABC):
     def num_uniforms(self, max_length: int) -> int:
         """The number of uniforms needed to sample a string of at most `max_length` symbols."""
 
-    def sample(self, lengths: Tensor, uniforms: Tensor) -> Tensor:
+    def batch(self, lengths: Tensor, uniforms: Tensor) -> Tensor:
         """Random strings of the given lengths, uniform over the strings of each length.
 
         A row is a function of its own length and its own uniforms.
@@ -107,7 +108,40 @@ class Grammar(ABC):
 
     @abstractmethod
     def draw(self, lengths: Tensor, uniforms: Tensor, longest: int) -> Tensor:
-        """Implements `sample`, which has checked the arguments."""
+        """Implements `batch`, which has checked the arguments."""
+
+    def sample(self, number: int, *, length: int, seed: int = 1) -> list[str]:
+        """Random strings of the language, uniform over those of this length.
+
+        String i is a function of (seed, length, i).
+
+        Raises:
+            ValueError: there is no string of this length, or the number is below 1.
+
+        >>> from rule_extrapolation.dyck import Dyck
+        >>> Dyck().sample(3, length=6, seed=1)
+        ['[[[]]]', '[[()]]', '[()][]']
+        """
+        if number < 1:
+            raise ValueError(f"number is {number}, it must be at least 1")
+        if length < 1 or length not in self.lengths(max(length, self.length_step)):
+            raise ValueError(f"{self.name}: there is no string of length {length} to draw")
+        numbers = uniforms(seed, f"{self.name} sample", 0, number, self.num_uniforms(length))
+        return [self.text(string) for string in self.batch(torch.full((number,), length), numbers).tolist()]
+
+    def judge(self, text: str) -> dict[str, bool]:
+        """Which rules a string keeps, and whether it is in the language. Spaces are ignored.
+
+        Raises:
+            ValueError: a character is not a symbol of the language.
+
+        >>> from rule_extrapolation.dyck import Dyck
+        >>> Dyck().judge("( [ ) ]")
+        {'rule_1': True, 'rule_2': False, 'grammatical': False}
+        """
+        string = torch.tensor([[*self.parse(text), EOS]])
+        rules = {"rule_1": self.rule_1, "rule_2": self.rule_2, "grammatical": self.grammatical}
+        return {name: bool(rule(string)) for name, rule in rules.items()}
 
     def strings(self, length: int) -> Tensor:
         """All strings of the language of this length, by enumeration: (number, length) int64, in id order.

@@ -15,7 +15,7 @@ A, B, C = 3, 4, 5
 class BaN(Grammar):
     """b, then any string with an even number of a's. All of one length are equally likely.
 
-    >>> BaN().text(BaN().sample(torch.tensor([5]), torch.tensor([[0.9, 0.2, 0.6, 0.7, 0.9]]))[0])
+    >>> BaN().text(BaN().batch(torch.tensor([5]), torch.tensor([[0.9, 0.2, 0.6, 0.7, 0.9]]))[0])
     'babba'
     """
 
@@ -40,7 +40,7 @@ class BaN(Grammar):
 class BbaN(Grammar):
     """One b or more, then an even number of a's. All of one length are equally likely.
 
-    >>> BbaN().text(BbaN().sample(torch.tensor([5]), torch.tensor([[0.5]]))[0])  # of bbbbb, bbbaa, baaaa
+    >>> BbaN().text(BbaN().batch(torch.tensor([5]), torch.tensor([[0.5]]))[0])  # of bbbbb, bbbaa, baaaa
     'bbbaa'
     """
 
@@ -69,7 +69,7 @@ class BbaN(Grammar):
 class ANBN(Grammar):
     """n a's, then n b's: one string of each even length.
 
-    >>> ANBN().text(ANBN().sample(torch.tensor([6]), torch.empty(1, 0))[0])
+    >>> ANBN().text(ANBN().batch(torch.tensor([6]), torch.empty(1, 0))[0])
     'aaabbb'
     """
 
@@ -91,7 +91,7 @@ class ANBN(Grammar):
 class ANBNCN(Grammar):
     """n a's, n b's, n c's: one string of each length that three divides.
 
-    >>> ANBNCN().text(ANBNCN().sample(torch.tensor([6]), torch.empty(1, 0))[0])
+    >>> ANBNCN().text(ANBNCN().batch(torch.tensor([6]), torch.empty(1, 0))[0])
     'aabbcc'
     """
 
@@ -114,7 +114,7 @@ class ANBNCN(Grammar):
 class AbN(Grammar):
     """As many a's as b's in any order. All of one length are equally likely.
 
-    >>> AbN().text(AbN().sample(torch.tensor([4]), torch.tensor([[0.3, 0.8, 0.9, 0.1]]))[0])  # a's at the two smallest
+    >>> AbN().text(AbN().batch(torch.tensor([4]), torch.tensor([[0.3, 0.8, 0.9, 0.1]]))[0])  # a's at the two smallest
     'abba'
     """
 
@@ -139,7 +139,7 @@ class AbN(Grammar):
 class ANBM(Grammar):
     """a's, then b's, any number of each, at least one symbol. All of one length are equally likely.
 
-    >>> ANBM().text(ANBM().sample(torch.tensor([3]), torch.tensor([[0.3]]))[0])  # of bbb, abb, aab, aaa
+    >>> ANBM().text(ANBM().batch(torch.tensor([3]), torch.tensor([[0.3]]))[0])  # of bbb, abb, aab, aaa
     'abb'
     """
 
@@ -161,7 +161,7 @@ class ANBM(Grammar):
 class ANBNAN(Grammar):
     """n a's, n b's, n a's: one string of each length that three divides.
 
-    >>> ANBNAN().text(ANBNAN().sample(torch.tensor([6]), torch.empty(1, 0))[0])
+    >>> ANBNAN().text(ANBNAN().batch(torch.tensor([6]), torch.empty(1, 0))[0])
     'aabbaa'
     """
 

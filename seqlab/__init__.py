@@ -1,21 +1,26 @@
-"""SeqLab: which rules do sequence models really learn?"""
+"""SeqLab: which rules do sequence models really learn?
 
-from __future__ import annotations
+From Python: train, load_run, evaluate and choices (docs/api.md). Importing the package loads no torch.
+"""
 
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from seqlab.deferred import defer
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from seqlab.python import TrainedRun, choices, evaluate, load_run, train
 
-    from seqlab.run.build import Run
+__all__ = ["TrainedRun", "choices", "evaluate", "load_run", "train"]
 
 defer()
 
 
-def load_run(path: str | Path, checkpoint: str = "best.ckpt") -> Run:
-    """Load a run directory as Run(model, datamodule, config, task). See seqlab.run.build.load_run."""
-    from seqlab.run import build  # lazy, so that importing the package does not load torch and lightning
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module("seqlab.python"), name)
 
-    return build.load_run(path, checkpoint)
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

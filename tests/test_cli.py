@@ -6,13 +6,13 @@ import subprocess
 import sys
 
 import pytest
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from seqlab.cli import ending, tell
 from seqlab.errors import InputError, Interrupted, NonFiniteError
 from seqlab.run.build import build
 from seqlab.run.config import RunConfig
+from seqlab.run.directory import RunDirectory
 from seqlab.run.train import train
 
 
@@ -113,18 +113,15 @@ def test_endings():
 
 
 @pytest.fixture
-def job(compose, monkeypatch, tmp_path):
-    """Overrides -> the summary of an in-process job in tmp_path/run, which Hydra would have made."""
+def job(compose, tmp_path):
+    """Overrides -> the summary of an in-process job in tmp_path/run."""
 
     def ran(*overrides):
         run_dir = tmp_path / "run"
         run_dir.mkdir(exist_ok=True)
         config = OmegaConf.create(compose("logger=csv", "trainer=fast", *overrides))
-        settings = OmegaConf.create(
-            {"runtime": {"output_dir": str(run_dir)}, "job": {"id": "???"}, "overrides": {"task": list(overrides)}}
-        )
-        monkeypatch.setattr(HydraConfig, "get", lambda: settings)
-        return train(RunConfig.of(config))
+        hydras = OmegaConf.create({"overrides": {"task": list(overrides)}})
+        return train(RunConfig.of(config, hydras), RunDirectory(run_dir))
 
     return ran
 

@@ -13,6 +13,12 @@ def progress(monitor: str) -> Callback:
     return StepProgressBar(console_kwargs={"stderr": True}) if sys.stderr.isatty() else ProgressLines(monitor)
 
 
+def silence(trainer: Trainer) -> None:
+    """Show no progress of this trainer."""
+    shown = (StepProgressBar, ProgressLines)
+    trainer.callbacks = [callback for callback in trainer.callbacks if not isinstance(callback, shown)]  # type: ignore[attr-defined]
+
+
 class StepProgressBar(RichProgressBar):
     """A bar over the optimizer steps up to trainer.max_steps, because an endless stream has no epoch length."""
 

@@ -15,7 +15,6 @@ from typing import Any
 
 import hydra
 import yaml
-from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -65,18 +64,26 @@ class RunConfig:
     hash: eight hexadecimal digits that identify the run. trainer.max_steps may grow, so neither it nor values that
         depend on it enter the hash. A string that looks like a number or boolean counts as one, so that quoted and
         unquoted values give the same run.
+    hydra: Hydra's own node; None if the configuration was made without it.
     """
 
     composed: DictConfig
     plain: dict[str, Any]
     hash: str
+    hydra: Any = None
 
     @classmethod
-    def of(cls, config: DictConfig) -> "RunConfig":
-        """Resolve a configuration that Hydra composed."""
+    def of(cls, config: DictConfig, hydra: Any = None) -> "RunConfig":
+        """Resolve a configuration that Hydra composed, with its own node in the configuration or beside it."""
         own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
         content = json.dumps(_as_read(_deciding(_resolved(own, max_steps=1))), sort_keys=True, default=str)
-        return cls(own, _resolved(own), hashlib.sha256(content.encode()).hexdigest()[:8])
+        digest = hashlib.sha256(content.encode()).hexdigest()[:8]
+        return cls(own, _resolved(own), digest, config.get("hydra") if hydra is None else hydra)
+
+    @property
+    def words(self) -> list[str]:
+        """The overrides that describe the run, as given to Hydra."""
+        return list(self.hydra.overrides.task)
 
     @property
     def max_steps(self) -> int:
@@ -88,7 +95,7 @@ class RunConfig:
         composed = self.composed.copy()
         for key, text in texts.items():
             OmegaConf.update(composed, key, text)
-        return RunConfig.of(composed)
+        return RunConfig.of(composed, self.hydra)
 
     def continuing(self, directory: RunDirectory) -> tuple[dict[str, Any], int, list[str]]:
         """The configuration for resuming the run in a directory.
@@ -110,12 +117,12 @@ class RunConfig:
         here["trainer"]["max_steps"] = now
         return here, first, changed
 
-    def save(self, directory: RunDirectory, hydras: HydraConf) -> None:
+    def save(self, directory: RunDirectory) -> None:
         """Write .hydra/ as Hydra would, but only after a run is accepted, so that a refused run overwrites nothing."""
         directory.config.parent.mkdir(exist_ok=True)
         OmegaConf.save(self.composed, directory.config)
-        OmegaConf.save(OmegaConf.create({"hydra": hydras}), directory.hydra)
-        OmegaConf.save(hydras.overrides.task, directory.overrides)
+        OmegaConf.save(OmegaConf.create({"hydra": self.hydra}), directory.hydra)
+        OmegaConf.save(OmegaConf.create(self.words), directory.overrides)
 
 
 def _loaded(directory: RunDirectory) -> DictConfig:

@@ -4,12 +4,10 @@ import contextlib
 import math
 import platform
 import traceback
-from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
-from hydra.core.hydra_config import HydraConfig
 from lightning import Trainer
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import OmegaConf
@@ -17,6 +15,7 @@ from omegaconf import OmegaConf
 from seqlab.errors import InputError, Interrupted, NonFiniteError
 from seqlab.files import write_json, write_text
 from seqlab.lit.checkpoints import has_begun, training_seconds
+from seqlab.lit.progress import silence
 from seqlab.model import num_parameters
 from seqlab.run.allocator import keep_freed_memory
 from seqlab.run.build import Run, build, configuration, construct
@@ -30,23 +29,27 @@ from seqlab.run.typed import with_typed
 STOPPED = {Interrupted: "interrupted", NonFiniteError: "not_finite"}  # exception -> `stopped` in summary.json
 
 
-def train(config: RunConfig) -> dict[str, Any]:
-    """Run a job in Hydra's output directory. Writes the summary and returns it.
+def train(config: RunConfig, directory: RunDirectory, *, in_sweep: bool = False, quiet: bool = False) -> dict[str, Any]:
+    """Run a job in a directory that exists. Writes the summary and returns it.
 
-    A job of a sweep (it has a hydra.job.id) resumes the run in its directory, if there is one, and leaves status.json
-    even if it is refused. The directory of any other refused job is removed. In a run with several processes, Lightning
-    starts all but the first by the same command; these take part in training, write nothing and return {}.
+    A job of a sweep resumes the run in its directory, if there is one, and leaves status.json even if it is refused.
+    The directory of any other refused job is removed. In a run with several processes, Lightning starts all but the
+    first by the same command; these take part in training, write nothing and return {}.
+
+    Args:
+        config: what to run.
+        directory: where.
+        in_sweep: whether it is a job of a sweep.
+        quiet: show no progress.
 
     Raises:
         InputError: the configuration is invalid; nothing has run.
         Interrupted, NonFiniteError: training ended that way; checkpoints and summary are written.
     """
     keep_freed_memory()
-    directory = RunDirectory(Path(HydraConfig.get().runtime.output_dir))
     if rank_zero_only.rank:  # type: ignore[attr-defined]
         train_along(config, directory)
         return {}
-    in_sweep = not OmegaConf.is_missing(HydraConfig.get().job, "id")
     with directory.claimed():
         try:
             job = accepted(directory, config, in_sweep)
@@ -60,6 +63,8 @@ def train(config: RunConfig) -> dict[str, Any]:
             summary = read_summary(directory.path)
             print(f"{directory.path} is finished ({summary['stopped']}, {summary['steps']} steps): nothing to resume")
             return summary
+        if quiet:
+            silence(job[1])
         directory.write_status(Status("running", "", config.hash))
         try:
             summary = fit(*job, directory)
@@ -72,7 +77,7 @@ def train(config: RunConfig) -> dict[str, Any]:
 
 def accepted(directory: RunDirectory, config: RunConfig, in_sweep: bool) -> tuple[Run, Trainer, Start] | None:
     """Check and build a job: its run, trainer and starting point; None if the run in its directory is finished."""
-    config = with_typed(config, configuration, HydraConfig.get().overrides.task)
+    config = with_typed(config, configuration, config.words)
     if not directory.is_used():
         start = Start(config.plain, None, 0, None)
     elif OmegaConf.select(config.composed, "resume") is None and not in_sweep:
@@ -97,7 +102,7 @@ def accepted(directory: RunDirectory, config: RunConfig, in_sweep: bool) -> tupl
     loggers = [construct(node, **place) for node in run.config["logger"].values()]
     trainer: Trainer = construct(run.config["trainer"], run_dir=directory.path, loggers=loggers)
     if start.checkpoint is None:
-        config.save(directory, HydraConfig.get())
+        config.save(directory)
     else:
         note_growth(directory, start.config["trainer"]["max_steps"])
     return run, trainer, start
@@ -105,7 +110,7 @@ def accepted(directory: RunDirectory, config: RunConfig, in_sweep: bool) -> tupl
 
 def train_along(config: RunConfig, directory: RunDirectory) -> None:
     """Train as an additional process of a run that the first process has accepted."""
-    start = start_of(with_typed(config, configuration, HydraConfig.get().overrides.task), directory)
+    start = start_of(with_typed(config, configuration, config.words), directory)
     assert start is not None, "the first process has found something to do"
     run = build(start.config, kept=start.kept)
     run.task.prepare()

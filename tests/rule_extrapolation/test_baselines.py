@@ -112,7 +112,7 @@ def test_n_gram_is_relative_frequency_with_shorter_contexts_for_unseen_ones(orde
     grammar = Dyck()
     lengths = grammar.lengths(8)[torch.arange(12) % 4]
     generator = torch.Generator().manual_seed(3)
-    symbols = grammar.sample(lengths, torch.rand(12, 8, dtype=torch.float64, generator=generator))
+    symbols = grammar.batch(lengths, torch.rand(12, 8, dtype=torch.float64, generator=generator))
     strings = torch.full((12, 10), PAD)
     strings[:, 0], strings[:, 1:9] = SOS, symbols
     strings[torch.arange(12), lengths + 1] = EOS

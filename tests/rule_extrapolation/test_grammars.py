@@ -75,7 +75,7 @@ def defined(grammar):
 def drawn(grammar, lengths, seed=0):
     generator = torch.Generator().manual_seed(seed)
     columns = grammar.num_uniforms(int(lengths.max()))
-    return grammar.sample(lengths, torch.rand(len(lengths), columns, dtype=torch.float64, generator=generator))
+    return grammar.batch(lengths, torch.rand(len(lengths), columns, dtype=torch.float64, generator=generator))
 
 
 def test_the_table_of_the_languages():
@@ -117,7 +117,7 @@ def test_every_sampled_string_is_grammatical_and_as_long_as_asked(grammar, half,
     lengths = lengths[torch.randint(len(lengths), (64,), generator=generator)]
     uniforms = torch.rand(64, grammar.num_uniforms(int(lengths.max())), dtype=torch.float64, generator=generator)
     uniforms[torch.rand(uniforms.shape, generator=generator) < 0.3] = special
-    strings = grammar.sample(lengths, uniforms)
+    strings = grammar.batch(lengths, uniforms)
     assert strings.shape == (64, int(lengths.max()))
     beyond = torch.arange(strings.shape[1]) >= lengths[:, None]
     assert torch.equal(strings == PAD, beyond)
@@ -128,9 +128,9 @@ def test_every_sampled_string_is_grammatical_and_as_long_as_asked(grammar, half,
 def test_a_row_depends_on_nothing_but_itself(grammar):
     lengths = grammar.lengths(24)
     uniforms = torch.rand(len(lengths), grammar.num_uniforms(24) + 3, dtype=torch.float64)
-    batch = grammar.sample(lengths, uniforms)
+    batch = grammar.batch(lengths, uniforms)
     for row, (length, own) in enumerate(zip(lengths, uniforms, strict=True)):
-        assert torch.equal(grammar.sample(length[None], own[None])[0], batch[row, :length])
+        assert torch.equal(grammar.batch(length[None], own[None])[0], batch[row, :length])
 
 
 def test_dyck_words_do_not_end_at_the_first_return():
@@ -192,9 +192,9 @@ def test_bad_arguments_are_named():
     with pytest.raises(ValueError, match="max_length is 7, it must be even"):
         Dyck().lengths(7)
     with pytest.raises(ValueError, match="no string of length 3"):
-        ANBN().sample(torch.tensor([4, 3]), torch.empty(2, 0))
+        ANBN().batch(torch.tensor([4, 3]), torch.empty(2, 0))
     with pytest.raises(ValueError, match="4 uniforms per string, length 5 needs 5"):
-        BaN().sample(torch.tensor([5]), torch.rand(1, 4))
+        BaN().batch(torch.tensor([5]), torch.rand(1, 4))
     with pytest.raises(ValueError, match="cannot enumerate strings of length 40, only of 0 to 20"):
         BaN().strings(40)
     with pytest.raises(ValueError, match=r"'c' is not a symbol of the language; allowed: a b"):

@@ -1,0 +1,208 @@
+"""SeqLab from Python: train a run, look at it, resume it, and evaluate a model of your own. See docs/api.md.
+
+Every error is an InputError with the line that the command would print.
+"""
+
+import contextlib
+import io
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+from torch import Tensor, nn
+
+from seqlab.check import check
+from seqlab.cli import ending
+from seqlab.errors import InputError, nearest
+from seqlab.model import Rereading, SequenceModel
+from seqlab.proportion import value_of
+from seqlab.run import build
+from seqlab.run.config import RunConfig, composed
+from seqlab.run.directory import RunDirectory
+from seqlab.run.launch import leave_cluster
+from seqlab.run.overrides import prepared
+from seqlab.run.summary import read_summary
+from seqlab.run.train import train as train_in
+from seqlab.run.typed import with_typed
+from seqlab.show.curves import Checks, read_metrics
+from seqlab.spec import Spec
+from seqlab.task import Results, Task
+
+CONF = Path(__file__).parents[1] / "conf"
+
+
+@dataclass(frozen=True)
+class TrainedRun(build.Run):
+    """A run with its directory.
+
+    directory: where its files are.
+    """
+
+    directory: Path
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What summary.json says: test metrics, intervals, baselines, steps, seconds (docs/runs.md)."""
+        return read_summary(self.directory)
+
+    @property
+    def metrics(self) -> Checks:
+        """Every logged metric: name -> list of (step, value)."""
+        return read_metrics(RunDirectory(self.directory).metrics)
+
+    def predict(self, prompt: str) -> str:
+        """Say in words what the model predicts for a prompt, like `python -m seqlab.predict`.
+
+        Raises:
+            InputError: the prompt is not one of this task.
+        """
+        return self.task.describe(self.model, self.task.parse_prompt(prompt))
+
+    def resume(self, *, max_steps: int | None = None, quiet: bool | None = None) -> "TrainedRun":
+        """Resume the run, bit for bit where it stopped, and return it as it is then.
+
+        Args:
+            max_steps: train up to this step; None: up to that of the run.
+            quiet: as for `train`.
+        """
+        words = [f"resume={shlex.quote(str(self.directory))}"]
+        return train(words + ([] if max_steps is None else [f"trainer.max_steps={max_steps}"]), quiet=quiet)
+
+
+def load_run(path: str | Path, checkpoint: str = "best.ckpt") -> TrainedRun:
+    """Load a run from its directory, with the weights of one of its checkpoints. Nothing in it can run code.
+
+    Raises:
+        InputError: the path is not a run directory, or the checkpoint is missing or damaged.
+    """
+    run, path = build.load_run(path, checkpoint), Path(path)
+    return TrainedRun(**vars(run), directory=path if path.is_dir() else path.absolute().parents[1])
+
+
+def train(words: str | Sequence[str] = (), dir: str | Path | None = None, *, quiet: bool | None = None) -> TrainedRun:
+    """Train one run in this process, evaluate it and its baselines, and load it.
+
+    Args:
+        words: the words of the command line, in one text or apart: "model=lstm data=L3 trainer=fast".
+        dir: the run directory; None: outputs/DATA/MODEL/..., as the command chooses it.
+        quiet: print nothing but warnings. None: in a notebook.
+
+    Returns:
+        the run, with the weights of best.ckpt.
+
+    Raises:
+        InputError: the words are invalid, or the directory holds another run; nothing has run.
+        Interrupted, NonFiniteError: training ended that way; checkpoints and summary are written.
+    """
+    quiet = "ipykernel" in sys.modules if quiet is None else quiet
+    with _composed(words, *([] if dir is None else [f"hydra.run.dir={Path(dir).absolute()}"])) as config:
+        devices = config.plain["trainer"].get("devices")
+        if devices != 1:
+            raise InputError(f"trainer.devices={devices} starts processes by the command line: python run.py ...")
+        directory = RunDirectory(Path(str(config.hydra.run.dir)))
+        directory.path.mkdir(parents=True, exist_ok=True)
+        with contextlib.redirect_stdout(io.StringIO()) if quiet else contextlib.nullcontext():
+            train_in(config, directory, quiet=quiet)
+    return load_run(directory.path)
+
+
+def evaluate(model: nn.Module, words: str | Sequence[str]) -> dict[str, dict[str, float | None]]:
+    """Test a model on a data set of the project, beside chance and the baselines. Nothing is trained or written.
+
+    Args:
+        model: a SequenceModel, or any module that maps ids (batch, time) to logits (batch, time, classes) and reads
+            each row from left to right.
+        words: which data, as on the command line: "data=L5 data.max_length=16".
+
+    Returns:
+        "model", then "chance" and every baseline: metric -> value on the test set; None where there is none.
+
+    Raises:
+        InputError: the words are invalid, or the model does not fit the data.
+    """
+    with _composed(words) as config:
+        if any(word.startswith("model") for word in config.words):
+            raise InputError("evaluate takes a model itself: leave model=... out of the words")
+        check(config.plain, build.configuration)
+        task = build.construct(config.plain["task"], datamodule=(data := build.construct(config.plain["data"])))
+        _ = data.fitted
+    rows = {"model": _tested(task, model), **task.baselines()}
+    return {
+        name: {metric.removeprefix("test/"): value_of(one) for metric, one in row.items()} for name, row in rows.items()
+    }
+
+
+def choices(group: str | None = None) -> list[str]:
+    """The choices of a group of the configuration, such as data or model; without a group, the groups.
+
+    Raises:
+        InputError: there is no such group.
+    """
+    groups = sorted(path.name for path in CONF.iterdir() if path.is_dir())
+    if group is None:
+        return groups
+    if group not in groups:
+        raise InputError(f"{group}: no such group; {nearest(group, groups)}")
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+@contextlib.contextmanager
+def _composed(words: str | Sequence[str], *more: str) -> Iterator[RunConfig]:
+    """The configuration for some words, as run.py composes it. Inside the block, Hydra's interpolations refer to it."""
+    before = HydraConfig.instance().cfg
+    try:
+        leave_cluster()
+        arguments = prepared([*_apart(words), *more], CONF)
+        if options := [word for word in arguments if word.startswith("-")]:
+            raise InputError(f"{options[0]} is for the command line; from Python, only KEY=VALUE")
+        config = RunConfig.of(composed(arguments, CONF))
+        yield with_typed(config, build.configuration, config.words)
+    except (HydraException, OmegaConfBaseException) as error:
+        told = ending(error, CONF)
+        raise InputError(told.message.removeprefix("error: ") if told else str(error)) from error
+    finally:
+        HydraConfig.instance().cfg = before
+
+
+def _apart(words: str | Sequence[str]) -> list[str]:
+    """The words of one text, as a shell takes it apart."""
+    try:
+        return shlex.split(words) if isinstance(words, str) else list(words)
+    except ValueError as error:
+        raise InputError(f"{words}: {error}") from error
+
+
+class _Foreign(Rereading):
+    """A module of somebody else's as a model."""
+
+    def __init__(self, spec: Spec, module: nn.Module):
+        super().__init__(spec)
+        self.module = module
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        logits = self.module(inputs)
+        expected = (*inputs.shape[:2], self.spec.output.width)
+        if not isinstance(logits, Tensor) or logits.shape != expected:
+            found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            raise InputError(f"the model returns {found} for inputs {tuple(inputs.shape)}; expected logits {expected}")
+        return logits
+
+
+def _tested(task: Task, model: nn.Module) -> Results:
+    """The test metrics of a model."""
+    if not isinstance(model, nn.Module):
+        raise InputError(f"a model must be a torch.nn.Module, not {type(model).__name__}")
+    own = model if isinstance(model, SequenceModel) else _Foreign(task.data.spec, model)
+    try:
+        task.check_model(own)
+        return task.evaluate(own, "test")
+    except InputError:
+        raise
+    except (ValueError, TypeError, RuntimeError, IndexError) as error:
+        raise InputError(f"{type(model).__name__} does not fit {task.title()}: {error}") from error

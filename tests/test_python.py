@@ -1,0 +1,140 @@
+"""SeqLab from Python: a run is what the command makes, errors are one InputError, and any module can be tested."""
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+import seqlab
+from rule_extrapolation.complete import complete
+from rule_extrapolation.dyck import Dyck
+from rule_extrapolation.letters import ANBN
+from seqlab.errors import InputError
+from tests.conftest import ROOT
+
+TINY = "model=lstm data=L3 model.d_model=8 model.hidden_dim=8 data.num_val=32 data.num_test=32 data.batch_size=8 "
+TINY += "trainer.accelerator=cpu trainer.val_every=2 trainer.min_steps=0 logger=csv "
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return seqlab.train(TINY + "trainer.max_steps=4", dir=tmp_path_factory.mktemp("python") / "run", quiet=True)
+
+
+def test_a_run_has_its_results(run):
+    assert run.summary["steps"] == 4 and run.directory.name == "run"
+    assert run.summary["metrics"]["test/loss"] > 0 and "chance" in run.summary["baselines"]
+    assert [step for step, _ in run.metrics["val/loss"]] == [1, 3]
+    assert "completion" in run.predict("a a b")
+    assert run.task.evaluate(run.model, "test")["test/loss"] == pytest.approx(run.summary["metrics"]["test/loss"])
+
+
+def test_it_is_the_run_of_the_command(run, command, tmp_path):
+    words = [*TINY.split(), "trainer.max_steps=4", f"hydra.run.dir={tmp_path}/other"]
+    assert command(ROOT / "run.py", *words).returncode == 0
+    other = json.loads((tmp_path / "other" / "summary.json").read_text(encoding="utf-8"))
+    for part in ("metrics", "baselines", "intervals", "seed", "num_parameters", "description"):
+        assert other[part] == run.summary[part]
+    for name in (".hydra/config.yaml", ".hydra/overrides.yaml"):
+        assert (run.directory / name).exists()
+
+
+def test_resumed_equals_uninterrupted(tmp_path):
+    whole = seqlab.train(TINY + "trainer.max_steps=6", dir=tmp_path / "whole", quiet=True)
+    part = seqlab.train(TINY + "trainer.max_steps=2", dir=tmp_path / "part", quiet=True)
+    resumed = part.resume(max_steps=6, quiet=True)
+    assert resumed.summary["steps"] == 6 and resumed.summary["metrics"] == whole.summary["metrics"]
+    for one, other in zip(resumed.model.parameters(), whole.model.parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert seqlab.load_run(tmp_path / "part").summary == resumed.summary
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_quiet_prints_nothing(tmp_path, capsys, quiet):
+    seqlab.train(TINY + "trainer.max_steps=2", dir=tmp_path / "run", quiet=quiet)
+    out, err = capsys.readouterr()
+    assert ("id/grammatical" in out) != quiet and (not quiet or (out, err) == ("", ""))
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        ("model=lsm data=L3", "did you mean lstm?"),
+        ("model=lstm nope=3", "nope: no such key"),
+        ("model=lstm optimizer.lr=-1", "optimizer.lr=-1"),
+        ("-m model=lstm", "-m is for the command line"),
+        ("model=lstm,linear", "model=lstm,linear"),
+        ("trainer.devices=2", "trainer.devices=2"),
+        ("model=lstm 'data=L3", "No closing quotation"),
+    ],
+)
+def test_errors_are_one_line(words, part, tmp_path):
+    with pytest.raises(InputError) as raised:
+        seqlab.train(words, dir=tmp_path / "run")
+    assert part in str(raised.value) and "\n" not in str(raised.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_used_directory_is_refused(run):
+    before = run.summary
+    with pytest.raises(InputError, match="already holds a run"):
+        seqlab.train(TINY + "trainer.max_steps=4", dir=run.directory)
+    assert run.summary == before
+
+
+def test_choices():
+    assert {"model", "data", "optimizer"} <= set(seqlab.choices()) and "L5" in seqlab.choices("data")
+    with pytest.raises(InputError, match="did you mean data"):
+        seqlab.choices("dta")
+
+
+class Table(nn.Module):
+    """Logits by the last symbol alone: the next symbol of an a is an a, of a b it is the end."""
+
+    def __init__(self):
+        super().__init__()
+        self.logits = nn.Parameter(torch.zeros(5, 5))
+        with torch.no_grad():
+            self.logits[3, 3] = self.logits[4, 1] = self.logits[0, 3] = 9
+
+    def forward(self, ids):
+        return self.logits[ids]
+
+
+def test_any_module_is_evaluated_beside_the_baselines():
+    rows = seqlab.evaluate(Table(), "data=L3 data.num_test=32 data.prompt_length=4")
+    assert {"model", "chance", "oracle", "ngram"} <= rows.keys()
+    assert rows["oracle"]["id/grammatical"] == 1
+    # by hand: of the prompts of four symbols with a completion (aaaa, aaab, aabb), aabb alone ends at once
+    assert rows["model"]["id/grammatical"] == pytest.approx(1 / 3)
+    assert rows["model"]["sos/grammatical"] == 0
+
+
+@pytest.mark.parametrize(
+    ("model", "words", "part"),
+    [
+        (3, "data=L5", "torch.nn.Module, not int"),
+        (nn.Linear(3, 3), "data=L5", "Linear does not fit"),
+        (nn.Embedding(7, 4), "data=L5", "expected logits"),
+        (Table(), "data=L3 model=lstm", "leave model=... out"),
+        (Table(), "data=L33", "did you mean L3?"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_said(model, words, part):
+    with pytest.raises(InputError) as raised:
+        seqlab.evaluate(model, words)
+    assert part in str(raised.value)
+
+
+def test_completing_one_prompt(run):
+    grammar = ANBN()
+    string = complete(run.model, "a a b", grammar)
+    assert string.startswith("aab") and set(string) <= {"a", "b"} and len(string) <= 32
+    assert string in run.predict("aab").replace("prompt      ", "").replace("\ncompletion  ", "")
+    with pytest.raises(ValueError, match="not a symbol"):
+        complete(run.model, "x", grammar)
+    with pytest.raises(ValueError, match="has 7 symbols"):
+        complete(run.model, "(", Dyck())
+    with pytest.raises(ValueError, match="at most 4"):
+        complete(run.model, "aaaaa", grammar, max_length=4)
