@@ -53,7 +53,7 @@ _seqlab() {
 }
 compdef _seqlab seqlab
 """,
-    # fish adds no blank after = or .
+    # fish itself adds names of files, and no blank after = or .
     "fish": r"""
 function __seqlab_words
     seqlab completion fish --line (commandline -cp | string collect) 2>/dev/null

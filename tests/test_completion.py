@@ -33,7 +33,7 @@ print $_comps[seqlab]
 @pytest.fixture
 def shell(environment, tmp_path):
     """(shell, script, line) -> what the shell prints, with `seqlab` on its path."""
-    program = tmp_path / "bin" / "seqlab"
+    program = tmp_path / "path" / "seqlab"
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m seqlab "$@"\n', encoding="utf-8")
     program.chmod(0o755)
