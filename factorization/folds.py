@@ -1,4 +1,4 @@
-"""Pool runs over folds into one table: python -m factorization.folds outputs/semiprimes --out table.md
+"""Pool runs over folds into one table: seqlab folds outputs/semiprimes --out table.md
 
 Each subfolder of the given folder is one row; its runs differ only in data.fold. The folds' test sets are disjoint, so
 hits are summed over folds and the interval is for all test numbers together.
@@ -27,7 +27,7 @@ METRICS = ("beta_0", "beta_1", "beta_2", "beta_3", "s3/beta_0", "s3/beta_1")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, print and optionally save the table. Returns the exit code."""
     take_any_text()
-    parser = Parser(prog="python -m factorization.folds", description=__doc__)
+    parser = Parser(prog="seqlab folds", description=__doc__)
     parser.add_argument("folder", type=Path, help="a folder of folders of runs")
     parser.add_argument("--out", type=Path, help="a file to write the table to")
     options = parser.parse_args(arguments)

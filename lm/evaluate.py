@@ -1,4 +1,4 @@
-"""Evaluate a trained model on other text: python -m lm.evaluate RUN --text FILE"""
+"""Evaluate a trained model on other text: seqlab evaluate RUN --text FILE"""
 
 import sys
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ SHORTEST_LINE = 20  # characters; shorter lines occur in many texts
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and print the metrics. Returns the exit code."""
     take_any_text()
-    parser = Parser(prog="python -m lm.evaluate", description=__doc__)
+    parser = Parser(prog="seqlab evaluate", description=__doc__)
     parser.add_argument("run", help="a run directory (or a checkpoint file)")
     parser.add_argument("--text", required=True, help="a text file, or a folder of .txt, .md and .gz files")
     parser.add_argument("--checkpoint", default="best.ckpt", help="file in RUN/checkpoints (default: best.ckpt)")

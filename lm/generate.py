@@ -1,4 +1,4 @@
-"""Generate text with a trained model: python -m lm.generate RUN --prompt "ROMEO:" --num-samples 3 --temperature 0.8"""
+"""Generate text with a trained model: seqlab generate RUN --prompt "ROMEO:" --num-samples 3 --temperature 0.8"""
 
 import argparse
 import sys
@@ -17,7 +17,7 @@ from seqlab.output import take_any_text
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and stream samples to stdout. Returns the exit code."""
     take_any_text()
-    parser = Parser(prog="python -m lm.generate", description=__doc__)
+    parser = Parser(prog="seqlab generate", description=__doc__)
     parser.add_argument("run", help="a run directory (or a checkpoint file)")
     parser.add_argument("--prompt", default="\n", help="text to continue (default: a line break)")
     parser.add_argument("--num-samples", type=int, default=1, help="number of samples (default: 1)")

@@ -1,6 +1,6 @@
-"""Rank known items with a trained language model: python -m lm.retrieval RUN
+"""Rank known items with a trained language model: seqlab retrieve RUN
 
-Compares it with the same model untrained, TF-IDF, LSA and BM25, and with the model tuned by `python -m lm.finetune RUN`
+Compares it with the same model untrained, TF-IDF, LSA and BM25, and with the model tuned by `seqlab finetune RUN`
 if there is one. With --index DIR --query "..." it instead searches the passages of the run's own text, with an index
 stored in DIR.
 """
@@ -9,24 +9,22 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, cast, get_args
 
 from seqlab.starting import Parser, started, starting
 
 if __name__ == "__main__":
     starting()
 
-import torch
-
-from lm import rankers
-from lm.index import build_index, load_index, passages, save_index, search
-from lm.known_items import KnownItems, Task, items_of
-from lm.ranking import evaluate, table
-from lm.text_run import TUNED, TextRun, load_text_run, untrained
-from lm.vectors import fit, vectors
 from seqlab.cli import tell
-from seqlab.errors import InputError, refuse_bytes
+from seqlab.errors import InputError, nearest, refuse_bytes
 from seqlab.output import take_any_text
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from lm.known_items import KnownItems
+    from lm.text_run import TextRun
 
 NUM_PASSAGES = 5  # passages printed per query
 
@@ -34,14 +32,13 @@ NUM_PASSAGES = 5  # passages printed per query
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and print the table or the passages. Returns the exit code."""
     take_any_text()
-    parser = Parser(prog="python -m lm.retrieval", description=__doc__)
+    parser = Parser(prog="seqlab retrieve", description=__doc__)
     parser.add_argument("run", type=Path, help="the run directory of a language model")
-    parser.add_argument("--task", choices=get_args(Task), help="default: summaries for corpus=wiki, else speeches")
+    parser.add_argument("--task", help="speeches or summaries; default: summaries for corpus=wiki, else speeches")
     parser.add_argument("--checkpoint", default="best.ckpt", help="file in RUN/checkpoints (default: best.ckpt)")
     parser.add_argument("--index", type=Path, help="the index folder; built and saved if it does not exist")
     parser.add_argument("--query", help="the text to search for with --index")
     options = parser.parse_args(arguments)
-    started()
     try:
         if (options.index is None) != (options.query is None):
             raise InputError("--index and --query go together")
@@ -55,10 +52,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def compare(path: Path, checkpoint: str, task: Task | None) -> str:
-    """The table of all rankers for a run."""
+def compare(path: Path, checkpoint: str, task: str | None) -> str:
+    """The table of all rankers for a run. Raises InputError for a task that is none of `lm.known_items.Task`."""
+    import torch  # here, so that --help is quick
+
+    from lm import rankers
+    from lm.known_items import Task, items_of
+    from lm.ranking import evaluate, table
+    from lm.text_run import TUNED, load_text_run, untrained
+
+    started()
+    if task is not None and task not in get_args(Task):
+        raise InputError(f"--task {task}: no such task; {nearest(task, get_args(Task))}")
     trained = load_text_run(path, checkpoint)
-    items = items_of(trained.task.data.corpus, task)
+    items = items_of(trained.task.data.corpus, cast("Task | None", task))
     scores = {
         "BM25": torch.from_numpy(rankers.bm25(items.queries, items.documents)),
         "TF-IDF": torch.from_numpy(rankers.tf_idf(items.queries, items.documents)),
@@ -73,8 +80,10 @@ def compare(path: Path, checkpoint: str, task: Task | None) -> str:
     return table(items.description, {name: evaluate(rows, items.relevant) for name, rows in scores.items()})
 
 
-def model_scores(run: TextRun, items: KnownItems) -> torch.Tensor:
+def model_scores(run: "TextRun", items: "KnownItems") -> "Tensor":
     """Cosine similarities (queries, documents) of a language model's vectors."""
+    from lm.vectors import fit, vectors
+
     encode = run.task.data.tokenizer.encode
     fitted, of_documents = fit(run.model, encode, items.documents)
     return vectors(run.model, encode, items.queries, fitted) @ of_documents.T
@@ -82,6 +91,10 @@ def model_scores(run: TextRun, items: KnownItems) -> torch.Tensor:
 
 def ask(path: Path, checkpoint: str, folder: Path, query: str) -> str:
     """The passages of a run's text nearest to a query, with their cosine similarities, as text."""
+    from lm.index import build_index, load_index, passages, save_index, search
+    from lm.text_run import load_text_run
+
+    started()
     model, task, _ = load_text_run(path, checkpoint)
     file = path / "checkpoints" / checkpoint if path.is_dir() else path
     encode = task.data.tokenizer.encode

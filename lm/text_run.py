@@ -8,7 +8,7 @@ from seqlab.errors import InputError
 from seqlab.model import SequenceModel
 from seqlab.run.build import Run, build, load_run
 
-TUNED = "retrieval.ckpt"  # `python -m lm.finetune RUN` writes it next to best.ckpt
+TUNED = "retrieval.ckpt"  # `seqlab finetune RUN` writes it next to best.ckpt
 
 
 class TextRun(NamedTuple):

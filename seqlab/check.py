@@ -1,12 +1,14 @@
 """Checks a configuration against the annotations of the objects that it will construct, before anything runs.
 
 A node with `_target_` represents an object. The annotation of its parameter gives the required base class, and the
-class must be defined in this project. All other values are checked against types, Literals and `typing.Annotated`
-ranges. So a new model declares its options once, in its constructor, and a configuration from an untrusted checkpoint
-can construct models where models are expected, and nothing else (docs/security.md).
+class must be defined in this project or in a plug-in (seqlab/plugins.py). All other values are checked against types,
+Literals and `typing.Annotated` ranges. So a new model declares its options once, in its constructor, and a
+configuration from an untrusted checkpoint can construct models where models are expected, and nothing else
+(docs/security.md).
 """
 
 import inspect
+import sys
 import types
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -14,6 +16,7 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from seqlab import plugins
 from seqlab.errors import InputError, nearest
 
 PACKAGES = ("seqlab", "rule_extrapolation", "factorization", "sequences", "forecasting", "lm")
@@ -41,17 +44,27 @@ def check(config: dict[str, Any], root: Callable[..., Any]) -> None:
         raise InputError("the configuration is nested too deeply") from error
 
 
+def allowed_packages() -> list[str]:
+    """The packages that a configuration may construct from: this project's and the plug-ins."""
+    return [*PACKAGES, *plugins.names()]
+
+
+def is_allowed(name: Any) -> bool:
+    """Whether a full name is one of the allowed packages' names. Nothing is imported."""
+    return isinstance(name, str) and any(name.startswith(f"{package}.") for package in allowed_packages())
+
+
 def located(name: Any) -> Callable[..., Any]:
-    """Look up the class or function with a full name that a module of this project defines.
+    """Look up the class or function with a full name that a module of an allowed package defines.
 
     Modules of other packages are not imported, because importing an untrusted module runs it.
 
     Raises:
-        LookupError: the name is outside of PACKAGES, private, or only imported by the named module.
+        LookupError: the name is of no allowed package, private, or only imported by the named module.
         ImportError, AttributeError: there is no such module, or no such name in it.
     """
-    if not isinstance(name, str) or name.partition(".")[0] not in PACKAGES:
-        raise LookupError(f"{name} is not of {', '.join(PACKAGES)}")
+    if not is_allowed(name):
+        raise LookupError(f"{name} is not of {', '.join(allowed_packages())}")
     module, _, last = name.rpartition(".")
     if last.startswith("_"):
         raise LookupError(f"{name} is private")
@@ -129,8 +142,9 @@ def _classes(annotation: Any) -> list[type]:
 
 def _check_node(bases: list[type], node: dict[str, Any], path: str) -> None:
     name = node["_target_"]
-    allowed = " or ".join(f"a {base.__name__} of {', '.join(PACKAGES)}" for base in bases) or "a plain value"
-    refusal = f"{path}._target_={_short(name)} is not allowed (allowed: {allowed})"
+    packages = ", ".join(allowed_packages())
+    allowed = " or ".join(f"a {base.__name__} of {packages}" for base in bases) or "a plain value"
+    refusal = f"{path}._target_={_short(name)} is not allowed (allowed: {allowed}){_trust(name) if bases else ''}"
     try:
         if not bases:
             raise LookupError("an object has no place there")
@@ -148,6 +162,15 @@ def _check_node(bases: list[type], node: dict[str, Any], path: str) -> None:
     if inspect.isabstract(target):
         raise InputError(f"{path}._target_={name} is abstract (allowed: a class that derives from it)")
     _check_arguments(target, node, path)
+
+
+def _trust(name: Any) -> str:
+    """How a user lets a package take part that the configuration names; empty for what can be no plug-in."""
+    package, _, rest = str(name).partition(".")
+    if is_allowed(name) or not rest or not package.isidentifier() or package in sys.stdlib_module_names:
+        return ""
+    in_python = f'seqlab.load_run(path, trust=["{package}"])'
+    return f"; if you trust {package}: {plugins.VARIABLE}={package}, or in Python {in_python}"
 
 
 def fits(annotation: Any, value: Any) -> bool:

@@ -11,13 +11,14 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from omegaconf import OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
 from seqlab.errors import InputError, Interrupted, NonFiniteError, nearest
+from seqlab.run.keys import leaves, selectable
 from seqlab.run.values import key_of, read
 
 
@@ -103,15 +104,25 @@ def _composition(error: BaseException, conf: Path | None) -> str:
         keys = [name for name in map(str, parent) if not name.startswith("_")]
         if str(key) in keys:
             return f"{getattr(cause, 'full_key', None) or key}: {str(cause).splitlines()[0]}"
-        return f"{getattr(cause, 'full_key', None) or key}: no such key; {nearest(str(key), keys)}"
+        name = getattr(cause, "full_key", None) or str(key)
+        elsewhere = _elsewhere(parent, name)
+        if elsewhere:
+            return f"{name}: no such key; {elsewhere}(allowed there: {', '.join(sorted(keys))})"
+        return f"{name}: no such key; {nearest(str(key), keys)}"
     text = _one_line(error)
     if conf is not None and text.startswith("Could not override '") and "To append to your default list" in text:
         group = text.split("'")[1]
-        return f"{group}: not a group to choose from; {nearest(group, _groups(conf))}"
+        return f"{group}: not a group to choose from; {nearest(group, selectable(conf))}"
     return text
 
 
-def _groups(conf: Path) -> list[str]:
-    """The groups in the defaults list of conf/config.yaml, which the command line can choose from."""
-    entries = OmegaConf.load(conf / "config.yaml").defaults
-    return [name for entry in entries if not isinstance(entry, str) for name in entry if " " not in name]
+def _elsewhere(node: Any, name: str) -> str:
+    """Ask after an unknown key whether one that ends as it does, elsewhere in the configuration, is meant.
+
+    Args:
+        node: where the key was looked for.
+        name: the key with dots; its last part is what such keys end in.
+    """
+    whole: Any = OmegaConf.to_container(node._get_root(), resolve=False)
+    found = [key for key in leaves({**whole, "hydra": None}) if key.endswith(f".{name.rpartition('.')[2]}")]
+    return f"did you mean {' or '.join(found)}? " if found else ""

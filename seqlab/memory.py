@@ -1,4 +1,4 @@
-"""Memory of training: python -m seqlab.memory model=transformer data=L5 [key=value ...] [--measure]
+"""Memory of training: seqlab memory model=transformer data=L5 [key=value ...] [--measure]
 
 The estimate counts 32-bit tensors on a CPU: weights, gradients, optimizer state, saved activations and temporary
 tensors of the forward and backward pass. --measure trains three steps in a new process and shows the rise of its peak
@@ -19,8 +19,8 @@ if __name__ == "__main__":
 
 from seqlab.cli import tell
 from seqlab.output import take_any_text
+from seqlab.places import CONF
 
-CONF = Path(__file__).parents[1] / "conf"
 MEBIBYTE = 2**20
 NUM_STEPS = 3
 
@@ -28,11 +28,9 @@ NUM_STEPS = 3
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, print the table and return the exit code."""
     take_any_text()
-    parser = Parser(
-        prog="python -m seqlab.memory", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("overrides", nargs="*", help="as run.py takes them: model=lstm data=L5 data.batch_size=64")
-    parser.add_argument("--config-dir", "-cd", metavar="DIR", help="additional folder of configurations, as for run.py")
+    parser = Parser(prog="seqlab memory", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("overrides", nargs="*", help="as train takes them: model=lstm data=L5 data.batch_size=64")
+    parser.add_argument("--config-dir", "-cd", metavar="DIR", help="additional folder of configurations, as for train")
     parser.add_argument("--measure", action="store_true", help=f"also train {NUM_STEPS} steps and show the peak memory")
     options = parser.parse_intermixed_args(arguments)
     try:
@@ -46,25 +44,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def compose(overrides: Sequence[str], config_dir: str | None = None) -> dict[str, Any]:
-    """Resolve the configuration of a run as run.py would, without creating a directory.
+    """Resolve the configuration of a run as `seqlab train` would, without creating a directory.
 
     Args:
-        overrides: as for run.py.
+        overrides: as for `seqlab train`.
         config_dir: an additional folder of configurations.
 
     Raises:
         HydraException, InputError: for invalid overrides.
     """
-    from seqlab.errors import InputError
     from seqlab.run.build import configuration
     from seqlab.run.config import RunConfig, composed
     from seqlab.run.overrides import readable_overrides, with_config_dir
     from seqlab.run.typed import with_typed
 
     started()
-
-    if not CONF.is_dir():
-        raise InputError(f"{CONF}: no such folder; this command needs a checkout of the project")
     readable = readable_overrides(with_config_dir(overrides, config_dir), CONF)
     return with_typed(RunConfig.of(composed(readable, CONF)), configuration, readable).plain
 

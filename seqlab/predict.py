@@ -1,4 +1,4 @@
-"""Complete a prompt with a trained model: python -m seqlab.predict RUN "( [ ]" """
+"""Complete a prompt with a trained model: seqlab predict RUN "( [ ]" """
 
 import sys
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from seqlab.output import take_any_text
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, print the task's description of the prediction, and return the exit code."""
     take_any_text()
-    parser = Parser(prog="python -m seqlab.predict", description=__doc__)
+    parser = Parser(prog="seqlab predict", description=__doc__)
     parser.add_argument("run", help="a run directory (or a checkpoint file)")
     parser.add_argument("prompt", help='prompt to complete, in the syntax of the task: "( [ ]"; may be empty: ""')
     parser.add_argument("--checkpoint", default="best.ckpt", help="file in RUN/checkpoints (default: best.ckpt)")

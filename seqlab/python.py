@@ -7,7 +7,7 @@ import contextlib
 import io
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,17 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor, nn
 
+from seqlab import plugins
 from seqlab.check import check
 from seqlab.cli import ending
 from seqlab.errors import InputError, nearest
 from seqlab.model import Rereading, SequenceModel
+from seqlab.places import CONF
 from seqlab.proportion import value_of
 from seqlab.run import build
 from seqlab.run.config import RunConfig, composed
 from seqlab.run.directory import RunDirectory
+from seqlab.run.keys import groups
 from seqlab.run.launch import leave_cluster
 from seqlab.run.overrides import prepared
 from seqlab.run.summary import read_summary
@@ -33,8 +36,6 @@ from seqlab.run.typed import with_typed
 from seqlab.show.curves import Checks, read_metrics
 from seqlab.spec import Spec
 from seqlab.task import Results, Task
-
-CONF = Path(__file__).parents[1] / "conf"
 
 
 @dataclass(frozen=True)
@@ -75,13 +76,18 @@ class TrainedRun(build.Run):
         return train(words + ([] if max_steps is None else [f"trainer.max_steps={max_steps}"]), quiet=quiet)
 
 
-def load_run(path: str | Path, checkpoint: str = "best.ckpt") -> TrainedRun:
+def load_run(path: str | Path, checkpoint: str = "best.ckpt", *, trust: Iterable[str] = ()) -> TrainedRun:
     """Load a run from its directory, with the weights of one of its checkpoints. Nothing in it can run code.
+
+    Args:
+        path: a run directory, or a checkpoint file.
+        checkpoint: the name of the file in the run directory's checkpoints.
+        trust: packages that take part here as plug-ins do. Their code runs.
 
     Raises:
         InputError: the path is not a run directory, or the checkpoint is missing or damaged.
     """
-    run, path = build.load_run(path, checkpoint), Path(path)
+    run, path = build.load_run(path, checkpoint, trust=trust), Path(path)
     return TrainedRun(**vars(run), directory=path if path.is_dir() else path.absolute().parents[1])
 
 
@@ -144,12 +150,12 @@ def choices(group: str | None = None) -> list[str]:
     Raises:
         InputError: there is no such group.
     """
-    groups = sorted(path.name for path in CONF.iterdir() if path.is_dir())
+    found = groups([CONF, *plugins.folders()])
     if group is None:
-        return groups
-    if group not in groups:
-        raise InputError(f"{group}: no such group; {nearest(group, groups)}")
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+        return sorted(found)
+    if group not in found:
+        raise InputError(f"{group}: no such group; {nearest(group, found)}")
+    return found[group]
 
 
 @contextlib.contextmanager

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
+from seqlab.commands import COMMANDS
+
 ROOT = Path(__file__).parents[1]
 PAGES = [
     ROOT / "README.md",
@@ -34,6 +36,7 @@ LEFT_OUT = {
     "make ": "makes environments; test_make_targets checks the targets",
     "tensorboard ": "a server without an end; tests/lit/test_tensorboard.py starts one",
     "export ": "a setting of the reader's machine",
+    "eval ": "a setting of the reader's shell; tests/test_completion.py makes it",
 }
 
 
@@ -74,10 +77,14 @@ def left_out(line: str) -> str | None:
 
 
 def words_of(line: str) -> list[str]:
-    """The words after `python`, without comments."""
-    words = shlex.split(line, comments=True)
-    assert words[0] == "python", f"{line}: no test knows how to run this"
-    return words[1:]
+    """The words after `python`, without comments. What `seqlab` calls is given as its script or module."""
+    program, *words = shlex.split(line, comments=True)
+    if program == "seqlab":
+        name = words.pop(0) if words[0] in COMMANDS else "train"
+        module = COMMANDS[name].module.removesuffix(".__main__")
+        return ["run.py", *words] if name == "train" else ["-m", module, *words]
+    assert program == "python", f"{line}: no test knows how to run this"
+    return words
 
 
 def swept(line: str) -> dict[str, str]:
@@ -98,13 +105,14 @@ def num_jobs(line: str) -> int:
 
 
 def is_sweep(line: str) -> bool:
-    """Whether run.py is asked for several runs."""
-    return "run.py" in line and bool({"-m", "--multirun"} & set(words_of(line)))
+    """Whether several runs are asked for."""
+    program, *words = words_of(line)
+    return program == "run.py" and bool({"-m", "--multirun"} & set(words))
 
 
 def is_search(line: str) -> bool:
     """Whether a line searches for values."""
-    return line.startswith("python -m seqlab.search ")
+    return words_of(line)[:2] == ["-m", "seqlab.search"]
 
 
 def single(line: str) -> list[str]:

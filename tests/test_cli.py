@@ -46,6 +46,9 @@ def refused(compose, root):
         (["modle=lstm"], ["modle: no such key; did you mean model?"]),
         (["model.num_layer=2"], ["model.num_layer: no such key; did you mean num_layers?"]),
         (["sede=2"], ["sede: no such key; did you mean seed?"]),
+        (["lr=1e-3"], ["lr: no such key; did you mean optimizer.lr? (allowed there: compile, "]),
+        (["model.lr=1e-3"], ["model.lr: no such key; did you mean optimizer.lr? (allowed there: ", "d_model"]),
+        (["warmup=3"], ["did you mean schedule.warmup?"]),
         (
             ["task=copy"],
             ["task: not a group to choose from; allowed: clipping, data, experiment, logger, model,"],
@@ -350,8 +353,10 @@ def test_help_fits_a_screen(run_py):
 
 
 def test_help_is_what_hydra_makes_of_it(run_py):
-    """With an override Hydra writes it: the same groups and choices, in the same order."""
-    assert run_py("--help").stdout == run_py("-h").stdout == run_py("--help", "seed=2").stdout
+    """With the name of a configuration Hydra writes it: the same groups and choices, in the same order."""
+    ours = run_py("--help").stdout
+    assert ours == run_py("-h").stdout == run_py("model=lstm", "--help").stdout
+    assert ours == run_py("--help", "--config-name", "config").stdout
 
 
 def test_help_does_not_load_torch(python, root):

@@ -119,7 +119,7 @@ def run_line(line, page, place, runs, command, python, compose, tiny):
     if num_jobs(line) > 6:  # a process each
         line = re.sub(r"seed=[\d,]+", "seed=1", line)
     before = set(place.rglob("*"))
-    page = "docs/text.md" if line.startswith("python -m lm.") else page
+    page = "docs/text.md" if words_of(line)[1].startswith("lm.") else page
     run_dir = (runs(page) if page in RUNS else place / ONE) if "RUN" in line else None
     words = [filled_in(word, run_dir, line) for word in words_of(line)]
     if words[:2] == ["-m", "pytest"]:  # the suite runs these tests by itself: here, that the words name some
@@ -178,14 +178,14 @@ def test_commands_stand_in_bash_blocks():
             r"^```(\w*)\n(.*?)^```", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
         ):
             if language not in ("bash", "console"):
-                assert not re.search(r"^(\$ )?(python|make|pip) ", text, re.MULTILINE), page
+                assert not re.search(r"^(\$ )?(python|seqlab|make|pip) ", text, re.MULTILINE), page
 
 
 def test_the_main_job_is_in_the_readme():
     lines = [line for block in BLOCKS if block.page == "README.md" for line in block.lines]
     assert {"make run", "make test"} <= {line.split("#")[0].strip() for line in lines}
-    assert "python run.py model=transformer data=L5" in {line.split("#")[0].strip() for line in lines}
-    assert any(line.startswith("python -m seqlab.predict RUN") for line in lines)
+    assert "seqlab train model=transformer data=L5" in {line.split("#")[0].strip() for line in lines}
+    assert any(line.startswith("seqlab predict RUN") for line in lines)
 
 
 def test_jobs_are_counted():

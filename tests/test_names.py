@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from seqlab.check import PACKAGES
+from seqlab.commands import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = "benchmarks", "conf", "docs", "tests", *PACKAGES
@@ -29,17 +30,19 @@ SOURCE = re.compile(rf"{START}(?:[\w-]+/)*[\w-]+\.(?:py|cpp|css|js)\b")
 DOTTED = re.compile(rf"{START}(?:{OURS})(?:\.\w+)+")
 
 COMMAND = re.compile(rf"python -m ((?:{OURS})[\w.]*\w)")
+WORD = re.compile(r"(?<![\w.])seqlab ([a-z]+)(?= [A-Z-]| \w+[.=]|`)")  # `seqlab predict RUN`, `seqlab train`
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+\w")
 SOURCES = [path.read_text(encoding="utf-8") for path in FILES if path.suffix == ".py" and path.name != "test_names.py"]
 HYDRAS = "--help --hydra-help --version --cfg --resolve --package --run --multirun --shell-completion --config-path"
 HYDRAS += " --config-name --config-dir --experimental-rerun --info"
 OPTIONS = {*re.findall(r'add_argument\(\s*"(--[\w-]+)"', "".join(SOURCES)), *HYDRAS.split()}
-OPTIONS_OF_OTHERS = {"--logdir", "--host", "--backend-store-uri", "--index-url", "--no-build-isolation"}
+OPTIONS_OF_OTHERS = {"--logdir", "--host", "--backend-store-uri", "--index-url", "--no-build-isolation", "--no-deps"}
 
 PLACE_HOLDER = re.compile(r"\b[A-Z]{3,}\b")  # conf/search/NAME.yaml
 OF_OTHERS = {
     "BPE_LSTM_embedding.py",  # the published program
     "seqlab.run.build.os.system",  # what a hostile file might say
+    "seqlab.conf",  # where a wheel has conf
 }
 PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 NEW_FILES = re.findall(r"^New file `([^`]+)`", PAGE, flags=re.MULTILINE)
@@ -97,6 +100,7 @@ def unknown(text: str, page: Path) -> list[str]:
     named = [word for pattern in (PATH, SOURCE) for word in pattern.findall(text) if not is_file(word, page)]
     named += [word for word in DOTTED.findall(text) if not is_file(word, page) and not is_name(word)]
     named += [word for word in COMMAND.findall(text) if not is_command(word)]
+    named += [word for word in WORD.findall(text) if word not in COMMANDS]
     if page.suffix in {".py", ".md", ".yaml"}:
         named += [word for word in OPTION.findall(text) if word not in OPTIONS | OPTIONS_OF_OTHERS]
     return [
@@ -132,6 +136,7 @@ def test_what_is_named_exists(folder):
         ("`python -m lm.finetune RUN` writes outputs/run/metrics.csv", []),
         ("python -m lm.generate RUN --top-k 3; python -m lm.metrics RUN", ["lm.metrics"]),
         ("`--num-samples 3`, `--num-sample 3` and -m", ["--num-sample"]),
+        ("`seqlab predict RUN`, `seqlab train`, seqlab predicts RUN; `seqlab model=lstm`, SeqLab is", ["predicts"]),
     ],
 )
 def test_what_is_missing_is_found(text, missing):

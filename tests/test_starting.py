@@ -75,10 +75,10 @@ def stopped(environment, tmp_path):
 
 def test_every_command_is_here(root):
     modules = [path for package in PACKAGES for path in (root / package).rglob("*.py")]
-    made_once = {"lm.derive_plays", "sequences.named"}  # these write files of the project
+    others = {"lm.derive_plays", "sequences.named", "seqlab"}  # write files of the project; calls one of those here
     found = {path for path in modules if '__name__ == "__main__"' in path.read_text(encoding="utf-8")}
     names = {".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__main__") for path in found}
-    assert names - made_once == set(COMMANDS)
+    assert names - others == set(COMMANDS)
 
 
 @pytest.mark.parametrize(
@@ -94,6 +94,12 @@ def test_a_signal_while_run_py_imports(root, stopped, tmp_path, module, signum):
     code, line = CODES[signum]
     words = [root / "run.py", "model=linear", "hydra.run.dir=runs/one"]
     assert stopped(words, {module}, signum) == (code, [line])
+    assert not list(tmp_path.iterdir())
+
+
+def test_ctrl_c_while_seqlab_imports(stopped, tmp_path):
+    words = ["-m", "seqlab", "model=linear", "hydra.run.dir=runs/one"]
+    assert stopped(words, {"torch"}, signal.SIGINT) == (130, ["interrupted"])
     assert not list(tmp_path.iterdir())
 
 

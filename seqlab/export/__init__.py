@@ -1,1 +1,1 @@
-"""Export a trained model: python -m seqlab.export RUN. `load_export` loads the export."""
+"""Export a trained model: seqlab export RUN. `load_export` loads the export."""

@@ -1,4 +1,4 @@
-"""Export trained models, and measure size, speed and accuracy: python -m seqlab.export RUN --format int8 bf16
+"""Export trained models, and measure size, speed and accuracy: seqlab export RUN --format int8 bf16
 
     safetensors  unchanged weights; gives the same logits
     bf16         weights rounded to bfloat16; computes in float32
@@ -50,9 +50,7 @@ class Row(NamedTuple):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, export, print the table and return the exit code."""
     take_any_text()
-    parser = Parser(
-        prog="python -m seqlab.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(prog="seqlab export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", metavar="RUN", help="run directories")
     parser.add_argument("--format", nargs="+", required=True, help="safetensors, bf16, int8, onnx")
     parser.add_argument("--out", type=Path, help="for a single run: a folder instead of RUN/export")

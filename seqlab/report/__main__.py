@@ -1,4 +1,4 @@
-"""Collect runs into one table: python -m seqlab.report outputs/L5 --format html --out report.html
+"""Collect runs into one table: seqlab report outputs/L5 --format html --out report.html
 
 One row for each data x model, and for each setting if runs differ in more than the seed: mean and standard deviation
 over seeds, with baselines and chance, the best in bold. Unfinished and failed runs are listed separately.
@@ -34,7 +34,7 @@ SUFFIXES = {"terminal": ".txt", "markdown": ".md", "csv": ".csv", "latex": ".tex
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print or write the report on all runs below some folders. Returns the exit code."""
     take_any_text()
-    parser = Parser(prog="python -m seqlab.report", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = Parser(prog="seqlab report", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="run directories, or folders of them")
     parser.add_argument("--format", help=f"{', '.join(SUFFIXES)}; default: by the suffix of --out, or else\n"
                         "terminal, or markdown if the output is not a terminal")  # fmt: skip

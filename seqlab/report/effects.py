@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-from scipy.special import stdtrit
-
 from seqlab.errors import InputError, nearest
 from seqlab.report.rows import Block, Cell, Row, Table, cell, unique
 
@@ -67,6 +65,8 @@ def effect(differences: Sequence[float | None]) -> Cell:
     >>> mean, n, [round(bound, 3) for bound in interval]
     (-1.5, 3, [-2.742, -0.258])
     """
+    from scipy.special import stdtrit  # here, because scipy takes half a second to load
+
     mean, std, n, _ = cell(differences)
     if mean is None or std is None:
         return Cell(mean, None, n)

@@ -21,6 +21,7 @@ from seqlab.kept import Kept
 from seqlab.lit.checkpoints import kept_in, load_checkpoint, origin, refuse_old
 from seqlab.lit.datamodule import DataModule
 from seqlab.lit.module import Module
+from seqlab.plugins import trusting
 from seqlab.randomness import derived_seed
 from seqlab.run.directory import RunDirectory
 from seqlab.schedule import Schedule
@@ -167,12 +168,17 @@ def _made(value: Any) -> Any:
     return [_made(item) for item in value] if isinstance(value, list) else value
 
 
-def load_run(path: str | Path, checkpoint: str = "best.ckpt") -> Run:
+def load_run(path: str | Path, checkpoint: str = "best.ckpt", *, trust: Iterable[str] = ()) -> Run:
     """Load a run from its directory with the weights of a checkpoint, or from the path of a checkpoint file.
 
     An untrusted file cannot run code (docs/security.md): it holds tensors and plain types, and its configuration can
-    construct only objects of the expected base class from this project. No data are read, because the checkpoint
-    stores what was fitted to them.
+    construct only objects of the expected base class from this project and the plug-ins (seqlab/plugins.py). No data
+    are read, because the checkpoint stores what was fitted to them.
+
+    Args:
+        path: a run directory, or a checkpoint file.
+        checkpoint: the name of the file in the run directory's checkpoints.
+        trust: packages that take part here as plug-ins do. Their code runs.
 
     Raises:
         InputError: the path is not a run directory, or the checkpoint is missing or damaged.
@@ -191,7 +197,8 @@ def load_run(path: str | Path, checkpoint: str = "best.ckpt") -> Run:
     if not all(isinstance(value, Tensor) for value in state.values()):
         raise InputError(f"{file} is not a checkpoint of SeqLab: its state_dict holds more than tensors")
     try:
-        run = build(config, state.values(), kept=kept_in(content, file))
+        with trusting(trust):
+            run = build(config, state.values(), kept=kept_in(content, file))
     except InputError as error:
         raise InputError(f"{file}{origin(content)}: {error}") from error
     try:

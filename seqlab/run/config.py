@@ -21,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from seqlab.errors import InputError
 from seqlab.run.directory import RunDirectory
+from seqlab.run.search_path import register
 
 # Keys that may change when a run is resumed: none of them affects what a step computes.
 FREE_KEYS = ("resume", "debug", "logger")
@@ -29,9 +30,9 @@ MOST_BYTES = 240  # of these characters; file systems allow 255, including the h
 
 
 def composed(overrides: Sequence[str], conf: Path) -> DictConfig:
-    """Compose the configuration for some overrides as run.py does, with Hydra's own node, without creating a directory.
+    """Compose the configuration for some overrides as `seqlab train` does, with Hydra's own node.
 
-    It also sets Hydra's global configuration, because interpolations may refer to the choices.
+    It creates no directory. It also sets Hydra's global configuration, because interpolations may refer to the choices.
 
     Args:
         overrides: in a form that Hydra can parse; see seqlab/run/overrides.py.
@@ -40,6 +41,7 @@ def composed(overrides: Sequence[str], conf: Path) -> DictConfig:
     Raises:
         HydraException: for invalid overrides.
     """
+    register()
     with hydra.initialize_config_dir(str(conf), version_base="1.3"):
         config = hydra.compose("config", list(overrides), return_hydra_config=True)
     HydraConfig.instance().set_config(config)

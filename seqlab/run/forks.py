@@ -1,9 +1,9 @@
 """Jobs as forks of the process that runs the sweep, which imports torch, Lightning and the rest once for all of them.
 
-A fork is what `python run.py OVERRIDES` would be, without the wait for the imports. It inherits nothing else: `fork`
-raises `Takeover` in the child, so every frame of Hydra's sweep undoes what it has set, up to run.py, which then runs
-the job's overrides as a command. The parent imports, and computes nothing. So it has no thread of its own, OpenMP has
-started none, and CUDA is not initialized: all of these would be broken in a child.
+A fork is what `seqlab train OVERRIDES` would be, without the wait for the imports. It inherits nothing else: `fork`
+raises `Takeover` in the child, so every frame of Hydra's sweep undoes what it has set, up to seqlab/training.py, which
+then runs the job's overrides as a command. The parent imports, and computes nothing. So it has no thread of its own,
+OpenMP has started none, and CUDA is not initialized: all of these would be broken in a child.
 """
 
 import os
@@ -26,7 +26,7 @@ NEEDED = ("seqlab.run.train", "matplotlib.figure", "matplotlib.backends.backend_
 
 
 class Takeover(BaseException):
-    """Raised in a fork, and caught by run.py: this process is a job now.
+    """Raised in a fork, and caught by seqlab/training.py: this process is a job now.
 
     Args:
         arguments: of the job's command line.
@@ -107,10 +107,10 @@ def load(config: Mapping[str, Any], environment: Mapping[str, str]) -> None:
     try:
         for name in NEEDED:
             import_module(name)
-        from seqlab.check import PACKAGES  # imports torch
+        from seqlab.check import is_allowed  # imports pydantic
 
         for target in targets(config):
-            if target.partition(".")[0] in PACKAGES:
+            if is_allowed(target):
                 with suppress(Exception):
                     import_module(target.rpartition(".")[0])
     finally:
@@ -138,7 +138,7 @@ def fork(arguments: Sequence[str], environment: Mapping[str, str], in_child: Cal
     """Fork this process. Returns in the parent; see `Takeover` for the child.
 
     The child has its own process group, so that Ctrl-C reaches it only once, and gets SIGTERM when the parent dies in
-    any way. Until run.py begins the job, SIGINT and SIGTERM wait.
+    any way. Until `Takeover.begin`, SIGINT and SIGTERM wait.
 
     Args:
         arguments: of the job's command line.

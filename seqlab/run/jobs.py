@@ -13,7 +13,7 @@ from seqlab.errors import InputError, Interrupted
 from seqlab.run.config import RunConfig
 from seqlab.run.directory import RunDirectory, Status
 from seqlab.run.forks import can_fork, fork, load
-from seqlab.run.launch import Child, Children, num_cores, several_at_once, started_process, thread_settings
+from seqlab.run.launch import TRAIN, Child, Children, num_cores, several_at_once, started_process, thread_settings
 from seqlab.run.values import key_of, placed
 
 BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
@@ -32,8 +32,8 @@ _jobs: list[Job] = []
 _refused: list[str] = []  # why this process cannot fork, once it could not
 
 
-def run_apart(script: Path, config: RunConfig) -> None:
-    """Run a job of a sweep in its directory, as `python script OVERRIDES` would, in a process of its own.
+def run_apart(config: RunConfig) -> None:
+    """Run a job of a sweep in its directory, as `seqlab train OVERRIDES` would, in a process of its own.
 
     Waits for the job to end; under hydra/launcher=local, until fewer jobs run than there are cores. The sweep continues
     whatever the outcome; if the job was killed, status.json records how. A signal that ends the sweep is first passed
@@ -56,8 +56,7 @@ def run_apart(script: Path, config: RunConfig) -> None:
     sys.stdout.flush()
     child = forked(arguments, config.plain, settings)
     if child is None:
-        command = [sys.executable, str(script), *arguments]
-        child = started_process(command, Path(hydra.runtime.cwd), os.environ | settings)
+        child = started_process([*TRAIN, *arguments], Path(hydra.runtime.cwd), os.environ | settings)
     _jobs.append(Job(child, directory, config.hash))
     _children.add(child)
     wait_for_jobs(below=num_cores() if several_at_once() else 1)

@@ -17,9 +17,12 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from seqlab.errors import InputError
+from seqlab.places import PACKAGE
 
 PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux's prctl
 PASSED_ON = (signal.SIGINT, signal.SIGTERM)
+# Begins a run in a new process, from this very package, wherever that process starts.
+TRAIN = (sys.executable, str(PACKAGE / "__main__.py"), "train")
 SECONDS = 0.02  # between two looks at the children
 
 

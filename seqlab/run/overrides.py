@@ -15,6 +15,7 @@ import yaml
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.types import Glob, Override, OverrideType
 
+from seqlab import plugins
 from seqlab.errors import InputError, refuse_bytes
 from seqlab.files import at_home
 from seqlab.run.config import folder_name
@@ -33,9 +34,9 @@ class Groups:
 
     @classmethod
     def of(cls, conf: Path, overrides: Sequence[str], config_dir: str | None = None) -> "Groups":
-        """The groups in conf, in the folder of --config-dir and in the folders of hydra.searchpath."""
+        """The groups in conf, of the plug-ins, in the folder of --config-dir and in the folders of hydra.searchpath."""
         more = [*([] if config_dir is None else [config_dir]), *search_path(overrides)]
-        return cls((conf, *(Path(folder.removeprefix("file://")) for folder in more)))
+        return cls((conf, *plugins.folders(), *(Path(folder.removeprefix("file://")) for folder in more)))
 
     def __contains__(self, key: str) -> bool:
         return any((folder / key).is_dir() for folder in self.folders)
@@ -53,7 +54,7 @@ def search_path(overrides: Sequence[str]) -> list[str]:
 
 
 def with_config_dir(overrides: Sequence[str], config_dir: str | None) -> list[str]:
-    """Add a folder to hydra.searchpath, so that hydra.compose finds what run.py finds with --config-dir.
+    """Add a folder to hydra.searchpath, so that hydra.compose finds what `seqlab train` finds with --config-dir.
 
     Raises:
         InputError: there is no such folder.
@@ -79,10 +80,23 @@ def prepared(arguments: Sequence[str], conf: Path) -> list[str]:
         raise InputError("--experimental-rerun unpickles a file, which can run anything; allowed: resume=RUN")
     if options.multirun and (options.cfg or options.info):
         raise InputError("-m runs a sweep, --cfg and --info show the configuration of one run: leave one of them out")
+    if options.config_path is not None and "://" not in options.config_path:
+        # relative to the folder around conf, as if this command were a script there
+        flags.append(f"--config-path={conf.parent / options.config_path}")
     groups = Groups.of(conf.parent / (options.config_path or conf), typed, options.config_dir)
     own = _readable(with_resume(typed, groups, sweep=options.multirun), groups, sweep=options.multirun)
     refuse_empty_sweep(own, groups)
     return [*(with_sweep_names(own, sources(options, own)) if options.multirun else own), *flags]
+
+
+def asks_for_help(arguments: Sequence[str]) -> bool:
+    """Whether --help is asked for, with our own and the plug-ins' configurations alone.
+
+    Raises:
+        InputError: an option is unknown.
+    """
+    options, flags, typed = split(arguments)
+    return options.help and set(flags) <= {"--help", "-h"} and not search_path(typed)
 
 
 def split(arguments: Sequence[str]) -> tuple[Namespace, list[str], list[str]]:

@@ -12,6 +12,7 @@ from lightning import Trainer
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import OmegaConf
 
+from seqlab import plugins
 from seqlab.errors import InputError, Interrupted, NonFiniteError
 from seqlab.files import write_json, write_text
 from seqlab.lit.checkpoints import has_begun, training_seconds
@@ -22,6 +23,7 @@ from seqlab.run.build import Run, build, configuration, construct
 from seqlab.run.config import RunConfig
 from seqlab.run.directory import RunDirectory, Status
 from seqlab.run.evaluate import finish
+from seqlab.run.forks import targets
 from seqlab.run.resume import Start, note_growth, refuse_other_data, start_of
 from seqlab.run.summary import read_summary
 from seqlab.run.typed import with_typed
@@ -188,5 +190,6 @@ def opening(run: Run) -> dict[str, Any]:
             "torch": torch.__version__,
             "lightning": lightning.__version__,
             "threads": torch.get_num_threads(),
+            **plugins.versions(targets(run.config)),  # of plug-ins
         },
     }

@@ -1,1 +1,1 @@
-"""Hyperparameter search: python -m seqlab.search NAME (docs/runs.md)."""
+"""Hyperparameter search: seqlab search NAME (docs/runs.md)."""

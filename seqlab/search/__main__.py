@@ -1,4 +1,4 @@
-"""Hyperparameter search: python -m seqlab.search lstm_lr
+"""Hyperparameter search: seqlab search lstm_lr
 
 NAME is conf/search/NAME.yaml, or the path of another such file. Overrides search.KEY=VALUE change the search
 (search.num_trials=30, search.seed=2, search.dir=DIR). Other overrides apply to every run (data=L4).
@@ -17,27 +17,25 @@ from seqlab.starting import Parser, started, starting
 if __name__ == "__main__":
     starting()
 
+from seqlab import plugins
 from seqlab.cli import tell
 from seqlab.errors import InputError, Interrupted, nearest
 from seqlab.files import at_home, write_json
 from seqlab.output import take_any_text
+from seqlab.places import CONF
 from seqlab.run.config import differences, folder_name
 from seqlab.run.directory import RunDirectory
 from seqlab.run.overrides import with_config_dir
 from seqlab.run.values import text_of
 
-CONF = Path(__file__).parents[2] / "conf"
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, run the search and return the exit code."""
     take_any_text()
-    parser = Parser(
-        prog="python -m seqlab.search", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(prog="seqlab search", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", help="a name in conf/search, or a YAML file")
-    parser.add_argument("overrides", nargs="*", help="search.KEY=VALUE, or KEY=VALUE as for run.py")
-    parser.add_argument("--config-dir", "-cd", metavar="DIR", help="additional folder of configurations, as for run.py")
+    parser.add_argument("overrides", nargs="*", help="search.KEY=VALUE, or KEY=VALUE as for train")
+    parser.add_argument("--config-dir", "-cd", metavar="DIR", help="additional folder of configurations, as for train")
     options = parser.parse_intermixed_args(arguments)
     try:
         return search(options.name, with_config_dir(options.overrides, options.config_dir))
@@ -97,10 +95,10 @@ def plan_file(name: str) -> Path:
     """The YAML file of a search. Raises InputError if there is no search of that name."""
     if name.endswith((".yaml", ".yml")):
         return Path(name)
-    file = CONF / "search" / f"{name}.yaml"
-    if not file.is_file():
-        raise InputError(f"{name}: no such search; {nearest(name, (path.stem for path in file.parent.glob('*.yaml')))}")
-    return file
+    files = {file.stem: file for folder in (*plugins.folders(), CONF) for file in (folder / "search").glob("*.yaml")}
+    if name not in files:
+        raise InputError(f"{name}: no such search; {nearest(name, files)}")
+    return files[name]
 
 
 if __name__ == "__main__":

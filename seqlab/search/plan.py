@@ -39,7 +39,7 @@ class Range:
 class Plan:
     """The plan of a search.
 
-    words: overrides for every run, as for run.py.
+    words: overrides for every run, as for `seqlab train`.
     metric: the objective, a metric of metrics.csv; the value of a run is its lowest one.
     num_trials: number of runs in the study; the first has the default values of the configuration.
     seed: seed of the sampler.

@@ -43,7 +43,7 @@ def about(trials: Sequence[FrozenTrial], plan: Plan) -> str:
     failed = sum(trial.value is None for trial in trials)
     space = "; ".join(f"{key} in {_allowed(values)}" for key, values in plan.space.items())
     return (
-        f"{len(trials)} trials ({failed} failed) of `python run.py {shlex.join(plan.words)}`: {space}. "
+        f"{len(trials)} trials ({failed} failed) of `seqlab train {shlex.join(plan.words)}`: {space}. "
         f"The value of a trial is its lowest {plan.metric}; no test data is used. Trial 0 is the default."
     )
 
@@ -90,7 +90,7 @@ def conclusion(best: FrozenTrial, plan: Plan, comparison: Comparison | None) -> 
     else:
         said = [f"{CAUTION}, so both were trained again. {verdict(plan, comparison.rows)}"]
     said += [f"failed: {fault}" for fault in (comparison.faults if comparison else [])]
-    return [*said, f"Best, trial {best.number}: `python run.py {shlex.join(plan.job(best.params))}`"]
+    return [*said, f"Best, trial {best.number}: `seqlab train {shlex.join(plan.job(best.params))}`"]
 
 
 def markdown(sheet: Sheet) -> str:

@@ -7,7 +7,6 @@ So an interrupted study chooses the same values again, and resumes the run in th
 import math
 import signal
 import sqlite3
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,12 +23,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from seqlab.errors import InputError, Interrupted, nearest
 from seqlab.run.directory import RunDirectory
-from seqlab.run.launch import waited_for
+from seqlab.run.launch import TRAIN, waited_for
 from seqlab.run.values import placed
 from seqlab.search.plan import Plan, Range, Scalar
 from seqlab.show.curves import read_metrics
 
-RUN = Path(__file__).parents[2] / "run.py"
 NUM_RANDOM = 5  # random trials before the sampler starts to model the results
 BAD_INPUT = 2
 
@@ -177,12 +175,12 @@ def _lowest(metric: str, run_dir: Path, needed: bool) -> Outcome:
 
 
 def run_job(overrides: Sequence[str], run_dir: Path, log: Path) -> int:
-    """Run run.py with some overrides in run_dir, in a new process, and return its exit code.
+    """Train with some overrides in run_dir, in a new process, and return its exit code.
 
     Raises:
         Interrupted: SIGINT or SIGTERM was received; it was passed on to the run, which has saved a checkpoint.
     """
-    command = [sys.executable, str(RUN), *overrides, "resume=auto", placed("hydra.run.dir", run_dir.resolve())]
+    command = [*TRAIN, *overrides, "resume=auto", placed("hydra.run.dir", run_dir.resolve())]
     with open(log, "a", encoding="utf-8") as output:
         code, received = waited_for(command, log=output)
     if received is not None:

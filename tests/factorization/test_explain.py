@@ -3,7 +3,8 @@ import math
 import pytest
 import torch
 
-from factorization.explain import bit_weights, main
+from factorization.explain import main
+from factorization.explanation import bit_weights
 from factorization.fourier import PRIMES, controls, match, residue_phases
 
 

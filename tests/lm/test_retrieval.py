@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lm import rankers
+from lm.contrastive import contrastive_loss, tune
 from lm.corpus import load_corpus, plays
 from lm.derive_plays import NINE
 from lm.embed import embed
-from lm.finetune import contrastive_loss, tune
 from lm.index import build_index, load_index, passages, save_index, search
 from lm.known_items import Pair, halves, last_sentence, speech_items, summary_items
 from lm.ranking import bootstrap_interval, evaluate, table

@@ -1,9 +1,10 @@
-"""python -m seqlab.search: a study of runs, also one that was cut off. A stand-in for run.py makes runs short."""
+"""python -m seqlab.search: a study of runs, also one that was cut off. A stand-in for training makes runs short."""
 
 import json
 import re
 import shlex
 import sqlite3
+import sys
 from contextlib import closing
 
 import pytest
@@ -62,7 +63,7 @@ summary = {"model": "linear", "data": "L5", "seed": seed, "steps": 5, "baselines
 def search(tmp_path, monkeypatch, capsys):
     """(words, the plan's text) -> (exit code, stdout, stderr) of the command, whose study is tmp_path/study."""
     (tmp_path / "run.py").write_text(STAND_IN, encoding="utf-8")
-    monkeypatch.setattr(study_module, "RUN", tmp_path / "run.py")
+    monkeypatch.setattr(study_module, "TRAIN", (sys.executable, str(tmp_path / "run.py")))
 
     def ran(*words, plan=PLAN, folder="study"):
         (tmp_path / "plan.yaml").write_text(plan, encoding="utf-8")
@@ -98,7 +99,7 @@ def test_a_study_begins_with_the_default_and_finds_better(search, tmp_path):
     assert "On 2 of 2 new seeds the best has a lower val/loss than the default" in report
     assert f"| val/loss | 1.008 ± 0.0014 | {number(value + 0.007)} ± 0.0014 |" in report
     assert "test/loss" in report
-    command = shlex.split(report.partition("`python run.py model=linear trainer.max_steps=5 optimizer.lr=")[2])
+    command = shlex.split(report.partition("`seqlab train model=linear trainer.max_steps=5 optimizer.lr=")[2])
     assert float(command[0]) == best["optimizer.lr"]
     assert (tmp_path / "study" / "plots" / "history.png").stat().st_size > 5000
     assert (tmp_path / "study" / "plots" / "slices.png").stat().st_size > 5000
@@ -120,9 +121,9 @@ def test_a_study_that_was_stopped_is_the_study_that_was_not(search, command, tmp
     assert search(folder="whole")[0] == 0
     script = tmp_path / "search.py"
     script.write_text(
-        "import sys\nfrom pathlib import Path\n"
+        "import sys\n"
         "from seqlab.search import study\nfrom seqlab.search.__main__ import main\n"
-        f"study.RUN = Path({str(tmp_path / 'run.py')!r})\nsys.exit(main(sys.argv[1:]))\n",
+        f"study.TRAIN = (sys.executable, {str(tmp_path / 'run.py')!r})\nsys.exit(main(sys.argv[1:]))\n",
         encoding="utf-8",
     )
     words = [script, tmp_path / "plan.yaml", f"search.dir={tmp_path / 'study'}"]

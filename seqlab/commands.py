@@ -1,0 +1,31 @@
+"""The commands of the project by name. This module imports nothing of it, and no command before it is called."""
+
+from typing import NamedTuple
+
+
+class Command(NamedTuple):
+    """A command.
+
+    module: its function main(arguments) parses the arguments and returns the exit code.
+    purpose: one line for the list of commands.
+    """
+
+    module: str
+    purpose: str
+
+
+COMMANDS = {
+    "train": Command("seqlab.training", "train a model on a data set, or with -m a sweep; resume a run"),
+    "predict": Command("seqlab.predict", "what a trained model predicts for a prompt"),
+    "report": Command("seqlab.report.__main__", "runs in one table or one page"),
+    "search": Command("seqlab.search.__main__", "search for better values of a configuration"),
+    "export": Command("seqlab.export.__main__", "weights in a file for other programs"),
+    "memory": Command("seqlab.memory", "memory that training will need"),
+    "generate": Command("lm.generate", "text from a language model"),
+    "evaluate": Command("lm.evaluate", "a language model on another text"),
+    "retrieve": Command("lm.retrieval", "rank or search passages by a language model's vectors"),
+    "finetune": Command("lm.finetune", "tune a language model for retrieval"),
+    "explain": Command("factorization.explain", "what a sine net on semiprimes computes"),
+    "folds": Command("factorization.folds", "runs on semiprimes, pooled over folds"),
+    "completion": Command("seqlab.completion", "the script that completes these words in bash, zsh or fish"),
+}
