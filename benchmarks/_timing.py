@@ -55,9 +55,12 @@ def in_turns(functions: Mapping[str, Callable[[], object]], *, repeats: int = 7)
     return times
 
 
-def print_turns(title: str, times: Mapping[str, Sequence[float]], aims: Mapping[str, float]) -> None:
-    """Print the median CPU time of each function, and its ratio to the first: the median over turns, and the range."""
-    table = Table(title=f"{title}: CPU time in turns", title_justify="left")
+def print_turns(
+    title: str, times: Mapping[str, Sequence[float]], aims: Mapping[str, float], clock: str = "CPU time"
+) -> None:
+    """Print the median time of each function, and its ratio to the first: the median over turns, and the range."""
+    print(f"{title}: {clock} in turns")
+    table = Table()
     for heading in ("what", "ms", "ratio", "range", "aim"):
         table.add_column(heading, justify="left" if heading == "what" else "right", no_wrap=True)
     base = next(iter(times.values()))

@@ -25,11 +25,11 @@ NUM_JOBS = 4
 Seconds = tuple[list[float], list[float]]  # wall, processors; one number for each turn
 
 
-def command(words: Sequence[str]) -> list[float]:
+def command(words: Sequence[str], run: Path = RUN) -> list[float]:
     """Seconds of the wall clock and of the processors that `python run.py WORDS` takes."""
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run([sys.executable, str(RUN), *words], cwd=folder, check=True, capture_output=True)
+        subprocess.run([sys.executable, str(run), *words], cwd=folder, check=True, capture_output=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return [time.perf_counter() - started, used]

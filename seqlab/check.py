@@ -19,7 +19,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from seqlab import plugins
 from seqlab.errors import InputError, nearest
 
-PACKAGES = ("seqlab", "rule_extrapolation", "factorization", "sequences", "forecasting", "lm")
+PACKAGES = ("seqlab", "rule_extrapolation", "factorization", "sequences", "forecasting", "lm", "transduction")
 LONGEST_VALUE = 200  # characters of a value in a message
 # The types of plain values: no node may construct one of these.
 PLAIN = (object, bool, int, float, complex, str, bytes, type(None))

@@ -26,6 +26,7 @@ CONTEXT.set_forkserver_preload(
         "forecasting.task",
         "factorization.task",
         "lm.task",
+        "transduction.task",
     ]
 )
 

@@ -54,6 +54,8 @@ TINY_DATA = {
     "window": 22,
     "horizon": 3,
     "length": 12,
+    "test_lengths": [20, 24],
+    "lengths_per_bin": 2,
     "path": ROOT / "tests" / "lm" / "coriolanus.txt",
 }
 
@@ -108,10 +110,10 @@ def compose():
 
 @pytest.fixture
 def prepare(compose, tmp_path):
-    """Overrides -> (run, trainer), built as a job builds them, writing to tmp_path/FOLDER."""
+    """Overrides -> (run, trainer), built as a job builds them, writing to tmp_path/FOLDER; full=True as for compose."""
 
-    def prepared(*overrides, folder="run"):
-        run = build(compose(*overrides))
+    def prepared(*overrides, folder="run", full=False):
+        run = build(compose(*overrides, full=full))
         run_dir = tmp_path / folder
         loggers = [construct(node, save_dir=run_dir) for node in run.config["logger"].values()]
         return run, construct(run.config["trainer"], run_dir=run_dir, loggers=loggers)

@@ -23,7 +23,7 @@ CONF = Path(__file__).parents[1] / "conf"
 CHOICES = [
     f"{group.name}={path.stem}"
     for group in sorted(CONF.iterdir())
-    if group.is_dir() and group.name not in ("task", "experiment", "pair", "ablation", "search")
+    if group.is_dir() and group.name not in ("task", "experiment", "pair", "size", "ablation", "search")
     for path in sorted(group.glob("*.yaml"))
 ]
 

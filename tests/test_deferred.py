@@ -6,7 +6,7 @@ import re
 import pytest
 
 HEAVY = {"transformers", "scipy", "matplotlib", "sklearn", "statsmodels", "pandas"}
-TASKS = ["rule_extrapolation", "sequences", "forecasting", "factorization", "lm"]
+TASKS = ["rule_extrapolation", "sequences", "forecasting", "factorization", "lm", "transduction"]
 
 
 @pytest.mark.parametrize(

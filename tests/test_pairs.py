@@ -16,12 +16,15 @@ PROMPTS = {  # of each module with a task: something to ask, and a word of the a
     "forecasting.copy_task": ("1 2 3 4 5 6 7 8 1 2", "written"),
     "factorization.task": ("8633", "cofactor"),
     "lm.task": ("MENENIUS:\n", "sample"),
+    "transduction.task": ("1 0 1", "right"),
+    "transduction.task of recall": ("k1 v5 k2 v3 k2 k1", "right"),
 }
 DATA, MODELS = (sorted(path.stem for path in (CONF / group).glob("*.yaml")) for group in ("data", "model"))
 
 # Models that read a whole number and write one answer meet the data that asks for one.
 NEEDS = {"binary_lstm": {"semiprimes"}, "sine_net": {"semiprimes"}, "bits_transformer": {"semiprimes"}}
 PAIRS = [(data, model) for data in DATA for model in MODELS]
+ALIKE = ("mod5", "cycle", "S3", "A5", "majority", "reverse", "sort", "copy_repeats", "copy_unique")  # like parity
 
 
 def works(pair):
@@ -42,7 +45,10 @@ def test_a_pair_that_cannot_work_is_refused(prepare, data, model):
         prepare(f"data={data}", f"model={model}")
 
 
-@pytest.mark.parametrize(("data", "model"), [pair for pair in PAIRS if works(pair)])
+@pytest.mark.parametrize(
+    ("data", "model"),
+    [pytest.param(*pair, marks=[pytest.mark.slow] * (pair[0] in ALIKE)) for pair in PAIRS if works(pair)],
+)
 def test_pair(prepare, data, model):
     words = ["trainer.max_steps=2", "trainer.val_every=2", "logger=csv"]
     run, trainer = prepare(f"data={data}", f"model={model}", *words)
@@ -71,5 +77,5 @@ def test_pair(prepare, data, model):
             f'{module} has no row in PROMPTS of tests/test_pairs.py: add "{module}" with a prompt for '
             "`python -m seqlab.predict` and a word of what it answers"
         )
-    prompt, answer = PROMPTS[module]
+    prompt, answer = PROMPTS.get(f"{module} of {data}", PROMPTS[module])
     assert answer in run.task.describe(run.model, run.task.parse_prompt(prompt))

@@ -13,7 +13,7 @@ import yaml
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 PACKAGE = re.compile(r"^# *@package +(\S+)", re.MULTILINE)
-REFERENCE = re.compile(r"\$\{(\w+)\}")  # in a defaults list: the choice of another group
+REFERENCE = re.compile(r"\$\{(\w+)(?:@\w+)?\}")  # in a defaults list: the choice of another group
 
 
 def groups(folders: Iterable[Path]) -> dict[str, list[str]]:
@@ -58,7 +58,8 @@ def _read(folders: Sequence[Path], chosen: Mapping[str, Any]) -> tuple[set[str],
     overridden: dict[str, Any] = {}
     choices: dict[str, Any] = {}
     waiting: list[tuple[str, str, str | None]] = [("", "config", "")]  # a group, a choice, the place of its keys
-    for group, choice, place in waiting:
+    for group, referring, place in waiting:
+        choice = REFERENCE.sub(lambda match: str(choices.get(match[1])), referring)
         files = [file for folder in folders if (file := folder / group / f"{choice}.yaml").is_file()]
         text = files[0].read_text(encoding="utf-8") if files else ""
         content = yaml.load(text, LOADER) or {}
@@ -79,8 +80,7 @@ def _read(folders: Sequence[Path], chosen: Mapping[str, Any]) -> tuple[set[str],
                 continue
             choices[name] = choice = chosen.get(name, choice)
             if choice is not None:
-                choice = REFERENCE.sub(lambda match: str(choices.get(match[1])), str(choice))
-                new.append((name, choice, at or None))
+                new.append((name, str(choice), at or None))
         waiting += [use for use in new if use not in waiting]  # files that use each other in a circle would not end
         content.pop("hydra", None)
         found.update(leaves(content, "" if place == "_global_" else place))

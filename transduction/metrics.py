@@ -1,0 +1,70 @@
+"""Scores of answers: the last one, every one, the whole string; for bins of lengths; and the horizon."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from torch import Tensor
+
+from seqlab.proportion import Proportion
+from transduction.problem import Drawn
+
+READOUTS = ("last", "every", "whole")
+HORIZON = 0.9  # of last answers
+
+
+class Scored(NamedTuple):
+    """Right answers to strings of one length: `last` and `whole` count strings, `every` counts answers."""
+
+    last: Proportion
+    every: Proportion
+    whole: Proportion
+
+
+def scored(answers: Tensor, batch: Drawn) -> Scored:
+    """Score answers (n, steps) to the strings of a batch."""
+    due = batch.mask[0]
+    right = (answers == batch.targets)[:, due]
+    return Scored(Proportion.of(right[:, -1]), Proportion.of(right), Proportion.of(right.all(1)))
+
+
+def results(
+    split: str, bins: Mapping[str, Sequence[int]], lengths: Sequence[int], scores: Sequence[Scored | None]
+) -> dict[str, Proportion | float]:
+    """The scores of each bin, SPLIT/BIN/READOUT, and the horizon.
+
+    If a length of a bin could not be read, the bin has no score. `every` is a plain number: the answers to one string
+    are not independent, so an interval over them would be too narrow.
+
+    Args:
+        split: val or test.
+        bins: the lengths in each bin; bins with other lengths than these strings have are left out.
+        lengths: of the strings.
+        scores: at each length; None where the model could not read.
+    """
+    known = dict(zip(lengths, scores, strict=True))
+    found: dict[str, Proportion | float] = {}
+    for name, inside in bins.items():
+        if not known.keys() >= set(inside):
+            continue  # longer ones than those of validation
+        parts = [score for length in inside if (score := known[length]) is not None]
+        for index, readout in enumerate(READOUTS):
+            hits, trials = (sum(part[index][place] for part in parts) for place in (0, 1))
+            total = Proportion(hits, trials) if len(parts) == len(inside) else Proportion(0, 0)
+            value = total.value
+            found[f"{split}/{name}/{readout}"] = total if readout != "every" or value is None else value
+    return found | {f"{split}/horizon": float(horizon(lengths, scores))}
+
+
+def horizon(lengths: Sequence[int], scores: Sequence[Scored | None]) -> int:
+    """The longest length up to which more than nine of ten last answers are right; 0 if there is none.
+
+    >>> right, wrong = (Scored(*[Proportion(hits, 10)] * 3) for hits in (10, 9))
+    >>> horizon([1, 20, 40, 60], [right, right, wrong, right]), horizon([5], [None])
+    (20, 0)
+    """
+    reached = 0
+    for length, score in zip(lengths, scores, strict=True):
+        if score is None or (score.last.value or 0.0) <= HORIZON:
+            break
+        reached = length
+    return reached

@@ -1,0 +1,84 @@
+"""Multi-query associative recall: pairs of a key and a value, then keys again; each is to be answered by its value.
+
+Arora et al. 2024, "Zoology: Measuring and Improving Recall in Efficient Language Models". Here the keys are asked right
+after the pairs, in another order, with nothing in between.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated
+
+import torch
+from annotated_types import Ge
+from torch import Tensor
+
+from transduction.problem import Answering, Drawn, Problem, always, below
+
+
+class Recall(Problem):
+    """Pairs of a key and a value, then every key again. The length is the number of pairs.
+
+    Args:
+        num_keys: number of keys; each occurs in one pair at most.
+        num_values: number of values.
+    """
+
+    def __init__(self, *, num_keys: Annotated[int, Ge(2)] = 32, num_values: Annotated[int, Ge(2)] = 32):
+        self.num_keys, self.num_values = num_keys, num_values
+        self.answers = tuple(f"v{index}" for index in range(num_values))
+        self.symbols = (*(f"k{index}" for index in range(num_keys)), *self.answers)
+
+    @property
+    def title(self) -> str:
+        return f"associative recall, {self.num_keys} keys and {self.num_values} values"
+
+    @property
+    def longest(self) -> int:
+        return self.num_keys
+
+    def steps(self, length: int) -> int:
+        return 3 * length
+
+    def num_uniforms(self, length: int) -> int:
+        return self.num_keys + 2 * length
+
+    def draw(self, length: int, uniforms: Tensor) -> Drawn:
+        """Every set of keys, every value and every order of the questions are equally likely."""
+        keys = uniforms[:, : self.num_keys].argsort(1)[:, :length]
+        values = below(uniforms[:, self.num_keys : self.num_keys + length], self.num_values)
+        order = uniforms[:, self.num_keys + length :].argsort(1)
+        pairs = torch.stack([keys, values + self.num_keys], 2).flatten(1)
+        inputs = torch.cat([pairs, keys.gather(1, order)], 1)
+        targets = torch.cat([torch.zeros_like(pairs), values.gather(1, order)], 1)
+        return Drawn(inputs, targets, self.due(inputs))
+
+    def due(self, inputs: Tensor) -> Tensor:
+        return (torch.arange(inputs.shape[1]) >= inputs.shape[1] // 3 * 2).expand_as(inputs)
+
+    def oracle(self, inputs: Tensor) -> Tensor:
+        """Each key's value by looking for the key."""
+        num_pairs = inputs.shape[1] // 3
+        pairs = inputs[:, : 2 * num_pairs].view(len(inputs), num_pairs, 2)
+        found = (pairs[:, None, :, 0] == inputs[:, :, None]).long().argmax(2)
+        return pairs[:, :, 1].gather(1, found) - self.num_keys
+
+    def shortcuts(self) -> Mapping[str, Answering]:
+        def first_value(inputs: Tensor) -> Tensor:
+            return (inputs[:, 1:2] - self.num_keys).expand_as(inputs)
+
+        return {"one answer": always(0), "a value that was read": first_value}
+
+    def parse(self, text: str) -> Tensor:
+        """Parse pairs and questions, such as k1 v5 k2 v3 k2 k1.
+
+        Raises:
+            ValueError: a word is not a symbol, or the string is not pairs and then their keys.
+        """
+        inputs = super().parse(text)
+        num_pairs, rest = divmod(inputs.shape[1], 3)
+        keys, values = inputs[0, : 2 * num_pairs : 2], inputs[0, 1 : 2 * num_pairs : 2]
+        asked = inputs[0, 2 * num_pairs :]
+        if rest or (keys >= self.num_keys).any() or (values < self.num_keys).any() or set(asked.tolist()) != set(
+            keys.tolist()
+        ):  # fmt: skip
+            raise ValueError(f"{text!r}: first pairs of a key and a value, then each of the keys: k1 v5 k2 v3 k2 k1")
+        return inputs

@@ -1,0 +1,153 @@
+"""The task of a problem: training on short strings, and the answers to longer ones."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from seqlab.errors import InputError
+from seqlab.metrics import Mean
+from seqlab.model import SequenceModel, device_of, evaluating, precise
+from seqlab.task import Results, Split, Task
+from transduction.baselines import compare
+from transduction.datamodule import TransductionDataModule
+from transduction.metrics import Scored, results, scored
+from transduction.problem import Drawn, joined
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+NUM_WRITTEN = 4  # test strings of each length in predictions.jsonl
+LONGEST_WRITTEN = 60  # steps
+
+
+class Transduction(Task[TransductionDataModule, SequenceModel]):
+    """Answers to strings up to data.max_length, and beyond it.
+
+    Three scores for each bin of lengths: the proportion of strings whose last answer is right (`last`), of all answers
+    that are right (`every`), and of strings without a wrong answer (`whole`). `horizon` is the longest test length up
+    to which the last answer is right in more than nine of ten strings, at that length and at all shorter ones; 0 if
+    there is none. What a model cannot read has no score.
+
+    Args:
+        datamodule: the problem and its strings.
+    """
+
+    def __init__(self, datamodule: TransductionDataModule):
+        super().__init__(datamodule)
+        columns = {"loss": "test/loss"} | {f"last, {name}": f"test/{name}/last" for name in datamodule.bins}
+        self.columns = MappingProxyType(columns | {"horizon": "test/horizon"})  # type: ignore[misc]
+        better = dict.fromkeys(self.columns.values(), "high") | {"test/loss": "low"}
+        self.better = MappingProxyType(better)  # type: ignore[misc]
+
+    def title(self) -> str:
+        known = f"training up to length {self.data.max_length}, test up to {self.data.evaluation_lengths('test')[-1]}"
+        return f"{self.data.problem.title}; {known}; short strings may occur in both, longer ones only in the test"
+
+    def loss(self, model: SequenceModel, batch: Drawn) -> Tensor:
+        """Mean cross-entropy in nats of the answers that are due."""
+        return cross_entropy(model(batch.inputs)[batch.mask], batch.targets[batch.mask])
+
+    def num_targets(self, batch: Drawn) -> int:
+        return int(batch.mask.sum())
+
+    def evaluate(self, model: SequenceModel, split: Split) -> Results:
+        """The loss on lengths of training, the scores of each bin, and the horizon."""
+        loss, scores = self._measured(model, split)
+        return {f"{split}/loss": loss, **results(split, self.data.bins, self.data.evaluation_lengths(split), scores)}
+
+    def _measured(self, model: SequenceModel, split: Split) -> tuple[float, list[Scored | None]]:
+        loss, scores = Mean(), []
+        with evaluating(model):
+            for batch in self.batches(model, split):
+                logits = read(model, batch.inputs)
+                scores.append(None if logits is None else scored(logits.argmax(-1), batch))
+                if logits is not None and batch.inputs.shape[1] <= self.data.spec.max_length:
+                    answers = precise(logits[batch.mask])
+                    loss.update(cross_entropy(answers, batch.targets[batch.mask]), self.num_targets(batch))
+        return loss.compute(), scores
+
+    def baselines(self) -> Mapping[str, Results]:
+        """Guessing, the ways around the problem, and the right answers, on the same strings."""
+        return compare(self.data)
+
+    def examples(self, model: SequenceModel) -> list[dict[str, Any]]:
+        """A few test strings of each length that is not too long to look at: symbols, answers, and what is right."""
+        records = []
+        for batch in self.batches(model, "test"):
+            part = Drawn(*(tensor[:NUM_WRITTEN] for tensor in batch))
+            if part.inputs.shape[1] <= LONGEST_WRITTEN:
+                records += [{"set": "test"} | record for record in self._records(model, part)]
+        return records
+
+    def _records(self, model: SequenceModel, batch: Drawn) -> list[dict[str, Any]]:
+        with evaluating(model):
+            logits = read(model, batch.inputs)
+        given = None if logits is None else logits.argmax(-1)
+        records = []
+        for row, (inputs, targets, mask) in enumerate(zip(*batch, strict=True)):
+            right = joined(self.data.problem.answers, targets[mask].tolist())
+            said = None if given is None else joined(self.data.problem.answers, given[row][mask].tolist())
+            records.append(
+                {"string": joined(self.data.problem.symbols, inputs.tolist()), "answers": said, "right": right}
+            )
+        return records
+
+    def figures(
+        self, model: SequenceModel, results: Results, baselines: Mapping[str, Results]
+    ) -> Mapping[str, "Figure"]:
+        """The scores by length."""
+        from transduction.plots import by_length
+
+        _, scores = self._measured(model, "test")
+        chance = 1 / len(self.data.problem.answers)
+        return {
+            "by_length": by_length(
+                self.data.evaluation_lengths("test"), scores, chance, self.data.max_length, self.title()
+            )
+        }
+
+    def parse_prompt(self, text: str) -> Tensor:
+        """Parse a string of symbols, (1, steps).
+
+        Raises:
+            InputError: it is not a string of the problem.
+        """
+        try:
+            return self.data.problem.parse(text)
+        except ValueError as error:
+            raise InputError(str(error)) from error
+
+    def describe(self, model: SequenceModel, prompt: Tensor) -> str:
+        """The string, the model's answers and the right ones, as text."""
+        problem, inputs = self.data.problem, prompt.to(device_of(model))
+        batch = Drawn(inputs, problem.oracle(prompt).to(inputs.device), problem.due(prompt).to(inputs.device))
+        (record,) = self._records(model, batch)
+        if record["answers"] is None:
+            raise InputError(
+                f"the model reads up to {self.data.spec.max_length} steps; the string has {inputs.shape[1]}"
+            )
+        return f"string   {record['string']}\nanswers  {record['answers']}\nright    {record['right']}"
+
+
+def read(model: SequenceModel, inputs: Tensor) -> Tensor | None:
+    """The logits of whole strings (n, steps, answers); None if they are too long for the model.
+
+    Beyond the lengths of training, a model whose state has constant size reads chunk by chunk.
+    """
+    window = model.spec.max_length
+    if inputs.shape[1] > window and model.endless_state:
+        state, chunks = model.init_state(len(inputs), inputs.shape[1]), []
+        for chunk in inputs.split(window, 1):
+            logits, state = model.prefill(chunk, state)
+            chunks.append(logits)
+        return torch.cat(chunks, 1)
+    try:
+        return model(inputs)
+    except ValueError:
+        if inputs.shape[1] <= window:
+            raise
+        return None
