@@ -21,6 +21,7 @@ COMMANDS = {
     "search": Command("seqlab.search.__main__", "search for better values of a configuration"),
     "export": Command("seqlab.export.__main__", "weights in a file for other programs"),
     "memory": Command("seqlab.memory", "memory that training will need"),
+    "check": Command("seqlab.verify", "whether a model keeps the contract, with the likely cause of what fails"),
     "generate": Command("lm.generate", "text from a language model"),
     "evaluate": Command("lm.evaluate", "a language model on another text"),
     "retrieve": Command("lm.retrieval", "rank or search passages by a language model's vectors"),

@@ -53,14 +53,10 @@ def compose(overrides: Sequence[str], config_dir: str | None = None) -> dict[str
     Raises:
         HydraException, InputError: for invalid overrides.
     """
-    from seqlab.run.build import configuration
-    from seqlab.run.config import RunConfig, composed
-    from seqlab.run.overrides import readable_overrides, with_config_dir
-    from seqlab.run.typed import with_typed
+    from seqlab.run.compose import plain_config
 
     started()
-    readable = readable_overrides(with_config_dir(overrides, config_dir), CONF)
-    return with_typed(RunConfig.of(composed(readable, CONF)), configuration, readable).plain
+    return plain_config(overrides, CONF, config_dir)
 
 
 def measure(config: dict[str, Any]) -> int:

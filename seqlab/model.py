@@ -8,13 +8,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from seqlab.ragged import parts, real_steps, row_starts
-from seqlab.spec import Spec
+from seqlab.spec import Spec, Tokens
 
 State = Any  # a NamedTuple of tensors, or of such NamedTuples; each model defines its own
 
@@ -32,6 +32,9 @@ class SequenceModel(nn.Module, ABC):
 
     reads_parts: ClassVar[bool] = True
     """Whether it saves time on a CPU to read rows of similar length together, cut to it."""
+
+    rereads: bool = False
+    """Whether each step reads all inputs so far again (`Rereading`). The table of a run says so."""
 
     def __init__(self, spec: Spec):
         super().__init__()
@@ -83,6 +86,56 @@ class SequenceModel(nn.Module, ABC):
         """Read one input per row, (batch,) or (batch, width). Returns logits (batch, width) and the next state."""
         logits, state = self.prefill(inputs.unsqueeze(1), state)
         return logits.squeeze(1), state
+
+
+class ReadInputs(NamedTuple):
+    """The state of a `Rereading` model: room for all inputs, and how many have been read."""
+
+    inputs: Tensor  # (batch, room) int64 for `Tokens`, (batch, room, width) for `Vectors`
+    length_B: Tensor  # int64, the same in every row
+
+
+class Rereading(SequenceModel):
+    """A sequence model without a state of its own: each step reads all inputs so far again.
+
+    A subclass implements `forward` alone, and has prediction, decoding and evaluation. `forward` has to be causal, and
+    to take any number of steps up to spec.max_length. To decode n steps costs n calls of `forward`; training costs
+    nothing more.
+    """
+
+    rereads = True
+
+    @abstractmethod
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Logits (batch, time, width) for whole sequences; those at step t see inputs at steps <= t alone."""
+
+    def init_state(self, batch: int, length: int | None = None) -> ReadInputs:
+        """Nothing read, and room for `length` inputs per row."""
+        room = self.spec.max_length if length is None else length
+        if isinstance(self.spec.input, Tokens):
+            inputs = zeros(self, batch, room, dtype=torch.int64)
+        else:
+            inputs = zeros(self, batch, room, self.spec.input.width)
+        return ReadInputs(inputs, zeros(self, batch, dtype=torch.int64))
+
+    def prefill(self, inputs: Tensor, state: ReadInputs) -> tuple[Tensor, ReadInputs]:
+        """Read everything again, with a chunk of inputs behind it.
+
+        Raises:
+            ValueError: the chunk does not fit the room of the state.
+        """
+        start, room = int(state.length_B[0]), state.inputs.shape[1]
+        stop = start + inputs.shape[1]
+        check_room(start, inputs.shape[1], room)
+        read = torch.cat([state.inputs[:, :start], inputs], 1)
+        after = torch.cat([read, state.inputs[:, stop:]], 1)
+        return self(read)[:, start:], ReadInputs(after, state.length_B + inputs.shape[1])
+
+
+def check_room(length: int, steps: int, room: int) -> None:
+    """Raise ValueError if `steps` more inputs after `length` do not fit a state made for `room`."""
+    if length + steps > room:
+        raise ValueError(f"{length} + {steps} steps do not fit a state made for {room}")
 
 
 def clone(state: State) -> State:

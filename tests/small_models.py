@@ -39,16 +39,7 @@ def small_model(name: str, spec: Spec, *, seed: int = 0, **options) -> SequenceM
     config = OmegaConf.load(MODEL_DIR / f"{name}.yaml")
     sizes = {key: size for key, size in SMALL_SIZES.items() if key in config}
     torch.manual_seed(seed)
-    return instantiate(config, _partial_=True, **sizes | options)(spec=spec)
-
-
-def random_inputs(spec: Spec, batch: int, time: int, *, seed: int = 0) -> Tensor:
-    """Inputs of a Spec; tokens contain every id where there is room for them."""
-    generator = torch.Generator().manual_seed(seed)
-    if isinstance(spec.input, Tokens):
-        order = torch.randperm(batch * time, generator=generator)
-        return (torch.arange(batch * time) % spec.input.size)[order].view(batch, time)
-    return torch.randn(batch, time, spec.input.width, generator=generator)
+    return instantiate(OmegaConf.merge(config, sizes | options), _partial_=True, _convert_="all")(spec=spec)
 
 
 def lively(model: SequenceModel) -> SequenceModel:

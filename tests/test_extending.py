@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from seqlab.check import PACKAGES
 
@@ -63,9 +64,8 @@ def test_following_the_page(section, project, python, tiny):
             if words[0] == "run.py":
                 shutil.rmtree(run, ignore_errors=True)
                 model = re.search(r"model=(\S+)", line)[1]
-                sizes = tiny(model if (ROOT / f"conf/model/{model}.yaml").exists() else "lstm")
-                keys = ("model.d_model", "model.hidden_dim", "model.num_layers")
-                sizes = [size for size in sizes if size.startswith(keys[: 3 if model != "average" else 2])]
+                keys = OmegaConf.load(project / "conf" / "model" / f"{model}.yaml")
+                sizes = [size for size in tiny("lstm") if size.partition("=")[0].removeprefix("model.") in keys]
                 words += [*sizes, *QUICK, f"hydra.run.dir={run}"]
             elif words[:2] == ["-m", "pytest"]:
                 words += ["-n", "0", "-q", "-p", "no:cacheprovider"]
@@ -110,5 +110,5 @@ def test_a_data_set_is_short():
 def test_each_section_says_what_to_write_and_what_to_run():
     assert set(SECTIONS) == {"model", "language", "data set"}
     for text in SECTIONS.values():
-        blocks = len(re.findall(r"^```\w", text, flags=re.MULTILINE))
+        blocks = len(re.findall(r"^```(?!console)\w", text, flags=re.MULTILINE))
         assert len(list(STEP.finditer(text))) == blocks  # none that a test would pass over

@@ -8,7 +8,7 @@ from annotated_types import Ge, Gt, Interval
 from torch import Tensor, nn
 from torch.nn.functional import gelu, linear, relu
 
-from seqlab.model import SequenceModel, zeros
+from seqlab.model import SequenceModel, check_room, zeros
 from seqlab.nn.attention import CausalSelfAttention
 from seqlab.nn.dropout import Dropout
 from seqlab.nn.embedding import input_layer, tie
@@ -242,8 +242,7 @@ class Transformer(SequenceModel):
 
     def prefill(self, inputs: Tensor, state: TransformerState) -> tuple[Tensor, TransformerState]:
         length, room = int(state.length_B[0]), state.keys_BLHSD.shape[3]
-        if length + inputs.shape[1] > room:
-            raise ValueError(f"{length} + {inputs.shape[1]} steps do not fit a state made for {room}")
+        check_room(length, inputs.shape[1], room)
         x_BTC = self._embedded(inputs, start=length)
         # the kernel of a step has no gradient, and computes in float32
         exact = not torch.is_grad_enabled() and not torch.is_autocast_enabled(inputs.device.type)

@@ -31,6 +31,7 @@ class Summary(BaseModel):
     better: dict[str, Literal["low", "high"]] = {}
     intervals: dict[str, tuple[float, float] | None] = {}  # None without cases
     counts: dict[str, int] = {}
+    notes: list[str] = []
 
 
 def read_summary(run_dir: Path) -> dict[str, Any]:

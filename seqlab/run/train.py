@@ -17,7 +17,7 @@ from seqlab.errors import InputError, Interrupted, NonFiniteError
 from seqlab.files import write_json, write_text
 from seqlab.lit.checkpoints import has_begun, training_seconds
 from seqlab.lit.progress import silence
-from seqlab.model import num_parameters
+from seqlab.model import SequenceModel, num_parameters
 from seqlab.run.allocator import keep_freed_memory
 from seqlab.run.build import Run, build, configuration, construct
 from seqlab.run.config import RunConfig
@@ -29,6 +29,7 @@ from seqlab.run.summary import read_summary
 from seqlab.run.typed import with_typed
 
 STOPPED = {Interrupted: "interrupted", NonFiniteError: "not_finite"}  # exception -> `stopped` in summary.json
+REREADS = "This model has no state of its own: each step of decoding reads everything before it again."
 
 
 def train(config: RunConfig, directory: RunDirectory, *, in_sweep: bool = False, quiet: bool = False) -> dict[str, Any]:
@@ -185,6 +186,7 @@ def opening(run: Run) -> dict[str, Any]:
         "baselines": {},
         "last_five_checks": {},
         "missing": {},  # what could not be computed -> why, see seqlab/run/evaluate.py
+        "notes": [REREADS] if isinstance(run.model, SequenceModel) and run.model.rereads else [],
         "versions": {
             "python": platform.python_version(),
             "torch": torch.__version__,

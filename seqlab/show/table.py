@@ -39,7 +39,7 @@ def result_table(summary: dict[str, Any]) -> Sheet:
         columns=[Column("metric", "name"), *(Column(heading, rank=_rank(heading)) for heading in headings)],
         blocks=blocks,
         title=f"{summary['model']} on {summary['description']}",
-        notes=[caption, *_reasons(summary["missing"])],
+        notes=[caption, *summary["notes"], *_reasons(summary["missing"])],
         elsewhere="summary.json in the run directory",
     )
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.small_models import MODELS, random_inputs, small_model, token_spec, vector_spec
+from seqlab.contract.measure import random_inputs
+from tests.small_models import MODELS, small_model, token_spec, vector_spec
 
 SPECS = {"tokens": token_spec(), "vectors": vector_spec()}
 
@@ -13,8 +14,13 @@ def spec(request):
 
 
 @pytest.fixture(params=MODELS)
-def model(request, spec):
-    return small_model(request.param, spec).eval()
+def name(request):
+    return request.param
+
+
+@pytest.fixture
+def model(name, spec):
+    return small_model(name, spec).eval()
 
 
 @pytest.fixture

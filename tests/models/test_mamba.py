@@ -7,13 +7,14 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
+from seqlab.contract.measure import random_inputs
 from seqlab.export.quantize import quantize
 from seqlab.model import num_parameters
 from seqlab.models.mamba import Mamba
 from seqlab.nn.native import build
 from seqlab.optim import parameter_groups
 from seqlab.spec import Bits, Classes, Spec, Tokens
-from tests.small_models import random_inputs, small_model, token_spec, vector_spec
+from tests.small_models import small_model, token_spec, vector_spec
 
 BACKENDS = ["torch", "auto"]
 

@@ -7,10 +7,11 @@ import sys
 import pytest
 import torch
 
+from seqlab.contract.measure import random_inputs
 from seqlab.model import clone
 from seqlab.models.xlstm import XLSTM, as_dict
 from seqlab.spec import Classes, Spec, Tokens
-from tests.small_models import random_inputs, token_spec, vector_spec
+from tests.small_models import token_spec, vector_spec
 
 SIZES = {"d_model": 16, "num_layers": 3, "num_heads": 2}
 L5 = Spec(Tokens(7), Classes(7), max_length=33, sos=0, eos=1, pad=2)

@@ -5,9 +5,10 @@ import math
 import pytest
 import torch
 
+from seqlab.contract.measure import random_inputs
 from seqlab.nn.embedding import FourierFeatures, ScalarInput, input_layer
 from seqlab.spec import Classes, Spec, Tokens
-from tests.small_models import MODELS, random_inputs, small_model
+from tests.small_models import MODELS, small_model
 
 
 def spec(embedding, size=256):

@@ -1,0 +1,147 @@
+"""Check a model against the contract: seqlab check model=mymodel [data=L5] [key=value ...]
+
+The contract is that of seqlab/model.py: no output sees the future, steps give what whole sequences give, rows do not
+mix, every parameter learns. A failed check is shown with what was measured and the likely cause. Without data=NAME the
+model also reads real vectors, and is tried on every data set: one batch, forward and backward. Exit code 1 if a check
+failed.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from seqlab.starting import Parser, started, starting
+
+if __name__ == "__main__":
+    starting()
+
+from seqlab.cli import tell
+from seqlab.output import take_any_text
+from seqlab.places import CONF
+
+if TYPE_CHECKING:
+    from seqlab.contract.measure import Outcome
+    from seqlab.model import SequenceModel
+    from seqlab.run.build import Run
+
+FEWEST_STEPS = 4
+BATCH_SIZE = 4  # of the batch that a data set is tried with
+
+Row = tuple[str, "Outcome"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line, print a table for each part and return the exit code."""
+    take_any_text()
+    parser = Parser(prog="seqlab check", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("overrides", nargs="*", help="as run.py takes them: model=lstm data=L5 model.num_layers=2")
+    parser.add_argument("--config-dir", "-cd", metavar="DIR", help="additional folder of configurations, as for run.py")
+    options = parser.parse_intermixed_args(arguments)
+    try:
+        passed = verify(options.overrides, options.config_dir)
+    except (Exception, KeyboardInterrupt) as error:
+        return tell(error, CONF)
+    return 0 if passed else 1
+
+
+def verify(overrides: Sequence[str], config_dir: str | None = None) -> bool:
+    """Check the model that some overrides describe; print what each check measured. Whether all have passed.
+
+    Raises:
+        HydraException, InputError: for invalid overrides, or a model that is no sequence model.
+    """
+    from seqlab import plugins
+    from seqlab.errors import InputError
+    from seqlab.model import SequenceModel
+    from seqlab.run.build import build, construct
+    from seqlab.run.compose import plain_config
+    from seqlab.run.keys import groups
+    from seqlab.run.values import key_of
+    from seqlab.spec import Spec, Values, Vectors
+
+    started()
+    config = plain_config(overrides, CONF, config_dir)
+    run = build(config)
+    name, data, spec = config["name"]["model"], config["name"]["data"], run.datamodule.spec
+    if not isinstance(run.model, SequenceModel):
+        raise InputError(f"model={name} is a {type(run.model).__name__}, not a SequenceModel (seqlab/model.py)")
+    if spec.max_length < FEWEST_STEPS:
+        raise InputError(f"data={data} has {spec.max_length} steps; at least {FEWEST_STEPS} are needed")
+
+    def maker(spec: Spec) -> "Callable[[], SequenceModel]":
+        return lambda: construct(config["model"], spec=spec)
+
+    passed = show(f"{name} on inputs like those of data={data}", contract(maker(spec)))
+    if any(key_of(word) == "data" for word in overrides):
+        return show(f"{name} trains", [tried(data, lambda: run)]) and passed
+    vectors = Spec(Vectors(3), Values(2), max_length=spec.max_length)
+    passed &= show(f"{name} on real vectors", contract(maker(vectors)))
+    names = groups([CONF, *plugins.folders(), *([Path(config_dir)] if config_dir else [])])["data"]
+
+    def run_on(data: str) -> "Run":
+        config = plain_config([*overrides, f"data={data}"], CONF, config_dir)
+        if "batch_size" in config["data"]:
+            config["data"]["batch_size"] = BATCH_SIZE
+        return build(config)
+
+    return show(f"{name} on each data set", [tried(each, lambda each=each: run_on(each)) for each in names]) and passed
+
+
+def contract(make: "Callable[[], SequenceModel]") -> list[Row]:
+    """The outcome of each check. A Spec that the constructor refuses is no failure."""
+    from seqlab.contract import outcomes
+    from seqlab.contract.measure import Outcome, subject_of
+    from seqlab.errors import InputError
+
+    try:
+        subject = subject_of(make)
+    except InputError as error:
+        return [("construction", Outcome(True, f"refused: {error}"))]
+    return list(outcomes(subject))
+
+
+def tried(data: str, make_run: "Callable[[], Run]") -> Row:
+    """The loss of one batch of a data set, and its gradient. A pair that is refused in one line is no failure."""
+    from seqlab.contract.measure import Outcome
+    from seqlab.errors import InputError
+
+    cause = "the model does not fit what Spec says of these inputs and outputs; it may refuse them by a ValueError"
+    try:
+        run = make_run()
+        run.task.prepare()
+        loss: Any = run.task.loss(run.model, run.datamodule.train_batch(0))
+        loss.backward()
+    except InputError as error:
+        return data, Outcome(True, f"refused: {error}")
+    except Exception as error:  # a model can raise anything
+        reason = (str(error).strip() or "without a message").splitlines()[0]
+        return data, Outcome(False, f"{type(error).__name__}: {reason}", cause)
+    return data, Outcome(bool(loss.isfinite()), f"loss {loss.item():.3f}", "a loss that is not finite")
+
+
+def show(title: str, rows: Iterable[Row]) -> bool:
+    """Print a table of outcomes, with the likely causes below it. Whether all have passed."""
+    from rich.text import Text
+
+    from seqlab.show import layout
+
+    rows = list(rows)
+    failed = [(name, outcome) for name, outcome in rows if not outcome.passed]
+    cells = [
+        [name, Text("passed") if outcome.passed else Text("FAILED", "bold red"), outcome.measured]
+        for name, outcome in rows
+    ]
+    columns = [layout.Column("check", "name"), layout.Column("", "text"), layout.Column("measured", "text")]
+    notes = [f"{name} failed. Likely: {outcome.cause}." for name, outcome in failed]
+    if len(failed) > 1:
+        notes.append("The first one may be why others failed: mend it first.")
+    notes.append(f"{len(rows) - len(failed)} of {len(rows)} passed")
+    layout.show(layout.Sheet(columns, [cells], title=title, notes=notes))
+    print()
+    return not failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
