@@ -40,7 +40,7 @@ def refused(compose, root):
             ["model=transfromer"],
             ["model=transfromer: no such choice; did you mean transformer? (allowed: ", " linear, lstm, "],
         ),
-        (["data=L7"], ["data=L7: no such choice; allowed: L1, L2,", "aNbNaN"]),
+        (["data=L7"], ["data=L7: no such choice; allowed: A5, L1, L2,", "aNbNaN"]),
         (["optimizer=adam"], ["optimizer=adam: no such choice; did you mean adamw?"]),
         (["experiment=lm_lstmm"], ["experiment=lm_lstmm: no such choice; did you mean lm_lstm?"]),
         (["modle=lstm"], ["modle: no such key; did you mean model?"]),
@@ -345,8 +345,12 @@ def test_help_fits_a_screen(run_py):
     assert done.returncode == 0
     lines = done.stdout.strip().splitlines()
     assert 10 < len(lines) <= 45
-    choices = [line for line in lines if line.startswith(("ablation: ", "model: ", "data: ", "pair: ", "experiment: "))]
-    assert len(choices) == 5
+    choices = [
+        line
+        for line in lines
+        if line.startswith(("ablation: ", "model: ", "data: ", "pair: ", "size: ", "experiment: "))
+    ]
+    assert len(choices) == 6
     assert max(len(line) for line in lines if line not in choices) <= 120
     for word in ("transformer", "lstm", "linear", "L5", "adamw", "max_steps", "hydra.run.dir", "--cfg job"):
         assert word in done.stdout
