@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from omegaconf import OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
+from yaml import YAMLError
 
 from seqlab.errors import InputError, Interrupted, NonFiniteError, nearest
 from seqlab.run.keys import leaves, selectable
@@ -51,6 +52,8 @@ def ending(error: BaseException, conf: Path | None = None) -> Ending | None:
         group, _, choice = (error.missing_cfg_file or "").rpartition("/")
         more = "; more launchers: pip install 'seqlab[cluster]', 'seqlab[ray]'" if group == "hydra/launcher" else ""
         return Ending(_one_line(f"error: {group}={choice}: no such choice; {nearest(choice, error.options)}{more}"), 2)
+    if isinstance(error, YAMLError):  # names the file and the line
+        return Ending(_one_line(f"error: {error}"), 2)
     if isinstance(error, ConfigCompositionException | HydraException | OmegaConfBaseException):
         return Ending(_one_line(f"error: {_composition(error, conf)}"), 2)
     return None

@@ -119,7 +119,7 @@ def run_line(line, page, place, runs, command, python, compose, tiny):
     if num_jobs(line) > 6:  # a process each
         line = re.sub(r"seed=[\d,]+", "seed=1", line)
     before = set(place.rglob("*"))
-    page = "docs/text.md" if words_of(line)[1].startswith("lm.") else page
+    page = "docs/text.md" if any(word.startswith("lm.") for word in words_of(line)[:2]) else page
     run_dir = (runs(page) if page in RUNS else place / ONE) if "RUN" in line else None
     words = [filled_in(word, run_dir, line) for word in words_of(line)]
     if words[:2] == ["-m", "pytest"]:  # the suite runs these tests by itself: here, that the words name some

@@ -113,6 +113,13 @@ def test_both_ways_of_naming_folders_go_together(tmp_path, monkeypatch):
         with_config_dir([], "none")
 
 
+def test_a_file_that_is_no_yaml_is_one_line_that_names_it(own, run_py, tmp_path):
+    (tmp_path / own / "model" / "torn.yaml").write_text("a: [1\nb: }\n", encoding="utf-8")
+    done = run_py("--config-dir", own, "model=torn")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith("error: ") and "own/model/torn.yaml" in done.stderr and "line 2" in done.stderr
+
+
 @pytest.fixture
 def no_hydra():
     """The command starts Hydra by itself; what other tests have started comes back afterwards."""
