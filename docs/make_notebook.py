@@ -18,7 +18,7 @@ FILE = Path(__file__).with_name("notebook.ipynb")
 CELLS = [
     """# From Python
 
-A language, a model and their evaluation, first by hand, then as a run of the command line. Everything here takes less
+A language, a model and their evaluation, first by hand, then as a run. Everything here takes less
 than a minute on one CPU core; a run of this size learns little.""",
     """## A language
 
@@ -31,9 +31,9 @@ language.sample(4, length=8, seed=1)""",
     """A rule scores a whole batch at once, and a batch is a function of lengths and uniform numbers.""",
     """import torch
 
-lengths = torch.tensor([4, 6, 8])
+lengths = torch.tensor([6, 6, 6])
 generator = torch.Generator().manual_seed(1)
-uniforms = torch.rand(3, language.num_uniforms(8), dtype=torch.float64, generator=generator)
+uniforms = torch.rand(3, language.num_uniforms(6), dtype=torch.float64, generator=generator)
 strings = language.batch(lengths, uniforms)
 [language.text(string) for string in strings], language.rule_1(strings).tolist()""",
     """## A model, trained by hand
@@ -107,7 +107,7 @@ figure, axes = plt.subplots(figsize=(5, 2.5))
 axes.plot(steps, losses, ".-")
 axes.set(xlabel="step", ylabel="nats a token, validation")
 figure.tight_layout()""",
-    """`resume` trains further, bit for bit as if it had not stopped. (This run stopped at its last step.)""",
+    """A finished run can train further: `resume` goes on, bit for bit as if it had not stopped.""",
     """print(run.resume(max_steps=summary["steps"] + 20).summary["steps"], "steps")
 seqlab.choices("data")""",
     """## A model of your own
@@ -140,7 +140,8 @@ def main() -> int:
     from nbclient import NotebookClient  # pyright: ignore[reportMissingImports]
     from nbformat import from_dict  # pyright: ignore[reportMissingImports]
 
-    os.environ["PYTHONPATH"] = str(FILE.parents[1])  # of the kernel, which starts in another folder
+    path = [str(FILE.parents[1]), os.environ.get("PYTHONPATH")]  # of the kernel, which starts in another folder
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, path))
     cells: list[dict[str, Any]] = []
     for number, source in enumerate(CELLS):
         is_text = source.startswith(("#", "A ")) and not source.startswith("#!")

@@ -174,5 +174,5 @@ def precise(tensor: Tensor) -> Tensor:
 
 def zeros(model: nn.Module, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
     """Zeros on the model's device, with its dtype by default. Used to create states."""
-    reference = next(model.parameters())
+    reference = next(model.parameters(), torch.empty(0, device=device_of(model)))
     return torch.zeros(shape, device=reference.device, dtype=dtype or reference.dtype)
