@@ -75,7 +75,13 @@ def show(*sheets: Sheet, file: TextIO | None = None) -> None:
 def _shown(sheet: Sheet, file: TextIO, width: int | None) -> str:
     columns = fits(sheet)
     parts = [columns] if width is None else parts_of(columns, width, leave_out=bool(sheet.elsewhere))
-    console = Console(file=file, width=width or max(1, _widest(columns)), height=25, highlight=False)
+    console = Console(
+        file=file,
+        width=width or max(1, _widest(columns)),
+        height=25,
+        highlight=False,
+        force_jupyter=False,  # text in a notebook too, so that it can be redirected
+    )
     with console.capture() as printed:
         if sheet.title:
             _say(console, sheet.title, width)
