@@ -21,6 +21,5 @@ def test_ends_with_ratios(script, tmp_path):
         words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, encoding="utf-8"
     )
     assert done.returncode == 0, done.stderr
-    assert re.search("ratio|times the naive cell", done.stdout) and re.search(r"^│ .*\d", done.stdout, re.MULTILINE), (
-        done.stdout
-    )
+    assert re.search("ratio|times the naive cell", done.stdout), done.stdout
+    assert re.search(r"^[│|] .*\d", done.stdout, re.MULTILINE), done.stdout
