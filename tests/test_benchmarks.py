@@ -32,6 +32,5 @@ def test_says_that_it_needs_an_older_version(name, tmp_path):
 def test_ends_with_ratios(script, tmp_path):
     done = ran(script, tmp_path)
     assert done.returncode == 0, done.stderr
-    assert re.search("ratio|times the naive cell", done.stdout) and re.search(r"^│ .*\d", done.stdout, re.MULTILINE), (
-        done.stdout
-    )
+    assert re.search("ratio|times the naive cell", done.stdout), done.stdout
+    assert re.search(r"^[│|] .*\d", done.stdout, re.MULTILINE), done.stdout

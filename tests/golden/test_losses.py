@@ -9,6 +9,7 @@ import torch
 
 from tests.golden.make_losses import (
     FILE,
+    OURS,
     STEPS,
     TOLERANCE,
     float64,
@@ -18,7 +19,7 @@ from tests.golden.make_losses import (
     strings_of_L5,
     training_losses,
 )
-from tests.small_models import MODELS, small_model
+from tests.small_models import small_model
 
 GOLDEN = json.loads(FILE.read_text(encoding="utf-8"))
 
@@ -52,7 +53,7 @@ def difference(losses, others):
     return max(abs(one / other - 1) for one, other in zip(losses, others, strict=True))
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", OURS)
 def test_first_losses(name):
     assert training_losses(name) == pytest.approx(golden(name), rel=TOLERANCE)
 
@@ -64,10 +65,10 @@ def test_every_model_learns():
 
 
 def test_golden_losses_name_models_that_exist():
-    assert set(GOLDEN) <= set(MODELS)
+    assert set(GOLDEN) <= set(OURS)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", OURS)
 def test_rounding_stays_far_below_the_tolerance(name):
     """Sums in another order round otherwise, as other processors and numbers of threads do."""
     plain = training_losses(name)
@@ -76,7 +77,7 @@ def test_rounding_stays_far_below_the_tolerance(name):
 
 
 @pytest.mark.parametrize("fault", [larger_weights, larger_step])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", OURS)
 def test_a_constant_off_by_a_ten_thousandth_is_far_above_the_tolerance(name, fault):
     assert difference(training_losses(name, change=fault), golden(name)) > 1000 * TOLERANCE
 
@@ -86,7 +87,7 @@ def test_the_epsilon_of_a_norm_is_seen(name):
     assert difference(training_losses(name, change=larger_eps_of_norms), golden(name)) > 100 * TOLERANCE
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", OURS)
 def test_dropout_is_used_where_a_model_has_it(name):
     strings = strings_of_L5().train_batch(0)
     for key in no_dropout(name):
@@ -95,7 +96,7 @@ def test_dropout_is_used_where_a_model_has_it(name):
         assert losses[0] != losses[1], key
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", OURS)
 def test_float32_has_the_loss_and_the_gradients_of_float64(name):
     """The golden losses say nothing of kernels for float32 (the native scan, fused LSTMs): this does, for one step."""
     data = strings_of_L5()
