@@ -1,7 +1,7 @@
 """Seconds until a model completes every ID prompt of L5 grammatically, with an older version and with this one.
 
     git worktree add ../seqlab-0.2 6324a54
-    python benchmarks/time_to_grammatical.py ../seqlab-0.2 docs/results/speed
+    python benchmarks/time_to_grammatical.py ../seqlab-0.2 FOLDER
 
 Each run is `python run.py model=MODEL data=L5`, one after another, with one thread. It is ended when it has reached
 the goal, or after its 1,200 steps. Time is that of the processor since the start of the command, which other programs

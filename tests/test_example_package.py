@@ -21,7 +21,7 @@ LINES = re.findall(r"^(?:seqlab|SEQLAB_PLUGINS=\S+ seqlab) .*", SECTION, flags=r
 QUICK = ["trainer.max_steps=4", "trainer.val_every=2", "trainer.min_steps=0", "trainer.accelerator=cpu", "logger=csv"]
 SIZES = {
     "even_b": ["data.max_length=16", "data.prompt_length=4", "data.num_val=16", "data.num_test=16"],
-    "majority": ["data.length=8"],
+    "votes": ["data.length=8"],
 }
 
 
@@ -64,11 +64,11 @@ def tiny(line):
 
 
 def test_installed_it_trains_and_is_in_the_help(site, run, tmp_path):
-    overrides = ["model=decay", "data=majority", "schedule=staircase", "model.d_model=8", "data.length=8", *QUICK]
+    overrides = ["model=decay", "data=votes", "schedule=staircase", "model.d_model=8", "data.length=8", *QUICK]
     done = run(["run.py", *overrides, "hydra.run.dir=run"], site)
     assert done.returncode == 0, done.stderr
     (summary,) = summaries(tmp_path / "run")
-    assert (summary["model"], summary["data"], summary["missing"]) == ("decay", "majority", {})
+    assert (summary["model"], summary["data"], summary["missing"]) == ("decay", "votes", {})
     assert summary["versions"]["seqlab_example"] == "0.1.0"
     assert "deep_lstm" in (text := run(["run.py", "--help"], site).stdout) and "decay" in text and "staircase" in text
     assert run(["run.py", "--help", "--config-name", "config"], site).stdout == text  # as Hydra lists them
@@ -109,7 +109,7 @@ def test_the_page(site, run, tmp_path):
 
 @pytest.mark.slow
 def test_search_memory_and_a_report_from_elsewhere_know_it(site, run, tmp_path):
-    text = "words: [model=decay, data=majority]\nnum_trials: 2\nspace:\n  model.d_model: [8, 64]\n"
+    text = "words: [model=decay, data=votes]\nnum_trials: 2\nspace:\n  model.d_model: [8, 64]\n"
     (tmp_path / "plan.yaml").write_text(text, encoding="utf-8")
     done = run(["-m", "seqlab.search", "plan.yaml", "search.dir=study", "data.length=8", *QUICK], site)
     assert done.returncode == 0, done.stderr

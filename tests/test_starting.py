@@ -12,6 +12,7 @@ COMMANDS = {
     "seqlab.predict": ["RUN", "x"],
     "seqlab.export": ["RUN", "--format", "bf16"],
     "seqlab.memory": ["model=linear"],
+    "seqlab.verify": ["model=linear"],
     "seqlab.report": ["."],
     "seqlab.search": ["lstm_lr"],
     "lm.generate": ["RUN"],

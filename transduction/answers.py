@@ -1,5 +1,6 @@
 """Problems whose answer is a string of the same length, after the string: reverse, copy, sort; and majority."""
 
+import reprlib
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
@@ -82,7 +83,7 @@ class Rewriting(Problem):
         letters = super().parse(text)
         letters = letters[letters < self.alphabet][None]
         if not letters.numel() or (not self.repeats and len(letters.unique()) < letters.numel()):
-            raise ValueError(f"{text!r}: {'one symbol or more' if self.repeats else 'symbols, each once'}")
+            raise ValueError(f"{reprlib.repr(text)}: {'one symbol or more' if self.repeats else 'symbols, each once'}")
         return torch.cat([letters, torch.full_like(letters, self.alphabet)], 1)
 
 

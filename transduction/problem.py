@@ -3,6 +3,7 @@
 All randomness is passed in, so a string is a function of (length, uniforms) alone.
 """
 
+import reprlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -10,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+MOST_LISTED = 20
 ASK = "?"  # the symbol at which an answer is due that is not due at every step
 
 Answering = Callable[[Tensor], Tensor]  # inputs (n, steps) -> answers (n, steps), both int64
@@ -96,8 +98,17 @@ class Problem(ABC):
             raise ValueError("an empty string has no answer; allowed: one symbol or more")
         for word in words:
             if word not in self.symbols:
-                raise ValueError(f"{word!r} is not a symbol; allowed: {' '.join(self.symbols)}")
+                raise ValueError(f"{reprlib.repr(word)} is not a symbol; allowed: {listed(self.symbols)}")
         return torch.tensor([[self.symbols.index(word) for word in words]])
+
+
+def listed(symbols: Sequence[str]) -> str:
+    """Names with blanks between, the first and the last ones if there are many.
+
+    >>> listed(numerals(3)), listed(numerals(60))
+    ('0 1 2', '0 1 2 ... 59')
+    """
+    return " ".join(symbols if len(symbols) <= MOST_LISTED else [*symbols[:3], "...", symbols[-1]])
 
 
 def below(uniforms: Tensor, number: int) -> Tensor:

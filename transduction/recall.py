@@ -4,6 +4,7 @@ Arora et al. 2024, "Zoology: Measuring and Improving Recall in Efficient Languag
 after the pairs, in another order, with nothing in between.
 """
 
+import reprlib
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -80,5 +81,7 @@ class Recall(Problem):
         if rest or (keys >= self.num_keys).any() or (values < self.num_keys).any() or set(asked.tolist()) != set(
             keys.tolist()
         ):  # fmt: skip
-            raise ValueError(f"{text!r}: first pairs of a key and a value, then each of the keys: k1 v5 k2 v3 k2 k1")
+            raise ValueError(
+                f"{reprlib.repr(text)}: first pairs of a key and a value, then each of the keys: k1 v5 k2 v3 k2 k1"
+            )
         return inputs

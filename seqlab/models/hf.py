@@ -150,7 +150,10 @@ class HF(Rereading):
         return getattr(output, str(self.cache_name))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return self._run(inputs, use_cache=False).logits
+        try:
+            return self._run(inputs, use_cache=False).logits
+        except IndexError as error:  # beyond its table of positions
+            raise ValueError(f"model.type={self.model_type} does not read {inputs.shape[1]} steps: {error}") from error
 
     def init_state(self, batch: int, length: int | None = None) -> Any:
         room = self.spec.max_length if length is None else length
