@@ -34,7 +34,8 @@ class ForecastMetrics(Totals):
 
     def update(self, forecasts: Tensor, truth: Tensor) -> None:
         """Add forecasts and true values, (n, horizon) each, in the unit of the series."""
-        assert forecasts.shape == truth.shape  # prevents broadcasting
+        if forecasts.shape != truth.shape:  # would be broadcast
+            raise ValueError(f"forecasts {tuple(forecasts.shape)} of a truth {tuple(truth.shape)}")
         errors = forecasts.cpu().double() - truth.cpu().double()
         self.absolute += errors.abs().sum(0)
         self.squared += errors.square().sum(0)

@@ -110,7 +110,7 @@ def decode(model: SequenceModel, prompts: Tensor, lengths: Tensor, *, max_length
         choose: picks the next ids from logits.
 
     Raises:
-        ValueError: a prompt is empty, or longer than its row or than max_length.
+        ValueError: a prompt is empty, or longer than its row or than max_length; or the spec has no eos or pad.
     """
     if len(prompts) == 0:
         return Decoded(prompts.new_empty(0, max_length), prompts.new_empty(0, dtype=torch.bool))
@@ -120,7 +120,8 @@ def decode(model: SequenceModel, prompts: Tensor, lengths: Tensor, *, max_length
     if longest > prompts.shape[1]:
         raise ValueError(f"a prompt length of {longest} in prompts of width {prompts.shape[1]}")
     eos, pad = model.spec.eos, model.spec.pad
-    assert eos is not None and pad is not None
+    if eos is None or pad is None:
+        raise ValueError(f"decoding needs ids for the end and for padding; this model's spec has eos={eos}, pad={pad}")
 
     with evaluating(model), in_own_precision(prompts):
         tokens = prompts.new_full((len(prompts), max_length + 1), pad)
@@ -171,9 +172,15 @@ def continuation(model: SequenceModel, tokens: Tensor, *, choose: Choose, hop: i
             max_length tokens, but every token costs a read of the whole window. With hop = h each token is predicted
             from at least the last max_length + 1 - h tokens, and only every h-th token costs such a read. None: the
             state is reused without limit, for models with `endless_state`.
+
+    Raises:
+        ValueError: hop is none of these.
     """
     window = model.spec.max_length
-    assert model.endless_state if hop is None else 1 <= hop <= window
+    if hop is None and not model.endless_state:
+        raise ValueError(f"hop=None needs a state of constant size; {type(model).__name__} allows 1 to {window}")
+    if hop is not None and not 1 <= hop <= window:
+        raise ValueError(f"hop={hop} must be 1 to {window}")
     known = tokens if hop is None else tokens[:, -window:]
     with torch.inference_mode(), in_own_precision(tokens):
         logits, state = model.prefill(known, model.init_state(len(tokens), window))

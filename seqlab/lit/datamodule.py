@@ -148,8 +148,9 @@ class DataModule(LightningDataModule, ABC):
         return super().transfer_batch_to_device(batch, device, dataloader_idx)
 
     def train_dataloader(self) -> StepBatches:
-        assert self.trainer is not None
         trainer = self.trainer
+        if trainer is None:
+            raise ValueError("a loader of training batches needs a Trainer; without one, use train_batch(step)")
         stream = getattr(self, "stream", None)  # none where `train_batch` is overridden
         if isinstance(stream, BlockStream):
             stream.num_steps = trainer.max_steps
