@@ -250,7 +250,7 @@ def test_completions_do_not_depend_on_a_trainers_autocast(name):
 
 def test_what_cannot_be_decoded_is_said():
     without_end = small_model("lstm", replace(token_spec(), eos=None, pad=None))
-    with pytest.raises(ValueError, match="needs ids for the end and for padding; .* eos=None, pad=None"):
+    with pytest.raises(ValueError, match=r"needs ids for the end and for padding; .* eos=None, pad=None"):
         greedy(without_end, torch.zeros(1, 1, dtype=torch.int64), torch.ones(1, dtype=torch.int64), max_length=4)
     start = torch.zeros(1, 1, dtype=torch.int64)
     for hop, part in ((0, "hop=0 must be 1 to 9"), (10, "hop=10 must be"), (None, "needs a state of constant size")):
