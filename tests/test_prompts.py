@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from seqlab.errors import InputError
 from seqlab.run.build import build
+from tests.test_pairs import ALIKE
 
 DATA = sorted(path.stem for path in (Path(__file__).parents[1] / "conf" / "data").glob("*.yaml"))
 PIECES = [
@@ -59,7 +60,7 @@ def answered(run, prompt, describe=True):
     return True
 
 
-@pytest.mark.parametrize("data", DATA)
+@pytest.mark.parametrize("data", [pytest.param(data, marks=[pytest.mark.slow] * (data in ALIKE)) for data in DATA])
 def test_any_prompt_is_answered_or_refused(run_of, data):
     run = run_of(data)
     num_read = 0
