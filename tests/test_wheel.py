@@ -109,5 +109,5 @@ def test_the_main_job_without_a_checkout(seqlab, tmp_path):
     left = {"runs", "forked", "new", "page.html", "study", "outputs"}  # the last one holds the tokenizer of the text
     assert {path.name for path in tmp_path.iterdir()} == left
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
-    assert "linear" in page and "lstm" in page
+    assert "linear" in page
     assert os.fspath(ROOT) not in (tmp_path / "runs" / "one" / ".hydra" / "hydra.yaml").read_text(encoding="utf-8")
