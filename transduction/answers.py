@@ -8,7 +8,8 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from transduction.problem import ASK, Answering, Drawn, Problem, always, below, due_last, numerals
+from transduction.problem import ASK, Answering, Drawn, Problem, always, below, numerals
+from transduction.running import Readout, Running
 
 
 class Rewriting(Problem):
@@ -87,42 +88,23 @@ class Rewriting(Problem):
         return torch.cat([letters, torch.full_like(letters, self.alphabet)], 1)
 
 
-class Majority(Problem):
+class Majority(Running):
     """Which of two symbols has occurred more often? In a tie, the one read last; so both answers are equally likely.
 
     Args:
         readout: `every`: an answer at each step; `last`: one at the end, where a ? stands.
     """
 
-    answers = ("0", "1")
-
-    def __init__(self, *, readout: Literal["every", "last"] = "every"):
-        self.readout = readout
-        self.symbols = (*self.answers, *([ASK] if readout == "last" else []))
+    def __init__(self, *, readout: Readout = "every"):
+        super().__init__(numerals(2), numerals(2), readout)
 
     @property
     def title(self) -> str:
-        return f"the more frequent of two symbols, {'at each step' if self.readout == 'every' else 'at the end'}"
+        return f"the more frequent of two symbols, {self.when}"
 
-    def steps(self, length: int) -> int:
-        return length + (self.readout == "last")
-
-    def num_uniforms(self, length: int) -> int:
-        return length
-
-    def draw(self, length: int, uniforms: Tensor) -> Drawn:
-        """Both symbols are equally likely at each place."""
-        letters = below(uniforms, 2)
+    def running(self, letters: Tensor) -> Tensor:
         lead = (2 * letters - 1).cumsum(1)
-        answers = torch.where(lead == 0, letters, (lead > 0).long())
-        if self.readout == "last":
-            letters, answers = (torch.cat([part, end], 1) for part, end in (
-                (letters, torch.full_like(letters[:, :1], 2)), (answers, answers[:, -1:])
-            ))  # fmt: skip
-        return Drawn(letters, answers, self.due(letters))
-
-    def due(self, inputs: Tensor) -> Tensor:
-        return torch.ones_like(inputs, dtype=torch.bool) if self.readout == "every" else due_last(inputs)
+        return torch.where(lead == 0, letters, (lead > 0).long())
 
     def oracle(self, inputs: Tensor) -> Tensor:
         """By two counts, symbol by symbol."""
@@ -137,7 +119,4 @@ class Majority(Problem):
         return torch.stack(answers, 1)
 
     def shortcuts(self) -> Mapping[str, Answering]:
-        def last_symbol(inputs: Tensor) -> Tensor:
-            return inputs.where(inputs < 2, inputs.roll(1, 1))
-
-        return {"one answer": always(0), "last symbol": last_symbol}
+        return {"one answer": always(0), "last symbol": self.last_letter}

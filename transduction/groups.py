@@ -6,19 +6,18 @@ unless TC0 = NC1 (Barrington 1989; Merrill, Petty and Sabharwal 2024, "The Illus
 
 import re
 from collections.abc import Mapping
-from functools import cached_property
 from itertools import permutations
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from transduction.problem import ASK, Answering, Drawn, Problem, always, below, due_last, numerals
+from transduction.problem import Answering, always, numerals
+from transduction.running import Readout, Running
 
 MOST_ELEMENTS = 1000
 
 
-class GroupWord(Problem):
+class GroupWord(Running):
     """The product of a word of group elements, from left to right, at each step or at the end.
 
     Args:
@@ -30,76 +29,44 @@ class GroupWord(Problem):
         ValueError: there is no such group, it has more than 1,000 elements, or a generator is not one of them.
     """
 
-    def __init__(
-        self,
-        *,
-        group: str = "Z2",
-        generators: tuple[int, ...] | None = None,
-        readout: Literal["every", "last"] = "every",
-    ):
-        self.group = group
-        self.product = multiplication_table(group)
+    def __init__(self, *, group: str = "Z2", generators: tuple[int, ...] | None = None, readout: Readout = "every"):
+        self.group, self.product = group, multiplication_table(group)
         number = len(self.product)
-        self.generators = list(range(number) if generators is None else generators)
-        for generator in self.generators:
+        chosen = list(range(number) if generators is None else generators)
+        for generator in chosen:
             if not 0 <= generator < number:
                 raise ValueError(f"generators: {generator} is not an element of {group}; allowed: 0 to {number - 1}")
-        if len(set(self.generators)) != len(self.generators) or not self.generators:
-            raise ValueError(f"generators={self.generators}: one element or more, each once")
-        self.readout = readout
+        if len(set(chosen)) != len(chosen) or not chosen:
+            raise ValueError(f"generators={chosen}: one element or more, each once")
+        self.elements = torch.tensor(chosen)
         names = numerals(number)
-        self.symbols = (*(names[element] for element in self.generators), *([ASK] if readout == "last" else []))
-        self.answers = names
+        super().__init__([names[element] for element in chosen], names, readout)
 
     @property
     def title(self) -> str:
-        when = "at each step" if self.readout == "every" else "at the end"
         what = "parity of ones" if self.group == "Z2" else f"product of elements of {self.group}"
-        some = "" if len(self.generators) == len(self.product) else f", of which {len(self.generators)} occur"
-        return f"{what}{some}, {when}"
+        some = "" if self.num_letters == len(self.product) else f", of which {self.num_letters} occur"
+        return f"{what}{some}, {self.when}"
 
-    def steps(self, length: int) -> int:
-        return length + (self.readout == "last")
-
-    def num_uniforms(self, length: int) -> int:
-        return length
-
-    def draw(self, length: int, uniforms: Tensor) -> Drawn:
-        """Every element that occurs is equally likely at each place. Products by doubling: log2(length) rounds."""
-        letters = below(uniforms[:, :length], len(self.generators))
-        states = self._elements[letters]
-        reach = 1
-        while reach < length:  # states[t] is the product of the last `reach` elements up to t
+    def running(self, letters: Tensor) -> Tensor:
+        """By doubling: log2(length) rounds."""
+        states, reach = self.elements[letters], 1
+        while reach < letters.shape[1]:  # states[t] is the product of the last `reach` elements up to t
             states = torch.cat([states[:, :reach], self.product[states[:, :-reach], states[:, reach:]]], 1)
             reach *= 2
-        if self.readout == "every":
-            return Drawn(letters, states, self.due(letters))
-        letters = torch.nn.functional.pad(letters, (0, 1), value=len(self.generators))
-        return Drawn(letters, torch.cat([states, states[:, -1:]], 1), self.due(letters))
-
-    def due(self, inputs: Tensor) -> Tensor:
-        return torch.ones_like(inputs, dtype=torch.bool) if self.readout == "every" else due_last(inputs)
+        return states
 
     def oracle(self, inputs: Tensor) -> Tensor:
         """Element by element."""
         state, states = torch.zeros_like(inputs[:, 0]), []
         for letters in inputs.T:
-            asked = letters == len(self.generators)
-            state = torch.where(asked, state, self.product[state, self._elements[letters.where(~asked, 0)]])
+            asked = letters == self.num_letters
+            state = torch.where(asked, state, self.product[state, self.elements[letters.where(~asked, 0)]])
             states.append(state)
         return torch.stack(states, 1)
 
     def shortcuts(self) -> Mapping[str, Answering]:
-        return {"one answer": always(0), "last symbol": self._last_symbol}
-
-    def _last_symbol(self, inputs: Tensor) -> Tensor:
-        """The element read last."""
-        own = inputs if self.readout == "every" else inputs.roll(1, 1)
-        return self._elements[own.clamp(max=len(self.generators) - 1)]
-
-    @cached_property
-    def _elements(self) -> Tensor:
-        return torch.tensor(self.generators)
+        return {"one answer": always(0), "last symbol": lambda inputs: self.elements[self.last_letter(inputs)]}
 
 
 def multiplication_table(group: str) -> Tensor:

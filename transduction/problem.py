@@ -121,13 +121,6 @@ def always(answer: int) -> Answering:
     return lambda inputs: torch.full_like(inputs, answer)
 
 
-def due_last(inputs: Tensor) -> Tensor:
-    """The last step alone."""
-    mask = torch.zeros_like(inputs, dtype=torch.bool)
-    mask[:, -1] = True
-    return mask
-
-
 def numerals(number: int) -> tuple[str, ...]:
     """The names "0", "1", ...
 

@@ -1,14 +1,12 @@
 """Training and test strings of any length, the scores over lengths, and models that cannot read them all."""
 
 import math
-from typing import NamedTuple
 
 import pytest
 import torch
-from torch import Tensor
 
 from seqlab.errors import InputError
-from seqlab.model import SequenceModel
+from seqlab.model import Rereading
 from seqlab.models.linear import Linear
 from seqlab.models.lstm import LSTM
 from seqlab.models.transformer import Transformer
@@ -22,24 +20,12 @@ from transduction.task import Transduction, read
 SMALL = {"max_length": 6, "test_lengths": (12, 30), "lengths_per_bin": 3, "num_val": 4, "num_test": 8, "batch_size": 5}
 
 
-class Nothing(NamedTuple):
-    """The state of a model that has none."""
-
-    empty: Tensor
-
-
-class Knowing(SequenceModel):
+class Knowing(Rereading):
     """Answers with the problem's oracle, up to a number of steps; then with something else."""
 
     def __init__(self, data, up_to=10**6, refuses=False):
         super().__init__(data.spec)
         self.problem, self.up_to, self.refuses = data.problem, up_to, refuses
-
-    def init_state(self, batch, length=None):
-        return Nothing(torch.empty(batch, 0))
-
-    def prefill(self, inputs, state):
-        raise NotImplementedError
 
     def forward(self, inputs):
         if self.refuses and inputs.shape[1] > self.up_to:
