@@ -85,7 +85,7 @@ def multiplication_table(group: str) -> Tensor:
         raise ValueError(f"group={group}: no such group; allowed: Zk, Sk and Ak, such as Z2, S3 and A5")
     family, size = found[1], int(found[2])
     if size > (MOST_ELEMENTS if family == "Z" else 6):
-        raise ValueError(f"group={group}: a group has at most {MOST_ELEMENTS} elements here")
+        raise ValueError(f"group={group}: at most {MOST_ELEMENTS} elements; allowed: up to Z{MOST_ELEMENTS}, S6 and A6")
     if family == "Z" and size > 1:
         return (torch.arange(size)[:, None] + torch.arange(size)) % size
     elements = [p for p in permutations(range(size if family != "Z" else 1)) if family == "S" or _is_even(p)]
