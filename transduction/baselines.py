@@ -4,7 +4,7 @@ import math
 
 from seqlab.task import Results
 from transduction.datamodule import TransductionDataModule
-from transduction.metrics import results, scored
+from transduction.metrics import by_length, results, scored
 
 
 def compare(data: TransductionDataModule) -> dict[str, Results]:
@@ -25,4 +25,5 @@ def chance(data: TransductionDataModule) -> Results:
         whole = sum(width**-number for number in due) / len(due)
         for readout, value in (("last", 1 / width), ("every", 1 / width), ("whole", whole)):
             values[f"test/{name}/{readout}"] = value
+        values |= dict.fromkeys(map(by_length, lengths), 1 / width)
     return values

@@ -30,7 +30,7 @@ def scored(answers: Tensor, batch: Drawn) -> Scored:
 def results(
     split: str, bins: Mapping[str, Sequence[int]], lengths: Sequence[int], scores: Sequence[Scored | None]
 ) -> dict[str, Proportion | float]:
-    """The scores of each bin, SPLIT/BIN/READOUT, and the horizon.
+    """The scores of each bin, SPLIT/BIN/READOUT, the horizon, and for test strings `last` by length.
 
     If a length of a bin could not be read, the bin has no score. `every` is a plain number: the answers to one string
     are not independent, so an interval over them would be too narrow.
@@ -52,7 +52,16 @@ def results(
             total = Proportion(hits, trials) if len(parts) == len(inside) else Proportion(0, 0)
             value = total.value
             found[f"{split}/{name}/{readout}"] = total if readout != "every" or value is None else value
-    return found | {f"{split}/horizon": float(horizon(lengths, scores))}
+    found[f"{split}/horizon"] = float(horizon(lengths, scores))
+    if split == "test":
+        read = {length: score.last.value for length, score in known.items() if score is not None}
+        found |= {by_length(length): value for length, value in read.items() if value is not None}
+    return found
+
+
+def by_length(length: int) -> str:
+    """The name of the proportion of test strings of a length whose last answer is right."""
+    return f"test/last_by_length/{length}"
 
 
 def horizon(lengths: Sequence[int], scores: Sequence[Scored | None]) -> int:

@@ -25,9 +25,11 @@ from seqlab.report.collect import Collection, collect, plots_of
 from seqlab.report.effects import effects_of
 from seqlab.report.formats import comma_separated, latex, markdown, sheets
 from seqlab.report.rows import Apart, Table, tables_of
+from seqlab.report.runs_file import SUFFIX, kept, read_runs, together, write_runs
 from seqlab.run.config import folder_name, one_name
 from seqlab.show.layout import show
 
+DPI = 110
 SUFFIXES = {"terminal": ".txt", "markdown": ".md", "csv": ".csv", "latex": ".tex", "html": ".html"}
 
 
@@ -35,45 +37,62 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print or write the report on all runs below some folders. Returns the exit code."""
     take_any_text()
     parser = Parser(prog="seqlab report", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="run directories, or folders of them")
+    parser.add_argument("sources", nargs="+", type=Path, metavar="DIR", help="run directories, folders of them, or\n"
+                        "files that --runs has written")  # fmt: skip
     parser.add_argument("--format", help=f"{', '.join(SUFFIXES)}; default: by the suffix of --out, or else\n"
                         "terminal, or markdown if the output is not a terminal")  # fmt: skip
     parser.add_argument("--out", type=Path, help="a file; or a folder, which gets table.md (.csv ...) and, with\n"
                         "markdown, the plots of every run")  # fmt: skip
     parser.add_argument("--effects", metavar="MODEL", help="a row, by its name in the column \"model\": also show the\n"
                         "mean difference of each other row from it, over common seeds")  # fmt: skip
+    parser.add_argument("--runs", type=Path, metavar="FILE.csv", help="also write each run as a line of this file,\n"
+                        "added to those that it has; such a file can be given as DIR")  # fmt: skip
+    parser.add_argument("--compare", metavar="COLUMN", help="with --out FOLDER: instead of each run's plots, a map of\n"
+                        "this column over models and data, and curves of each model by data set")  # fmt: skip
     options = parser.parse_args(arguments)
     started()
     try:
-        report(options.folders, options.format, options.out, options.effects)
+        report(options.sources, options.format, options.out, options.effects, options.runs, options.compare)
     except (Exception, KeyboardInterrupt) as error:
         return tell(error)
     return 0
 
 
-def report(folders: Sequence[Path], format: str | None, out: Path | None, reference: str | None = None) -> None:
+def report(
+    sources: Sequence[Path],
+    format: str | None,
+    out: Path | None,
+    reference: str | None = None,
+    runs_file: Path | None = None,
+    compared: str | None = None,
+) -> None:
     """Print the report, or write it to a file or into a folder.
 
     Args:
-        folders: folders with runs at any depth.
+        sources: folders with runs at any depth, and files of runs.
         format: one of SUFFIXES; None: chosen by `out`.
         out: a file or a folder; None: stdout.
         reference: the row against which the effects of all others are also reported.
+        runs_file: where the runs are kept as lines of a CSV file, with those that it has already.
+        compared: a column whose figures go into the folder `out`.
 
     Raises:
-        InputError: the format is unknown, the folders hold no run, or the reference is not a row.
+        InputError: the format is unknown, there is no run, or the reference or the column is not in the table.
         OSError: a file cannot be written; the error names it.
     """
     format = chosen_format(format, out)
-    for folder in folders:
-        if not folder.is_dir():
-            raise InputError(f"{folder}: no such folder; give run directories, or folders of them")
-    collection = collect(folders)
-    if not collection.runs and not collection.apart:
-        raise InputError(
-            f"no run below {', '.join(map(str, folders))}: a run directory has .hydra, status.json or summary.json"
-        )
+    collection = collected(sources, runs_file)
     tables = tables_of(collection.runs)
+    if compared is not None and (out is None or out.suffix or format != "markdown"):
+        raise InputError("--compare needs --out FOLDER, in Markdown")
+    figures = {}
+    if compared is not None:
+        from seqlab.report.comparison import comparison  # lazy, because only this draws with matplotlib
+
+        figures = comparison(tables, compared)
+    if runs_file is not None:
+        write_runs(runs_file, collection.runs)
+        print(runs_file)
     if reference is not None:
         tables += effects_of(tables, reference)
     if out is None and format == "terminal":
@@ -86,9 +105,39 @@ def report(folders: Sequence[Path], format: str | None, out: Path | None, refere
         return
     file.parent.mkdir(parents=True, exist_ok=True)
     write_text(file, text)
-    if out is not None and format == "markdown" and file.parent == out:
-        copy_plots(collection, out)
+    for name, figure in figures.items():
+        figure.savefig(file.parent / f"{name}.png", dpi=DPI)
+    if compared is None and format == "markdown" and file.parent == out:
+        copy_plots(collection, file.parent)
     print(file)
+
+
+def collected(sources: Sequence[Path], runs_file: Path | None) -> Collection:
+    """The runs of folders and files. With a file among them, or one to write, runs are as files keep them.
+
+    Raises:
+        InputError: a source does not exist or is no file of runs, or there is no run.
+    """
+    folders, files = (
+        [path for path in sources if path.suffix != SUFFIX],
+        [path for path in sources if path.suffix == SUFFIX],
+    )
+    if runs_file is not None:
+        if runs_file.suffix != SUFFIX:
+            raise InputError(f"--runs {runs_file}: the name of a file of runs ends in {SUFFIX}")
+        files += [runs_file] if runs_file.exists() and runs_file not in files else []
+    for folder in folders:
+        if not folder.is_dir():
+            raise InputError(f"{folder}: no such folder; give run directories, folders of them, or files of runs")
+    collection = collect(folders)
+    if files or runs_file is not None:
+        in_files = [run for file in files for run in read_runs(file)]
+        collection = collection._replace(runs=together([*in_files, *kept(collection.runs)]))
+    if not collection.runs and not collection.apart:
+        raise InputError(
+            f"no run below {', '.join(map(str, sources))}: a run directory has .hydra, status.json or summary.json"
+        )
+    return collection
 
 
 def chosen_format(format: str | None, out: Path | None) -> str:

@@ -137,9 +137,9 @@ def image(content: bytes, caption: str) -> str:
 
 
 def link(run: Path, place: Path, text: str) -> str:
-    """A link to a run directory, relative to the page."""
+    """A link to a run directory, or to the file that keeps a run, relative to the page."""
     target = os.path.relpath(run.resolve(), place.resolve())
-    return f'<a href="{escape(quote(Path(target).as_posix()))}/">{escape(text)}</a>'
+    return f'<a href="{escape(quote(Path(target).as_posix()))}{"" if run.is_file() else "/"}">{escape(text)}</a>'
 
 
 def td(text: str, *, inner: str | None = None, order: str | None = None, number: bool = False, css: str = "") -> str:

@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from seqlab import plugins
 from seqlab.errors import InputError, Interrupted, NonFiniteError
 from seqlab.files import write_json, write_text
-from seqlab.lit.checkpoints import has_begun, training_seconds
+from seqlab.lit.checkpoints import has_begun, training_seconds, version
 from seqlab.lit.progress import silence
 from seqlab.model import SequenceModel, num_parameters
 from seqlab.run.allocator import keep_freed_memory
@@ -188,6 +188,7 @@ def opening(run: Run) -> dict[str, Any]:
         "missing": {},  # what could not be computed -> why, see seqlab/run/evaluate.py
         "notes": [REREADS] if isinstance(run.model, SequenceModel) and run.model.rereads else [],
         "versions": {
+            "seqlab": version(),
             "python": platform.python_version(),
             "torch": torch.__version__,
             "lightning": lightning.__version__,

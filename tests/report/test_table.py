@@ -182,7 +182,7 @@ def test_a_folder_gets_the_table_and_the_plots(leave, report, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["nowhere"], "error: nowhere: no such folder; give run directories, or folders of them"),
+        (["nowhere"], "error: nowhere: no such folder; give run directories, folders of them, or files of runs"),
         (["empty"], "error: no run below empty: a run directory has .hydra, status.json or summary.json"),
         (["empty", "--format", "htm"], "error: --format htm: no such format; did you mean html? "
          "(allowed: csv, html, latex, markdown, terminal)"),

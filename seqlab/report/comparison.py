@@ -1,0 +1,126 @@
+"""Figures that compare models over data sets: a map of one column, and for each model the curves of its seeds."""
+
+import textwrap
+from collections.abc import Sequence
+
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+
+from seqlab.errors import InputError, nearest
+from seqlab.report.indexed_metrics import indexed_metrics
+from seqlab.report.panels import baselines, over_runs
+from seqlab.report.rows import Block, Row, Table, unique
+from seqlab.run.config import one_name
+from seqlab.show.table import number
+
+COLORS = colormaps["cividis"]
+CELL = (0.95, 0.34)  # inches
+PANEL = (2.2, 1.7)
+PER_LINE = 5
+
+
+def comparison(tables: Sequence[Table], column: str) -> dict[str, Figure]:
+    """The map of a column, and for each data set one figure for each metric that has an index.
+
+    Raises:
+        InputError: no table has the column.
+    """
+    headings = unique(heading for table in tables for heading in table.columns)
+    if column not in headings:
+        raise InputError(f"--compare {column}: no such column; {nearest(column, headings)}")
+    chosen = [(table.columns[column], block) for table in tables if column in table.columns for block in table.blocks]
+    figures = {one_name(column): column_map(column, [(metric, block) for metric, block in chosen if _models(block)])}
+    for block in (block for table in tables for block in table.blocks):
+        for family in indexed_metrics(dict.fromkeys(name for row in _models(block) for name in row.results[0])):
+            figures[one_name(f"{block.data} {family}")] = curves_of_seeds(block, family)
+    return figures
+
+
+def _models(block: Block) -> list[Row]:
+    return [row for row in block.rows if row.runs]
+
+
+def column_map(column: str, chosen: Sequence[tuple[str, Block]]) -> Figure:
+    """A cell for each model and data set: the mean over seeds and, if seeds differ, the best of them.
+
+    The colour is the way from chance (the lowest row where there is none) to the best row of the data set, baselines
+    included. What was not run, or has no value, is blank.
+    """
+    models = unique(row.label for _, block in chosen for row in _models(block))
+    size = (max(map(len, models)) * 0.085 + 0.2 + CELL[0] * len(chosen), 1.5 + CELL[1] * len(models))
+    figure = Figure(figsize=size, layout="constrained")
+    axis = figure.subplots()
+    for x, (metric, block) in enumerate(chosen):
+        low = block.better.get(metric) == "low"
+        worst, best = _range(block, metric, low)
+        for row in _models(block):
+            mean = over_runs(row, metric).mean
+            if mean is None:
+                continue
+            share = min(1.0, max(0.0, (mean - worst) / (best - worst))) if best != worst else 1.0
+            y, color = models.index(row.label), COLORS(share)
+            axis.add_patch(_square(x, y, color))
+            ink = "black" if sum(color[:3]) > 1.5 else "white"
+            axis.text(x, y, _cell(row, metric, low), ha="center", va="center", fontsize="small", color=ink)
+    axis.set(xlim=(-0.5, len(chosen) - 0.5), ylim=(len(models) - 0.5, -0.5))
+    axis.set_xticks(range(len(chosen)), [textwrap.fill(block.data, 12) for _, block in chosen])
+    axis.set_yticks(range(len(models)), models)
+    axis.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
+    axis.spines[:].set_visible(False)
+    note = f"{column}: mean over seeds (best seed); from dark, chance, to light, the best row"
+    axis.set_xlabel(textwrap.fill(note, max(30, int(size[0] * 11))), fontsize="small")
+    return figure
+
+
+def _square(x: int, y: int, color: tuple[float, ...]):
+    from matplotlib.patches import Rectangle
+
+    return Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, color=color, linewidth=0)
+
+
+def _range(block: Block, metric: str, low: bool) -> tuple[float, float]:
+    """The values of a metric at which the colours of a data set begin and end."""
+    values = [mean for row in block.rows if (mean := over_runs(row, metric).mean) is not None]
+    chance = [over_runs(row, metric).mean for row in baselines(block) if row.label == "chance"]
+    worst, best = (max(values), min(values)) if low else (min(values), max(values))
+    return (worst if not chance or chance[0] is None else chance[0]), best
+
+
+def _cell(row: Row, metric: str, low: bool) -> str:
+    values = [value for result in row.results if (value := result.get(metric)) is not None]
+    mean, best = (
+        number(value).removesuffix(".000") for value in (sum(values) / len(values), (min if low else max)(values))
+    )
+    return mean if mean == best else f"{mean} ({best})"
+
+
+def curves_of_seeds(block: Block, family: str) -> Figure:
+    """A panel for each model: an indexed metric of each seed, and the dashed line of chance."""
+    rows = _models(block)
+    columns = min(PER_LINE, len(rows))
+    lines = -(-len(rows) // columns)
+    figure = Figure(figsize=(columns * PANEL[0], lines * PANEL[1] + 0.5), layout="constrained")
+    axes = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).flatten()
+    chance = [row for row in baselines(block) if row.label == "chance"]
+    for axis, row in zip(axes, rows, strict=False):
+        for others in chance:
+            axis.plot(*_points(others, 0, family), "--", color="gray", linewidth=1)
+        for index in range(len(row.results)):
+            axis.plot(*_points(row, index, family), color="C0", linewidth=1, alpha=0.8)
+        axis.set_title(row.label, fontsize="small")
+        axis.tick_params(labelsize="x-small")
+    for axis in axes[len(rows) :]:
+        axis.set_visible(False)
+    name, _, of = family.rpartition("_by_")
+    figure.supxlabel(of or "k", fontsize="small")
+    figure.supylabel((name or family).replace("_", " "), fontsize="small")
+    figure.suptitle(textwrap.fill(f"{block.data}: {block.description}", 25 * columns), fontsize="small")
+    return figure
+
+
+def _points(row: Row, index: int, family: str) -> tuple[list[int], list[float]]:
+    """The index and the values of a metric in one run of a row, where it has values."""
+    result = row.results[index]
+    metrics = indexed_metrics(result).get(family, {})
+    known = [(x, value) for x, name in metrics.items() if (value := result[name]) is not None]
+    return [x for x, _ in known], [value for _, value in known]

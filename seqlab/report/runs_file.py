@@ -1,0 +1,152 @@
+"""Keeps finished runs as lines of a CSV file, small enough to commit, from which the report can be made again.
+
+A line is a run, a baseline, or says something of the metrics of a data set: their headings in tables, what is better,
+and the number of cases of a proportion. The columns after FIXED are metrics.
+"""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from seqlab.errors import InputError
+from seqlab.files import write_text
+from seqlab.report.rows import VALIDATION, best_validation, tables_of, unique
+
+FIXED = ("kind", "data", "description", "model", "seed", "steps", "seconds", "parameters", "version")
+KINDS = ("run", "baseline", "heading", "better", "cases")
+SUFFIX = ".csv"
+
+Line = dict[str, str]
+
+
+def kept(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Runs as the file keeps them: a run's model is the label of its row, and it has no configuration."""
+    return [
+        {**run, "model": row.label, "config": None}
+        for table in tables_of(runs)
+        for row in table.rows
+        for run in row.runs
+    ]
+
+
+def together(runs: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Kept runs; of those with equal data, description, model and seed the last one."""
+    return list({(run["data"], run["description"], run["model"], run["seed"]): run for run in runs}.values())
+
+
+def write_runs(file: Path, runs: Sequence[dict[str, Any]]) -> None:
+    """Write kept runs to a file, in place of what it has.
+
+    Raises:
+        OSError: it cannot be written; the error names it.
+    """
+    lines = [line for place in unique(map(_place, runs)) for line in _lines([r for r in runs if _place(r) == place])]
+    metrics = unique(name for line in lines for name in line if name not in FIXED)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [*FIXED, *metrics], restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    write_text(file, text.getvalue())
+
+
+def _place(run: Mapping[str, Any]) -> tuple[str, str]:
+    return run["data"], run["description"]
+
+
+def _lines(runs: Sequence[dict[str, Any]]) -> Iterable[Line]:
+    """The lines of the runs of a data set."""
+    first = runs[0]
+    about = {"data": first["data"], "description": first["description"]}
+    yield {"kind": "heading", **about} | {metric: heading for heading, metric in first["columns"].items()}
+    yield {"kind": "better", **about} | first.get("better", {})
+    yield {"kind": "cases", **about} | {name: str(n) for name, n in first.get("counts", {}).items()}
+    written = set()
+    for run in runs:
+        fixed = {name: str(run[name]) for name in ("model", "seed", "steps")}
+        fixed["seconds"] = f"{run['seconds']:.1f}"
+        fixed["parameters"] = str(run.get("num_parameters", ""))
+        fixed["version"] = str(run.get("versions", {}).get("seqlab", ""))
+        best = best_validation(run)
+        yield {"kind": "run", **about, **fixed} | _texts({VALIDATION: best, **run["metrics"]})
+        for name, results in run["baselines"].items():
+            key = json.dumps([name, results], sort_keys=True)
+            if key not in written:  # equal results of several seeds are one line
+                written.add(key)
+                yield {"kind": "baseline", **about, "model": name, "seed": str(run["seed"])} | _texts(results)
+
+
+def _texts(results: Mapping[str, float | None]) -> Line:
+    return {name: f"{value:.6g}" for name, value in results.items() if value is not None}
+
+
+def read_runs(file: Path) -> list[dict[str, Any]]:
+    """The runs that a file keeps, as `kept` returns them.
+
+    Raises:
+        InputError: it is not such a file; the error names the line.
+    """
+    try:
+        with open(file, encoding="utf-8", newline="") as opened:
+            reader = csv.DictReader(opened, strict=True)
+            if tuple(reader.fieldnames or ())[: len(FIXED)] != FIXED:
+                raise InputError(f"{file} is not a file of runs: its first columns must be {', '.join(FIXED)}")
+            lines = list(reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{file} is not a file of runs: {error}") from error
+    about: dict[tuple[str, str], dict[str, Any]] = {}
+    runs: list[dict[str, Any]] = []
+    for number, line in enumerate(lines, 2):
+        try:
+            _take(line, about, runs, file)
+        except ValueError as error:
+            raise InputError(f"{file}: line {number}: {error}") from error
+    return runs
+
+
+def _take(line: Line, about: dict[tuple[str, str], dict[str, Any]], runs: list[dict[str, Any]], file: Path) -> None:
+    """Add what a line says to the runs, or to what is known of a data set."""
+    if None in line or None in line.values():
+        raise ValueError("it has more or fewer cells than the heading")
+    if line["kind"] not in KINDS:
+        raise ValueError(f"kind {line['kind']!r}: allowed: {', '.join(KINDS)}")
+    cells = {name: text for name, text in line.items() if name not in FIXED and text}
+    place = _place(line)
+    known = about.setdefault(place, {"columns": {}, "better": {}, "counts": {}, "intervals": {}})
+    if line["kind"] == "heading":
+        known["columns"].update({heading: metric for metric, heading in cells.items()})
+    elif line["kind"] == "better":
+        if not set(cells.values()) <= {"low", "high"}:
+            raise ValueError("better: allowed: low, high")
+        known["better"].update(cells)
+    elif line["kind"] == "cases":
+        known["counts"].update({name: int(text) for name, text in cells.items()})
+        known["intervals"].update(dict.fromkeys(cells))
+    elif line["kind"] == "run":
+        results = _numbers(cells)
+        best = results.pop(VALIDATION, None)
+        steps = int(line["steps"])
+        runs.append(
+            {name: line[name] for name in ("data", "description", "model")}
+            | {"seed": int(line["seed"]), "steps": steps, "seconds": float(line["seconds"]), "path": file}
+            | {"metrics": results, "baselines": {}, "config": None, "stopped": "", **known}
+            | {"checks": {} if best is None else {VALIDATION: [(steps, best)]}}
+            | {"num_parameters": line["parameters"], "versions": {"seqlab": line["version"]}}
+        )
+    else:
+        seed = int(line["seed"])
+        run = next((run for run in runs if (_place(run), run["seed"]) == (place, seed)), None)
+        if run is None:
+            raise ValueError(f"a baseline comes after a run of its data and seed; there is none with seed {seed}")
+        run["baselines"][line["model"]] = _numbers(cells)
+
+
+def _numbers(cells: Line) -> dict[str, float | None]:
+    found = {name: float(text) for name, text in cells.items()}
+    for name, value in found.items():
+        if not math.isfinite(value):
+            raise ValueError(f"{name}: {value} is not a finite number")
+    return dict(found)

@@ -1,0 +1,108 @@
+"""seqlab report --runs: runs as lines of a CSV file, which make the same report again."""
+
+import csv
+
+import pytest
+
+from seqlab.report.__main__ import main
+
+
+@pytest.fixture
+def runs(leave, tmp_path):
+    """Two models, three seeds and two data sets, and the folder that holds them."""
+    for seed, value in ((1, 0.5), (2, 0.75), (3, 0.625)):
+        leave(f"lstm/{seed}", seed=seed, metrics={"test/accuracy": value}, counts={"test/accuracy": 8})
+        leave(f"other/{seed}", "linear", seed, {"test/accuracy": value / 2}, data="L3", versions={"seqlab": "0.3.0"})
+    return tmp_path / "runs"
+
+
+def told(capsys, *words):
+    code = main([str(word) for word in words])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_the_file_makes_the_same_table_without_the_runs(runs, tmp_path, capsys):
+    file = tmp_path / "kept" / ".." / "runs.csv"
+    (tmp_path / "kept").mkdir()
+    code, from_folders, _ = told(capsys, runs)
+    assert code == 0 and told(capsys, runs, "--runs", file)[1].endswith(from_folders)
+    assert told(capsys, file)[1] == from_folders
+    assert told(capsys, file, "--format", "html")[0] == 0
+    lines = list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))
+    assert [line["version"] for line in lines if line["kind"] == "run" and line["data"] == "L3"] == ["0.3.0"] * 3
+    assert len([line for line in lines if line["kind"] == "baseline"]) == 2  # equal in all seeds
+
+
+def test_a_second_sitting_adds_to_the_file(runs, leave, tmp_path, capsys):
+    file = tmp_path / "runs.csv"
+    told(capsys, runs / "lstm", "--runs", file)
+    told(capsys, runs / "other", "--runs", file)
+    assert told(capsys, file)[1] == told(capsys, runs)[1]
+    before = file.read_text(encoding="utf-8")
+    told(capsys, file, "--runs", file)
+    assert file.read_text(encoding="utf-8") == before
+    leave("again", metrics={"test/accuracy": 1.0}, config={"optimizer": {"lr": 0.3}})  # newer than the kept one
+    told(capsys, runs / "again", "--runs", file)
+    assert "0.792" in told(capsys, file)[1]  # the mean of 1, 0.75 and 0.625
+
+
+def test_settings_are_part_of_the_name(leave, tmp_path, capsys):
+    leave("1", metrics={"test/accuracy": 0.5})
+    leave("2", metrics={"test/accuracy": 0.25}, config={"optimizer": {"lr": 0.2}})
+    told(capsys, tmp_path / "runs", "--runs", tmp_path / "runs.csv")
+    assert "| lstm optimizer.lr=0.2 | 1 |" in told(capsys, tmp_path / "runs.csv")[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (
+            lambda text: text.replace("kind,data", "sort,data"),
+            "not a file of runs: its first columns must be kind, data",
+        ),
+        (lambda text: text.replace("\nrun,", "\nrum,", 1), "line 5: kind 'rum': allowed: run, baseline"),
+        (lambda text: text.replace(",0.5,", ",inf,", 1), "line 5: test/accuracy: inf is not a finite number"),
+        (lambda text: text.replace(",0.5,", ",half,", 1), "line 5: could not convert string to float: 'half'"),
+        (lambda text: text.replace("lstm,1,9", "lstm,one,9", 1), "line 5: invalid literal for int"),
+        (lambda text: text.replace("chance,1,", "chance,7,", 1), "line 6: a baseline comes after a run"),
+        (lambda text: text.replace(",high", ",tall", 1), "line 3: better: allowed: low, high"),
+        (lambda text: text + "run,L1\n", "it has more or fewer cells than the heading"),
+        (lambda text: "", "not a file of runs"),
+        (lambda text: 'kind,"da', "not a file of runs"),
+    ],
+)
+def test_a_damaged_file_is_named_with_its_line(runs, tmp_path, capsys, change, reason):
+    file = tmp_path / "runs.csv"
+    told(capsys, runs / "lstm", "--runs", file)
+    text = file.read_text(encoding="utf-8")
+    assert change(text) != text
+    file.write_text(change(text), encoding="utf-8")
+    code, _, error = told(capsys, file)
+    assert code == 2 and f"{file}" in error and reason in " ".join(error.split())
+
+
+def test_files_that_are_none(tmp_path, runs, capsys):
+    assert told(capsys, tmp_path / "none.csv")[0] == 2
+    assert told(capsys, runs, "--runs", tmp_path / "runs.txt")[0] == 2
+    (tmp_path / "bytes.csv").write_bytes(b"\xff\xfe\x00")
+    assert told(capsys, tmp_path / "bytes.csv")[0] == 2
+
+
+def test_a_map_and_curves_compare_models(leave, tmp_path, capsys):
+    from PIL import Image
+
+    for seed in (1, 2):
+        curve = {f"test/share_by_length/{n}": seed / (n + 2) for n in range(1, 6)}
+        leave(f"a{seed}", seed=seed, metrics={"test/accuracy": 0.5, **curve})
+        leave(f"b{seed}", "linear", seed, {"test/accuracy": seed / 4, **curve})
+        leave(f"c{seed}", "linear", seed, {"test/accuracy": 0.1}, data="L3")
+    place = tmp_path / "out"
+    assert told(capsys, tmp_path / "runs", "--compare", "accuracy", "--out", place)[0] == 0
+    assert sorted(path.name for path in place.iterdir()) == ["L1_share_by_length.png", "accuracy.png", "table.md"]
+    for picture in place.glob("*.png"):
+        with Image.open(picture) as opened:
+            assert opened.width > 100 and len(set(opened.convert("L").tobytes())) > 20
+    code, _, error = told(capsys, tmp_path / "runs", "--compare", "acuracy", "--out", place)
+    assert code == 2 and "did you mean accuracy?" in error
+    assert told(capsys, tmp_path / "runs", "--compare", "accuracy")[0] == 2
