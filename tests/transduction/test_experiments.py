@@ -1,0 +1,39 @@
+"""The sweeps over architectures: what they run, and that each architecture is one of its own."""
+
+import pytest
+from hydra.core.hydra_config import HydraConfig
+
+from seqlab.run.build import build
+from tests.conftest import ROOT
+
+VARIANTS = sorted(path.stem for path in (ROOT / "conf" / "variant").glob("*.yaml"))
+TINY = ["data.max_length=4", "data.test_lengths=[6]", "data.num_val=2", "data.num_test=2", "data.batch_size=2"]
+
+
+def model_of(config):
+    """What defines the network."""
+    return {key: value for key, value in config["model"].items() if key != "backend"}
+
+
+@pytest.mark.parametrize("experiment", ["state_tracking", "generalization"])
+def test_the_sweep_has_every_architecture_and_three_seeds(compose, experiment):
+    compose(f"experiment={experiment}", full=True)
+    swept = {key: str(value).replace(" ", "").split(",") for key, value in HydraConfig.get().sweeper.params.items()}
+    assert sorted(swept["variant"]) == VARIANTS
+    assert swept["seed"] == ["1", "2", "3"]
+    choices = {path.stem for path in (ROOT / "conf" / "data").glob("*.yaml")}
+    assert set(swept["data"]) <= choices and len(set(swept["data"])) == len(swept["data"])
+    assert len(swept["data"]) == {"state_tracking": 3, "generalization": 12}[experiment]
+
+
+def test_architectures_differ(compose):
+    models = [model_of(compose("experiment=state_tracking", f"variant={variant}", full=True)) for variant in VARIANTS]
+    assert len(models) == len({str(model) for model in models})
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_an_architecture_is_named_and_is_small(compose, variant):
+    config = compose("experiment=state_tracking", f"variant={variant}", *TINY)
+    assert config.content["name"]["model"] == variant
+    model = build(config).model
+    assert 500 < sum(parameter.numel() for parameter in model.parameters()) < 80_000
