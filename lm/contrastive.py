@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy, normalize
 from lm.embed import Piece, head_inputs, pooled
 from lm.known_items import Pair
 from lm.vectors import Encode, inverse_document_frequency
+from seqlab.errors import InputError
 from seqlab.model import SequenceModel
 from seqlab.randomness import derived_seed, permutation
 
@@ -36,10 +37,10 @@ def tune(
         seed: seed of their order and of dropout.
 
     Raises:
-        ValueError: there are fewer than two pairs.
+        InputError: there are fewer than two pairs.
     """
     if len(pairs) < 2:
-        raise ValueError(f"{len(pairs)} pairs: at least two are needed, so that a query has other documents")
+        raise InputError(f"{len(pairs)} pairs: at least two are needed, so that a query has other documents")
     most = MOST_TOKENS if model.endless_state else min(MOST_TOKENS, model.spec.max_length)
     rows = [(encode(pair.query)[:most], encode(pair.document)[:most]) for pair in pairs]
     weights = inverse_document_frequency([ids for row in rows for ids in row], model.spec.output.width)

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 
 from lm.corpus import Corpus, load_corpus, plays, speeches
 from lm.derive_plays import NINE
+from seqlab.errors import InputError
 from seqlab.randomness import permutation
 
 FEWEST_WORDS = 60  # of a speech
@@ -73,14 +74,14 @@ def speech_items(training_text: Sequence[str]) -> KnownItems:
     Queries come from 12 plays that are not in tiny-shakespeare, without those in the training text.
 
     Raises:
-        ValueError: the training text contains all of these plays.
+        InputError: the training text contains all of these plays.
     """
     lines = {line for text in training_text for line in text.split("\n") if len(line) >= LONG_LINE}
     texts = plays()
     query_plays = [name for name in texts if name not in NINE][-QUERY_PLAYS:]
     unseen = [name for name in query_plays if not was_read(texts[name], lines)]
     if not unseen:
-        raise ValueError("the model was trained on all plays that the queries come from")
+        raise InputError("the model was trained on all plays that the queries come from")
     pairs = {name: [pair for _, said in speeches(text) if (pair := halves(said))] for name, text in texts.items()}
     documents = [pair.document for name in texts for pair in pairs[name]]
     of_play = [name for name in texts for _ in pairs[name]]
@@ -125,12 +126,12 @@ def summary_items(train: Sequence[str], held_out: Sequence[str]) -> KnownItems:
     """Last sentences of summaries from `lm.packaged_text`. Queries come from the held-out summaries.
 
     Raises:
-        ValueError: no held-out summary has two sentences.
+        InputError: no held-out summary has two sentences.
     """
     tuning = [pair for text in train if (pair := last_sentence(text.partition("\n\n")[2]))]
     pairs = [pair for text in held_out if (pair := last_sentence(text.partition("\n\n")[2]))]
     if not pairs:
-        raise ValueError("no summary that the model was not trained on has two sentences")
+        raise InputError("no summary that the model was not trained on has two sentences")
     documents = [pair.document for pair in [*tuning, *pairs]]
     places = chosen(range(len(tuning), len(documents)))
     return KnownItems(

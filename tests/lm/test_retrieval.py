@@ -18,6 +18,7 @@ from lm.index import build_index, load_index, passages, save_index, search
 from lm.known_items import Pair, halves, last_sentence, speech_items, summary_items
 from lm.ranking import bootstrap_interval, evaluate, table
 from lm.vectors import fit, inverse_document_frequency, vectors
+from seqlab.errors import InputError
 from seqlab.models.lstm import LSTM
 from seqlab.spec import Classes, Spec, Tokens
 
@@ -59,7 +60,7 @@ def test_plays_that_a_model_has_read_give_no_queries():
     items = speech_items(read)
     assert "10 plays" in items.description
     assert not any(query in " ".join(text.split()) for text in read for query in items.queries)
-    with pytest.raises(ValueError, match="trained on all plays"):
+    with pytest.raises(InputError, match="trained on all plays"):
         speech_items([text for name, text in texts.items() if name not in NINE])
 
 
