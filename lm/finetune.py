@@ -35,8 +35,8 @@ def finetune_run(path: str) -> str:
     """Tune the best checkpoint of a run and save the result next to it. Returns a summary as text.
 
     Raises:
-        InputError: the path is not a run directory or not a run on text, there are no queries outside the training text,
-            or fewer than two pairs.
+        InputError: the path is not a run directory or not a run on text; there are no queries outside the training
+            text, or fewer than two pairs.
     """
     from lm.contrastive import tune  # here, so that --help is quick
     from lm.known_items import items_of

@@ -19,8 +19,8 @@ from seqlab.schedule import Schedule
 
 CONF = Path(__file__).parents[1] / "conf"
 # The file L5.yaml is the choice data=L5; logger, trainer ... likewise. A task belongs to its data,
-# ablation and variant to their experiments (tests/forecasting/test_ablation.py, tests/transduction/test_experiments.py);
-# a search is no group (tests/search).
+# ablation and variant to experiments (tests/forecasting/test_ablation.py, tests/transduction/test_experiments.py); a
+# search is no group (tests/search).
 CHOICES = [
     f"{group.name}={path.stem}"
     for group in sorted(CONF.iterdir())

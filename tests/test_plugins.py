@@ -13,6 +13,7 @@ import seqlab
 from seqlab import plugins
 from seqlab.check import check
 from seqlab.errors import InputError
+from seqlab.export.folder import load_export, save_export
 from seqlab.run.build import configuration, construct
 from seqlab.run.help import help_text
 from seqlab.run.overrides import Groups
@@ -166,6 +167,15 @@ def test_a_checkpoint_cannot_ask_for_a_plugin_and_a_caller_can(package, foreign_
         seqlab.load_run(run_dir)
     with pytest.raises(InputError, match=re.escape("trust='plug_e': a list of packages is needed: trust=['plug_e']")):
         seqlab.load_run(run_dir, trust="plug_e")
+
+
+def test_an_export_asks_for_trust_as_a_run_does(package, foreign_run, tmp_path):
+    package("plug_f", SUBCLASS)
+    run = seqlab.load_run(foreign_run("plug_f.model.Mine"), trust=["plug_f"])
+    save_export(run, tmp_path / "export", "safetensors")
+    with pytest.raises(InputError, match="is not allowed"):
+        load_export(tmp_path / "export")
+    assert type(load_export(tmp_path / "export", trust=["plug_f"]).model).__module__ == "plug_f.model"
 
 
 def test_configurations_of_a_plugin_are_found_behind_our_own(plugin, root):

@@ -11,6 +11,7 @@ The metadata of the safetensors file hold its format and the SHA-256 of data.jso
 import hashlib
 import json
 import os
+from collections.abc import Iterable
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -25,6 +26,7 @@ from seqlab.export.quantize import quantize
 from seqlab.files import write_text
 from seqlab.kept import Kept
 from seqlab.lit.checkpoints import refuse_old, version
+from seqlab.plugins import trusting
 from seqlab.run.build import Run, build
 
 Format = Literal["safetensors", "bf16", "int8", "onnx"]
@@ -97,10 +99,14 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def load_export(folder: str | Path) -> Run:
+def load_export(folder: str | Path, *, trust: Iterable[str] = ()) -> Run:
     """Load a run from an export folder, in evaluation mode. Weights in bfloat16 are loaded as float32.
 
     The format safetensors reproduces the checkpoint's logits bit for bit.
+
+    Args:
+        folder: what `seqlab export` wrote.
+        trust: packages that take part here as plug-ins do. Their code runs.
 
     Raises:
         InputError: a file is missing or damaged, or the files do not belong together.
@@ -114,7 +120,8 @@ def load_export(folder: str | Path) -> Run:
     config, data = _read_json(folder / "config.json"), _read_json(folder / "data.json")
     if data.keys() != {"fitted", "data_files"}:
         raise InputError(f"{folder / 'data.json'} does not say what was fitted, and to which data_files")
-    run = build(config, tensors.values(), kept=Kept(**data))
+    with trusting(trust):
+        run = build(config, tensors.values(), kept=Kept(**data))
     for name, text in {"data.json": _as_json(data), **run.task.files()}.items():
         path = folder / name
         if not path.is_file():
