@@ -6,7 +6,7 @@ The overrides stored with a run may come from an untrusted source (docs/security
 import hashlib
 import os
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn
@@ -276,24 +276,25 @@ def sources(options: Namespace, overrides: Sequence[str]) -> Iterator[str]:
     yield from (text for text in overrides if text.startswith(f"{SEARCH_PATH}="))
 
 
-def with_sweep_names(overrides: Sequence[str], sources: Iterator[str]) -> list[str]:
+def with_sweep_names(overrides: Sequence[str], sources: Iterable[str]) -> list[str]:
     """Add to a sweep's overrides the names of its folders, and what its jobs need besides the overrides from Hydra.
 
-    Without hydra.sweep.dir the sweep directory is named after all overrides, so that the same command finds its runs
-    again. A job's directory is named after the swept keys. A job needs `sources`, and how numbers were typed, because
+    Without hydra.sweep.dir the sweep directory is named after all overrides and a hash of them and `sources`, so that
+    the same command finds its runs again. A job's directory is named after the swept keys. A job needs `sources`, and how numbers were typed, because
     Hydra's sweeper prints 1e3 as 1000.0.
     """
     own = [text for text in overrides if "=" in text and not text.startswith("hydra")]
     swept = {key_of(text) for text in own if parsed(text).is_sweep_override()}
     constant = {key_of(text) for text in own} - swept
     hidden = sorted({"model", "data", "resume", *constant})
+    places = list(sources)
     names = [f"hydra.job.config.override_dirname.exclude_keys=[{','.join(hidden)}]"]
     if not any(key_of(text) == "hydra.sweep.dir" for text in overrides):
         plain = [unquoted(text) for text in own]
-        digest = hashlib.sha256("\n".join(sorted(plain)).encode()).hexdigest()[:8]
+        digest = hashlib.sha256("\n".join([*sorted(plain), *places]).encode()).hexdigest()[:8]
         names.append(placed("hydra.sweep.dir", f"outputs/multirun/{folder_name(','.join(plain), digest)}"))
     pairs = [form for text in own for pair in as_printed(text).items() for form in pair]
-    for key, texts in (("typed", pairs), ("sources", list(sources))):
+    for key, texts in (("typed", pairs), ("sources", places)):
         if texts:
             names.append(f"hydra.callbacks.sweep_folder.{key}=[{','.join(map(quoted, texts))}]")
     return [*overrides, *names]

@@ -103,6 +103,21 @@ def test_choices_of_the_folder_are_known(own, root, tmp_path):
         prepared(["+further=a,b", f"hydra.searchpath=[file://{folder}]"], root / "conf")
 
 
+def test_a_sweep_with_another_folder_of_configurations_is_another_sweep(own, root, tmp_path):
+    def folder_of(*words):
+        (found,) = [
+            word
+            for word in prepared(["-m", "data=L1,L3", *words], root / "conf")
+            if word.startswith("hydra.sweep.dir=")
+        ]
+        return found
+
+    (tmp_path / "two").mkdir()
+    folders = [["--config-dir", str(tmp_path / own)], ["--config-dir", str(tmp_path / "two")], []]
+    assert len({folder_of(*words) for words in folders}) == 3
+    assert folder_of(*folders[0]) == folder_of(*folders[0])
+
+
 def test_both_ways_of_naming_folders_go_together(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "it's").mkdir()
