@@ -279,9 +279,9 @@ def sources(options: Namespace, overrides: Sequence[str]) -> Iterator[str]:
 def with_sweep_names(overrides: Sequence[str], sources: Iterable[str]) -> list[str]:
     """Add to a sweep's overrides the names of its folders, and what its jobs need besides the overrides from Hydra.
 
-    Without hydra.sweep.dir the sweep directory is named after all overrides and a hash of them and `sources`, so that
-    the same command finds its runs again. A job's directory is named after the swept keys. A job needs `sources`, and how numbers were typed, because
-    Hydra's sweeper prints 1e3 as 1000.0.
+    Without hydra.sweep.dir the sweep directory is named after all overrides, with a hash of them and `sources`, so that
+    the same command finds its runs again. A job's directory is named after the swept keys. A job needs `sources`, and
+    how numbers were typed, because Hydra's sweeper prints 1e3 as 1000.0.
     """
     own = [text for text in overrides if "=" in text and not text.startswith("hydra")]
     swept = {key_of(text) for text in own if parsed(text).is_sweep_override()}
