@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-HEAVY = {"transformers", "scipy", "matplotlib", "sklearn", "statsmodels", "pandas"}
+HEAVY = {"transformers", "scipy", "matplotlib", "sklearn", "statsmodels", "pandas", "automata"}
 TASKS = ["rule_extrapolation", "sequences", "forecasting", "factorization", "lm", "transduction"]
 
 

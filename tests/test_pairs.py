@@ -18,13 +18,21 @@ PROMPTS = {  # of each module with a task: something to ask, and a word of the a
     "lm.task": ("MENENIUS:\n", "sample"),
     "transduction.task": ("1 0 1", "right"),
     "transduction.task of recall": ("k1 v5 k2 v3 k2 k1", "right"),
+    **{
+        f"transduction.task of {name}": ("a b", "right")
+        for name in ("regex", "even_pairs", "d2", "dyck_2_3", "dyck_8_10")
+    },
+    "transduction.task of flip_flop": ("w 1 i 0 r", "right"),
 }
 DATA, MODELS = (sorted(path.stem for path in (CONF / group).glob("*.yaml")) for group in ("data", "model"))
 
 # Models that read a whole number and write one answer meet the data that asks for one.
 NEEDS = {"binary_lstm": {"semiprimes"}, "sine_net": {"semiprimes"}, "bits_transformer": {"semiprimes"}}
 PAIRS = [(data, model) for data in DATA for model in MODELS]
-ALIKE = ("mod5", "cycle", "S3", "A5", "majority", "reverse", "sort", "copy_repeats", "copy_unique")  # like parity
+ALIKE = (  # like parity, or like d2
+    *("mod5", "cycle", "S3", "A5", "majority", "reverse", "sort", "copy_repeats", "copy_unique", "flip_flop"),
+    *("regex", "even_pairs", "dyck_2_3", "dyck_8_10", *(f"tomita{number}" for number in range(1, 8))),
+)
 
 
 def works(pair):

@@ -1,22 +1,22 @@
 """The datamodule of a problem: one length a batch, drawn anew for each step, and test strings of longer lengths."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
 from annotated_types import Ge
 
 from seqlab.lit.datamodule import DataModule
 from seqlab.randomness import uniforms
-from seqlab.spec import Classes, Spec, Tokens
+from seqlab.spec import Spec, Tokens
 from transduction.problem import Drawn, Problem
 
 
 class TransductionDataModule(DataModule):
     """Strings with their answers, as `Drawn`. A batch has one length, so nothing is padded.
 
-    Training draws a length for each step, all equally likely. Test strings have lengths in bins: from the shortest to
-    max_length, then above each of `test_lengths` up to the next one. Each bin has `lengths_per_bin` lengths, evenly
-    spread, its ends included.
+    Training draws a length for each step, all that the problem has equally likely. Test strings have lengths in bins:
+    from the shortest to max_length, then above each of `test_lengths` up to the next one. Each bin has
+    `lengths_per_bin` lengths of those that the problem has, evenly spread, its ends included.
 
     Args:
         problem: what is to be computed.
@@ -29,7 +29,7 @@ class TransductionDataModule(DataModule):
         seed: seed of the data.
 
     Raises:
-        ValueError: max_length is no length of the problem, or test_lengths do not ascend from it.
+        ValueError: the problem has no string up to max_length, or test_lengths do not ascend from it.
     """
 
     def __init__(
@@ -54,11 +54,18 @@ class TransductionDataModule(DataModule):
             raise ValueError(f"data.test_lengths={list(test_lengths)} must ascend from data.max_length={max_length}")
         ends = [end for end in ends if longest is None or end <= longest]
         starts = [problem.shortest, *(end + 1 for end in ends[:-1])]
-        self.bins = {f"{a}-{b}": spread(a, b, lengths_per_bin) for a, b in zip(starts, ends, strict=True)}
+        present = {
+            f"{a}-{b}": [n for n in range(a, b + 1) if problem.has(n)] for a, b in zip(starts, ends, strict=True)
+        }
+        self.train_lengths = next(iter(present.values()))
+        if not self.train_lengths:
+            raise ValueError(
+                f"data.max_length={max_length}: this problem has no strings of lengths {starts[0]} to {max_length}"
+            )
+        self.bins = {name: spread(lengths, lengths_per_bin) for name, lengths in present.items() if lengths}
         self.problem, self.max_length, self.seed = problem, max_length, seed
         self.batch_size, self.num_val, self.num_test = batch_size, num_val, num_test
-        inputs, outputs = Tokens(len(problem.symbols)), Classes(len(problem.answers))
-        self.spec = Spec(inputs, outputs, max_length=problem.steps(max_length))
+        self.spec = Spec(Tokens(len(problem.symbols)), problem.kind.output, max_length=problem.steps(max_length))
 
     @property
     def steps_per_epoch(self) -> None:
@@ -70,9 +77,8 @@ class TransductionDataModule(DataModule):
         return self.problem.draw(length, uniforms(self.seed, f"{stream} {length}", start, count, width))
 
     def train_batch(self, step: int) -> Drawn:
-        shortest = self.problem.shortest
         place = uniforms(self.seed, "length", step, 1, 1).item()
-        length = shortest + int(place * (self.max_length + 1 - shortest))
+        length = self.train_lengths[int(place * len(self.train_lengths))]
         return self.drawn("train", length, step * self.batch_size, self.batch_size)
 
     def evaluation_lengths(self, split: Literal["val", "test"]) -> list[int]:
@@ -91,10 +97,13 @@ class TransductionDataModule(DataModule):
             yield self.drawn(split, length, 0, count)
 
 
-def spread(first: int, last: int, number: int) -> list[int]:
-    """Up to `number` whole numbers from first to last, evenly spread, both ends included.
+def spread(lengths: Sequence[int], number: int) -> list[int]:
+    """Up to `number` of some ascending lengths, evenly spread, both ends included.
 
-    >>> spread(1, 40, 4), spread(3, 4, 8)
-    ([1, 14, 27, 40], [3, 4])
+    >>> spread(range(1, 41), 4), spread([3, 4], 8), spread(range(2, 41, 2), 3)
+    ([1, 14, 27, 40], [3, 4], [2, 22, 40])
     """
-    return sorted({round(first + (last - first) * index / (number - 1)) for index in range(number)})
+    first, width = lengths[0], len(lengths) - 1  # counted from the first, so that halves round as they always did
+    return [
+        lengths[n] for n in sorted({round(first + width * index / (number - 1)) - first for index in range(number)})
+    ]

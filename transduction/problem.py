@@ -6,22 +6,25 @@ All randomness is passed in, so a string is a function of (length, uniforms) alo
 import reprlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
+from transduction.kinds import Kind, OneOf
+
 MOST_LISTED = 20
 ASK = "?"  # the symbol at which an answer is due that is not due at every step
 
-Answering = Callable[[Tensor], Tensor]  # inputs (n, steps) -> answers (n, steps), both int64
+Answering = Callable[[Tensor], Tensor]  # inputs (n, steps) int64 -> answers as in Drawn.targets
 
 
 class Drawn(NamedTuple):
     """Strings of one length with their answers.
 
     inputs: (n, steps) int64, ids of symbols.
-    targets: (n, steps) int64, ids of answers; of no meaning where the mask is False.
+    targets: ids of answers, (n, steps) int64; where an answer is a set, (n, steps, answers) bool. They have no meaning
+        where the mask is False.
     mask: (n, steps) bool, where an answer is due. It is the same in each row.
     """
 
@@ -36,10 +39,17 @@ class Problem(ABC):
     Attributes:
         symbols: the names of the input ids.
         answers: the names of the output ids.
+        decisive: the score that tables show and that the horizon is about: of the last answer, or of whole strings.
     """
 
     symbols: tuple[str, ...]
     answers: tuple[str, ...]
+    decisive: Literal["last", "whole"] = "last"
+
+    @property
+    def kind(self) -> Kind:
+        """What an answer is."""
+        return OneOf(self.answers)
 
     @property
     @abstractmethod
@@ -56,6 +66,10 @@ class Problem(ABC):
         """The largest length that the problem has; None if there is no limit."""
         return None
 
+    def has(self, length: int) -> bool:
+        """Whether there are strings of this length, which is from `shortest` to `longest`."""
+        return True
+
     @abstractmethod
     def steps(self, length: int) -> int:
         """The number of steps that a string of this length has, with those at which answers are given."""
@@ -69,7 +83,7 @@ class Problem(ABC):
         """Random strings of one length.
 
         Args:
-            length: from `shortest` to `longest`.
+            length: one that the problem has.
             uniforms: (n, num_uniforms(length)) float64 in [0, 1).
         """
 
@@ -79,7 +93,7 @@ class Problem(ABC):
 
     @abstractmethod
     def oracle(self, inputs: Tensor) -> Tensor:
-        """The right answers, read off the inputs alone, (n, steps) int64; of no meaning where none is due."""
+        """The right answers as in `Drawn.targets`, read off the inputs alone."""
 
     def shortcuts(self) -> Mapping[str, Answering]:
         """Ways to answer without the computation that is asked for. Every table shows them beside the model."""

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from seqlab.errors import InputError
 from seqlab.metrics import Mean
@@ -29,8 +28,8 @@ class Transduction(Task[TransductionDataModule, SequenceModel]):
 
     Three scores for each bin of lengths: the proportion of strings whose last answer is right (`last`), of all answers
     that are right (`every`), and of strings without a wrong answer (`whole`). `horizon` is the longest test length up
-    to which the last answer is right in more than nine of ten strings, at that length and at all shorter ones; 0 if
-    there is none. What a model cannot read has no score.
+    to which the last answer (where answers are sets, every answer) is right in more than nine of ten strings, at that
+    length and at all shorter ones; 0 if there is none. What a model cannot read has no score.
 
     Args:
         datamodule: the problem and its strings.
@@ -38,7 +37,8 @@ class Transduction(Task[TransductionDataModule, SequenceModel]):
 
     def __init__(self, datamodule: TransductionDataModule):
         super().__init__(datamodule)
-        columns = {"loss": "test/loss"} | {f"last, {name}": f"test/{name}/last" for name in datamodule.bins}
+        decisive = datamodule.problem.decisive
+        columns = {"loss": "test/loss"} | {f"{decisive}, {name}": f"test/{name}/{decisive}" for name in datamodule.bins}
         self.columns = MappingProxyType(columns | {"horizon": "test/horizon"})  # type: ignore[misc]
         better = dict.fromkeys(self.columns.values(), "high") | {"test/loss": "low"}
         self.better = MappingProxyType(better)  # type: ignore[misc]
@@ -48,8 +48,8 @@ class Transduction(Task[TransductionDataModule, SequenceModel]):
         return f"{self.data.problem.title}; {known}; short strings may occur in both, longer ones only in the test"
 
     def loss(self, model: SequenceModel, batch: Drawn) -> Tensor:
-        """Mean cross-entropy in nats of the answers that are due."""
-        return cross_entropy(model(batch.inputs)[batch.mask], batch.targets[batch.mask])
+        """Mean loss in nats of the answers that are due."""
+        return self.data.problem.kind.loss(model(batch.inputs)[batch.mask], batch.targets[batch.mask])
 
     def num_targets(self, batch: Drawn) -> int:
         return int(batch.mask.sum())
@@ -57,17 +57,18 @@ class Transduction(Task[TransductionDataModule, SequenceModel]):
     def evaluate(self, model: SequenceModel, split: Split) -> Results:
         """The loss on lengths of training, the scores of each bin, and the horizon."""
         loss, scores = self._measured(model, split)
-        return {f"{split}/loss": loss, **results(split, self.data.bins, self.data.evaluation_lengths(split), scores)}
+        lengths, decisive = self.data.evaluation_lengths(split), self.data.problem.decisive
+        return {f"{split}/loss": loss, **results(split, self.data.bins, lengths, scores, decisive)}
 
     def _measured(self, model: SequenceModel, split: Split) -> tuple[float, list[Scored | None]]:
-        loss, scores = Mean(), []
+        kind, loss, scores = self.data.problem.kind, Mean(), []
         with evaluating(model):
             for batch in self.batches(model, split):
                 logits = read(model, batch.inputs)
-                scores.append(None if logits is None else scored(logits.argmax(-1), batch))
+                scores.append(None if logits is None else scored(kind.chosen(logits), batch))
                 if logits is not None and batch.inputs.shape[1] <= self.data.spec.max_length:
                     answers = precise(logits[batch.mask])
-                    loss.update(cross_entropy(answers, batch.targets[batch.mask]), self.num_targets(batch))
+                    loss.update(kind.loss(answers, batch.targets[batch.mask]), self.num_targets(batch))
         return loss.compute(), scores
 
     def baselines(self) -> Mapping[str, Results]:
@@ -86,14 +87,12 @@ class Transduction(Task[TransductionDataModule, SequenceModel]):
     def _records(self, model: SequenceModel, batch: Drawn) -> list[dict[str, Any]]:
         with evaluating(model):
             logits = read(model, batch.inputs)
-        given = None if logits is None else logits.argmax(-1)
-        records = []
+        kind, records = self.data.problem.kind, []
+        given = None if logits is None else kind.chosen(logits)
         for row, (inputs, targets, mask) in enumerate(zip(*batch, strict=True)):
-            right = joined(self.data.problem.answers, targets[mask].tolist())
-            said = None if given is None else joined(self.data.problem.answers, given[row][mask].tolist())
-            records.append(
-                {"string": joined(self.data.problem.symbols, inputs.tolist()), "answers": said, "right": right}
-            )
+            said = None if given is None else kind.text(given[row][mask])
+            string = joined(self.data.problem.symbols, inputs.tolist())
+            records.append({"string": string, "answers": said, "right": kind.text(targets[mask])})
         return records
 
     def figures(
@@ -103,7 +102,7 @@ class Transduction(Task[TransductionDataModule, SequenceModel]):
         from transduction.plots import by_length
 
         _, scores = self._measured(model, "test")
-        chance = 1 / len(self.data.problem.answers)
+        chance = 1 / self.data.problem.kind.number
         return {
             "by_length": by_length(
                 self.data.evaluation_lengths("test"), scores, chance, self.data.max_length, self.title()
