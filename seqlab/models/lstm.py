@@ -1,6 +1,6 @@
-"""The LSTM (Hochreiter & Schmidhuber 1997), based on torch's nn.LSTM."""
+"""The LSTM (Hochreiter & Schmidhuber 1997), and in its place the GRU and the plain RNN, based on torch's layers."""
 
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 from annotated_types import Ge, Gt, Interval
@@ -23,21 +23,33 @@ class LSTMState(NamedTuple):
     cell_BLH: Tensor
 
 
+class RNNState(NamedTuple):
+    """Hidden state of every layer of a GRU or plain RNN."""
+
+    hidden_BLH: Tensor
+
+
+CELLS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+
+
 class LSTM(SequenceModel):
-    """Embedding, a stack of LSTM layers, dropout, a linear head.
+    """Embedding, a stack of recurrent layers, dropout, a linear head.
 
     Args:
         spec: input and output format.
         d_model: width of the embedding.
-        hidden_dim: width of every LSTM layer.
+        hidden_dim: width of every recurrent layer.
         num_layers: number of layers.
         dropout: dropout on the output of the last layer.
         layer_dropout: dropout between layers.
         input_dropout: dropout on the embedded input (as in Zaremba et al. 2014).
         tied: tie the head's weights to the embedding (Press & Wolf 2017); needs tokens and hidden_dim = d_model.
         embedding_range: initialise the embedding uniformly in -range .. range; None: from N(0, 1).
+        cell: `lstm`; `gru` (Cho et al. 2014; nn.GRU, whose reset gate acts on the product of the hidden state); `rnn`
+            (Elman 1990; nn.RNN, with tanh).
         backend: `native`: whole sequences on a CPU are read with C++ kernels (seqlab/nn/native), in float32 or under
-            autocast. `torch`: nn.LSTM. `auto`: native where it is available.
+            autocast. `torch`: nn.LSTM. `auto`: native where it is available. The kernels have the LSTM alone: other
+            cells are torch's.
 
     Raises:
         ValueError: layer_dropout is set with one layer, or `tied` or `embedding_range` without a suitable embedding.
@@ -57,6 +69,7 @@ class LSTM(SequenceModel):
         input_dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0,
         tied: bool = False,
         embedding_range: Annotated[float, Gt(0)] | None = None,
+        cell: Literal["lstm", "gru", "rnn"] = "lstm",
         backend: Backend = "auto",
     ):
         super().__init__(spec)
@@ -64,7 +77,8 @@ class LSTM(SequenceModel):
             raise ValueError(f"layer_dropout={layer_dropout} acts between layers: num_layers must be above 1")
         self.embedding = input_layer(spec, d_model)
         self.input_dropout = Dropout(input_dropout)
-        self.lstm = nn.LSTM(d_model, hidden_dim, num_layers, batch_first=True, dropout=layer_dropout)
+        # called lstm whatever the cell: parameters have their names from it
+        self.lstm = CELLS[cell](d_model, hidden_dim, num_layers, batch_first=True, dropout=layer_dropout)
         self.layer_dropout = Dropout(layer_dropout)
         self.dropout = Dropout(dropout)
         self.head = nn.Linear(hidden_dim, spec.output.width)
@@ -72,12 +86,15 @@ class LSTM(SequenceModel):
             nn.init.uniform_(learned_embedding(self.embedding).weight, -embedding_range, embedding_range)
         if tied:
             tie(self.head, self.embedding)
+        self.cell = cell
         self.backend: Backend = backend
 
     def _is_native(self) -> bool:
         # not if somebody has replaced the layers, such as by quantised ones
-        plain = type(self.lstm) is nn.LSTM
-        return plain and takes_native("lstm", self.backend, self.lstm.get_parameter("weight_hh_l0"))
+        if type(self.lstm) is not CELLS[self.cell]:
+            return False
+        missing = "" if self.cell == "lstm" else f"there is no native kernel for cell={self.cell}"
+        return takes_native(self.cell, self.backend, self.lstm.get_parameter("weight_hh_l0"), missing)
 
     def packed(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         if not self._is_native():
@@ -99,16 +116,25 @@ class LSTM(SequenceModel):
         output_NH = self._read_packed(inputs, torch.full((batch,), time))
         return self.head(output_NH.unflatten(0, (batch, time)))
 
-    def init_state(self, batch: int, length: int | None = None) -> LSTMState:
+    def init_state(self, batch: int, length: int | None = None) -> LSTMState | RNNState:
         shape = (batch, self.lstm.num_layers, self.lstm.hidden_size)
-        return LSTMState(zeros(self, *shape), zeros(self, *shape))
+        return (
+            LSTMState(zeros(self, *shape), zeros(self, *shape))
+            if self.cell == "lstm"
+            else RNNState(zeros(self, *shape))
+        )
 
-    def prefill(self, inputs: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
-        # nn.LSTM needs (layers, batch, hidden) in contiguous memory
-        before = (state.hidden_BLH.transpose(0, 1).contiguous(), state.cell_BLH.transpose(0, 1).contiguous())
+    def prefill(self, inputs: Tensor, state: LSTMState | RNNState) -> tuple[Tensor, LSTMState | RNNState]:
+        # torch's layers need (layers, batch, hidden) in contiguous memory
+        before = tuple(part.transpose(0, 1).contiguous() for part in state)
         x_BTC = self.input_dropout(self.embedding(inputs))
         if x_BTC.is_cpu and torch.is_autocast_enabled("cpu"):
             # with float32 inputs under autocast, oneDNN fails on processors without bfloat16 (torch 2.13)
             x_BTC = x_BTC.to(torch.get_autocast_dtype("cpu"))
-        output_BTH, (hidden_LBH, cell_LBH) = self.lstm(x_BTC, before)
-        return self.head(self.dropout(output_BTH)), LSTMState(hidden_LBH.transpose(0, 1), cell_LBH.transpose(0, 1))
+        if isinstance(state, RNNState):
+            output_BTH, hidden_LBH = self.lstm(x_BTC, *before)
+            after = RNNState(hidden_LBH.transpose(0, 1))
+        else:
+            output_BTH, (hidden_LBH, cell_LBH) = self.lstm(x_BTC, before)
+            after = LSTMState(hidden_LBH.transpose(0, 1), cell_LBH.transpose(0, 1))
+        return self.head(self.dropout(output_BTH)), after

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import torch
 from annotated_types import Ge
@@ -13,7 +13,7 @@ from seqlab.model import SequenceModel, precise, zeros
 from seqlab.nn.embedding import input_layer
 from seqlab.nn.native import mamba as native
 from seqlab.nn.native.choice import takes_native
-from seqlab.nn.scan import Backend, cuda_kernel, selective_scan
+from seqlab.nn.scan import Backend, Eigenvalues, cuda_kernel, selective_scan
 from seqlab.ragged import real_steps, row_starts
 from seqlab.spec import Classes, Spec, Tokens
 
@@ -31,10 +31,12 @@ class MambaState(NamedTuple):
 class Mixer(nn.Module):
     """Projection, causal convolution, selective scan, gate, projection (figure 3)."""
 
-    def __init__(self, *, d_model: int, d_state: int, d_conv: int, expand: int, num_layers: int, backend: Backend):
+    def __init__(self, *, d_model: int, d_state: int, d_conv: int, expand: int, num_layers: int,
+                 eigenvalues: Eigenvalues, backend: Backend):  # fmt: skip
         super().__init__()
         d_inner, dt_rank = expand * d_model, math.ceil(d_model / 16)
         self.sizes = [dt_rank, d_state, d_state]
+        self.eigenvalues: Eigenvalues = eigenvalues
         self.backend: Backend = backend
         self.in_proj = nn.Linear(d_model, 2 * d_inner, bias=False)
         self.conv1d = nn.Conv1d(d_inner, d_inner, d_conv, groups=d_inner)
@@ -65,7 +67,9 @@ class Mixer(nn.Module):
         # the scan exponentiates and sums these: at least float32
         delta_BTD = softplus(precise(linear(dt, self.dt_proj.weight)) + precise(self.dt_proj.bias))
         a_DN = -torch.exp(precise(self.A_log))
-        y_BTD, h_BDN = selective_scan(x_BTD, delta_BTD, a_DN, b_BTN, c_BTN, h_BDN, backend=self.backend)
+        y_BTD, h_BDN = selective_scan(
+            x_BTD, delta_BTD, a_DN, b_BTN, c_BTN, h_BDN, eigenvalues=self.eigenvalues, backend=self.backend
+        )
         y_BTD = torch.addcmul(y_BTD, self.D.to(x_BTD.dtype), x_BTD) * silu(gate_BTD)
         return self.out_proj(y_BTD), window[:, x_BTD.shape[1] :].to(conv_BKD.dtype), h_BDN
 
@@ -80,17 +84,18 @@ class Mixer(nn.Module):
         assert bias is not None
         projections = (self.x_proj.weight, self.dt_proj.weight, self.dt_proj.bias)
         xz_PE = self.in_proj(u_PC)
-        y_PD = native.mix(xz_PE, conv.weight, bias, *projections, -torch.exp(self.A_log), self.D, starts)
+        a_DN, signed = -torch.exp(self.A_log), self.eigenvalues == "signed"
+        y_PD = native.mix(xz_PE, conv.weight, bias, *projections, a_DN, self.D, starts, signed=signed)
         return self.out_proj(y_PD)
 
 
 class Block(nn.Module):
     """A residual branch: RMSNorm, then mixer."""
 
-    def __init__(self, mixer: Mixer, d_model: int):
+    def __init__(self, mixer: nn.Module, d_model: int):
         super().__init__()
         self.norm = nn.RMSNorm(d_model, eps=1e-5)
-        self.mixer = mixer
+        self.mixer: Any = mixer
 
 
 class Backbone(nn.Module):
@@ -116,6 +121,9 @@ class Mamba(SequenceModel):
         d_state: states per channel.
         d_conv: width of the causal convolution, in steps.
         expand: ratio of inner channels to d_model.
+        eigenvalues: `positive`: a state is multiplied by exp(delta A) at each step, as published. `signed`: by
+            2 exp(delta A) - 1, between -1 and 1, so that one layer can compute parity (Grazzi et al. 2025). The
+            parameters are the same; their meaning is not.
         tie_embeddings: tie the head's weights to the embedding.
         pad_vocab_multiple: pad the rows of embedding and head to a multiple of this; logits are not padded.
         backend: implementation of the scan (seqlab/nn/scan.py); `auto` takes the fastest available one. Where it is
@@ -137,6 +145,7 @@ class Mamba(SequenceModel):
         d_state: Annotated[int, Ge(1)] = 32,
         d_conv: Annotated[int, Ge(1)] = 8,
         expand: Annotated[int, Ge(1)] = 2,
+        eigenvalues: Eigenvalues = "positive",
         tie_embeddings: bool = False,
         pad_vocab_multiple: Annotated[int, Ge(1)] = 1,
         backend: Backend = "auto",
@@ -148,7 +157,7 @@ class Mamba(SequenceModel):
                 f"tie_embeddings={tie_embeddings} and pad_vocab_multiple={pad_vocab_multiple} need the same tokens in "
                 f"and out, not {spec.input} and {spec.output}"
             )
-        if backend == "cuda":
+        if backend == "cuda" and eigenvalues == "positive":
             cuda_kernel()
         width = spec.output.width + -spec.output.width % pad_vocab_multiple
         padded = dataclasses.replace(spec, input=Tokens(width)) if one_vocabulary else spec
@@ -160,6 +169,7 @@ class Mamba(SequenceModel):
                     d_conv=d_conv,
                     expand=expand,
                     num_layers=num_layers,
+                    eigenvalues=eigenvalues,
                     backend=backend,
                 ),
                 d_model,

@@ -14,11 +14,21 @@ from seqlab.nn.dropout import Dropout
 from seqlab.nn.embedding import input_layer, tie
 from seqlab.nn.native import transformer as native
 from seqlab.nn.native.choice import Backend, takes_native
-from seqlab.nn.positional import PairWithPosition, SinusoidalPositions
+from seqlab.nn.positional import (
+    STRIDE,
+    LearnedPositions,
+    NoPositions,
+    PairWithPosition,
+    RandomPositions,
+    SinusoidalPositions,
+)
 from seqlab.ragged import real_steps, row_starts
 from seqlab.spec import Spec, Tokens
 
 # B batch, T time, C channels, L layers, H heads, S cache capacity, D head width, N tokens of all rows in a row
+
+
+Positions = Literal["sinusoidal", "none", "learned", "rotary", "alibi", "random"]
 
 
 class TransformerState(NamedTuple):
@@ -118,10 +128,10 @@ class TransformerLayer(nn.Module):
 
 
 class Transformer(SequenceModel):
-    """Embedding, sinusoidal positions along time, causal layers, a linear head.
+    """Embedding, positions along time, causal layers, a linear head.
 
     Args:
-        spec: input and output format; spec.max_length is no limit, except for embedding=pair.
+        spec: input and output format; spec.max_length is no limit, except for positions=learned and embedding=pair.
         d_model: width of the residual stream.
         num_layers, num_heads, ff_dim: number of layers, heads (must divide d_model), width of the feed-forward layer.
         dropout: on the embedded input, the attention weights, the feed-forward layer and both residual branches.
@@ -129,14 +139,18 @@ class Transformer(SequenceModel):
         activation: activation of the feed-forward layer.
         relu_rescale: r in relu(r x)/r; has no effect, for reproduction only.
         layer_norm_eps: epsilon of every layer norm.
-        max_positions: maximum sequence length, in steps.
+        positions: how a step knows its place (seqlab/nn/positional.py). `sinusoidal` (Vaswani et al. 2017), `none`
+            (Haviv et al. 2022), `learned` (a vector for each of spec.max_length positions), `rotary` (Su et al. 2021),
+            `alibi` (Press et al. 2022), `random` (Ruoss et al. 2023: sinusoidal, of positions drawn for each batch).
+        max_positions: number of sinusoidal positions, and so the maximum sequence length, in steps; of `random`, four
+            times the maximum. The others do not use it.
         tied: tie the head's weights to the embedding (Press & Wolf 2017); needs tokens.
         backend: `native`: whole sequences on a CPU are read by C++ kernels (seqlab/nn/native), in float32 or under
             autocast. `torch`: plain torch. `auto`: native where it is available.
 
     Raises:
-        ValueError: num_heads does not divide d_model, relu_rescale is used with gelu, or `tied` without a learned
-            embedding.
+        ValueError: num_heads does not divide d_model, relu_rescale is used with gelu, `tied` without a learned
+            embedding, or positions that do not fit the heads, max_positions or the embedding.
     """
 
     def __init__(
@@ -152,6 +166,7 @@ class Transformer(SequenceModel):
         activation: Literal["relu", "gelu"] = "relu",
         relu_rescale: Annotated[float, Gt(0)] = 1.0,
         layer_norm_eps: Annotated[float, Gt(0)] = 2e-4,
+        positions: Positions = "sinusoidal",
         max_positions: Annotated[int, Ge(1)] = 5000,
         tied: bool = False,
         backend: Backend = "auto",
@@ -162,16 +177,28 @@ class Transformer(SequenceModel):
             raise ValueError(f"num_heads={num_heads} does not divide d_model={d_model}; allowed: {divisors}")
         if relu_rescale != 1.0 and activation != "relu":
             raise ValueError(f"relu_rescale={relu_rescale} needs activation=relu, not {activation}")
+        if positions == "rotary" and d_model // num_heads % 2:
+            raise ValueError(f"positions=rotary needs heads of even width: d_model={d_model} has {num_heads} heads")
+        if positions == "random" and max_positions < STRIDE * spec.max_length:
+            least = STRIDE * spec.max_length
+            raise ValueError(f"positions=random needs max_positions={least} or more here, not {max_positions}")
         if isinstance(spec.input, Tokens) and spec.input.embedding == "pair":
+            if positions != "sinusoidal":
+                raise ValueError(f"positions={positions} does not go with embedding=pair, which has its own")
             self.embedding = nn.Identity()
             self.positions = PairWithPosition(spec.input.size, d_model, spec.max_length)
         else:
             self.embedding = input_layer(spec, d_model, scaled=True)
-            self.positions = SinusoidalPositions(d_model, max_positions)
+            self.positions = added_positions(positions, d_model, max_positions, spec.max_length)
         self.dropout = Dropout(dropout)
         self.layers = nn.ModuleList(
             TransformerLayer(
-                attention=CausalSelfAttention(d_model=d_model, num_heads=num_heads, dropout=dropout),
+                attention=CausalSelfAttention(
+                    d_model=d_model,
+                    num_heads=num_heads,
+                    dropout=dropout,
+                    relative=positions if positions in ("rotary", "alibi") else None,
+                ),
                 feed_forward=FeedForward(
                     d_model=d_model, ff_dim=ff_dim, dropout=dropout, activation=activation, relu_rescale=relu_rescale
                 ),
@@ -250,3 +277,14 @@ class Transformer(SequenceModel):
         for index, layer in enumerate(self.layers):
             x_BTC = layer(x_BTC, (state.keys_BLHSD[:, index], state.values_BLHSD[:, index], length, use_native))
         return self.head(self.norm(x_BTC)), state._replace(length_B=state.length_B + inputs.shape[1])
+
+
+def added_positions(
+    positions: Positions, d_model: int, max_positions: int, max_length: int
+) -> SinusoidalPositions | LearnedPositions | NoPositions:
+    """What is added to the embedded inputs; `rotary` and `alibi` are in the attention instead."""
+    if positions == "learned":
+        return LearnedPositions(d_model, max_length)
+    if positions == "random":
+        return RandomPositions(d_model, max_positions)
+    return SinusoidalPositions(d_model, max_positions) if positions == "sinusoidal" else NoPositions()

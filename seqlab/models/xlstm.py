@@ -48,6 +48,21 @@ def state_type(num_blocks: int) -> Any:
     return namedtuple("XLSTMState", names)
 
 
+class NoConvolution(nn.Module):
+    """In the place of an mLSTM layer's convolution: passes everything on.
+
+    The package means this by a kernel of size 0, with which its own layer cannot be constructed.
+    """
+
+    def forward(self, x_BTI: Tensor) -> Tensor:
+        """x."""
+        return x_BTI
+
+    def step(self, x_B1I: Tensor, conv_state: Any) -> tuple[Tensor, Any]:
+        """x and the state, which is empty."""
+        return x_B1I, conv_state
+
+
 class XLSTM(SequenceModel):
     """Embedding, a residual stack of mLSTM and sLSTM blocks with a final norm, a linear head without bias.
 
@@ -61,8 +76,8 @@ class XLSTM(SequenceModel):
         d_model: width of the residual stream.
         num_layers: number of blocks.
         num_heads: heads of the mLSTM and of the sLSTM; must divide d_model into parts of at least 2.
-        slstm_at: indices of the sLSTM blocks, from 0.
-        d_conv: width of the causal convolution in both types of block.
+        slstm_at: indices of the sLSTM blocks, from 0: `[]` is an xLSTM[1:0] of the paper, all of them an xLSTM[0:1].
+        d_conv: width of the causal convolution in both types of block, 2 or more; 0: no convolution.
         qkv_blocksize: block size of the block-diagonal projections to queries, keys and values of the mLSTM.
         ff_factor, activation: of the gated feed-forward layer of an sLSTM block; its width, ff_factor times d_model,
             is rounded up to a multiple of 64.
@@ -88,7 +103,7 @@ class XLSTM(SequenceModel):
         num_layers: Annotated[int, Ge(1)] = 7,
         num_heads: Annotated[int, Ge(1)] = 4,
         slstm_at: tuple[Annotated[int, Ge(0)], ...] = (1,),
-        d_conv: Annotated[int, Ge(2)] = 4,
+        d_conv: Annotated[int, Ge(0)] = 4,
         qkv_blocksize: Annotated[int, Ge(1)] = 4,
         ff_factor: Annotated[float, Gt(0)] = 1.3,
         activation: Literal["gelu", "relu", "swish"] = "gelu",
@@ -98,14 +113,16 @@ class XLSTM(SequenceModel):
         cuda_dtype: Literal["float32", "bfloat16"] = "float32",
     ):
         super().__init__(spec)
-        check_sizes(d_model, num_layers, num_heads, slstm_at, qkv_blocksize)
+        check_sizes(d_model, num_layers, num_heads, slstm_at, d_conv, qkv_blocksize)
         with_kernels = choose_backend(backend)
         xlstm = import_package()
-        self.slstm_at = sorted(set(slstm_at))
+        self.slstm_at, self.d_conv = sorted(set(slstm_at)), d_conv
         self.context_length = spec.max_length + 1
         self.embedding = input_layer(spec, d_model)
         feed_forward = xlstm.FeedForwardConfig(proj_factor=ff_factor, act_fn=activation, dropout=dropout)
-        mlstm = xlstm.mLSTMLayerConfig(conv1d_kernel_size=d_conv, qkv_proj_blocksize=qkv_blocksize, num_heads=num_heads)
+        mlstm = xlstm.mLSTMLayerConfig(
+            conv1d_kernel_size=d_conv or 2, qkv_proj_blocksize=qkv_blocksize, num_heads=num_heads
+        )
         slstm = xlstm.sLSTMLayerConfig(
             conv1d_kernel_size=d_conv, num_heads=num_heads, bias_init=bias_init, backend="vanilla", dtype=cuda_dtype
         )
@@ -124,6 +141,9 @@ class XLSTM(SequenceModel):
         for index in self.slstm_at:
             layer = self.stack.blocks[index].xlstm
             layer.slstm_cell = SLSTMCell(layer.slstm_cell, with_kernels=with_kernels, required=backend == "cuda")
+        if not d_conv:
+            for index in set(range(num_layers)) - set(self.slstm_at):
+                self.stack.blocks[index].xlstm.conv1d = NoConvolution()
         self.backend: Backend = ON_A_CPU.get(backend, "torch")
         self.part_types = part_types(self.stack)
         self.reset_parameters()
@@ -147,15 +167,15 @@ class XLSTM(SequenceModel):
         """
         parts = []
         for index, block in enumerate(self.stack.blocks):
-            config, width = block.xlstm.config, block.xlstm.conv1d.config.feature_dim
-            heads, inputs = config.num_heads, zeros(self, batch, config.conv1d_kernel_size, width)
             if index in self.slstm_at:
-                parts.append(SLSTMState(zeros(self, batch, 4, width), inputs))
+                width = self.head.in_features
+                parts.append(SLSTMState(zeros(self, batch, 4, width), zeros(self, batch, self.d_conv, width)))
             else:
+                heads, width = block.xlstm.config.num_heads, block.xlstm.proj_down.in_features
                 memory = zeros(self, batch, heads, width // heads, width // heads)
                 normaliser = zeros(self, batch, heads, width // heads, 1)
                 maximum = torch.full_like(normaliser[:, :, :1], -torch.inf)
-                parts.append(MLSTMState(memory, normaliser, maximum, inputs))
+                parts.append(MLSTMState(memory, normaliser, maximum, zeros(self, batch, self.d_conv, width)))
         return state_type(len(parts))(*parts)
 
     def _is_native(self) -> bool:
@@ -253,7 +273,9 @@ def import_package() -> ModuleType:
     return xlstm
 
 
-def check_sizes(d_model: int, num_layers: int, num_heads: int, slstm_at: tuple[int, ...], qkv_blocksize: int) -> None:
+def check_sizes(
+    d_model: int, num_layers: int, num_heads: int, slstm_at: tuple[int, ...], d_conv: int, qkv_blocksize: int
+) -> None:
     """Raise ValueError for sizes with which the package would fail on an assertion or divide by zero."""
     inner = -(-2 * d_model // 64) * 64  # inner width of an mLSTM block: the package rounds up to a multiple of 64
     heads = [n for n in range(1, d_model // 2 + 1) if d_model % n == 0 and inner % n == 0]
@@ -262,6 +284,8 @@ def check_sizes(d_model: int, num_layers: int, num_heads: int, slstm_at: tuple[i
     if inner % qkv_blocksize:
         sizes = [n for n in range(1, inner + 1) if inner % n == 0]
         raise ValueError(f"qkv_blocksize={qkv_blocksize} does not divide {inner}; allowed: {sizes}")
+    if d_conv == 1:
+        raise ValueError("d_conv=1 is no convolution over time; allowed: 0 (none), 2 and more")
     if any(index >= num_layers for index in slstm_at):
         raise ValueError(
             f"num_layers={num_layers} needs another slstm_at than {list(slstm_at)}; allowed: 0 to {num_layers - 1}"

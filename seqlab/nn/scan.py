@@ -2,9 +2,10 @@
 
     h_t = exp(delta_t A) h_{t-1} + delta_t B_t x_t        y_t = C_t . h_t
 
-independently for each channel. tests/reference/scan.py implements it as a loop that autograd differentiates. Parallel
-scans are left out deliberately: on a CPU they are slower than the loop, and their full-length logarithmic form is
-numerically wrong.
+independently for each channel. With eigenvalues=signed, the decay is 2 exp(delta_t A) - 1, in -1 .. 1 (Grazzi et al.
+2025, "Unlocking state-tracking in linear RNNs through negative eigenvalues", section 4): a state can change its sign.
+tests/reference/scan.py implements both as a loop that autograd differentiates. Parallel scans are left out
+deliberately: on a CPU they are slower than the loop, and their full-length logarithmic form is numerically wrong.
 """
 
 import functools
@@ -22,6 +23,7 @@ from seqlab.nn.native import scan as scan_native
 # B batch, T time, D channels, N states per channel, S some rows of the batch
 
 Backend = Literal["auto", "torch", "native", "cuda"]
+Eigenvalues = Literal["positive", "signed"]
 Function = TypeVar("Function", bound=Callable[..., Any])
 INSTALL_CUDA = "pip install --no-build-isolation mamba-ssm"
 SLICE_BYTES = 2**21  # of one (T, S, D, N) work array: three of them fit into a processor's cache
@@ -60,6 +62,7 @@ def selective_scan(
     c_BTN: Tensor,
     h_BDN: Tensor,
     *,
+    eigenvalues: Eigenvalues = "positive",
     backend: Backend = "auto",
 ) -> tuple[Tensor, Tensor]:
     """Compute the outputs y (B, T, D) and the last state (B, D, N).
@@ -70,16 +73,18 @@ def selective_scan(
         a_DN: the diagonal of A, negative.
         b_BTN, c_BTN: input and output projections of each step.
         h_BDN: the state before the first step.
+        eigenvalues: `positive`: decays exp(delta A); `signed`: 2 exp(delta A) - 1.
         backend: the implementation; see `chosen_backend`. `native` falls back to `torch` for float64 and float16.
             With `cuda` no gradient flows through the states.
     """
-    backend = chosen_backend(backend, x_BTD.device.type)
+    signed = eigenvalues == "signed"
+    backend = chosen_backend(backend, x_BTD.device.type, signed)
     b_BTN, c_BTN = b_BTN.to(x_BTD.dtype), c_BTN.to(x_BTD.dtype)
     with torch.autocast(x_BTD.device.type, enabled=False):
         if backend == "cuda":
             return _cuda_scan(x_BTD, delta_BTD, a_DN, b_BTN, c_BTN, h_BDN)
         use_native = backend == "native" and x_BTD.dtype in (torch.float32, torch.bfloat16)
-        kernel = scan_native.load() if use_native else TorchScan()
+        kernel = scan_native.load(signed) if use_native else TorchScan(signed)
         arguments = [tensor.contiguous() for tensor in (x_BTD, delta_BTD, a_DN, b_BTN, c_BTN, h_BDN)]
         return SelectiveScan.apply(*arguments, kernel)  # type: ignore[return-value]
 
@@ -106,7 +111,13 @@ class TorchScan:
     """The scan in torch on any device: a loop over time for a few rows of the batch at once.
 
     Each time step is one fused multiply-add on a contiguous (S, D, N) slice.
+
+    Args:
+        signed: whether decays are 2 exp(delta A) - 1 rather than exp(delta A).
     """
+
+    def __init__(self, signed: bool = False):
+        self.signed = signed
 
     def forward(
         self, x_BTD: Tensor, delta_BTD: Tensor, a_DN: Tensor, b_BTN: Tensor, c_BTN: Tensor, h_BDN: Tensor
@@ -115,7 +126,7 @@ class TorchScan:
         y_BTD, last_BDN = torch.empty_like(x_BTD), torch.empty_like(h_BDN)
         for rows, (states, decays) in _slices(x_BTD, a_DN, num_arrays=2):
             x, delta, b, c = _time_first(a_DN.dtype, x_BTD[rows], delta_BTD[rows], b_BTN[rows], c_BTN[rows])
-            _fill_states(states, decays, x, delta, a_DN, b, h_BDN[rows])
+            _fill_states(states, decays, x, delta, a_DN, b, h_BDN[rows], self.signed)
             y_BTD[rows] = _vectors_times(c, states.mT).transpose(0, 1)
             last_BDN[rows] = states[-1]
         return y_BTD, last_BDN
@@ -132,7 +143,7 @@ class TorchScan:
             x, delta, b, c, dy = _time_first(
                 a_DN.dtype, x_BTD[rows], delta_BTD[rows], b_BTN[rows], c_BTN[rows], dy_BTD[rows]
             )
-            _fill_states(states, decays, x, delta, a_DN, b, h_BDN[rows])
+            _fill_states(states, decays, x, delta, a_DN, b, h_BDN[rows], self.signed)
             dc_BTN[rows] = _vectors_times(dy, states).transpose(0, 1)
             torch.mul(dy.unsqueeze(-1), c.unsqueeze(-2), out=dstates)
             dstates[-1] += dh_BDN[rows]
@@ -142,9 +153,9 @@ class TorchScan:
             db_BTN[rows] = _vectors_times(delta * x, dstates).transpose(0, 1)
             dinput = _vectors_times(b, dstates.mT)
             dx_BTD[rows] = (dinput * delta).transpose(0, 1)
-            # from here on, `dstates` becomes the gradient of delta A
-            dstates.mul_(decays)
-            dh_first_BDN[rows] = dstates[0]
+            dh_first_BDN[rows] = dstates[0] * decays[0]
+            # from here on, `dstates` becomes the gradient of delta A, and `decays` that of the decay
+            dstates.mul_(decays.add_(1) if self.signed else decays)
             dstates[1:] *= states[:-1]
             dstates[0] *= h_BDN[rows]
             ddelta_BTD[rows] = torch.mul(dstates, a_DN, out=states).sum(-1).addcmul_(dinput, x).transpose(0, 1)
@@ -177,10 +188,13 @@ def _vectors_times(vectors: Tensor, matrices: Tensor) -> Tensor:
 
 
 def _fill_states(
-    states: Tensor, decays: Tensor, x_TSD: Tensor, delta_TSD: Tensor, a_DN: Tensor, b_TSN: Tensor, h_SDN: Tensor
-) -> None:
-    """Write the state after each step and the decay exp(delta A) of each step, both (T, S, D, N)."""
+    states: Tensor, decays: Tensor, x_TSD: Tensor, delta_TSD: Tensor, a_DN: Tensor, b_TSN: Tensor, h_SDN: Tensor,
+    signed: bool,
+) -> None:  # fmt: skip
+    """Write the state after each step and the decay of each step, both (T, S, D, N)."""
     torch.mul(delta_TSD.unsqueeze(-1), a_DN, out=decays).exp_()
+    if signed:
+        decays.mul_(2).sub_(1)
     torch.mul((delta_TSD * x_TSD).unsqueeze(-1), b_TSN.unsqueeze(-2), out=states)
     for state, decay in zip(states.unbind(), decays.unbind(), strict=True):
         h_SDN = state.addcmul_(decay, h_SDN)
@@ -201,11 +215,12 @@ def _cuda_scan(
 
 
 @functools.cache
-def chosen_backend(backend: Backend, device: str) -> Literal["torch", "native", "cuda"]:
+def chosen_backend(backend: Backend, device: str, signed: bool = False) -> Literal["torch", "native", "cuda"]:
     """Choose the implementation for a type of device ("cpu", "cuda", ...). Decided and logged once per process.
 
     `auto` uses the CUDA kernel on a GPU and the native kernel on a CPU if available, else torch. `native` compiles on
-    first use, and falls back to torch with a warning if that fails.
+    first use, and falls back to torch with a warning if that fails. The CUDA kernel has no signed eigenvalues: `cuda`
+    takes torch for them, with a warning.
 
     Raises:
         ValueError: `cuda` without mamba_ssm or not on a GPU, or `native` not on a CPU.
@@ -214,13 +229,17 @@ def chosen_backend(backend: Backend, device: str) -> Literal["torch", "native", 
         raise ValueError(f"backend=cuda computes on a GPU, and the model is on {device}: use backend=auto")
     if backend == "cuda" or (backend == "auto" and device == "cuda"):
         chosen, reason = "cuda", ""
-        try:
-            cuda_kernel()
-        except ValueError as error:
-            if backend == "cuda":
-                raise
-            chosen, reason = "torch", f"; {error}"
-        logger.info("selective scan on %s: backend=%s takes %s%s", device, backend, chosen, reason)
+        if signed:
+            chosen, reason = "torch", "; the kernel of mamba_ssm has no signed eigenvalues"
+        else:
+            try:
+                cuda_kernel()
+            except ValueError as error:
+                if backend == "cuda":
+                    raise
+                chosen, reason = "torch", f"; {error}"
+        level = logging.WARNING if backend not in ("auto", chosen) else logging.INFO
+        logger.log(level, "selective scan on %s: backend=%s takes %s%s", device, backend, chosen, reason)
         return chosen
     return choice.chosen_backend("selective scan", backend, device)
 

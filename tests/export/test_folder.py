@@ -105,7 +105,7 @@ def test_an_int8_lstm_is_an_lstm():
     torch.testing.assert_close(small(x)[0], lstm(x)[0], rtol=0, atol=0.03)
 
 
-@pytest.mark.parametrize("name", ["transformer", "lstm", "mamba", "xlstm"])
+@pytest.mark.parametrize("name", ["transformer", "lstm", "mamba", "mamba2", "deltanet", "xlstm"])
 def test_int8_of_every_model_steps_as_it_reads(name):
     """Nearly: a range is taken over all that is read at once. These weights are tiny, untrained and sensitive."""
     model = quantize(small_model(name, token_spec()).eval())

@@ -23,6 +23,9 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 struct Shape {
   int64_t tokens, sequences, heads, width;
   const int64_t* starts;
+  const float* slopes;  // of each head, or null: what a score loses with each step of distance (Press et al. 2022)
+
+  float slope(int64_t head) const { return slopes ? slopes[head] : 0.0f; }
 };
 
 // A part of a thread's memory that grows and is never given back.
@@ -63,6 +66,11 @@ inline Vec later(int64_t key, int64_t query) {
   return Vec::arange(static_cast<float>(key), 1.0f) > Vec(static_cast<float>(query));
 }
 
+// What is added to the scores of a query with keys key .. key + kLanes - 1: minus the slope times the distance.
+inline Vec bias_of(float slope, int64_t key, int64_t query) {
+  return Vec::arange(static_cast<float>(key - query), 1.0f) * Vec(slope);
+}
+
 template <typename Type>
 void forward_head(Shape shape, int64_t sequence, int64_t head, const Type* qkv, Type* out, float* log_sums, Dropout dropout) {
   const int64_t first = shape.starts[sequence], L = shape.starts[sequence + 1] - first, D = shape.width;
@@ -75,7 +83,7 @@ void forward_head(Shape shape, int64_t sequence, int64_t head, const Type* qkv, 
   const Type* const source = qkv + first * stride + head * D;
   copy_columns(source + C, stride, L, D, keys);
   copy_rows(source + 2 * C, stride, L, D, 1.0f, values);
-  const float scale = 1.0f / std::sqrt(static_cast<float>(D));
+  const float scale = 1.0f / std::sqrt(static_cast<float>(D)), slope = shape.slope(head);
   for (int64_t start = 0; start < L; start += kQueries) {
     const int64_t rows = L - start < kQueries ? L - start : kQueries, limit = start + rows;
     std::memset(queries, 0, kQueries * D_room * sizeof(float));
@@ -88,6 +96,7 @@ void forward_head(Shape shape, int64_t sequence, int64_t head, const Type* qkv, 
         for (int r = 0; r < kQueries; ++r) sums[r] = at::vec::fmadd(Vec(queries[r * D_room + d]), column, sums[r]);
       }
       for (int r = 0; r < kQueries; ++r) {
+        if (slope) sums[r] = sums[r] + bias_of(slope, key, start + r);
         if (key + kLanes > start + r + 1) sums[r] = Vec::blendv(sums[r], Vec(-kInfinity), later(key, start + r));
         sums[r].store(scores + r * L_room + key);
         largest[r] = at::vec::maximum(largest[r], sums[r]);
@@ -145,7 +154,7 @@ void backward_head(Shape shape, int64_t sequence, int64_t head, const Type* qkv,
   copy_columns(source + 2 * C, stride, L, D, values);
   copy_rows(source + C, stride, L, D, 1.0f, key_rows);
   std::memset(dkeys, 0, 2 * L * D_room * sizeof(float));
-  const float scale = 1.0f / std::sqrt(static_cast<float>(D));
+  const float scale = 1.0f / std::sqrt(static_cast<float>(D)), slope = shape.slope(head);
   for (int64_t start = 0; start < L; start += kQueries) {
     const int64_t rows = L - start < kQueries ? L - start : kQueries, limit = start + rows;
     const int64_t place = (first + start) * C + head * D;
@@ -175,6 +184,7 @@ void backward_head(Shape shape, int64_t sequence, int64_t head, const Type* qkv,
         }
       }
       for (int r = 0; r < kQueries; ++r) {
+        if (slope) sums[r] = sums[r] + bias_of(slope, key, start + r);
         Vec weight = exponential(sums[r] - Vec(log_sum[r]));
         if (r >= rows) weight = Vec(0.0f);
         if (key + kLanes > start + r + 1) weight = Vec::blendv(weight, Vec(0.0f), later(key, start + r));
@@ -246,18 +256,18 @@ void backward(Shape shape, const void* qkv, const void* out, const float* log_su
 
 extern "C" {
 
-// qkv and dqkv (N, 3, H, D), out and dout (N, H, D), log_sums (H, N); sizes: N, B, H, D.
-void attention_forward(int bfloat16, const int64_t* sizes, const int64_t* starts, const void* qkv, void* out,
-                       float* log_sums, uint64_t seed, uint32_t threshold, float scale, int num_threads) {
+// slopes (H) or null, qkv and dqkv (N, 3, H, D), out and dout (N, H, D), log_sums (H, N); sizes: N, B, H, D.
+void attention_forward(int bfloat16, const int64_t* sizes, const int64_t* starts, const float* slopes, const void* qkv,
+                       void* out, float* log_sums, uint64_t seed, uint32_t threshold, float scale, int num_threads) {
   const auto run = bfloat16 ? seqlab::forward<seqlab::BFloat16> : seqlab::forward<float>;
-  run({sizes[0], sizes[1], sizes[2], sizes[3], starts}, qkv, out, log_sums, {seed, threshold, scale}, num_threads);
+  run({sizes[0], sizes[1], sizes[2], sizes[3], starts, slopes}, qkv, out, log_sums, {seed, threshold, scale}, num_threads);
 }
 
-void attention_backward(int bfloat16, const int64_t* sizes, const int64_t* starts, const void* qkv, const void* out,
-                        const float* log_sums, const void* dout, void* dqkv, uint64_t seed, uint32_t threshold,
-                        float scale, int num_threads) {
+void attention_backward(int bfloat16, const int64_t* sizes, const int64_t* starts, const float* slopes, const void* qkv,
+                        const void* out, const float* log_sums, const void* dout, void* dqkv, uint64_t seed,
+                        uint32_t threshold, float scale, int num_threads) {
   const auto run = bfloat16 ? seqlab::backward<seqlab::BFloat16> : seqlab::backward<float>;
-  run({sizes[0], sizes[1], sizes[2], sizes[3], starts}, qkv, out, log_sums, dout, dqkv, {seed, threshold, scale},
+  run({sizes[0], sizes[1], sizes[2], sizes[3], starts, slopes}, qkv, out, log_sums, dout, dqkv, {seed, threshold, scale},
       num_threads);
 }
 }

@@ -13,7 +13,9 @@
 namespace seqlab {
 namespace {
 
-void attend(const float* query, const float* keys, const float* values, int64_t num_steps, int64_t width, float* out) {
+// slope: what a score loses with each step of distance.
+void attend(const float* query, const float* keys, const float* values, int64_t num_steps, int64_t width, float slope,
+            float* out) {
   static thread_local std::vector<float> scratch;
   const int64_t room = padded(num_steps);
   if (static_cast<int64_t>(scratch.size()) < room) scratch.resize(room);
@@ -26,6 +28,7 @@ void attend(const float* query, const float* keys, const float* values, int64_t 
       products = at::vec::fmadd(load(query + d, width - d), load(keys + step * width + d, width - d), products);
     }
     weights[step] = sum_of(products) * scale;
+    if (slope) weights[step] += slope * static_cast<float>(step - num_steps + 1);
     largest = largest < weights[step] ? weights[step] : largest;
   }
   for (int64_t step = num_steps; step < room; ++step) weights[step] = -std::numeric_limits<float>::infinity();
@@ -48,9 +51,9 @@ void attend(const float* query, const float* keys, const float* values, int64_t 
 
 extern "C" {
 
-// qkv (B, 3, H, D), out (B, H, D); keys and values: (H, S, D) for each sequence, `stride` apart; length: steps in them.
+// qkv (B, 3, H, D), slopes (H) or null, out (B, H, D); keys and values: (H, S, D) for each sequence, `stride` apart; length: steps in them.
 void attention_step(int64_t B, int64_t H, int64_t S, int64_t D, int64_t stride, int64_t length, const float* qkv,
-                    float* keys, float* values, float* out, int num_threads) {
+                    const float* slopes, float* keys, float* values, float* out, int num_threads) {
 #pragma omp parallel for collapse(2) num_threads(num_threads) schedule(static)
   for (int64_t sequence = 0; sequence < B; ++sequence) {
     for (int64_t head = 0; head < H; ++head) {
@@ -58,7 +61,8 @@ void attention_step(int64_t B, int64_t H, int64_t S, int64_t D, int64_t stride, 
       float *const my_keys = keys + sequence * stride + head * S * D, *const my_values = values + sequence * stride + head * S * D;
       std::memcpy(my_keys + length * D, query + H * D, D * sizeof(float));
       std::memcpy(my_values + length * D, query + 2 * H * D, D * sizeof(float));
-      seqlab::attend(query, my_keys, my_values, length + 1, D, out + (sequence * H + head) * D);
+      const float slope = slopes ? slopes[head] : 0.0f;
+      seqlab::attend(query, my_keys, my_values, length + 1, D, slope, out + (sequence * H + head) * D);
     }
   }
 }

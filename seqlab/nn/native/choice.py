@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 _choices: list[Literal["torch", "native"]] = []
 
 
-def takes_native(what: str, backend: Backend, tensor: Tensor) -> bool:
+def takes_native(what: str, backend: Backend, tensor: Tensor, missing: str = "") -> bool:
     """Whether to compute with the native kernels, which differ from plain torch by rounding alone.
 
     They need a CPU and float32, with or without autocast to bfloat16. They are left out while a model is exported or
@@ -25,6 +25,7 @@ def takes_native(what: str, backend: Backend, tensor: Tensor) -> bool:
         what: the name of the model, for the log.
         backend: `torch`: never. `auto`, `native`: if they are available.
         tensor: a parameter of the model.
+        missing: why there is no kernel for this model, if there is none, for the log.
 
     Raises:
         ValueError: `native` not on a CPU.
@@ -33,23 +34,23 @@ def takes_native(what: str, backend: Backend, tensor: Tensor) -> bool:
         return False
     if torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") != torch.bfloat16:
         return False
-    return chosen_backend(what, backend, tensor.device.type) == "native" and tensor.dtype == torch.float32
+    return chosen_backend(what, backend, tensor.device.type, missing) == "native" and tensor.dtype == torch.float32
 
 
 @functools.cache
-def chosen_backend(what: str, backend: Backend, device: str) -> Literal["torch", "native"]:
+def chosen_backend(what: str, backend: Backend, device: str, missing: str = "") -> Literal["torch", "native"]:
     """Choose the implementation for a type of device ("cpu", "cuda", ...). Decided and logged once per process.
 
-    On a CPU, `auto` and `native` take the native kernels, which are compiled on first use; if that fails they take
-    torch, `native` with a warning.
+    On a CPU, `auto` and `native` take the native kernels, which are compiled on first use; if that fails, or there is
+    no kernel (`missing` says why), they take torch, `native` with a warning.
 
     Raises:
         ValueError: `native` not on a CPU.
     """
     if backend == "native" and device != "cpu":
         raise ValueError(f"backend=native computes on a CPU, and the model is on {device}: use backend=auto")
-    chosen, reason = "torch", ""
-    if backend != "torch" and device == "cpu":
+    chosen, reason = "torch", f"; {missing}" if missing and backend != "torch" else ""
+    if backend != "torch" and device == "cpu" and not missing:
         try:
             build.load()
             chosen = "native"
@@ -57,7 +58,7 @@ def chosen_backend(what: str, backend: Backend, device: str) -> Literal["torch",
             reason = f"; native is not available: {error}"
     level = logging.WARNING if backend not in ("auto", chosen) else logging.INFO
     logger.log(level, "%s on %s: backend=%s takes %s%s", what, device, backend, chosen, reason)
-    if backend != "torch":
+    if backend != "torch" and not missing:
         _choices.append(chosen)
     return chosen
 

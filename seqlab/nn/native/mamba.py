@@ -25,13 +25,14 @@ class Mix(torch.autograd.Function):
         dt_weight, dt_bias: (D, R) and (D,), of the step sizes.
         a, skip: (D, S), negative, and (D,).
         starts: (B + 1,) int64, the first step of each row, and N.
+        signed: whether decays are 2 exp(step A) - 1 rather than exp(step A).
         keep: what the backward pass needs.
     """
 
     @staticmethod
     def forward(
         ctx: Any, xz: Tensor, conv_weight: Tensor, conv_bias: Tensor, x_weight: Tensor, dt_weight: Tensor,
-        dt_bias: Tensor, a: Tensor, skip: Tensor, starts: Tensor, keep: bool,
+        dt_bias: Tensor, a: Tensor, skip: Tensor, starts: Tensor, signed: bool, keep: bool,
     ) -> Tensor:  # fmt: skip
         channels, (_, rank) = len(skip), dt_weight.shape
         convolution = Convolution(xz[:, :channels], conv_weight.detach()[:, 0].t().contiguous(), conv_bias, starts)
@@ -42,7 +43,8 @@ class Mix(torch.autograd.Function):
         _, b, c = projected.split([rank, a.shape[1], a.shape[1]], 1)
         inner = torch.empty_like(x) if keep else None
         inputs = scan.Inputs(x, delta, dt_bias, a, b, c, skip, xz[:, channels:], None)
-        out = scan.forward(inputs, starts, inner=inner)
+        out = scan.forward(inputs, starts, signed=signed, inner=inner)
+        ctx.signed = signed
         if keep:
             ctx.save_for_backward(
                 xz, convolution.weight_KD, conv_bias, x_weight, dt_weight, dt_bias, a, skip, starts, x, projected,
@@ -59,7 +61,8 @@ class Mix(torch.autograd.Function):
         _, b, c = projected.split([rank, states, states], 1)
         inputs = scan.Inputs(x, delta, dt_bias, a, b, c, skip, xz[:, channels:], None)
         dxz = torch.empty_like(xz)
-        to = scan.backward(inputs, starts, dout.contiguous(), inner=inner, dgate=dxz[:, channels:])
+        dgate = dxz[:, channels:]
+        to = scan.backward(inputs, starts, dout.contiguous(), signed=ctx.signed, inner=inner, dgate=dgate)
         with torch.autocast("cpu", enabled=False):
             dprojected = torch.empty_like(projected)
             dprojected[:, :rank] = to.delta_ND @ dt_weight
@@ -71,14 +74,14 @@ class Mix(torch.autograd.Function):
         convolution = Convolution(xz[:, :channels], weight_KD, conv_bias, starts)
         dweight_KD, dconv_bias = convolution.backward(dx, dxz[:, :channels])
         dconv = dweight_KD.t().unsqueeze(1)
-        return dxz, dconv, dconv_bias, dx_weight, ddt_weight, to.bias_D, to.a_DS, to.skip_D, None, None
+        return dxz, dconv, dconv_bias, dx_weight, ddt_weight, to.bias_D, to.a_DS, to.skip_D, None, None, None
 
 
 def mix(
     xz: Tensor, conv_weight: Tensor, conv_bias: Tensor, x_weight: Tensor, dt_weight: Tensor, dt_bias: Tensor, a: Tensor,
-    skip: Tensor, starts: Tensor,
+    skip: Tensor, starts: Tensor, *, signed: bool = False,
 ) -> Tensor:  # fmt: skip
     """`Mix`: (N, 2 D) to (N, D), of the same type."""
     arguments = (conv_weight, conv_bias, x_weight, dt_weight, dt_bias, a.contiguous(), skip, starts)
     with torch.autocast("cpu", enabled=False):
-        return Mix.apply(xz.contiguous(), *arguments, torch.is_grad_enabled())  # type: ignore[return-value]
+        return Mix.apply(xz.contiguous(), *arguments, signed, torch.is_grad_enabled())  # type: ignore[return-value]

@@ -20,7 +20,7 @@ void scan_states(const ScanBlock<Type>& block, int64_t j, int64_t n, int64_t S, 
     const float *b = block.b + t * block.states + n, *c = block.c + t * block.states + n;
     Vec sum(0.0f), decay[kV];
     for (int v = 0; v < kV; ++v) decay[v] = step * rate[v];
-    exponentials(decay);
+    block.decays(decay);
     for (int v = 0; v < kV; ++v) {
       state[v] = at::vec::fmadd(decay[v], state[v], input * Vec::loadu(b + v * kLanes));
       sum = at::vec::fmadd(state[v], Vec::loadu(c + v * kLanes), sum);
@@ -78,10 +78,10 @@ extern "C" {
 int64_t scan_block() { return seqlab::kScanBlock; }
 int64_t scan_rows() { return seqlab::kScanRows; }
 
-// sizes: B, N, D, S, stride of b and c, stride of gate. from: the fields of ScanInputs.
+// sizes: B, N, D, S, stride of b and c, stride of gate, whether decays are signed. from: the fields of ScanInputs.
 void scan_forward(int bfloat16, const int64_t* sizes, const int64_t* starts, const void* const* from, void* out,
                   void* inner, float* h_last, int num_threads) {
-  const seqlab::ScanShape shape{sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], starts};
+  const seqlab::ScanShape shape{sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], sizes[6], starts};
   if (bfloat16) {
     seqlab::forward(shape, seqlab::scan_inputs<BFloat16>(from), static_cast<BFloat16*>(out), static_cast<BFloat16*>(inner),
                     h_last, num_threads);

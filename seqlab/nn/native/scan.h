@@ -4,6 +4,8 @@
 //     step = softplus(delta + bias)    h_t = exp(step_t A) h_{t-1} + step_t x_t B_t    y_t = C_t . h_t + skip x_t
 //     out = y silu(gate)
 //
+// With signed decays, 2 exp(step_t A) - 1 stands in the place of exp(step_t A).
+//
 // Rows are packed: row r has the steps starts[r] .. starts[r + 1] - 1. Lanes hold states. One task is a few rows and a
 // block of channels. All sums have a fixed order, whatever the number of threads.
 //
@@ -25,6 +27,7 @@ struct ScanShape {
   int64_t rows, steps, channels, states;
   int64_t bc_stride;    // between the steps of b, and of c
   int64_t gate_stride;  // between the steps of gate, and of its gradient
+  int64_t is_signed;    // whether decays are 2 exp(step A) - 1
   const int64_t* starts;
 };
 
@@ -67,10 +70,11 @@ inline float* scan_memory(int64_t count) {
 template <typename Type>
 struct ScanBlock {
   int64_t first, T, start, width, states;  // the first step, their number, the first channel, number of channels
+  bool is_signed;
   float *steps, *inputs, *y, *b, *c;
 
   ScanBlock(const ScanShape& shape, const ScanInputs<Type>& in, int64_t row, int64_t block, float* memory) {
-    first = shape.starts[row], T = shape.starts[row + 1] - first;
+    first = shape.starts[row], T = shape.starts[row + 1] - first, is_signed = shape.is_signed;
     start = block * kScanBlock, width = std::min(kScanBlock, shape.channels - start), states = padded(shape.states);
     steps = memory, inputs = steps + T * kScanBlock, y = inputs + T * kScanBlock, b = y + T * kScanBlock;
     c = b + T * states;
@@ -88,6 +92,13 @@ struct ScanBlock {
         (step * load(in.x + place, width - j)).store(inputs + t * kScanBlock + j);
       }
     }
+  }
+
+  // The decays of a step, from step * A in their place.
+  template <int kCount>
+  void decays(Vec (&x)[kCount]) const {
+    exponentials(x);
+    for (int v = 0; is_signed && v < kCount; ++v) x[v] = at::vec::fmadd(Vec(2.0f), x[v], Vec(-1.0f));
   }
 
   static int64_t room(int64_t T, int64_t states) { return T * (3 * kScanBlock + 2 * padded(states)); }

@@ -50,12 +50,12 @@ class Inputs(NamedTuple):
     gate_ND: Tensor | None  # rows may be apart
     h_BDS: Tensor | None  # None: zeros
 
-    def sizes(self, starts: Tensor) -> Any:
-        """The sizes as the kernels take them."""
+    def sizes(self, starts: Tensor, signed: bool) -> Any:
+        """The sizes, and whether decays are signed, as the kernels take them."""
         gate_stride = 0 if self.gate_ND is None else self.gate_ND.stride(0)
         assert self.b_NS.stride() == self.c_NS.stride() and self.b_NS.stride(1) == 1
-        numbers = (len(starts) - 1, len(self.x_ND), *self.a_DS.shape, self.b_NS.stride(0), gate_stride)
-        return (ctypes.c_int64 * 6)(*numbers)
+        numbers = (len(starts) - 1, len(self.x_ND), *self.a_DS.shape, self.b_NS.stride(0), gate_stride, signed)
+        return (ctypes.c_int64 * 7)(*numbers)
 
     def places(self) -> Any:
         """The addresses as the kernels take them."""
@@ -86,31 +86,34 @@ class Gradients(NamedTuple):
     h_BDS: Tensor | None
 
 
-def forward(inputs: Inputs, starts: Tensor, *, inner: Tensor | None = None, last: Tensor | None = None) -> Tensor:
+def forward(
+    inputs: Inputs, starts: Tensor, *, signed: bool = False, inner: Tensor | None = None, last: Tensor | None = None
+) -> Tensor:
     """Outputs (N, D) of rows of the steps starts[r] .. starts[r + 1] - 1.
 
     Args:
         inputs: what it reads.
         starts: (B + 1,) int64.
+        signed: whether decays are 2 exp(step A) - 1 rather than exp(step A).
         inner: (N, D), to be filled with the outputs before their gate, which `backward` needs.
         last: (B, D, S) float32, to be filled with the last states.
     """
     out = torch.empty_like(inputs.x_ND)
     library().scan_forward(
-        inputs.low, inputs.sizes(starts), starts.data_ptr(), inputs.places(), *_addresses((out, inner, last)),
+        inputs.low, inputs.sizes(starts, signed), starts.data_ptr(), inputs.places(), *_addresses((out, inner, last)),
         inputs.threads(),
     )  # fmt: skip
     return out
 
 
 def backward(
-    inputs: Inputs, starts: Tensor, dout: Tensor, *, inner: Tensor | None = None, dlast: Tensor | None = None,
-    dgate: Tensor | None = None,
+    inputs: Inputs, starts: Tensor, dout: Tensor, *, signed: bool = False, inner: Tensor | None = None,
+    dlast: Tensor | None = None, dgate: Tensor | None = None,
 ) -> Gradients:  # fmt: skip
     """The gradients, given those of the outputs and of the last states (None: zeros).
 
     Args:
-        inputs, starts, inner: as in `forward`.
+        inputs, starts, signed, inner: as in `forward`.
         dout: (N, D).
         dlast: (B, D, S).
         dgate: (N, D) to be filled with the gradient of the gate, with rows as far apart as those of the gate.
@@ -124,7 +127,7 @@ def backward(
     vector = inputs.a_DS.new_empty(num_tasks, 2, channels)
     dh = None if inputs.h_BDS is None else torch.empty_like(inputs.h_BDS)
     library().scan_backward(
-        inputs.low, inputs.sizes(starts), starts.data_ptr(), inputs.places(), *_addresses((dout, inner, dlast)),
+        inputs.low, inputs.sizes(starts, signed), starts.data_ptr(), inputs.places(), *_addresses((dout, inner, dlast)),
         _addresses((dx, ddelta, da, db, dc, dgate, vector, dh)), inputs.threads(),
     )  # fmt: skip
     dskip, dbias = vector.sum(0).unbind()
@@ -136,7 +139,14 @@ def _addresses(tensors: Any) -> Any:
 
 
 class NativeScan:
-    """The scan of a batch of equal lengths as a `Kernel` (seqlab/nn/scan.py)."""
+    """The scan of a batch of equal lengths as a `Kernel` (seqlab/nn/scan.py).
+
+    Args:
+        signed: as in `forward`.
+    """
+
+    def __init__(self, signed: bool):
+        self.signed = signed
 
     def forward(
         self, x_BTD: Tensor, delta_BTD: Tensor, a_DN: Tensor, b_BTN: Tensor, c_BTN: Tensor, h_BDN: Tensor
@@ -144,7 +154,8 @@ class NativeScan:
         """Returns outputs (B, T, D) and the last state (B, D, N). All arguments are contiguous, float32 or bfloat16."""
         last_BDN = torch.empty_like(h_BDN)
         inputs = _flat(x_BTD, delta_BTD, a_DN, b_BTN, c_BTN, h_BDN)
-        return forward(inputs, _equal_starts(x_BTD), last=last_BDN).view_as(x_BTD), last_BDN
+        out = forward(inputs, _equal_starts(x_BTD), signed=self.signed, last=last_BDN)
+        return out.view_as(x_BTD), last_BDN
 
     def backward(
         self, dy_BTD: Tensor, dh_BDN: Tensor, x_BTD: Tensor, delta_BTD: Tensor, a_DN: Tensor, b_BTN: Tensor,
@@ -152,7 +163,7 @@ class NativeScan:
     ) -> tuple[Tensor | None, ...]:  # fmt: skip
         """The gradients of forward's six arguments, given those of its outputs and of its last state."""
         inputs = _flat(x_BTD, delta_BTD, a_DN, b_BTN, c_BTN, h_BDN)
-        to = backward(inputs, _equal_starts(x_BTD), dy_BTD, dlast=dh_BDN)
+        to = backward(inputs, _equal_starts(x_BTD), dy_BTD, signed=self.signed, dlast=dh_BDN)
         db, dc = to.b_NS.to(b_BTN.dtype).view_as(b_BTN), to.c_NS.to(c_BTN.dtype).view_as(c_BTN)
         return to.x_ND.view_as(x_BTD), to.delta_ND.view_as(x_BTD), to.a_DS, db, dc, to.h_BDS
 
@@ -169,11 +180,11 @@ def _equal_starts(x_BTD: Tensor) -> Tensor:
 
 
 @functools.cache
-def load() -> NativeScan:
-    """Load the native scan.
+def load(signed: bool) -> NativeScan:
+    """Load the native scan, with signed decays or not.
 
     Raises:
         UnavailableError: the kernels are not available (seqlab/nn/native/build.py).
     """
     library()
-    return NativeScan()
+    return NativeScan(signed)

@@ -39,7 +39,7 @@ void unscan_states(const ScanBlock<Type>& block, int64_t j, int64_t n, int64_t S
     const float* const b = block.b + t * block.states + n;
     Vec decay[kV];
     for (int v = 0; v < kV; ++v) decay[v] = step * rate[v];
-    exponentials(decay);
+    block.decays(decay);
     for (int v = 0; v < kV; ++v) {
       state[v] = at::vec::fmadd(decay[v], state[v], input * Vec::loadu(b + v * kLanes));
       decay[v].store(decays + t * kWide + v * kLanes);
@@ -58,7 +58,9 @@ void unscan_states(const ScanBlock<Type>& block, int64_t j, int64_t n, int64_t S
       at::vec::fmadd(gradient, input, Vec::loadu(db_place)).store(db_place);
       input_sum = at::vec::fmadd(gradient, Vec::loadu(block.b + row + lane), input_sum);
       dstate[v] = gradient * Vec::loadu(decays + t * kWide + lane);
-      const Vec dlog = dstate[v] * Vec::loadu(history + t * kWide + lane);  // the gradient of step * a
+      // the derivative of exp is the decay, that of 2 exp - 1 is the decay + 1
+      const Vec ddecay = block.is_signed ? dstate[v] + gradient : dstate[v];
+      const Vec dlog = ddecay * Vec::loadu(history + t * kWide + lane);  // the gradient of step * a
       step_sum = at::vec::fmadd(dlog, rate[v], step_sum);
       drate[v] = at::vec::fmadd(dlog, step, drate[v]);
     }
@@ -182,7 +184,7 @@ extern "C" {
 // to: the fields of ScanGradients.
 void scan_backward(int bfloat16, const int64_t* sizes, const int64_t* starts, const void* const* from, const void* dout,
                    const void* inner, const float* dh_last, void* const* to, int num_threads) {
-  const seqlab::ScanShape shape{sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], starts};
+  const seqlab::ScanShape shape{sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], sizes[6], starts};
   if (bfloat16) {
     seqlab::backward(shape, seqlab::scan_inputs<BFloat16>(from), static_cast<const BFloat16*>(dout),
                      static_cast<const BFloat16*>(inner), dh_last, seqlab::gradients<BFloat16>(to), num_threads);

@@ -61,13 +61,13 @@ def library() -> Library:
     drop_and_threads = [SEED, THRESHOLD, NUMBER, FLAG]
     functions = typed(
         {
-            "attention_forward": [FLAG, *[POINTER] * 5, *drop_and_threads],
-            "attention_backward": [FLAG, *[POINTER] * 7, *drop_and_threads],
+            "attention_forward": [FLAG, *[POINTER] * 6, *drop_and_threads],
+            "attention_backward": [FLAG, *[POINTER] * 8, *drop_and_threads],
             "norm_forward": [FLAG, LONG, LONG, NUMBER, *[POINTER] * 8, *drop_and_threads],
             "norm_backward": [FLAG, LONG, LONG, *[POINTER] * 8, *drop_and_threads],
             "activate_forward": [FLAG, FLAG, LONG, LONG, *[POINTER] * 3, *drop_and_threads],
             "activate_backward": [FLAG, FLAG, LONG, LONG, *[POINTER] * 5, *drop_and_threads],
-            "attention_step": [*[LONG] * 6, *[POINTER] * 4, FLAG],
+            "attention_step": [*[LONG] * 6, *[POINTER] * 5, FLAG],
         }
     )
     (block,) = typed({"pointwise_block": []}, LONG)
@@ -82,30 +82,45 @@ class Attention(torch.autograd.Function):
         starts: (B + 1,) int64, the first token of each sequence, and N.
         num_heads: H.
         drop: dropout on the attention weights.
+        slopes: (H,) float32 or None: what each head's scores lose with each step of distance (ALiBi).
     """
 
     @staticmethod
-    def forward(ctx: Any, qkv: Tensor, starts: Tensor, num_heads: int, drop: Drop) -> Tensor:
+    def forward(
+        ctx: Any, qkv: Tensor, starts: Tensor, num_heads: int, drop: Drop, slopes: Tensor | None = None
+    ) -> Tensor:
         num_tokens, width = len(qkv), qkv.shape[1] // 3
         sizes = (ctypes.c_int64 * 4)(num_tokens, len(starts) - 1, num_heads, width // num_heads)
         out, log_sums = qkv.new_empty(num_tokens, width), torch.empty(num_heads, num_tokens, dtype=torch.float32)
-        ctx.save_for_backward(qkv, starts, out, log_sums)
+        ctx.save_for_backward(qkv, starts, out, log_sums, slopes)
         ctx.sizes, ctx.drop = sizes, drop
-        places = place(starts, torch.int64), place(qkv, qkv.dtype), place(out, qkv.dtype), place(log_sums)
+        places = (
+            place(starts, torch.int64),
+            place(slopes),
+            place(qkv, qkv.dtype),
+            place(out, qkv.dtype),
+            place(log_sums),
+        )
         library().attention_forward(qkv.dtype == torch.bfloat16, sizes, *places, *drop.arguments, threads(qkv.numel()))
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dout: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        qkv, starts, out, log_sums = ctx.saved_tensors
+        qkv, starts, out, log_sums, slopes = ctx.saved_tensors
         dout, dqkv = dout.contiguous(), torch.empty_like(qkv)  # in variables: the kernel reads their memory
         same = [place(tensor, qkv.dtype) for tensor in (dout, dqkv)]
-        places = place(starts, torch.int64), place(qkv, qkv.dtype), place(out, qkv.dtype), place(log_sums), *same
-        library().attention_backward(
-            qkv.dtype == torch.bfloat16, ctx.sizes, *places, *ctx.drop.arguments, threads(qkv.numel())
+        places = (
+            place(starts, torch.int64),
+            place(slopes),
+            place(qkv, qkv.dtype),
+            place(out, qkv.dtype),
+            place(log_sums),
         )
-        return dqkv, None, None, None
+        library().attention_backward(
+            qkv.dtype == torch.bfloat16, ctx.sizes, *places, *same, *ctx.drop.arguments, threads(qkv.numel())
+        )
+        return dqkv, None, None, None, None
 
 
 class ResidualNorm(torch.autograd.Function):
@@ -196,25 +211,28 @@ class Activation(torch.autograd.Function):
         return dx, parts.sum(0), None, None
 
 
-def causal_attention(qkv: Tensor, starts: Tensor, num_heads: int, dropout: nn.Dropout) -> Tensor:
+def causal_attention(
+    qkv: Tensor, starts: Tensor, num_heads: int, dropout: nn.Dropout, slopes: Tensor | None = None
+) -> Tensor:
     """`Attention`, with a layer's dropout on the weights."""
-    return Attention.apply(qkv.contiguous(), starts, num_heads, new_drop(dropout))  # type: ignore[return-value]
+    return Attention.apply(qkv.contiguous(), starts, num_heads, new_drop(dropout), slopes)  # type: ignore[return-value]
 
 
-def attention_step(qkv: Tensor, keys: Tensor, values: Tensor, length: int) -> Tensor:
+def attention_step(qkv: Tensor, keys: Tensor, values: Tensor, length: int, slopes: Tensor | None = None) -> Tensor:
     """The outputs (B, C) of one step over a cache, into which its key and value are written. Not differentiable.
 
     Args:
         qkv: (B, 3 C) float32 queries, keys and values of the step.
         keys, values: (B, H, S, D) float32, whose last three axes are contiguous.
         length: the number of steps in the cache, below S.
+        slopes: as in `Attention`.
     """
     batch, num_heads, room, width = keys.shape
     assert keys.dtype == values.dtype == torch.float32 and keys.stride() == values.stride()
     assert keys.stride()[1:] == (room * width, width, 1) and length < room
     qkv, out = qkv.contiguous(), qkv.new_empty(batch, num_heads * width)
     sizes = (batch, num_heads, room, width, keys.stride(0), length)
-    pointers = (place(qkv), keys.data_ptr(), values.data_ptr(), place(out))
+    pointers = (place(qkv), place(slopes), keys.data_ptr(), values.data_ptr(), place(out))
     library().attention_step(*sizes, *pointers, threads(batch * num_heads * (length + 1) * width))
     return out
 

@@ -168,20 +168,32 @@ def _rows(starts: Tensor, order: Tensor) -> tuple[int | None, int | None]:
 def mlstm(layer: Any, x_NC: Tensor, starts: Tensor) -> Tensor:
     """The package's mLSTMLayer on packed rows, (N, C) -> (N, C)."""
     cell = layer.mlstm_cell
+    weight, bias = convolution_of(layer)
     out_IN = MLSTM.apply(
         layer.proj_up.weight @ x_NC.T, starts, MLSTMSizes(cell.config.num_heads, cell.outnorm.eps),
-        layer.conv1d.conv.weight, layer.conv1d.conv.bias, layer.q_proj.weight, layer.k_proj.weight,
+        weight, bias, layer.q_proj.weight, layer.k_proj.weight,
         layer.v_proj.weight, cell.igate.weight, cell.fgate.weight, cell.igate.bias, cell.fgate.bias,
         cell.outnorm.weight_proxy, layer.learnable_skip,
     )  # fmt: skip
     return layer.dropout(linear(out_IN.T, layer.proj_down.weight))  # type: ignore[union-attr]
 
 
+def convolution_of(layer: Any) -> tuple[Tensor, Tensor]:
+    """Weight (I, 1, K) and bias (I,) of an mLSTM layer's convolution; those of the identity, if it has none."""
+    convolution = getattr(layer.conv1d, "conv", None)
+    if convolution is not None:
+        return convolution.weight, convolution.bias
+    skip = layer.learnable_skip
+    return skip.new_ones(len(skip), 1, 1), skip.new_zeros(len(skip))
+
+
 def slstm(layer: Any, x_NC: Tensor, starts: Tensor) -> Tensor:
     """The package's sLSTMLayer on packed rows, (N, C) -> (N, C)."""
     config, cell = layer.config, layer.slstm_cell
     heads = config.num_heads
-    convolved_NC = CausalConvolution.apply(x_NC, layer.conv1d.conv.weight, layer.conv1d.conv.bias, starts)
+    convolved_NC = x_NC
+    if config.conv1d_kernel_size:
+        convolved_NC = CausalConvolution.apply(x_NC, layer.conv1d.conv.weight, layer.conv1d.conv.bias, starts)
 
     def project(input_NC: Tensor, *maps: Any) -> Tensor:
         weight_HFD = torch.cat([each.weight for each in maps], 1)
