@@ -33,7 +33,7 @@ def test_architectures_differ(compose):
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_an_architecture_is_named_and_is_small(compose, variant):
-    config = compose("experiment=state_tracking", f"variant={variant}", *TINY)
-    assert config.content["name"]["model"] == variant
+    config = compose("experiment=state_tracking", f"variant={variant}", *TINY, full=True)
+    assert config["name"]["model"] == variant
     model = build(config).model
     assert 500 < sum(parameter.numel() for parameter in model.parameters()) < 80_000
