@@ -4,6 +4,7 @@ Each gets training semiprimes and predicts a factor for each test number. The me
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,12 +12,14 @@ from torch import Tensor
 
 from factorization.bits import from_bits, to_bits
 from factorization.metrics import BetaBitError, Result, detailed_results
+from factorization.primes import primes_below
 from factorization.semiprimes import Semiprimes, unsigned
 from seqlab.attempts import Attempts
 from seqlab.randomness import derived_seed
 
 MAX_FITTED = 10_000  # training numbers for a learner and for the nearest neighbour
 MAX_CLASSES = 256  # with more candidate primes, a learner predicts bits instead of classes
+TRIAL_DIVISIONS = (7, 13, 43)  # largest primes; 43 is about the last one that a sine net learns on S2
 CHUNK = 1024
 
 
@@ -83,8 +86,8 @@ def trial_division(numbers: Tensor, primes: Sequence[int], otherwise: int) -> Te
 
 
 def fitted_trial_division(train: Semiprimes, numbers: Tensor, largest: int) -> Tensor:
-    """Trial division by the primes up to `largest` (at most 13). If none divides, the most frequent larger factor."""
-    primes = [prime for prime in (2, 3, 5, 7, 11, 13) if prime <= largest]
+    """Trial division by the primes up to `largest`. If none divides, the most frequent larger training factor."""
+    primes = primes_below(largest + 1).tolist()
     left = train.factors[train.factors > largest]
     return trial_division(numbers, primes, mode(left if len(left) else train.factors))
 
@@ -146,8 +149,8 @@ def compare(
 
     mode: the most frequent training factor. majority: the bitwise majority. constant for each k: the constant with the
     best beta_k on the training numbers, in general a different one for each k. last bit: 2 or 3. neighbour: the
-    factor of the training number with the most equal bits. logistic, forest: scikit-learn. trial 7, trial 13: trial
-    division by the primes up to 7 or 13. oracle: the true factor.
+    factor of the training number with the most equal bits. logistic, forest: scikit-learn. trial 7, trial 13, trial 43:
+    trial division by the primes up to 7, 13 or 43. oracle: the true factor.
 
     Args:
         train, test: the semiprimes of the two splits.
@@ -166,8 +169,10 @@ def compare(
         "neighbour": lambda: nearest_neighbour(few, test.numbers, bits),
         "logistic": lambda: learner(logistic, few, test.numbers, **sizes),
         "forest": lambda: learner(lambda: forest(state), few, test.numbers, **sizes),
-        "trial 7": lambda: fitted_trial_division(train, test.numbers, 7),
-        "trial 13": lambda: fitted_trial_division(train, test.numbers, 13),
+        **{
+            f"trial {largest}": partial(fitted_trial_division, train, test.numbers, largest)
+            for largest in TRIAL_DIVISIONS
+        },
         "oracle": lambda: test.factors,
     }
     rows = Attempts[dict[str, Result]]()

@@ -57,7 +57,7 @@ def explain(path: Path, out: Path | None) -> str:
         f"{int(matched.sum())} of {len(weights)} units match a residue better than 99% of shuffled units do "
         f"(score above {threshold:.2f}; mean {found.scores.mean():.2f}, of shuffled units {random.mean():.2f})",
         "units by prime: " + ", ".join(f"{prime}: {counts[prime]}" for prime in sorted(counts)),
-        "exact answers by smaller factor (model, trial division by primes up to 13):",
+        "exact answers by smaller factor (model, trial division by primes up to 43):",
         *(f"  {prime:4d}  {ours.hits}/{ours.trials}  {rule.hits}/{rule.trials}" for prime, ours, rule in accuracies),
         f"figure: {target}",
     ]

@@ -37,13 +37,13 @@ def bit_weights(run: Run) -> Tensor:
 
 
 def accuracy_by_factor(run: Run) -> list[tuple[int, Proportion, Proportion]]:
-    """Exact answers on the test numbers: (smaller factor, model, trial division by primes up to 13)."""
+    """Exact answers on the test numbers: (smaller factor, model, trial division by primes up to 43)."""
     data = run.datamodule
     assert isinstance(data, SemiprimesDataModule)
     test = data.test
     with torch.inference_mode():
         predicted = data.head.answer(run.model, data.encode(test.numbers).to(device_of(run.model))).factors.cpu()
-    rule = fitted_trial_division(data.train, test.numbers, 13)
+    rule = fitted_trial_division(data.train, test.numbers, 43)
     rows = []
     for prime in torch.unique(test.factors).tolist():
         mask = test.factors == prime
@@ -83,7 +83,7 @@ def draw(
     high = [max(0.0, bound[1] - value) for value, bound in zip(values, bounds, strict=True)]
     accuracy.bar(names, values, yerr=[low, high], capsize=2, color="#7aa6c2", label="model, 95% interval")
     rule = [theirs.hits / theirs.trials for _, _, theirs in accuracies]
-    accuracy.plot(names, rule, "k_", markersize=9, label="trial division up to 13")
+    accuracy.plot(names, rule, "k_", markersize=9, label="trial division up to 43")
     accuracy.set(title="exact answers by smaller factor", xlabel="p", ylim=(0, 1.05))
     accuracy.set_xticks(range(0, len(names), max(1, len(names) // 30)), names[:: max(1, len(names) // 30)])
     accuracy.tick_params(axis="x", rotation=90)

@@ -1,4 +1,4 @@
-"""Baseline forecasts: last value, seasonal naive, ridge on lags, exponential smoothing, ARIMA, HAR.
+"""Baseline forecasts: last value, seasonal naive, AR, ridge on lags, exponential smoothing, ARIMA, HAR.
 
 Each is fitted on the training part alone. It then forecasts from every origin, given all values before it.
 """
@@ -31,7 +31,7 @@ def forecasts(
     Args:
         values: the whole series.
         parts: the result of forecasting.windows.split.
-        window: number of lags for ridge.
+        window: number of lags for ridge, and the largest order of AR.
         horizon: number of steps to forecast.
         seasons: {name: steps}.
     """
@@ -41,6 +41,8 @@ def forecasts(
     rows["last value"] = np.repeat(values[starts - 1, None], horizon, 1)
     for name, steps in seasons.items():
         rows[f"naive, {name}"] = seasonal_naive(values, starts, horizon, steps)
+    with rows.attempt("AR"):
+        rows["AR"] = autoregression(values, parts, starts, window, horizon)
     with rows.attempt("ridge"):
         rows["ridge"] = ridge(values, parts, starts, window, horizon)
     with rows.attempt("ETS"):
@@ -57,6 +59,50 @@ def seasonal_naive(values: np.ndarray, starts: np.ndarray, horizon: int, season:
     array([[2., 3., 2.]])
     """
     return values[starts[:, None] - season + np.arange(horizon) % season]
+
+
+def orders_up_to(largest: int) -> list[int]:
+    """The orders of AR that are tried: all up to 24, then in steps of about a tenth, and the largest.
+
+    >>> orders_up_to(33)[20:]
+    [21, 22, 23, 24, 26, 29, 32, 33]
+    """
+    orders = list(range(1, min(largest, 24) + 1))
+    while orders[-1] < largest:
+        orders.append(min(largest, round(orders[-1] * 1.1)))
+    return orders
+
+
+def autoregression(
+    values: np.ndarray, parts: Mapping[str, range], starts: np.ndarray, largest: int, horizon: int
+) -> np.ndarray:
+    """AR(p) by least squares with a constant, iterated over the horizon (Box & Jenkins 1970): (n, H).
+
+    Each order of `orders_up_to(largest)` is fitted to all of the training part. The one with the smallest squared error
+    of its iterated forecasts on the validation part is used.
+    """
+    train = values[: parts["train"].stop]
+    val = origins(parts["val"], horizon)
+    truth = values[val[:, None] + np.arange(horizon)]
+
+    def fitted(order: int) -> np.ndarray:
+        """The weights of the lags, oldest first, and the constant last: (order + 1,)."""
+        lags = np.lib.stride_tricks.sliding_window_view(train[:-1], order)
+        design = np.concatenate([lags, np.ones((len(lags), 1))], 1)
+        return np.linalg.lstsq(design, train[order:], rcond=None)[0]
+
+    def iterated(weights: np.ndarray, at: np.ndarray) -> np.ndarray:
+        order = len(weights) - 1
+        known = np.empty((len(at), order + horizon))
+        known[:, :order] = values[at[:, None] + np.arange(-order, 0)]
+        for step in range(horizon):
+            known[:, order + step] = known[:, step : order + step] @ weights[:-1] + weights[-1]
+        return known[:, order:]
+
+    with np.errstate(all="ignore"):  # an order may explode over the horizon: its error is infinite
+        models = [fitted(order) for order in orders_up_to(min(largest, len(train) // 2))]
+        errors = [float(np.nan_to_num(np.square(iterated(model, val) - truth).mean(), nan=np.inf)) for model in models]
+    return iterated(models[int(np.argmin(errors))], starts)
 
 
 def ridge(values: np.ndarray, parts: Mapping[str, range], starts: np.ndarray, window: int, horizon: int) -> np.ndarray:

@@ -12,7 +12,7 @@ from forecasting.baselines import forecasts
 from forecasting.datamodule import RecordedDataModule, RecordedFit
 from forecasting.series import NAMED, Series, from_csv, own_file, packaged_file
 from forecasting.time_order import STRICT, Gaps, Mending, Order, Repeated
-from forecasting.windows import Scale, Windows, fit_scale, main_season, seasonal_error, split, windows
+from forecasting.windows import Scale, Windows, fit_scale, main_season, origins, seasonal_error, split, windows
 from seqlab.attempts import Attempts
 from seqlab.spec import Spec, Values, Vectors
 
@@ -118,7 +118,9 @@ class SeriesDataModule(RecordedDataModule):
     def title(self) -> str:
         return (
             f"{self.series.description}: {self.num_steps:,} steps{self.filled()}, {self.horizon} forecast from "
-            f"{self.window}; split by time, 70% training, 10% validation, 20% test"
+            f"{self.window}; split by time, 70% training, 10% validation, 20% test: "
+            f"{len(origins(self.parts['test'], self.horizon)):,} origins, {len(self.parts['test']) // self.horizon} "
+            "horizons side by side"
         )
 
     def filled(self) -> str:

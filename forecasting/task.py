@@ -13,6 +13,7 @@ from torch.nn.functional import mse_loss
 
 from forecasting.adding_datamodule import AddingDataModule
 from forecasting.datamodule import ForecastDataModule
+from forecasting.intervals import mae_interval
 from forecasting.metrics import ForecastMetrics
 from forecasting.numerals import numbers
 from forecasting.returns_datamodule import ReturnsDataModule
@@ -82,9 +83,16 @@ class Forecast(Task[Data, nn.Module], Generic[Data]):
         loss, metrics = Mean(), self.new_metrics()
         windows = self.data.evaluation_set(split)
         targets = windows.targets.double()
-        loss.update(mse_loss(outputs, targets), len(outputs))
+        loss.update(self.selection_loss(outputs, targets), len(outputs))
         metrics.update(self.in_units(outputs, windows.level), self.in_units(targets, windows.level))
-        return {f"{split}/loss": loss.compute()} | {f"{split}/{name}": row for name, row in metrics.compute().items()}
+        found = metrics.compute()
+        if split == "test":
+            found |= mae_interval(self.in_units(outputs, windows.level), self.in_units(targets, windows.level))
+        return {f"{split}/loss": loss.compute()} | {f"{split}/{name}": row for name, row in found.items()}
+
+    def selection_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The loss by which best.ckpt is selected, of scaled outputs and targets (n, width)."""
+        return mse_loss(outputs, targets)
 
     def watch(self, model: nn.Module) -> tuple[Results, Mapping[str, str]]:
         results = self.evaluate(model, "val")
@@ -106,7 +114,8 @@ class Forecast(Task[Data, nn.Module], Generic[Data]):
         for name, forecast in self.baseline_forecasts.items():
             metrics = self.new_metrics()
             metrics.update(torch.from_numpy(forecast), self.truth)
-            rows[name] = {f"test/{key}": value for key, value in metrics.compute().items()}
+            found = metrics.compute() | mae_interval(torch.from_numpy(forecast), self.truth)
+            rows[name] = {f"test/{key}": value for key, value in found.items()}
         rows.errors |= self.baseline_forecasts.errors
         return rows
 
@@ -188,12 +197,19 @@ class SeriesForecast(Forecast[SeriesDataModule]):
 
 
 class RangeForecast(Forecast[ReturnsDataModule]):
-    """Forecasts the log range of the next day and, as a control, the sign of its return by a second output."""
+    """Forecasts the log range of the next day and, as a control, the sign of its return by a second output.
+
+    Both outputs are trained. val/loss and test/loss are those of the range alone: the return cannot be forecast, so its
+    error, most of the whole, would select best.ckpt by chance.
+    """
 
     columns = MappingProxyType({**Forecast.columns, "direction (control)": "test/direction"})
 
     def in_units(self, scaled: Tensor, level: Tensor) -> Tensor:
         return super().in_units(scaled[:, :1], level)
+
+    def selection_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return mse_loss(outputs[:, 0], targets[:, 0])
 
     def results_of(self, outputs: Tensor, split: Split) -> Results:
         if split != "test":

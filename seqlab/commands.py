@@ -28,5 +28,6 @@ COMMANDS = {
     "finetune": Command("lm.finetune", "tune a language model for retrieval"),
     "explain": Command("factorization.explain", "what a sine net on semiprimes computes"),
     "folds": Command("factorization.folds", "runs on semiprimes, pooled over folds"),
+    "paired": Command("sequences.paired", "a model on integer sequences against each solver, item by item"),
     "completion": Command("seqlab.completion", "the script that completes these words in bash, zsh or fish"),
 }

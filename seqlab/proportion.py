@@ -1,13 +1,18 @@
 """A proportion of trials, stored as hits and count, with its confidence interval."""
 
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+Z = 1.959963984540054  # 97.5% point of the normal distribution
+
 
 class Proportion(NamedTuple):
     """A binomial proportion: `hits` out of `trials`.
+
+    effective: how many independent trials are worth as much, if the trials are not independent; None: all of them.
 
     >>> proportion = Proportion(8, 10)
     >>> proportion.value, [round(bound, 3) for bound in proportion.interval]
@@ -18,11 +23,47 @@ class Proportion(NamedTuple):
 
     hits: int
     trials: int
+    effective: float | None = None
 
     @classmethod
     def of(cls, hits: "Tensor") -> "Proportion":
         """The proportion of true elements in a boolean tensor of any shape. Each element is one trial."""
         return cls(int(hits.sum()), hits.numel())
+
+    @classmethod
+    def clustered(cls, hits: "Tensor", clusters: "Tensor") -> "Proportion":
+        """The proportion of true elements in `hits` (n,) bool whose trials depend on each other within a cluster.
+
+        The effective number of trials is p (1 - p) / v (z / t)^2 (Korn & Graubard 1998). v is the variance of the ratio
+        estimator over the C clusters, C / (C - 1) sum (h_c - p n_c)^2 / n^2, and t is Student's quantile for C - 1
+        degrees of freedom. At 0 and 1, where v says nothing, all trials of a cluster count as if they were equal: p
+        (1 - p) / v becomes n^2 / sum n_c^2. A single cluster is worth one trial. It is never more than n.
+
+        Args:
+            hits: (n,) bool.
+            clusters: (n,) int64, the cluster of each trial.
+
+        >>> import torch
+        >>> hits = torch.tensor([1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1]).bool()
+        >>> same = Proportion.clustered(hits, torch.arange(12) // 4)  # three clusters, equal inside
+        >>> same.hits, same.trials, round(same.effective, 2)
+        (8, 12, 0.42)
+        """
+        found, trials = int(hits.sum()), hits.numel()
+        if not trials:
+            return cls(0, 0)
+        names, members = clusters.unique(return_inverse=True)
+        if len(names) == 1:
+            return cls(found, trials, 1.0)
+        sizes = members.bincount().double()
+        p = found / trials
+        if found in (0, trials):
+            effective = trials**2 / float(sizes.square().sum())
+        else:
+            off = members.bincount(weights=hits.double()) - p * sizes
+            variance = len(names) / (len(names) - 1) * float(off.square().sum()) / trials**2
+            effective = p * (1 - p) / variance if variance else float(trials)
+        return cls(found, trials, min(float(trials), effective * (Z / student(len(names) - 1)) ** 2))
 
     @property
     def value(self) -> float | None:
@@ -31,19 +72,27 @@ class Proportion(NamedTuple):
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """The 95% score interval (Wilson 1927); None if there were no trials.
+        """The 95% score interval (Wilson 1927) over the effective trials; None if there were no trials.
 
         It stays inside [0, 1] and has nonzero width even at 0 and 1.
         """
         if not self.trials:
             return None
-        z, n = 1.959963984540054, self.trials
-        p = self.hits / n
-        centre = p + z * z / (2 * n)
-        spread = z * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5
-        low, high = ((centre + sign * spread) / (1 + z * z / n) for sign in (-1, 1))
+        n = self.trials if self.effective is None else self.effective
+        p = self.hits / self.trials
+        centre = p + Z * Z / (2 * n)
+        spread = Z * (p * (1 - p) / n + Z * Z / (4 * n * n)) ** 0.5
+        low, high = ((centre + sign * spread) / (1 + Z * Z / n) for sign in (-1, 1))
         # one bound is exactly 0 or 1 up to rounding error: return it exactly
-        return (0.0 if self.hits == 0 else low), (1.0 if self.hits == n else high)
+        return (0.0 if self.hits == 0 else low), (1.0 if self.hits == self.trials else high)
+
+
+@cache
+def student(degrees: int) -> float:
+    """The 97.5% point of Student's distribution."""
+    from scipy.special import stdtrit  # here, because scipy takes half a second to load
+
+    return float(stdtrit(degrees, 0.975))
 
 
 def value_of(result: Proportion | float) -> float | None:

@@ -6,8 +6,8 @@ warmed up over 1,000 EPOCHS without stating it.)
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import Annotated, Literal
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal, Self
 
 from annotated_types import Ge, Interval
 
@@ -25,6 +25,10 @@ class Schedule(ABC):
     @abstractmethod
     def __call__(self, position: int) -> float:
         """The multiplier of the learning rate at a position."""
+
+    def in_run(self, steps_per_epoch: int) -> Self:
+        """The schedule for data of which an epoch has this many optimizer steps."""
+        return self
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +62,40 @@ class ConstantRate(Schedule):
 
 
 @dataclass(frozen=True, kw_only=True)
-class WarmupCosine(Schedule):
-    """Linear warm-up to 1, then half a cosine down to `floor` at position `total`, then constant at `floor`.
+class Ending(Schedule):
+    """Base class of schedules that reach their end at a position.
+
+    Args:
+        total: the position of the end, in the schedule's unit; None: the end of the run.
+        run_steps: optimizer steps of the run when it began.
+
+    Raises:
+        ValueError: both are None.
+    """
+
+    total: Annotated[int, Ge(1)] | None = None
+    run_steps: Annotated[int, Ge(1)] | None = None
+
+    def __post_init__(self) -> None:
+        if self.total is None and self.run_steps is None:
+            raise ValueError("schedule.total=null needs schedule.run_steps, the length of the run")
+
+    @property
+    def end(self) -> int:
+        """The position of the end; with total=None and unit=epoch only `in_run` knows it in epochs."""
+        end = self.total or self.run_steps
+        assert end is not None
+        return end
+
+    def in_run(self, steps_per_epoch: int) -> Self:
+        if self.total is not None or self.unit == "step":
+            return self
+        return replace(self, total=-(-self.end // steps_per_epoch))
+
+
+@dataclass(frozen=True, kw_only=True)
+class WarmupCosine(Ending):
+    """Linear warm-up to 1, then half a cosine down to `floor` at the end, then constant at `floor`.
 
     (Loshchilov & Hutter 2017, equation 5, one period.) A run shorter than the warm-up stays in it.
 
@@ -69,30 +105,28 @@ class WarmupCosine(Schedule):
     """
 
     warmup: Annotated[int, Ge(0)]
-    total: Annotated[int, Ge(1)]
     floor: Annotated[float, Interval(ge=0, le=1)] = 1e-3
 
     def __call__(self, position: int) -> float:
         if position < self.warmup:
             return (position + 1) / self.warmup
-        if position >= self.total:
+        if position >= self.end:
             return self.floor
-        progress = (position - self.warmup) / (self.total - self.warmup)
+        progress = (position - self.warmup) / (self.end - self.warmup)
         return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 @dataclass(frozen=True, kw_only=True)
-class WarmRestarts(Schedule):
+class WarmRestarts(Ending):
     """Linear warm-up to 1, then `cycles` cosines from 1 to `floor`, each `factor` times as long as the previous one.
 
-    (Loshchilov & Hutter 2017, SGDR.) The last cycle ends at position `total`; after that the multiplier is `floor`.
+    (Loshchilov & Hutter 2017, SGDR.) After the last cycle, which ends at the end, the multiplier is `floor`.
 
     >>> schedule = WarmRestarts(total=14, cycles=3, factor=2.0, floor=0.0)  # cycles of 2, 4 and 8 positions
     >>> [round(schedule(position), 3) for position in (0, 1, 2, 4, 6, 10, 14)]
     [1.0, 0.5, 1.0, 0.5, 1.0, 0.5, 0.0]
     """
 
-    total: Annotated[int, Ge(1)]
     cycles: Annotated[int, Ge(1)] = 3
     factor: Annotated[float, Ge(1)] = 2.0
     warmup: Annotated[int, Ge(0)] = 0
@@ -102,7 +136,7 @@ class WarmRestarts(Schedule):
         if position < self.warmup:
             return (position + 1) / self.warmup
         lengths = [self.factor**cycle for cycle in range(self.cycles)]
-        place = (position - self.warmup) / max(1, self.total - self.warmup) * sum(lengths)
+        place = (position - self.warmup) / max(1, self.end - self.warmup) * sum(lengths)
         for length in lengths:
             if place < length:
                 return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * place / length))

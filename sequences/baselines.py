@@ -11,7 +11,7 @@ from sequences.bayes import bayes_predictions
 from sequences.curriculum import FAMILIES, Samples
 from sequences.family import MASKED, NUM_TERMS, NUM_VALUES
 from sequences.metrics import NextTermMetrics, Row, exact_match
-from sequences.named import named, solver_accuracy, windows
+from sequences.named import named, window_accuracy
 from sequences.solvers import SOLVERS
 
 NUM_BAYES = 1000  # test sequences for the Bayes predictor, which takes about ten seconds
@@ -33,7 +33,7 @@ def compare(samples: Samples) -> Attempts[Row]:
     with rows.attempt("bayes"):
         metrics = NextTermMetrics()
         some = Samples(*(values[:NUM_BAYES] for values in samples))
-        metrics.update(bayes_predictions(some.terms)[0], some.terms, some.family)
+        metrics.update(bayes_predictions(some.terms)[0], some)
         rows["bayes"] = tested(metrics.compute())
     return rows
 
@@ -48,9 +48,9 @@ def solver_results(solver: Predict, samples: Samples) -> Row:
     metrics = NextTermMetrics()
     predictions = [solver(samples.terms[:, :length].clamp(min=0)) for length in range(1, NUM_TERMS)]
     # clamped, because MASKED would mean no prediction: one outside 0 .. 255 counts as wrong, at the nearer end
-    metrics.update(torch.stack(predictions, 1).clamp(0, NUM_VALUES - 1), samples.terms, samples.family)
+    metrics.update(torch.stack(predictions, 1).clamp(0, NUM_VALUES - 1), samples)
     whole, truth = true_continuations(samples)
-    matches = exact_match(continued(solver, whole.terms[:, :-1]), truth, whole.family)
+    matches = exact_match(continued(solver, whole.terms[:, :-1]), truth, whole)
     return {**metrics.compute(), **matches, **{f"real/{key}": value for key, value in real_results(solver).items()}}
 
 
@@ -62,7 +62,7 @@ def chance(samples: Samples) -> Row:
     values = torch.arange(NUM_VALUES)
     off = (values - values.unsqueeze(1)).abs().double().mean(1)  # expected distance for each target
     metrics = NextTermMetrics()
-    metrics.update(samples.terms[:, 1:], samples.terms, samples.family)
+    metrics.update(samples.terms[:, 1:], samples)
     row: Row = {"cross_entropy": math.log(NUM_VALUES)}
     for name in metrics.compute():
         if name.startswith("accuracy"):
@@ -71,7 +71,7 @@ def chance(samples: Samples) -> Row:
     row["distance"] = float(off[samples.terms[known[:, -1], -1]].mean())
     for place in range(NUM_TERMS - 1):
         row[f"distance_by_length/{place + 1}"] = float(off[samples.terms[known[:, place], place + 1]].mean())
-    for name in exact_match(samples.terms[:, 1:], samples.terms[:, 1:], samples.family):
+    for name in exact_match(samples.terms[:, 1:], samples.terms[:, 1:], samples):
         row[name] = NUM_VALUES ** (-8.0)
     for name in real_results(lambda terms: terms[:, -1]):
         row[f"real/{name}"] = 1 / NUM_VALUES
@@ -110,6 +110,6 @@ def real_results(predict: Predict) -> Row:
     }
     results: Row = {}
     for suffix, members in groups.items():
-        results[f"accuracy{suffix}"] = solver_accuracy(predict, windows(members, NUM_TERMS, first_only=True))
-        results[f"sliding_accuracy{suffix}"] = solver_accuracy(predict, windows(members, NUM_TERMS))
+        results[f"accuracy{suffix}"] = window_accuracy(predict, members, NUM_TERMS, first_only=True)
+        results[f"sliding_accuracy{suffix}"] = window_accuracy(predict, members, NUM_TERMS)
     return results

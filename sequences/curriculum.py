@@ -32,6 +32,7 @@ FINAL_MIX = (0.2, 0.3, 0.5)
 Split = Literal["train", "val", "test"]
 LARGEST_TABLE = 2**20  # bytes; larger tables take seconds to fill
 MAX_ATTEMPTS = 2**17  # never reached: the strictest family keeps one draw in a few hundred
+PATIENCE = 2**10  # initial terms tried with one held-out rule before another rule is drawn
 
 
 class Samples(NamedTuple):
@@ -88,6 +89,10 @@ def draw_from(family: Family, seed: int, split: Split, indices: Tensor) -> tuple
 
     A draw is a rule of the split and initial terms. It is resampled while a term is outside 0 .. 255, the sequence is
     degenerate, or it belongs to another split. Several draws are tried in parallel and the first valid one is used.
+
+    In training rule and initial terms are resampled together, so a rule that keeps most of its draws is frequent. In
+    validation and test the rule stays and its initial terms alone are resampled, so every rule of a family that has
+    sequences in the split is equally likely. (After PATIENCE draws in vain another rule is drawn.)
     """
     wanted = SPLITS.index(split)
     own = torch.arange(len(family.rules))
@@ -97,12 +102,17 @@ def draw_from(family: Family, seed: int, split: Split, indices: Tensor) -> tuple
     initial = torch.empty(family.order, len(indices), dtype=torch.int64)
     missing = torch.arange(len(indices))
     attempt, stream = 0, f"{split} {family.name}"
+    rule_every = 1 if split == "train" else PATIENCE
     while len(missing):
         assert attempt < MAX_ATTEMPTS, f"{family.name} has no sequences for {split}"
         tries = max(1, min(256, 4096 // len(missing)))
         counters = indices[missing].unsqueeze(1) * MAX_ATTEMPTS + torch.arange(attempt, attempt + tries)
         numbers = uniforms_of(seed, stream, counters.flatten(), family.order + 2)
-        rule = own[(numbers[:, 0] * len(own)).long()]
+        choice = numbers[:, 0]
+        if rule_every > 1:
+            first_tries = counters.flatten() // rule_every * rule_every
+            choice = uniforms_of(seed, stream, first_tries, family.order + 2)[:, 0]
+        rule = own[(choice * len(own)).long()]
         first = family.initial(family.rules[rule], numbers[:, 1:])
         fits = (split_of(family, rule, first) == wanted).view(len(missing), tries)
         found = fits.any(1)

@@ -66,14 +66,25 @@ def windows(sequences: Sequence[Named], length: int, *, first_only: bool = False
     return torch.cat([row[:1] if first_only else row for row in rows])
 
 
-def solver_accuracy(solver: Callable[[Tensor], Tensor], rows: Tensor) -> Proportion:
-    """The accuracy of a solver that predicts the last column of rows (n, k) from the columns before it.
+def window_accuracy(
+    predict: Callable[[Tensor], Tensor], sequences: Sequence[Named], length: int, *, first_only: bool = False
+) -> Proportion:
+    """The accuracy of predicting the last term of each window from those before it. A sequence's windows cluster.
 
-    >>> from sequences.solvers import copy_last
-    >>> solver_accuracy(copy_last, torch.tensor([[1, 2, 2], [1, 2, 3]]))
-    Proportion(hits=1, trials=2)
+    Args:
+        predict: terms (n, length - 1) -> next terms (n,).
+        sequences, length, first_only: as in `windows`.
+
+    >>> from sequences.solvers import last_difference
+    >>> squares = Named("A000290", "squares", (0, 1, 4, 9, 16), True)
+    >>> window_accuracy(last_difference, [squares, named()[0]], 3)[:2]
+    (16, 19)
     """
-    return Proportion.of(solver(rows[:, :-1]) == rows[:, -1])
+    counts = torch.tensor([1 if first_only else len(sequence.terms) - length + 1 for sequence in sequences])
+    rows = windows(sequences, length, first_only=first_only)
+    return Proportion.clustered(
+        predict(rows[:, :-1]) == rows[:, -1], torch.arange(len(sequences)).repeat_interleave(counts)
+    )
 
 
 def text(sequences: Sequence[Named]) -> str:

@@ -80,9 +80,11 @@ class Recurrence(Task[RecurrenceDataModule, SequenceModel]):
         self.weighting: Literal["linear", "sqrt", "quadratic"] = weighting
 
     def title(self) -> str:
+        terms = self.data.test_samples.terms
         return (
             f"integer sequences, {len(FAMILIES)} families in 3 phases; train, validation and test share no sequence, "
-            "and no rule of a family with 50 rules or more"
+            f"and no rule of a family with 50 rules or more; {len(terms.unique(dim=0)):,} of the {len(terms):,} test "
+            "sequences are distinct"
         )
 
     def loss(self, model: SequenceModel, batch: Tensor) -> Tensor:
@@ -102,7 +104,7 @@ class Recurrence(Task[RecurrenceDataModule, SequenceModel]):
     def evaluate(self, model: SequenceModel, split: Split) -> Results:
         """Next-term metrics on a split, greedy eight-term continuations of unmasked sequences, and real sequences."""
         samples, truth = true_continuations(self.data.evaluation_set(split))
-        matches = exact_match(self.continuations(model, samples.terms[:, :-1]), truth, samples.family)
+        matches = exact_match(self.continuations(model, samples.terms[:, :-1]), truth, samples)
         real = real_results(lambda terms: self.continuations(model, terms, 1)[:, 0])
         return {
             **self._measured(model, split),
@@ -118,7 +120,7 @@ class Recurrence(Task[RecurrenceDataModule, SequenceModel]):
                 loss.update(self._objective(logits, batch.terms), (batch.terms[:, 1:] != MASKED).sum())
                 targets = batch.terms[:, 1:].clamp(min=0)
                 nats = cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape)
-                metrics.update(logits.argmax(-1), batch.terms, batch.family, nats)
+                metrics.update(logits.argmax(-1), batch, nats)
         return {f"{split}/loss": loss.compute()} | {f"{split}/{name}": row for name, row in metrics.compute().items()}
 
     def watch(self, model: SequenceModel) -> tuple[Results, Mapping[str, str]]:

@@ -12,7 +12,7 @@ from seqlab.commands import COMMANDS
 from seqlab.run.launch import TRAIN
 
 HEAVY = {"torch", "lightning", "scipy", "matplotlib", "sklearn", "transformers", "numpy"}
-MADE_ONCE = {"lm.derive_plays", "sequences.named"}  # these write files of the project
+MADE_ONCE = {"lm.derive_plays", "sequences.named", "sequences.decision_list"}  # these made parts of the project
 LOADED = """
 import json, sys
 before = set(sys.modules)

@@ -1,10 +1,11 @@
 """Shares and their Wilson interval against solving its defining equation numerically."""
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqlab.proportion import Proportion
+from seqlab.proportion import Proportion, student
 
 Z = 1.959963984540054  # 97.5% point of the normal distribution
 
@@ -36,7 +37,7 @@ def shares(draw):
 
 @given(shares())
 def test_interval_solves_its_equation(share):
-    assert share.interval == pytest.approx(solved(*share), abs=1e-9)
+    assert share.interval == pytest.approx(solved(share.hits, share.trials), abs=1e-9)
 
 
 @given(shares())
@@ -81,3 +82,39 @@ def test_more_trials_make_a_narrower_interval():
     widths = [high - low for low, high in intervals]
     assert widths == sorted(widths, reverse=True)
     assert widths[-2] / widths[-1] == pytest.approx(2, rel=0.01)
+
+
+def test_clusters_of_equal_trials_are_worth_one_each():
+    """The interval of 30 of 40 copied ten times over is that of 40 trials, but for Student's quantile."""
+    one = torch.arange(40) < 30
+    ten = Proportion.clustered(one.repeat_interleave(10), torch.arange(40).repeat_interleave(10))
+    assert (ten.hits, ten.trials) == (300, 400)
+    assert ten.effective == pytest.approx(39 * (Z / student(39)) ** 2)
+    assert ten.interval == pytest.approx(Proportion(30, 40).interval, abs=0.01)
+    everything = Proportion.clustered(torch.ones(400, dtype=torch.bool), torch.arange(40).repeat_interleave(10))
+    assert everything.effective == pytest.approx(40 * (Z / student(39)) ** 2)
+    assert everything.interval[1] == 1.0
+
+
+def test_the_variance_over_clusters_is_that_of_a_plain_sum():
+    generator = torch.Generator().manual_seed(0)
+    clusters = torch.randint(7, (60,), generator=generator) * 1000 - 3000
+    hits = torch.rand(60, generator=generator) < 0.4 + clusters / 10_000
+    p, squares = float(hits.double().mean()), 0.0
+    for name in set(clusters.tolist()):
+        own = hits[clusters == name].tolist()
+        squares += (sum(own) - p * len(own)) ** 2
+    variance = 7 / 6 * squares / 60**2
+    expected = min(60, p * (1 - p) / variance * (Z / 2.4469118) ** 2)  # Student's 97.5% point for 6 degrees
+    assert Proportion.clustered(hits, clusters).effective == pytest.approx(expected)
+
+
+def test_trials_alone_in_their_clusters_are_independent():
+    hits = torch.arange(5000) % 3 == 0
+    found = Proportion.clustered(hits, torch.arange(5000))
+    assert found.interval == pytest.approx(Proportion(found.hits, 5000).interval, abs=1e-4)
+
+
+def test_a_single_cluster_is_one_trial_and_none_is_none():
+    assert Proportion.clustered(torch.ones(9, dtype=torch.bool), torch.zeros(9)) == Proportion(9, 9, 1.0)
+    assert Proportion.clustered(torch.ones(0, dtype=torch.bool), torch.zeros(0)).interval is None

@@ -44,6 +44,20 @@ def test_the_unit_is_steps_unless_it_says_epochs(schedule_class):
     assert schedule_class(warmup=3, unit="epoch").unit == "epoch"
 
 
+@pytest.mark.parametrize("made", [WarmupCosine, WarmRestarts])
+def test_the_end_follows_the_unit(made):
+    """A run of 50 steps of 8 an epoch has seven epochs, the last one short."""
+    by_step = made(warmup=0, run_steps=50).in_run(8)
+    assert (by_step(49) > 1e-3, by_step(50)) == (True, 1e-3)
+    by_epoch = made(warmup=0, run_steps=50, unit="epoch").in_run(8)
+    assert (by_epoch(0), by_epoch(6) > 1e-3, by_epoch(7)) == (1.0, True, 1e-3)
+    assert by_epoch == made(warmup=0, run_steps=50, unit="epoch", total=7)
+    own = made(warmup=0, run_steps=50, unit="epoch", total=3).in_run(8)
+    assert (own(2) > 1e-3, own(3)) == (True, 1e-3)
+    with pytest.raises(ValueError, match=r"schedule\.total=null needs schedule\.run_steps"):
+        made(warmup=0)
+
+
 @given(st.integers(1, 10_000), st.integers(0, 10**9))
 def test_rises_to_one_at_the_end_of_the_warm_up_and_falls_after_it(warmup, position):
     schedule = InverseSqrt(warmup=warmup)

@@ -171,9 +171,10 @@ class Module(LightningModule):
         optimizer = self.make_optimizer(self.model)
         steps_per_epoch = self.data.steps_per_epoch if self.schedule.unit == "epoch" else 1
         assert steps_per_epoch is not None
+        schedule = self.schedule.in_run(steps_per_epoch)
 
         def multiplier(step: int) -> float:
-            return self.schedule(step // steps_per_epoch)
+            return schedule(step // steps_per_epoch)
 
         return {
             "optimizer": optimizer,

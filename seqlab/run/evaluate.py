@@ -46,6 +46,11 @@ def finish(run: Run, trainer: Trainer, summary: dict[str, Any], directory: RunDi
         "metrics": metrics,
         "intervals": {name: result.interval for name, result in results.items() if isinstance(result, Proportion)},
         "counts": {name: result.trials for name, result in results.items() if isinstance(result, Proportion)},
+        "effective": {
+            name: result.effective
+            for name, result in results.items()
+            if isinstance(result, Proportion) and result.effective is not None
+        },
         "missing": {"metrics": listed(not_finite)} if not_finite else {},
     }
     write_json(directory.summary, summary)

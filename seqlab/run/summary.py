@@ -31,6 +31,7 @@ class Summary(BaseModel):
     better: dict[str, Literal["low", "high"]] = {}
     intervals: dict[str, tuple[float, float] | None] = {}  # None without cases
     counts: dict[str, int] = {}
+    effective: dict[str, float] = {}  # of results whose cases cluster: how many independent ones are worth as much
     notes: list[str] = []
 
 

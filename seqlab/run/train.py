@@ -183,6 +183,7 @@ def opening(run: Run) -> dict[str, Any]:
         "metrics": {},
         "intervals": {},
         "counts": {},
+        "effective": {},
         "baselines": {},
         "last_five_checks": {},
         "missing": {},  # what could not be computed -> why, see seqlab/run/evaluate.py

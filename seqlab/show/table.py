@@ -26,7 +26,8 @@ def result_table(summary: dict[str, Any]) -> Sheet:
     caption = (
         f"seed {summary['seed']}, {summary['steps']} steps in {summary['seconds']:.0f} s, stopped: "
         f"{summary['stopped']}. best and last: at best.ckpt (step {summary['best_step']}, with the 95% Wilson interval "
-        "over n cases) and last.ckpt; checks: mean [range] of the last five validations; then the baselines."
+        "over n cases, or over as many as they are worth where they cluster) and last.ckpt; checks: mean [range] of "
+        "the last five validations; then the baselines."
     )
     headings = ["best", "95%", "n", "last", "checks", *summary["baselines"]]
     blocks = []

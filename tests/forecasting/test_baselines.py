@@ -12,12 +12,15 @@ from forecasting.baselines import (
     ORDERS,
     PENALTIES,
     arima,
+    autoregression,
     exponential_smoothing,
     forecasts,
     har,
+    orders_up_to,
     ridge,
     seasonal_naive,
 )
+from forecasting.series import sunspots
 from forecasting.windows import origins, split
 
 SEASON, HORIZON = 6, 8  # a horizon beyond one season
@@ -99,6 +102,50 @@ def test_ridge_reads_lags_from_the_last_value(values, horizon):
     np.testing.assert_allclose(made, expected, rtol=1e-8)
 
 
+@pytest.mark.parametrize("horizon", [1, 3])
+def test_ar_is_fitted_on_training_chosen_on_validation_and_iterated(values, horizon):
+    parts = split(200, 30, horizon)
+    starts, val = origins(parts["test"], horizon), origins(parts["val"], horizon)
+    train = values[: parts["train"].stop]
+
+    def iterated(weights, start):
+        known = list(values[:start])
+        for _ in range(horizon):
+            known.append(weights[0] + sum(w * known[-lag] for lag, w in enumerate(weights[1:], start=1)))
+        return known[start:]
+
+    found = []
+    for order in orders_up_to(30):
+        rows = [[1.0, *(train[step - lag] for lag in range(1, order + 1))] for step in range(order, len(train))]
+        weights = np.linalg.lstsq(np.array(rows), train[order:], rcond=None)[0]
+        errors = [np.subtract(iterated(weights, start), values[start : start + horizon]) for start in val]
+        found.append((np.square(errors).mean(), order, weights))
+    _, order, best = min(found, key=lambda row: row[0])
+    assert 1 < order < 30
+    made = autoregression(values, parts, starts, 30, horizon)
+    np.testing.assert_allclose(made, [iterated(best, start) for start in starts], rtol=1e-8)
+
+
+def test_ar_continues_a_wave_for_ever():
+    """A sine is an AR(2), exactly."""
+    wave = 3 + np.sin(0.7 * np.arange(120))
+    parts = split(120, 12, 10)
+    starts = origins(parts["test"], 10)
+    np.testing.assert_allclose(
+        autoregression(wave, parts, starts, 12, 10), wave[starts[:, None] + np.arange(10)], atol=1e-8
+    )
+
+
+def test_golden_ar_on_sunspots():
+    """Nine lags, as chosen on validation; no other baseline of this series is as near."""
+    series = sunspots()
+    parts = split(len(series.values), series.window, series.horizon)
+    starts = origins(parts["test"], series.horizon)
+    made = autoregression(series.values, parts, starts, series.window, series.horizon)
+    error = np.abs(made - series.values[starts[:, None] + np.arange(series.horizon)]).mean()
+    assert error == pytest.approx(23.57, abs=0.01)
+
+
 def test_har_is_least_squares_on_the_means_of_a_day_a_week_and_a_month(values):
     starts = np.array([150, 180])
 
@@ -115,7 +162,7 @@ def test_no_baseline_learns_from_what_comes_after_training_nor_sees_what_it_fore
     """Other values from an origin on change no forecast from there."""
     parts = split(200, 10, 3)
     known = forecasts(values, parts, window=10, horizon=3, seasons={"six": SEASON})
-    assert list(known) == ["last value", "naive, six", "ridge", "ETS", "ARIMA"]
+    assert list(known) == ["last value", "naive, six", "AR", "ridge", "ETS", "ARIMA"]
     changed = values.copy()
     cut = 5  # of the test origins
     changed[parts["test"].start + cut :] += 100

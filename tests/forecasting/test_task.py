@@ -27,7 +27,7 @@ def test_a_run_prints_its_baselines_and_draws_the_forecast(finished):
     folder, done = finished
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     assert summary["data"] == "series_sunspots"
-    assert list(summary["baselines"]) == ["last value", "naive, cycle", "ridge", "ETS", "ARIMA"]
+    assert list(summary["baselines"]) == ["last value", "naive, cycle", "AR", "ridge", "ETS", "ARIMA"]
     metrics = ("test/mae", "test/rmse", "test/mase", "test/mse", "test/mae_by_horizon/3")
     for row in [summary["metrics"], *summary["baselines"].values()]:
         assert all(np.isfinite(row[name]) and row[name] > 0 for name in metrics)
@@ -123,8 +123,29 @@ def test_a_model_that_knows_the_direction_is_taken_for_a_leak(prepare, caplog):
         task, results = with_answers(prepare, half_wrong, "data=returns")
     assert 0.45 < results["test/direction"].value < 0.55
     assert "leak" not in caplog.text
-    assert list(task.baselines()) == ["always up", "last value", "ridge", "ETS", "ARIMA", "HAR"]
+    assert list(task.baselines()) == ["always up", "last value", "AR", "ridge", "ETS", "ARIMA", "HAR"]
     assert results["test/mae"] < 1e-8
+
+
+def test_the_best_checkpoint_of_returns_is_that_of_the_range(prepare):
+    """What the second output says of the return changes training, and no loss by which a checkpoint is chosen."""
+    pytest.importorskip("arch")
+
+    def wrong_about_the_return(data):
+        return data.val.targets * torch.tensor([1.0, -5.0])
+
+    run, _ = prepare("data=returns", "model=deep_lstm")
+    answers = Oracle(wrong_about_the_return(run.datamodule))
+    assert run.task.evaluate(answers, "val")["val/loss"] == 0
+    first = type(run.datamodule.val)(*(part[:8] for part in run.datamodule.val))
+    assert float(run.task.loss(Oracle(answers.answers[:8]), first)) > 1
+
+
+def test_the_mae_has_an_interval_and_those_of_the_baselines_have_too(prepare):
+    task, results = with_answers(prepare, lambda data: data.test.targets * 0, "data=series", "data.name=sunspots")
+    rows = task.baselines()
+    for row in (results, *rows.values()):
+        assert row["test/mae_low"] < row["test/mae"] < row["test/mae_high"]
 
 
 def test_adding_stands_beside_always_1(prepare):

@@ -202,6 +202,12 @@ def test_warmup_counts_epochs_where_it_says_so(fit):
     assert seen == pytest.approx([0.1, 0.1, 0.2, 0.2, 0.2, 0.3, 0.3, 0.3])
 
 
+def test_a_cosine_over_epochs_ends_with_the_run(fit):
+    """Eight steps are three epochs: two thirds of the way down in the last of them."""
+    seen = rates(fit, "schedule=warmup_cosine", "schedule.warmup=0", "schedule.unit=epoch", "data.num_train=20")
+    assert seen == pytest.approx([0.4, 0.4, 0.3001, 0.3001, 0.3001, 0.1003, 0.1003, 0.1003], abs=1e-4)
+
+
 def test_someone_elses_trainer_evaluates_the_whole_set_once(prepare, tmp_path):
     """It has no limit on batches, and no precision or callbacks of ours."""
     run, _ = prepare("data.num_test=40", "data.batch_size=8")

@@ -28,6 +28,38 @@ def cascade(terms):
     return terms[-1]
 
 
+def decision_list(terms):
+    rules = (
+        lambda: _after_the_end(terms, 3),
+        lambda: _by_differences(terms, lambda steps: _after_the_end(steps, 3)),
+        lambda: _recurrence(terms, ((3, 1),)),
+        lambda: _by_differences(terms, lambda steps: _after_the_end(steps, 2)),
+        lambda: _after_the_end(terms, 2),
+        lambda: _polynomial(terms),
+        lambda: _recurrence(terms),
+        lambda: _by_differences(terms, lambda steps: _after_the_end(steps, 1)),
+    )
+    for rule in rules:
+        if (found := rule()) is not None:
+            break
+    else:
+        found = last_difference(terms)
+    return min(max(found, 0), 255)
+
+
+def _after_the_end(values, count):
+    """What followed the last `count` values where they occurred last before; None if they did not."""
+    for start in reversed(range(len(values) - count)):
+        if values[start : start + count] == values[len(values) - count :]:
+            return values[start + count]
+    return None
+
+
+def _by_differences(terms, rule):
+    step = rule([b - a for a, b in pairwise(terms)])
+    return None if step is None else terms[-1] + step
+
+
 def _or_last(found, terms):
     return terms[-1] if found is None else found
 
@@ -57,12 +89,11 @@ def _period(terms):
 
 
 def _periodic_differences(terms):
-    step = _period([b - a for a, b in pairwise(terms)])
-    return None if step is None else terms[-1] + step
+    return _by_differences(terms, _period)
 
 
-def _recurrence(terms):
-    for order, constant in ((0, 1), (1, 0), (1, 1), (2, 0), (2, 1)):
+def _recurrence(terms, forms=((0, 1), (1, 0), (1, 1), (2, 0), (2, 1))):
+    for order, constant in forms:
         size = order + constant
         rows = [terms[i : i + order] + [1] * constant for i in range(len(terms) - order + 1)]
         equations = [[*row, term] for row, term in zip(rows, terms[order:], strict=False)]

@@ -7,10 +7,10 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from seqlab.proportion import Proportion
-from sequences.curriculum import FAMILIES
+from sequences.curriculum import FAMILIES, Samples
 from sequences.family import MASKED
 from sequences.loss import expected_distance, weighted_cross_entropy
-from sequences.metrics import NextTermMetrics, exact_match
+from sequences.metrics import NextTermMetrics, clusters_of, exact_match
 
 
 @pytest.fixture
@@ -21,11 +21,12 @@ def some():
     family = torch.arange(40) % len(FAMILIES)
     terms[3, 6:], terms[20, 4:] = MASKED, MASKED
     predictions[5, :2] = MASKED
-    return predictions, terms, family
+    return predictions, Samples(terms, family, torch.arange(40) % 3)
 
 
-def plain(predictions, terms, family, wanted):
+def plain(predictions, samples, wanted):
     """Hits and distances of the (row, place) that `wanted` takes."""
+    terms, family, _ = samples
     hits, distances = [], []
     for row in range(len(terms)):
         places = [p for p in range(8) if terms[row, p + 1] != MASKED]
@@ -39,8 +40,10 @@ def plain(predictions, terms, family, wanted):
 @pytest.mark.parametrize("pieces", [1, 3])
 def test_results_are_those_of_a_loop(some, pieces):
     metrics = NextTermMetrics()
-    for part in zip(*(values.chunk(pieces) for values in some), strict=True):
-        metrics.update(*part)
+    predictions, samples = some
+    parts = zip(*(values.chunk(pieces) for values in samples), strict=True)
+    for part, terms in zip(predictions.chunk(pieces), parts, strict=True):
+        metrics.update(part, Samples(*terms))
     results = metrics.compute()
     wanted = {"": lambda f, place, final: place == 7}
     wanted |= {f"_by_length/{n + 1}": lambda f, place, final, n=n: place == n for n in range(8)}
@@ -51,25 +54,49 @@ def test_results_are_those_of_a_loop(some, pieces):
     assert len(results) == 2 * len(wanted)
     for part, condition in wanted.items():
         hits, distances = plain(*some, condition)
-        assert results[f"accuracy{part}"] == Proportion(sum(hits), len(hits))
+        assert results[f"accuracy{part}"][:2] == (sum(hits), len(hits))
         assert results[f"distance{part}"] == pytest.approx(sum(distances) / len(distances))
 
 
+def test_the_sequences_of_a_held_out_rule_are_one_cluster_and_equal_ones_of_other_families():
+    """Arithmetic (1) holds out rules; ratio (6), with 16 rules, holds out sequences."""
+    terms = torch.stack([torch.arange(9) + start for start in (0, 1, 0, 0, 5, 0)])
+    samples = Samples(terms, torch.tensor([1, 1, 1, 6, 6, 6]), torch.tensor([3, 3, 4, 3, 3, 4]))
+    assert torch.unique(clusters_of(samples), return_inverse=True)[1].bincount().tolist().count(2) == 2
+    one, two, other, first, second, third = clusters_of(samples).tolist()
+    assert one == two != other
+    assert first == third != second
+    assert len({one, other, first, second}) == 4
+
+
+def test_a_rule_is_one_trial_however_many_sequences_it_has():
+    """Two rules, one always right, one always wrong: the interval says next to nothing."""
+    samples = Samples(torch.arange(9).repeat(40, 1), torch.ones(40, dtype=torch.int64), torch.arange(40) % 2)
+    metrics = NextTermMetrics()
+    predictions = torch.where(samples.rule[:, None] == 0, samples.terms[:, 1:], 7)
+    predictions[:, 6] = 0
+    metrics.update(predictions, samples)
+    found = metrics.compute()["accuracy"]
+    assert (found.hits, found.trials) == (20, 40)
+    assert found.interval[0] < 0.05 and found.interval[1] > 0.95
+
+
 def test_nats_are_averaged_over_real_targets(some):
-    predictions, terms, family = some
+    predictions, samples = some
     predictions[5, :2] = 0
     metrics = NextTermMetrics()
-    metrics.update(predictions, terms, family, torch.full(predictions.shape, math.log(256)))
+    metrics.update(predictions, samples, torch.full(predictions.shape, math.log(256)))
     assert metrics.compute()["cross_entropy"] == pytest.approx(math.log(256))
 
 
 def test_exact_match_counts_only_what_stays_in_range():
     truth = torch.tensor([[1, 2, 3, 4, 5, 6, 7, 8], [1, 2, 3, 4, 5, 6, 7, 256], [0] * 8])
     found = torch.tensor([[1, 2, 3, 4, 5, 6, 7, 8], [1, 2, 3, 4, 5, 6, 7, 255], [0] * 7 + [1]])
-    results = exact_match(found, truth, torch.tensor([1, 1, 4]))
-    assert results["exact_match"] == Proportion(1, 2)
-    assert results["exact_match_by_family/arithmetic"] == Proportion(1, 1)
-    assert results["exact_match_by_phase/phase_2"] == Proportion(0, 1)
+    samples = Samples(torch.arange(27).view(3, 9), torch.tensor([1, 1, 4]), torch.tensor([5, 5, 0]))
+    results = exact_match(found, truth, samples)
+    assert results["exact_match"][:2] == (1, 2)
+    assert results["exact_match_by_family/arithmetic"][:2] == (1, 1)
+    assert results["exact_match_by_phase/phase_2"][:2] == (0, 1)
     assert results["exact_match_by_phase/phase_3"] == Proportion(0, 0)
 
 

@@ -4,11 +4,10 @@ import re
 from itertools import islice
 
 import pytest
-import torch
 from oeis_sequences import OEISsequences
 
 from sequences.form import Form
-from sequences.named import Named, compute, named, solver_accuracy, text, windows
+from sequences.named import Named, compute, named, text, window_accuracy, windows
 from sequences.named_forms import FORMS
 from sequences.solvers import SOLVERS, copy_last, last_difference
 
@@ -92,19 +91,26 @@ def test_windows_and_accuracy_by_hand():
     every = windows(sequences, 3)
     assert every.tolist() == [[1, 2, 3], [2, 3, 4], [5, 5, 9]]
     assert windows(sequences, 3, first_only=True).tolist() == [[1, 2, 3], [5, 5, 9]]
-    assert solver_accuracy(last_difference, every) == (2, 3)
-    assert solver_accuracy(copy_last, every) == (0, 3)
-    assert solver_accuracy(copy_last, torch.empty((0, 9), dtype=torch.int64)).value is None
+    assert window_accuracy(last_difference, sequences, 3)[:2] == (2, 3)
+    assert window_accuracy(last_difference, sequences, 3, first_only=True)[:2] == (1, 2)
+    assert window_accuracy(copy_last, sequences, 3)[:2] == (0, 3)
+
+
+def test_the_windows_of_a_sequence_are_one_cluster():
+    long = Named("A1", "one", tuple(range(24)), True)
+    alone = window_accuracy(last_difference, [long], 9)
+    assert (alone.hits, alone.trials, alone.effective) == (16, 16, 1.0)
 
 
 def test_solvers_on_the_real_sequences():
     """In this order each baseline is the better one, and no solver knows them all."""
     rows = windows(named(), 9, first_only=True)
     assert len(rows) == len(named())
-    hits = {name: solver_accuracy(solver, rows).hits for name, solver in SOLVERS.items()}
-    assert hits["copy_last"] < hits["last_difference"] < hits["recurrence"] < hits["cascade"] < len(rows) * 0.6
-    inside = windows([sequence for sequence in named() if sequence.in_span], 9, first_only=True)
-    found = solver_accuracy(SOLVERS["cascade"], inside)
+    hits = {name: window_accuracy(solver, named(), 9, first_only=True).hits for name, solver in SOLVERS.items()}
+    assert hits["copy_last"] < hits["last_difference"] < hits["recurrence"] < hits["cascade"] < hits["decision_list"]
+    assert hits["decision_list"] == 51
+    inside = [sequence for sequence in named() if sequence.in_span]
+    found = window_accuracy(SOLVERS["cascade"], inside, 9, first_only=True)
     assert found.hits > 0.9 * found.trials
 
 
