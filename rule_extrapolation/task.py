@@ -13,12 +13,13 @@ from rule_extrapolation.baselines import compare
 from rule_extrapolation.datamodule import GrammarDataModule
 from rule_extrapolation.metrics import NAMES, model_loss, rule_results, score
 from rule_extrapolation.prompts import Prompt, framed
-from rule_extrapolation.rules import EOS, PAD
+from rule_extrapolation.rules import EOS
+from rule_extrapolation.scoring import COLUMNS, Scoring
 from seqlab.decode import Decoded, greedy
 from seqlab.errors import InputError
 from seqlab.metrics import Mean
 from seqlab.model import SequenceModel, device_of, evaluating
-from seqlab.task import Results, Split, Task
+from seqlab.task import Checks, Results, Split, Task
 
 NUM_SHOWN = 6  # completions per set of prompts that are logged as text
 
@@ -30,6 +31,7 @@ class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
         datamodule: the language's strings and prompts.
         eval_max_length: maximum number of symbols in prompt and completion together at evaluation (None:
             data.max_length).
+        scoring: which faults of the published protocol loss and scores have; None: none, and no `scored` metrics.
 
     Raises:
         ValueError: a prompt is longer than eval_max_length.
@@ -48,8 +50,19 @@ class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
     )
     better = MappingProxyType(dict.fromkeys(columns.values(), "high") | {"test/loss": "low"})
 
-    def __init__(self, datamodule: GrammarDataModule, *, eval_max_length: Annotated[int, Ge(1)] | None = None):
+    def __init__(
+        self,
+        datamodule: GrammarDataModule,
+        *,
+        eval_max_length: Annotated[int, Ge(1)] | None = None,
+        scoring: Scoring | None = None,
+    ):
         super().__init__(datamodule)
+        self.scoring = scoring
+        self.token_loss = model_loss if scoring is None else scoring.token_loss
+        if scoring is not None:
+            self.columns = COLUMNS  # type: ignore[misc]
+            self.better = MappingProxyType(dict.fromkeys(COLUMNS.values(), "high") | {"test/loss": "low"})  # type: ignore[misc]
         self.grammar = datamodule.grammar
         self.max_length = datamodule.max_length if eval_max_length is None else eval_max_length
         self.prompts = datamodule.prompts._asdict()  # id, ood, sos
@@ -65,18 +78,15 @@ class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
         grammar = self.grammar
         paper = f"({grammar.paper} in the paper)" if grammar.paper else "(not in the paper)"
         language = f"{grammar.name}, {grammar.label} {paper}" if grammar.label else f"{grammar.name} {paper}"
-        kept = {
-            "held_out": "train, validation and test share no string",
-            "shared": "train, validation and test share all strings: the language has one string per length",
-        }
-        return f"{language}, {grammar.language_class}; {kept[self.data.split]}"
+        how = self.data.kept_apart if self.scoring is None else "the published protocol, or what is left of it"
+        return f"{language}, {grammar.language_class}; {how}"
 
     def loss(self, model: SequenceModel, batch: Tensor) -> Tensor:
-        """Mean cross-entropy in nats over real targets: EOS counts, PAD does not."""
-        return model_loss(model, batch)[0]
+        """Mean cross-entropy in nats over real targets: EOS counts, PAD does not (but see `scoring`)."""
+        return self.token_loss(model, batch)[0]
 
     def num_targets(self, batch: Tensor) -> int:
-        return int((batch[:, 1:] != PAD).sum())
+        return (self.scoring or Scoring()).num_targets(batch)
 
     def evaluate(self, model: SequenceModel, split: Split) -> Results:
         """Loss and accuracy on the strings of a split, and proportions of greedy completions that satisfy each rule."""
@@ -86,7 +96,7 @@ class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
         loss, accuracy = Mean(), Mean()
         with evaluating(model):
             for batch in self.batches(model, split):
-                mean_loss, mean_accuracy, count = model_loss(model, batch)
+                mean_loss, mean_accuracy, count = self.token_loss(model, batch)
                 loss.update(mean_loss, count)
                 accuracy.update(mean_accuracy, count)
         tokens = {f"{split}/loss": loss.compute(), f"{split}/accuracy": accuracy.compute()}
@@ -98,8 +108,14 @@ class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
         return self._measured(model, "val", decoded), {"completions": table(shown)}
 
     def complete(self, model: SequenceModel) -> Decoded:
-        """Greedy completions of all prompts: ID, then OOD, then the empty prompt."""
-        return self._completed(model, [prompt for prompts in self.prompts.values() for prompt in prompts])
+        """Greedy completions of all prompts: ID, then OOD, then the empty prompt.
+
+        As published, each set is a batch of its own; that matters where a model mixes the rows of a batch.
+        """
+        if self.scoring is None:
+            return self._completed(model, [prompt for prompts in self.prompts.values() for prompt in prompts])
+        sets = [self._completed(model, prompts) for prompts in self.prompts.values()]
+        return Decoded(*(torch.cat(parts) for parts in zip(*sets, strict=True)))
 
     def _completed(self, model: SequenceModel, prompts: Sequence[Prompt]) -> Decoded:
         tokens, lengths = (part.to(device_of(model)) for part in framed(prompts))
@@ -107,7 +123,14 @@ class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
 
     def baselines(self) -> Mapping[str, Results]:
         """Chance and four baselines, with the same decoding and metrics. Some have no loss or accuracy."""
-        return compare(self.data, self.prompts, self.max_length, self.data.seed)
+        rows = compare(self.data, self.prompts, self.max_length, self.data.seed)
+        if self.scoring is not None:
+            self.scoring.apply_to(rows)
+        return rows
+
+    def concluded(self, results: Results, checks: Checks) -> Results:
+        """The `scored` metrics, where a run has them."""
+        return {} if self.scoring is None else self.scoring.scored(results, checks)
 
     def examples(self, model: SequenceModel) -> list[dict[str, Any]]:
         """Every prompt with its completion and its scores."""

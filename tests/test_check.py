@@ -19,11 +19,12 @@ from seqlab.schedule import Schedule
 
 CONF = Path(__file__).parents[1] / "conf"
 # The file L5.yaml is the choice data=L5; logger, trainer ... likewise. A task belongs to its data,
-# an ablation to its experiments (tests/forecasting/test_ablation.py); a search is no group (tests/search).
+# an ablation to its experiments (tests/forecasting/test_ablation.py), what is mended to its own
+# (tests/rule_extrapolation/test_mended.py); a search is no group (tests/search).
 CHOICES = [
     f"{group.name}={path.stem}"
     for group in sorted(CONF.iterdir())
-    if group.is_dir() and group.name not in ("task", "experiment", "pair", "size", "ablation", "search")
+    if group.is_dir() and group.name not in ("task", "experiment", "pair", "size", "ablation", "mended", "search")
     for path in sorted(group.glob("*.yaml"))
 ]
 

@@ -1,7 +1,7 @@
 """A decoder-only Transformer (Vaswani et al. 2017), pre-norm or post-norm."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import torch
 from annotated_types import Ge, Gt, Interval
@@ -139,6 +139,8 @@ class Transformer(SequenceModel):
             embedding.
     """
 
+    positions_class: ClassVar[type[SinusoidalPositions]] = SinusoidalPositions
+
     def __init__(
         self,
         spec: Spec,
@@ -167,7 +169,7 @@ class Transformer(SequenceModel):
             self.positions = PairWithPosition(spec.input.size, d_model, spec.max_length)
         else:
             self.embedding = input_layer(spec, d_model, scaled=True)
-            self.positions = SinusoidalPositions(d_model, max_positions)
+            self.positions = self.positions_class(d_model, max_positions)
         self.dropout = Dropout(dropout)
         self.layers = nn.ModuleList(
             TransformerLayer(
