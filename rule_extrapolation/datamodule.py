@@ -81,6 +81,14 @@ class GrammarDataModule(DataModule):
             else EpochStream(self.samples("train", 0, num_train), batch_size, seed)
         )
 
+    @property
+    def kept_apart(self) -> str:
+        """How the splits are kept apart, for the title of a table."""
+        return {
+            "held_out": "train, validation and test share no string",
+            "shared": "train, validation and test share all strings: the language has one string per length",
+        }[self.split]
+
     @cached_property
     def val_strings(self) -> Tensor:
         """All validation samples, framed."""

@@ -2,23 +2,27 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
+from math import inf
 from types import MappingProxyType
 from typing import Annotated, Any
 
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, Interval
 from torch import Tensor
 
 from rule_extrapolation.baselines import compare
 from rule_extrapolation.datamodule import GrammarDataModule
 from rule_extrapolation.metrics import NAMES, model_loss, rule_results, score
 from rule_extrapolation.prompts import Prompt, framed
-from rule_extrapolation.rules import EOS, PAD
+from rule_extrapolation.rules import EOS
+from rule_extrapolation.sampling import sampled
+from rule_extrapolation.scoring import COLUMNS, Scoring
 from seqlab.decode import Decoded, greedy
 from seqlab.errors import InputError
 from seqlab.metrics import Mean
 from seqlab.model import SequenceModel, device_of, evaluating
-from seqlab.task import Results, Split, Task
+from seqlab.randomness import derived_seed
+from seqlab.task import Checks, Results, Split, Task
 
 NUM_SHOWN = 6  # completions per set of prompts that are logged as text
 
@@ -30,6 +34,9 @@ class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
         datamodule: the language's strings and prompts.
         eval_max_length: maximum number of symbols in prompt and completion together at evaluation (None:
             data.max_length).
+        temperature: completions are sampled from softmax(logits / temperature), not greedy (None).
+        num_draws: sampled completions of each prompt.
+        scoring: which faults of the published protocol loss and scores have; None: none, and no `scored` metrics.
 
     Raises:
         ValueError: a prompt is longer than eval_max_length.
@@ -48,8 +55,22 @@ class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
     )
     better = MappingProxyType(dict.fromkeys(columns.values(), "high") | {"test/loss": "low"})
 
-    def __init__(self, datamodule: GrammarDataModule, *, eval_max_length: Annotated[int, Ge(1)] | None = None):
+    def __init__(
+        self,
+        datamodule: GrammarDataModule,
+        *,
+        eval_max_length: Annotated[int, Ge(1)] | None = None,
+        temperature: Annotated[float, Interval(gt=0, lt=inf)] | None = None,
+        num_draws: Annotated[int, Ge(1)] = 20,
+        scoring: Scoring | None = None,
+    ):
         super().__init__(datamodule)
+        self.temperature, self.num_draws = temperature, num_draws if temperature is not None else 1
+        self.scoring = scoring
+        self.token_loss = model_loss if scoring is None else scoring.token_loss
+        if scoring is not None:
+            self.columns = COLUMNS  # type: ignore[misc]
+            self.better = MappingProxyType(dict.fromkeys(COLUMNS.values(), "high") | {"test/loss": "low"})  # type: ignore[misc]
         self.grammar = datamodule.grammar
         self.max_length = datamodule.max_length if eval_max_length is None else eval_max_length
         self.prompts = datamodule.prompts._asdict()  # id, ood, sos
@@ -65,57 +86,82 @@ class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
         grammar = self.grammar
         paper = f"({grammar.paper} in the paper)" if grammar.paper else "(not in the paper)"
         language = f"{grammar.name}, {grammar.label} {paper}" if grammar.label else f"{grammar.name} {paper}"
-        kept = {
-            "held_out": "train, validation and test share no string",
-            "shared": "train, validation and test share all strings: the language has one string per length",
-        }
-        return f"{language}, {grammar.language_class}; {kept[self.data.split]}"
+        how = self.data.kept_apart if self.scoring is None else "the published protocol, or what is left of it"
+        sampled = "" if self.temperature is None else f"; {self.num_draws} completions sampled at {self.temperature:g}"
+        return f"{language}, {grammar.language_class}; {how}{sampled}"
 
     def loss(self, model: SequenceModel, batch: Tensor) -> Tensor:
-        """Mean cross-entropy in nats over real targets: EOS counts, PAD does not."""
-        return model_loss(model, batch)[0]
+        """Mean cross-entropy in nats over real targets: EOS counts, PAD does not (but see `scoring`)."""
+        return self.token_loss(model, batch)[0]
 
     def num_targets(self, batch: Tensor) -> int:
-        return int((batch[:, 1:] != PAD).sum())
+        return (self.scoring or Scoring()).num_targets(batch)
 
     def evaluate(self, model: SequenceModel, split: Split) -> Results:
-        """Loss and accuracy on the strings of a split, and proportions of greedy completions that satisfy each rule."""
+        """Loss and accuracy on the strings of a split, and proportions of completions that satisfy each rule."""
         return self._measured(model, split, self.complete(model))
 
     def _measured(self, model: SequenceModel, split: Split, decoded: Decoded) -> Results:
         loss, accuracy = Mean(), Mean()
         with evaluating(model):
             for batch in self.batches(model, split):
-                mean_loss, mean_accuracy, count = model_loss(model, batch)
+                mean_loss, mean_accuracy, count = self.token_loss(model, batch)
                 loss.update(mean_loss, count)
                 accuracy.update(mean_accuracy, count)
         tokens = {f"{split}/loss": loss.compute(), f"{split}/accuracy": accuracy.compute()}
-        return tokens | rule_results(self.grammar, self.prompts, split, decoded)
+        return tokens | rule_results(self.grammar, self.prompts, split, decoded, self.num_draws)
 
     def watch(self, model: SequenceModel) -> tuple[Results, Mapping[str, str]]:
         decoded = self.complete(model)
-        shown = self._records(decoded, sampled_rows([len(prompts) for prompts in self.prompts.values()]))
+        shown = self._records(
+            decoded, sampled_rows([len(prompts) * self.num_draws for prompts in self.prompts.values()])
+        )
         return self._measured(model, "val", decoded), {"completions": table(shown)}
 
     def complete(self, model: SequenceModel) -> Decoded:
-        """Greedy completions of all prompts: ID, then OOD, then the empty prompt."""
-        return self._completed(model, [prompt for prompts in self.prompts.values() for prompt in prompts])
+        """Completions of all prompts: ID, then OOD, then the empty prompt; `num_draws` rows each if they are sampled.
 
-    def _completed(self, model: SequenceModel, prompts: Sequence[Prompt]) -> Decoded:
+        As published, each set is a batch of its own; that matters where a model mixes the rows of a batch.
+        """
+        if self.scoring is None:
+            return self._completed(model, [prompt for prompts in self.prompts.values() for prompt in prompts], "all")
+        sets = [self._completed(model, prompts, name) for name, prompts in self.prompts.items()]
+        return Decoded(*(torch.cat(parts) for parts in zip(*sets, strict=True)))
+
+    def _completed(self, model: SequenceModel, prompts: list[Prompt], name: str) -> Decoded:
+        if self.temperature is None:
+            return self._greedy(model, prompts)
+        seed, temperature = derived_seed(self.data.seed, "sampled completions", name), self.temperature
+        room, draws = self.max_length, self.num_draws
+        return sampled(model, prompts, max_length=room, temperature=temperature, num_draws=draws, seed=seed)
+
+    def _greedy(self, model: SequenceModel, prompts: Sequence[Prompt]) -> Decoded:
         tokens, lengths = (part.to(device_of(model)) for part in framed(prompts))
         return greedy(model, tokens, lengths, max_length=self.max_length + 1)
 
     def baselines(self) -> Mapping[str, Results]:
         """Chance and four baselines, with the same decoding and metrics. Some have no loss or accuracy."""
-        return compare(self.data, self.prompts, self.max_length, self.data.seed)
+        rows = compare(self.data, self.prompts, self.max_length, self.data.seed)
+        if self.scoring is not None:
+            self.scoring.apply_to(rows)
+        return rows
+
+    def concluded(self, results: Results, checks: Checks) -> Results:
+        """The `scored` metrics, where a run has them."""
+        return {} if self.scoring is None else self.scoring.scored(results, checks)
 
     def examples(self, model: SequenceModel) -> list[dict[str, Any]]:
-        """Every prompt with its completion and its scores."""
-        return self._records(self.complete(model), range(sum(map(len, self.prompts.values()))))
+        """Every prompt with its completion and its scores, `num_draws` times if completions are sampled."""
+        return self._records(self.complete(model), range(self.num_draws * sum(map(len, self.prompts.values()))))
 
     def _records(self, decoded: Decoded, rows: Sequence[int]) -> list[dict[str, Any]]:
         """Some rows of the completions of all prompts: the set of the prompt, its text and its scores."""
-        members = [(group, len(prompt)) for group, prompts in self.prompts.items() for prompt in prompts]
+        members = [
+            (group, len(prompt))
+            for group, prompts in self.prompts.items()
+            for prompt in prompts
+            for _ in range(self.num_draws)
+        ]
         chosen = Decoded(*(part[list(rows)] for part in decoded))
         records = self._judged(chosen, [members[row][1] for row in rows])
         return [{"set": members[row][0]} | record for row, record in zip(rows, records, strict=True)]
@@ -149,7 +195,7 @@ class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
 
     def describe(self, model: SequenceModel, prompt: tuple[int, ...]) -> str:
         """The greedy completion of a prompt and the rules that the result satisfies, as text."""
-        (record,) = self._judged(self._completed(model, [prompt]), [len(prompt)])
+        (record,) = self._judged(self._greedy(model, [prompt]), [len(prompt)])
         answer = {True: "yes", False: "no"}
         ending = "" if record["finished"] else f" (not finished within {self.max_length} symbols)"
         return "\n".join(

@@ -1,7 +1,7 @@
 """The interface of a task: loss, evaluation, baselines and prompts. A task is independent of the trainer."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar, runtime_checkable
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Results = Mapping[str, Proportion | float]
 Split = Literal["val", "test"]
+Checks = Mapping[str, Sequence[tuple[int, float]]]  # metric -> (step, value) of each validation, in order
 
 
 @runtime_checkable
@@ -112,6 +113,14 @@ class Task(ABC, Generic[D, M]):
             results: its test results.
             baselines: the test results of the baselines, by name.
         """
+        return {}
+
+    def concluded(self, results: Results, checks: Checks) -> Results:
+        """Further results of a finished run, from those of its test and from what was logged at its validations."""
+        return {}
+
+    def curves(self, checks: Checks) -> Mapping[str, "Figure"]:
+        """Task-specific figures of what was logged at validations, by name. May return a seqlab.attempts.Attempts."""
         return {}
 
     def prepare(self) -> None:

@@ -31,6 +31,8 @@ LEFT_OUT = {
     "PYTHONPATH=. python benchmarks/": "minutes; tests/test_benchmarks.py runs every script",
     "python run.py -m experiment=deep_lstm_ablation": "hours; tests/forecasting/test_ablation.py runs it in tiny sizes",
     "python -m seqlab.report outputs/ablation": "reads these runs; the same test",
+    "python run.py -m experiment=published_faults": "an hour; tests/rule_extrapolation/test_mended.py runs one, tiny",
+    "python -m seqlab.report outputs/faults": "reads these runs; the same test",
     "pip ": "the network; test_extras checks the names",
     "python docs/make_notebook.py": "a kernel; tests/test_notebook.py runs the cells",
     "make ": "makes environments; test_make_targets checks the targets",

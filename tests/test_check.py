@@ -19,12 +19,13 @@ from seqlab.schedule import Schedule
 
 CONF = Path(__file__).parents[1] / "conf"
 # The file L5.yaml is the choice data=L5; logger, trainer ... likewise. A task belongs to its data,
-# ablation and variant to experiments (tests/forecasting/test_ablation.py, tests/transduction/test_experiments.py); a
-# search is no group (tests/search).
+# ablation, mended and variant to experiments (tests/forecasting/test_ablation.py, tests/transduction/test_experiments.py,
+# tests/rule_extrapolation/test_mended.py); a search is no group (tests/search).
+NO_CHOICE = ("task", "experiment", "pair", "size", "ablation", "mended", "variant", "search")
 CHOICES = [
     f"{group.name}={path.stem}"
     for group in sorted(CONF.iterdir())
-    if group.is_dir() and group.name not in ("task", "experiment", "pair", "size", "ablation", "variant", "search")
+    if group.is_dir() and group.name not in NO_CHOICE
     for path in sorted(group.glob("*.yaml"))
 ]
 

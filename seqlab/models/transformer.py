@@ -28,6 +28,7 @@ from seqlab.spec import Spec, Tokens
 # B batch, T time, C channels, L layers, H heads, S cache capacity, D head width, N tokens of all rows in a row
 
 
+AddedPositions = SinusoidalPositions | LearnedPositions | NoPositions
 Positions = Literal["sinusoidal", "none", "learned", "rotary", "alibi", "random"]
 
 
@@ -189,7 +190,7 @@ class Transformer(SequenceModel):
             self.positions = PairWithPosition(spec.input.size, d_model, spec.max_length)
         else:
             self.embedding = input_layer(spec, d_model, scaled=True)
-            self.positions = added_positions(positions, d_model, max_positions, spec.max_length)
+            self.positions = self.added_positions(positions, d_model, max_positions)
         self.dropout = Dropout(dropout)
         self.layers = nn.ModuleList(
             TransformerLayer(
@@ -216,6 +217,14 @@ class Transformer(SequenceModel):
         self.cache_shape = (num_layers, num_heads, d_model // num_heads)
         self.pre_norm = norm == "pre"
         self.backend: Backend = backend
+
+    def added_positions(self, positions: Positions, d_model: int, max_positions: int) -> AddedPositions:
+        """What is added to the embedded inputs; `rotary` and `alibi` are in the attention instead."""
+        if positions == "learned":
+            return LearnedPositions(d_model, self.spec.max_length)
+        if positions == "random":
+            return RandomPositions(d_model, max_positions)
+        return SinusoidalPositions(d_model, max_positions) if positions == "sinusoidal" else NoPositions()
 
     def _embedded(self, inputs: Tensor, start: int = 0) -> Tensor:
         # embedding=pair has no parameters and so no dtype: cast to that of the layers
@@ -277,14 +286,3 @@ class Transformer(SequenceModel):
         for index, layer in enumerate(self.layers):
             x_BTC = layer(x_BTC, (state.keys_BLHSD[:, index], state.values_BLHSD[:, index], length, use_native))
         return self.head(self.norm(x_BTC)), state._replace(length_B=state.length_B + inputs.shape[1])
-
-
-def added_positions(
-    positions: Positions, d_model: int, max_positions: int, max_length: int
-) -> SinusoidalPositions | LearnedPositions | NoPositions:
-    """What is added to the embedded inputs; `rotary` and `alibi` are in the attention instead."""
-    if positions == "learned":
-        return LearnedPositions(d_model, max_length)
-    if positions == "random":
-        return RandomPositions(d_model, max_positions)
-    return SinusoidalPositions(d_model, max_positions) if positions == "sinusoidal" else NoPositions()

@@ -95,6 +95,8 @@ def add_extras(run: Run, trainer: Trainer, results: Results, summary: dict[str, 
     with extras.attempt("validations"):
         checks = read_metrics(directory.metrics)
         summary["last_five_checks"] = spread_of_last_checks(checks, last=5)
+    with extras.attempt("results over validations"):
+        summary["metrics"] |= finite(run.task.concluded(results, checks))[0]
     baselines = add_baselines(run, summary, extras)
     write_json(directory.summary, summary)
     with extras.attempt("predictions"), as_trained(run, trainer):
@@ -104,6 +106,7 @@ def add_extras(run: Run, trainer: Trainer, results: Results, summary: dict[str, 
         figures["learning_curves"] = learning_curves(checks)
     with figures.attempt(f"of {type(run.task).__name__}"), as_trained(run, trainer):
         figures.take(run.task.figures(run.model, results, baselines))
+        figures.take(run.task.curves(checks))
     if summary["intervals"]:
         with figures.attempt("results"):
             figures["results"] = result_bars(summary)

@@ -66,7 +66,7 @@ def _row(summary: dict[str, Any], group: str, metric: str) -> Sequence[str | Tex
         Text(number(summary["metrics"][name]), "bold"),
         f"{interval[0]:.2f}-{interval[1]:.2f}" if interval else "",
         str(summary["counts"].get(name, "")),
-        number(summary["metrics"][full_name("test_last", group, metric)]),
+        number(summary["metrics"].get(full_name("test_last", group, metric))),
         spread,
         *(number(rows.get(name)) for rows in summary["baselines"].values()),
     ]

@@ -22,7 +22,8 @@ def concrete(base):
     return found + [grammar for subclass in base.__subclasses__() for grammar in concrete(subclass)]
 
 
-GRAMMARS = concrete(Grammar)
+# Those of the public code have its faults: tests/rule_extrapolation/test_published_parts.py.
+GRAMMARS = [grammar for grammar in concrete(Grammar) if not type(grammar).__module__.endswith("published_grammars")]
 every_grammar = pytest.mark.parametrize("grammar", GRAMMARS, ids=[grammar.name for grammar in GRAMMARS])
 
 
