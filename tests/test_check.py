@@ -19,8 +19,8 @@ from seqlab.schedule import Schedule
 
 CONF = Path(__file__).parents[1] / "conf"
 # The file L5.yaml is the choice data=L5; logger, trainer ... likewise. A task belongs to its data,
-# ablation, mended and variant to experiments (tests/forecasting/test_ablation.py, tests/transduction/test_experiments.py,
-# tests/rule_extrapolation/test_mended.py); a search is no group (tests/search).
+# ablation, mended, variant to experiments (see test_ablation.py, test_mended.py and test_experiments.py in tests);
+# a search is no group (tests/search).
 NO_CHOICE = ("task", "experiment", "pair", "size", "ablation", "mended", "variant", "search")
 CHOICES = [
     f"{group.name}={path.stem}"

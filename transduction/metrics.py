@@ -53,7 +53,7 @@ def results(
             continue  # longer ones than those of validation
         parts = [score for length in inside if (score := known[length]) is not None]
         for index, readout in enumerate(READOUTS):
-            hits, trials = (sum(part[index][place] for part in parts) for place in (0, 1))
+            hits, trials = sum(part[index].hits for part in parts), sum(part[index].trials for part in parts)
             total = Proportion(hits, trials) if len(parts) == len(inside) else Proportion(0, 0)
             value = total.value
             found[f"{split}/{name}/{readout}"] = total if readout != "every" or value is None else value
