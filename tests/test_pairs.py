@@ -20,7 +20,7 @@ PROMPTS = {  # of each module with a task: something to ask, and a word of the a
     "transduction.task of recall": ("k1 v5 k2 v3 k2 k1", "right"),
     **{
         f"transduction.task of {name}": ("a b", "right")
-        for name in ("regex", "even_pairs", "d2", "dyck_2_3", "dyck_8_10")
+        for name in ("regex", "even_pairs", "d2", "dyck_2_3", "dyck_8_10", "recognition", "next_set")
     },
     "transduction.task of flip_flop": ("w 1 i 0 r", "right"),
 }
@@ -29,10 +29,11 @@ DATA, MODELS = (sorted(path.stem for path in (CONF / group).glob("*.yaml")) for 
 # Models that read a whole number and write one answer meet the data that asks for one.
 NEEDS = {"binary_lstm": {"semiprimes"}, "sine_net": {"semiprimes"}, "bits_transformer": {"semiprimes"}}
 PAIRS = [(data, model) for data in DATA for model in MODELS]
-ALIKE = (  # like parity, or like d2
+TOMITA = [f"tomita{number}" for number in range(1, 8)]
+ALIKE = {  # like parity, or like d2
     *("mod5", "cycle", "S3", "A5", "majority", "reverse", "sort", "copy_repeats", "copy_unique", "flip_flop"),
-    *("regex", "even_pairs", "dyck_2_3", "dyck_8_10", *(f"tomita{number}" for number in range(1, 8))),
-)
+    *("regex", "even_pairs", *TOMITA, "dyck_2_3", "dyck_8_10", "recognition", "next_set"),
+}
 
 
 def works(pair):

@@ -87,6 +87,15 @@ def nested(kinds, depth):
     return answers
 
 
+def after_as_and_bs(word):
+    """Which of a, b and the end may follow, in n a's and n b's."""
+    found = []
+    for end in range(1, len(word) + 1):
+        num_a, num_b = word[:end].count(0), word[:end].count(1)
+        found.append([num_b == 0, num_b < num_a, num_b == num_a])
+    return found
+
+
 BY_HAND = {
     "parity": bits_of,
     "mod5": lambda word: [sum(word[: end + 1]) % 5 for end in range(len(word))],
@@ -109,6 +118,8 @@ BY_HAND = {
     "tomita5": member("01", lambda w: w.count("0") % 2 == 0 and w.count("1") % 2 == 0),
     "tomita6": member("01", lambda w: (w.count("0") - w.count("1")) % 3 == 0),
     "tomita7": member("01", lambda w: re.sub("(.)\\1*", "\\1", "0" + w) in ("0", "01", "010", "0101")),
+    "recognition": member("ab", lambda w: w == len(w) // 2 * "a" + len(w) // 2 * "b"),
+    "next_set": after_as_and_bs,
     "d2": nested(1, 2),
     "dyck_2_3": nested(2, 3),
     "dyck_8_10": nested(8, 10),

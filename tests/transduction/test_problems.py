@@ -10,7 +10,8 @@ from transduction.groups import GroupWord, multiplication_table
 from transduction.metrics import scored
 from transduction.recall import Recall
 
-UNBALANCED = ("sort", "copy_unique", "recall", "d2", "dyck_2_3", "dyck_8_10")  # at the last step; or of sets
+SETS = {"d2", "dyck_2_3", "dyck_8_10", "next_set"}
+UNBALANCED = {"sort", "copy_unique", "recall", *SETS}
 CHOICES = sorted(
     path.stem for path in (ROOT / "conf" / "data").glob("*.yaml") if "transduction" in path.read_text(encoding="utf-8")
 )
