@@ -22,6 +22,9 @@ PROMPTS = {  # of each module with a task: something to ask, and a word of the a
         f"transduction.task of {name}": ("a b", "right")
         for name in ("regex", "even_pairs", "d2", "dyck_2_3", "dyck_8_10", "recognition", "next_set")
     },
+    "transduction.task of noisy_recall": ("n1 k1 v5 n0 k2 v3 k2 k1", "right"),
+    "transduction.task of selective_copy": ("0 _ 1 2 3 4 5 _ 6 7", "right"),
+    "transduction.task of memorise": ("k1 k255 k1", "right"),
     "transduction.task of flip_flop": ("w 1 i 0 r", "right"),
 }
 DATA, MODELS = (sorted(path.stem for path in (CONF / group).glob("*.yaml")) for group in ("data", "model"))
@@ -32,6 +35,7 @@ PAIRS = [(data, model) for data in DATA for model in MODELS]
 TOMITA = [f"tomita{number}" for number in range(1, 8)]
 ALIKE = {  # like parity, or like d2
     *("mod5", "cycle", "S3", "A5", "majority", "reverse", "sort", "copy_repeats", "copy_unique", "flip_flop"),
+    *("noisy_recall", "selective_copy", "memorise"),
     *("regex", "even_pairs", *TOMITA, "dyck_2_3", "dyck_8_10", "recognition", "next_set"),
 }
 

@@ -4,6 +4,8 @@ import re
 from collections import Counter
 from itertools import groupby, pairwise, permutations
 
+from seqlab.randomness import permutation
+
 
 def bits_of(word):
     return [sum(word[: end + 1]) % 2 for end in range(len(word))]
@@ -108,6 +110,9 @@ BY_HAND = {
     "copy_unique": lambda word: word[: len(word) // 2],
     "sort": lambda word: sorted(word[: len(word) // 2]),
     "recall": values,
+    "noisy_recall": lambda word: values([symbol for symbol in word if symbol < 64]),
+    "selective_copy": lambda word: [symbol for symbol in word if symbol < 8],
+    "memorise": lambda word: [permutation(1, "memorise", 32, 256).tolist()[key] % 32 for key in word],
     "flip_flop": written_last,
     "regex": member("ab", lambda w: all(w[i] != w[i + 1] for i in range(0, len(w), 2)) and len(w) % 2 == 0),
     "even_pairs": member("ab", lambda w: sum(x != y for x, y in pairwise(w)) % 2 == 0),

@@ -6,12 +6,15 @@ import torch
 from tests.conftest import ROOT
 from tests.transduction.by_hand import BY_HAND
 from transduction.answers import Majority, Rewriting
+from transduction.flip_flop import FlipFlop
 from transduction.groups import GroupWord, multiplication_table
+from transduction.memorise import Memorise
 from transduction.metrics import scored
-from transduction.recall import Recall
+from transduction.recall import NoisyRecall, Recall
+from transduction.selective import SelectiveCopy
 
 SETS = {"d2", "dyck_2_3", "dyck_8_10", "next_set"}
-UNBALANCED = {"sort", "copy_unique", "recall", *SETS}
+UNBALANCED = {"sort", "copy_unique", "recall", "noisy_recall", *SETS}
 CHOICES = sorted(
     path.stem for path in (ROOT / "conf" / "data").glob("*.yaml") if "transduction" in path.read_text(encoding="utf-8")
 )
@@ -34,9 +37,9 @@ def test_answers_are_those_by_hand_and_the_oracle_knows_them(problem, name):
 @pytest.mark.parametrize("name", CHOICES)
 def test_a_string_is_a_function_of_its_own_numbers(problem, name):
     one = problem(name)
-    uniforms = numbers(one, 6, 10)
-    whole, alone = one.draw(6, uniforms), one.draw(6, uniforms[3:4])
-    assert len(whole.inputs) == 10
+    (length, *_) = lengths(one, 6, 8)
+    uniforms = numbers(one, length, 10)
+    whole, alone = one.draw(length, uniforms), one.draw(length, uniforms[3:4])
     assert all(torch.equal(part[3:4], row) for part, row in zip(whole, alone, strict=True))
 
 
@@ -66,7 +69,7 @@ def test_shortcuts_answer_something_and_are_not_the_oracle(problem, name):
 @pytest.mark.parametrize("name", CHOICES)
 def test_what_it_prints_it_can_parse(problem, name):
     one = problem(name)
-    (length, *_) = lengths(one, 3, 4)
+    (length, *_) = lengths(one, 3, 4, 8)
     drawn = one.draw(length, numbers(one, length, 1))
     words = [one.symbols[symbol] for symbol in drawn.inputs[0].tolist()]
     typed = [word for word in words if word != "?"]
@@ -124,6 +127,33 @@ def test_strings_that_a_problem_does_not_have():
 def lengths(problem, *wanted):
     """Those that the problem has."""
     return [length for length in wanted if length >= problem.shortest and problem.has(length)]
+
+
+@pytest.mark.parametrize(
+    ("problem", "text", "part"),
+    [
+        (NoisyRecall(), "k1 v5 n0 k2 v3 k2 k1", "1 of n0 to n15 for each pair, none inside a pair"),
+        (NoisyRecall(), "k1 n0 v5 k1", "none inside a pair"),
+        (NoisyRecall(), "k1 v5 k1 n0", "none inside a pair"),
+        (NoisyRecall(), "n0 k1 v5 k2", "first pairs of a key and a value"),
+        (SelectiveCopy(number=2), "1 _ _", "1 symbols beside the blanks _; allowed: 2"),
+        (SelectiveCopy(number=2), "? ?", "the \\? may be left out"),
+        (FlipFlop(), "w 1 r 1", "pairs of w, i or r and a bit"),
+        (FlipFlop(), "i 1 r", "first w"),
+        (FlipFlop(), "w 1 w", "r at the end"),
+        (FlipFlop(), "w 1 0 r r", "pairs of w, i or r and a bit"),
+    ],
+)
+def test_what_a_user_types_is_checked(problem, text, part):
+    with pytest.raises(ValueError, match=part):
+        problem.parse(text)
+
+
+def test_every_value_belongs_to_equally_many_keys():
+    assert (Memorise(num_keys=12, num_values=4).values.bincount() == 3).all()
+    assert not torch.equal(Memorise().values, Memorise(dictionary=2).values)
+    with pytest.raises(ValueError, match="num_keys=10 must be a multiple of num_values=4"):
+        Memorise(num_keys=10, num_values=4)
 
 
 def numbers(problem, length, count):
