@@ -98,6 +98,28 @@ def after_as_and_bs(word):
     return found
 
 
+def sum_of_bits(word):
+    """By Python's own binary numbers."""
+    one, other = "".join(map(str, word[: word.index(3)])).split("2")
+    total = format(int(one[::-1], 2) + int(other[::-1], 2), "b")[::-1]
+    return [int(digit) for digit in total.ljust(len(one), "0")[: len(one)]]
+
+
+def left_on_stack(word):
+    actions = word[: word.index(3)]
+    stack = []
+    for action in actions:
+        if action == 2:
+            stack and stack.pop()
+        else:
+            stack.append(action)
+    return (stack[::-1] + [2] * len(actions))[: len(actions)]
+
+
+def value_modulo_5(word):
+    return [eval("".join("01234+-*()"[symbol] for symbol in word[:-1])) % 5]
+
+
 BY_HAND = {
     "parity": bits_of,
     "mod5": lambda word: [sum(word[: end + 1]) % 5 for end in range(len(word))],
@@ -113,6 +135,11 @@ BY_HAND = {
     "noisy_recall": lambda word: values([symbol for symbol in word if symbol < 64]),
     "selective_copy": lambda word: [symbol for symbol in word if symbol < 8],
     "memorise": lambda word: [permutation(1, "memorise", 32, 256).tolist()[key] % 32 for key in word],
+    "arithmetic": value_modulo_5,
+    "arithmetic_brackets": value_modulo_5,
+    "addition": sum_of_bits,
+    "stack": left_on_stack,
+    "counting": lambda word: [(word[0] + len(word) // 2 + place) % 100 for place in range(len(word) // 2)],
     "flip_flop": written_last,
     "regex": member("ab", lambda w: all(w[i] != w[i + 1] for i in range(0, len(w), 2)) and len(w) % 2 == 0),
     "even_pairs": member("ab", lambda w: sum(x != y for x, y in pairwise(w)) % 2 == 0),
