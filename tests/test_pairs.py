@@ -39,16 +39,8 @@ PAIRS = [(data, model) for data in DATA for model in MODELS]
 TOMITA = [f"tomita{number}" for number in range(1, 8)]
 ALIKE = {  # like parity, or like d2
     *("mod5", "cycle", "S3", "A5", "majority", "reverse", "sort", "copy_repeats", "copy_unique", "flip_flop"),
-    *(
-        "noisy_recall",
-        "selective_copy",
-        "memorise",
-        "arithmetic",
-        "arithmetic_brackets",
-        "addition",
-        "stack",
-        "counting",
-    ),
+    *("noisy_recall", "selective_copy", "memorise"),
+    *("arithmetic", "arithmetic_brackets", "addition", "stack", "counting"),
     *("regex", "even_pairs", *TOMITA, "dyck_2_3", "dyck_8_10", "recognition", "next_set"),
 }
 

@@ -36,8 +36,8 @@ class Memorise(Running):
     ):
         if num_keys % num_values:
             raise ValueError(f"num_keys={num_keys} must be a multiple of num_values={num_values}")
-        names = [[f"{sign}{index}" for index in range(size)] for sign, size in (("k", num_keys), ("v", num_values))]
-        super().__init__(*names, "every")
+        keys, values = [f"k{index}" for index in range(num_keys)], [f"v{index}" for index in range(num_values)]
+        super().__init__(keys, values, "every")
         self.values = permutation(dictionary, "memorise", num_values, num_keys) % num_values
 
     @property

@@ -109,7 +109,7 @@ class Recognition(Asked):
 
     @property
     def title(self) -> str:
-        return f"is the string in {self.language.name}" + (", at the end" if self.at_end else " so far, at each step")
+        return f"membership of {self.language.name}, {'at the end' if self.at_end else 'of the string so far'}"
 
     def has(self, length: int) -> bool:
         return self.language.has_members(length) and self.language.has_others(length)

@@ -109,10 +109,7 @@ def left_on_stack(word):
     actions = word[: word.index(3)]
     stack = []
     for action in actions:
-        if action == 2:
-            stack and stack.pop()
-        else:
-            stack.append(action)
+        stack = stack[:-1] if action == 2 else [*stack, action]
     return (stack[::-1] + [2] * len(actions))[: len(actions)]
 
 
