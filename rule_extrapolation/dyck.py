@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from rule_extrapolation.bracket_rules import Matched, Nested, OneKind
+from rule_extrapolation.following import so_far
 from rule_extrapolation.grammars import Grammar
 from rule_extrapolation.rules import PAD, All
 
@@ -90,6 +91,22 @@ class Dyck(PrefixedBrackets):
             strings[position] = (closing - is_open.long()).masked_fill_(remaining <= 0, PAD)
         return strings.T.contiguous()
 
+    def following(self, strings: Tensor) -> Tensor:
+        """With a stack of closing symbols, symbol by symbol."""
+        steps, height = [], torch.zeros(len(strings), 1, dtype=torch.long)
+        closers = torch.zeros(len(strings), strings.shape[1] + 2, dtype=torch.long)  # place 0 is below the stack
+        fits = torch.ones(len(strings), 1, dtype=torch.bool)
+        closing = torch.tensor([PARENTHESES[1], BRACKETS[1]])
+        for symbol in strings[:, :, None].unbind(1):
+            is_open = (symbol == PARENTHESES[0]) | (symbol == BRACKETS[0])
+            fits = fits & (is_open | (closers.gather(1, height) == symbol))
+            height = (height + torch.where(is_open, 1, -1)).clamp(min=0)
+            top = closers.gather(1, height)
+            closers.scatter_(1, height, torch.where(is_open & fits, symbol + 1, top))
+            close = closers.gather(1, height) == closing
+            steps.append(fits & torch.stack([fits[:, 0], close[:, 0], fits[:, 0], close[:, 1], height[:, 0] == 0], 1))
+        return torch.stack(steps, 1)
+
 
 class ShuffleDyck(PrefixedBrackets):
     """Two kinds of brackets, each matched, which may cross. All of one length are equally likely.
@@ -112,6 +129,9 @@ class ShuffleDyck(PrefixedBrackets):
         pairs = torch.searchsorted(cumulative, uniforms[:, :1].contiguous(), right=True)[:, 0]
         return shuffled_walks(2 * pairs, lengths, uniforms[:, 1 : 1 + longest], longest)
 
+    def following(self, strings: Tensor) -> Tensor:
+        return shuffled_following(strings)
+
 
 class Parentheses(BracketGrammar):
     """Matched parentheses alone. All of one length are equally likely.
@@ -132,6 +152,10 @@ class Parentheses(BracketGrammar):
     def draw(self, lengths: Tensor, uniforms: Tensor, longest: int) -> Tensor:
         return shuffled_walks(lengths, lengths, uniforms[:, :longest], longest)
 
+    def following(self, strings: Tensor) -> Tensor:
+        only = so_far((strings == PARENTHESES[0]) | (strings == PARENTHESES[1]))
+        return shuffled_following(strings) & only[:, :, None] & torch.tensor([True, True, False, False, True])
+
 
 class Brackets(BracketGrammar):
     """Matched brackets alone. All of one length are equally likely.
@@ -151,6 +175,10 @@ class Brackets(BracketGrammar):
 
     def draw(self, lengths: Tensor, uniforms: Tensor, longest: int) -> Tensor:
         return shuffled_walks(torch.zeros_like(lengths), lengths, uniforms[:, :longest], longest)
+
+    def following(self, strings: Tensor) -> Tensor:
+        only = so_far((strings == BRACKETS[0]) | (strings == BRACKETS[1]))
+        return shuffled_following(strings) & only[:, :, None] & torch.tensor([False, False, True, True, True])
 
 
 class Separated(BracketGrammar):
@@ -173,6 +201,21 @@ class Separated(BracketGrammar):
     def draw(self, lengths: Tensor, uniforms: Tensor, longest: int) -> Tensor:
         num_parentheses = torch.where(uniforms[:, 0] < 0.5, lengths, 0)
         return shuffled_walks(num_parentheses, lengths, uniforms[:, 1 : 1 + longest], longest)
+
+    def following(self, strings: Tensor) -> Tensor:
+        round_ones, square = (so_far((strings == kind[0]) | (strings == kind[1])) for kind in (PARENTHESES, BRACKETS))
+        either = torch.stack([round_ones, round_ones, square, square, round_ones | square], 2)
+        return shuffled_following(strings) & either
+
+
+def shuffled_following(strings: Tensor) -> Tensor:
+    """What may follow where each kind is matched and the kinds may cross: (batch, time) -> (batch, time, 5) bool."""
+    heights = [
+        ((strings == kind[0]).long() - (strings == kind[1]).long()).cumsum(1) for kind in (PARENTHESES, BRACKETS)
+    ]
+    fits = so_far((heights[0] >= 0) & (heights[1] >= 0))
+    ended = (heights[0] == 0) & (heights[1] == 0)
+    return fits[:, :, None] & torch.stack([fits, heights[0] > 0, fits, heights[1] > 0, ended], 2)
 
 
 def opening_probability(height: Tensor, remaining: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from rule_extrapolation.following import Following
 from rule_extrapolation.rules import EOS, FIRST_SYMBOL, All, Rule
 from seqlab.randomness import uniforms
 
@@ -142,6 +143,20 @@ class Grammar(ABC):
         string = torch.tensor([[*self.parse(text), EOS]])
         rules = {"rule_1": self.rule_1, "rule_2": self.rule_2, "grammatical": self.grammatical}
         return {name: bool(rule(string)) for name, rule in rules.items()}
+
+    def following(self, strings: Tensor) -> Tensor:
+        """What may follow each prefix of one symbol or more: the symbols, and the end if the prefix is in the language.
+
+        A symbol may follow if some string of the language begins so. Here by search, string by string.
+
+        Args:
+            strings: ids of symbols (batch, time), without special tokens; in the language or not.
+
+        Returns:
+            (batch, time, symbols + 1) bool; the end is last.
+        """
+        search = Following(self.grammatical, self.symbol_ids)
+        return torch.tensor([search(string) for string in strings.tolist()])
 
     def strings(self, length: int) -> Tensor:
         """All strings of the language of this length, by enumeration: (number, length) int64, in id order.

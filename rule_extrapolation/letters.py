@@ -6,6 +6,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from rule_extrapolation.following import equal_blocks, so_far
 from rule_extrapolation.grammars import Grammar
 from rule_extrapolation.rules import PAD, Anything, Enclosed, EqualCounts, Even, Ordered, StartsWith, TwiceAsMany
 
@@ -36,6 +37,10 @@ class BaN(Grammar):
         is_a |= (position == last) & (is_a.sum(1, keepdim=True) % 2 == 1)
         return torch.where(is_a, A, B).masked_fill_(position > last, PAD)
 
+    def following(self, strings: Tensor) -> Tensor:
+        begun = (strings[:, :1] == B).expand_as(strings)
+        return torch.stack([begun, begun, begun & ((strings == A).cumsum(1) % 2 == 0)], 2)
+
 
 class BbaN(Grammar):
     """One b or more, then an even number of a's. All of one length are equally likely.
@@ -65,6 +70,11 @@ class BbaN(Grammar):
         ordered = [(B,) * k + (A,) * (length - k) for k in range(1, length + 1)]
         return ordered + [(A, *prompt) for prompt in ordered]
 
+    def following(self, strings: Tensor) -> Tensor:
+        num_a = (strings == A).cumsum(1)
+        fits = so_far((strings == A) | (num_a == 0)) & (strings[:, :1] == B)
+        return torch.stack([fits, fits & (num_a == 0), fits & (num_a % 2 == 0)], 2)
+
 
 class ANBN(Grammar):
     """n a's, then n b's: one string of each even length.
@@ -86,6 +96,9 @@ class ANBN(Grammar):
 
     def draw(self, lengths: Tensor, uniforms: Tensor, longest: int) -> Tensor:
         return blocks((A, B), (lengths // 2)[:, None].expand(-1, 2), longest)
+
+    def following(self, strings: Tensor) -> Tensor:
+        return equal_blocks(strings, (A, B), len(self.symbols))
 
 
 class ANBNCN(Grammar):
@@ -109,6 +122,9 @@ class ANBNCN(Grammar):
 
     def draw(self, lengths: Tensor, uniforms: Tensor, longest: int) -> Tensor:
         return blocks((A, B, C), (lengths // 3)[:, None].expand(-1, 3), longest)
+
+    def following(self, strings: Tensor) -> Tensor:
+        return equal_blocks(strings, (A, B, C), len(self.symbols))
 
 
 class AbN(Grammar):
@@ -135,6 +151,10 @@ class AbN(Grammar):
         is_a = order.argsort(dim=1) < lengths[:, None] // 2
         return torch.where(is_a, A, B).masked_fill_(beyond, PAD)
 
+    def following(self, strings: Tensor) -> Tensor:
+        always = torch.ones_like(strings, dtype=torch.bool)
+        return torch.stack([always, always, (strings == A).cumsum(1) == (strings == B).cumsum(1)], 2)
+
 
 class ANBM(Grammar):
     """a's, then b's, any number of each, at least one symbol. All of one length are equally likely.
@@ -157,6 +177,11 @@ class ANBM(Grammar):
         num_a = choose(uniforms[:, 0], lengths + 1)
         return blocks((A, B), torch.stack([num_a, lengths - num_a], 1), longest)
 
+    def following(self, strings: Tensor) -> Tensor:
+        begun = (strings == B).cumsum(1) > 0
+        fits = so_far((strings == B) | ~begun)
+        return torch.stack([fits & ~begun, fits, fits], 2)
+
 
 class ANBNAN(Grammar):
     """n a's, n b's, n a's: one string of each length that three divides.
@@ -178,6 +203,9 @@ class ANBNAN(Grammar):
 
     def draw(self, lengths: Tensor, uniforms: Tensor, longest: int) -> Tensor:
         return blocks((A, B, A), (lengths // 3)[:, None].expand(-1, 3), longest)
+
+    def following(self, strings: Tensor) -> Tensor:
+        return equal_blocks(strings, (A, B, A), len(self.symbols))
 
 
 def blocks(tokens: Sequence[int], sizes: Tensor, longest: int) -> Tensor:

@@ -51,7 +51,7 @@ def refused(compose, root):
         (["warmup=3"], ["did you mean schedule.warmup?"]),
         (
             ["task=copy"],
-            ["task: not a group to choose from; allowed: clipping, data, experiment, logger, model,"],
+            ["task: not a group to choose from; allowed: clipping, data, experiment, language, logger,"],
         ),
         (["search=lstm_lr"], ["search: not a group to choose from; allowed: "]),
         (["trainer.max_stps=2"], ["trainer.max_stps: no such key; did you mean max_steps?"]),

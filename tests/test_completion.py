@@ -108,7 +108,8 @@ def test_keys_are_those_that_hydra_has(compose):
                     waiting.append(word)
                 elif word.endswith("="):
                     words.add(word[:-1])
-        groups = {"model", "data", "optimizer", "schedule", "trainer", "clipping", "logger", "protocol", "experiment"}
+        groups = {"model", "data", "language", "optimizer", "schedule", "trainer", "clipping", "logger", "protocol"}
+        groups.add("experiment")
         expected = set(leaves(compose(f"model={model}", f"data={data}", full=True))) | {"resume"}
         assert words - groups == expected
 

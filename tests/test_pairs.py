@@ -20,8 +20,15 @@ PROMPTS = {  # of each module with a task: something to ask, and a word of the a
     "transduction.task of recall": ("k1 v5 k2 v3 k2 k1", "right"),
     **{
         f"transduction.task of {name}": ("a b", "right")
-        for name in ("regex", "even_pairs", "d2", "dyck_2_3", "dyck_8_10")
+        for name in ("regex", "even_pairs", "d2", "dyck_2_3", "dyck_8_10", "recognition", "next_set")
     },
+    "transduction.task of arithmetic": ("1+2*3", "right"),
+    "transduction.task of arithmetic_brackets": ("(1+2)", "right"),
+    "transduction.task of addition": ("1 0 + 1 1", "right"),
+    "transduction.task of counting": ("98 99 0", "right"),
+    "transduction.task of noisy_recall": ("n1 k1 v5 n0 k2 v3 k2 k1", "right"),
+    "transduction.task of selective_copy": ("0 _ 1 2 3 4 5 _ 6 7", "right"),
+    "transduction.task of memorise": ("k1 k255 k1", "right"),
     "transduction.task of flip_flop": ("w 1 i 0 r", "right"),
 }
 DATA, MODELS = (sorted(path.stem for path in (CONF / group).glob("*.yaml")) for group in ("data", "model"))
@@ -29,10 +36,13 @@ DATA, MODELS = (sorted(path.stem for path in (CONF / group).glob("*.yaml")) for 
 # Models that read a whole number and write one answer meet the data that asks for one.
 NEEDS = {"binary_lstm": {"semiprimes"}, "sine_net": {"semiprimes"}, "bits_transformer": {"semiprimes"}}
 PAIRS = [(data, model) for data in DATA for model in MODELS]
-ALIKE = (  # like parity, or like d2
+TOMITA = [f"tomita{number}" for number in range(1, 8)]
+ALIKE = {  # like parity, or like d2
     *("mod5", "cycle", "S3", "A5", "majority", "reverse", "sort", "copy_repeats", "copy_unique", "flip_flop"),
-    *("regex", "even_pairs", "dyck_2_3", "dyck_8_10", *(f"tomita{number}" for number in range(1, 8))),
-)
+    *("noisy_recall", "selective_copy", "memorise"),
+    *("arithmetic", "arithmetic_brackets", "addition", "stack", "counting"),
+    *("regex", "even_pairs", *TOMITA, "dyck_2_3", "dyck_8_10", "recognition", "next_set"),
+}
 
 
 def works(pair):

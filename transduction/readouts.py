@@ -1,6 +1,6 @@
 """What can be asked of a string of a language: is it in, what may follow, in which state is the automaton."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Literal
 
@@ -10,7 +10,7 @@ from torch.nn.functional import pad
 
 from seqlab.randomness import uniforms as random_uniforms
 from transduction.kinds import Kind, SetOf
-from transduction.languages import END, Language, Regular
+from transduction.languages import END, After, Language, Regular
 from transduction.problem import ASK, Answering, Drawn, Problem, below, numerals
 
 NUM_COUNTED = 256  # strings in which the shortcuts count
@@ -37,22 +37,22 @@ class Asked(Problem):
         return mask
 
     def shortcuts(self) -> Mapping[str, Answering]:
-        """What is right most often, counted in other strings of the same length: for each step, for each letter."""
+        """What is most often right in other strings of the same length: on the whole, and after each letter."""
         counted = cache(self._counted)
 
-        def most_frequent(inputs: Tensor) -> Tensor:
-            return self._decoded(counted(inputs.shape[1])[1].mode(0).values.expand_as(inputs))
-
-        def by_last_letter(inputs: Tensor) -> Tensor:
+        def frequent(inputs: Tensor, letter_of: Callable[[Tensor], Tensor]) -> Tensor:
             strings, codes = counted(inputs.shape[1])
-            last, due = self._last_letter(strings), self.due(strings)
+            letters, due = letter_of(strings), self.due(strings)
             answers = torch.zeros(self.num_letters, dtype=torch.int64)
             for letter in range(self.num_letters):
-                if len(found := codes[due & (last == letter)]):
+                if len(found := codes[due & (letters == letter)]):
                     answers[letter] = found.mode().values
-            return self._decoded(answers[self._last_letter(inputs)])
+            return self._decoded(answers[letter_of(inputs)])
 
-        return {"most frequent": most_frequent, "by the last symbol": by_last_letter}
+        return {
+            "most frequent": lambda inputs: frequent(inputs, torch.zeros_like),
+            "by the last symbol": lambda inputs: frequent(inputs, self._last_letter),
+        }
 
     def _last_letter(self, inputs: Tensor) -> Tensor:
         return inputs.where(inputs < self.num_letters, inputs.roll(1, 1)).clamp(max=self.num_letters - 1)
@@ -69,6 +69,12 @@ class Asked(Problem):
 
     def _decoded(self, codes: Tensor) -> Tensor:
         return codes
+
+    def _read(self, strings: Tensor) -> list[list[After]]:
+        """What the language says of each string; of equal ones once."""
+        rows = [tuple(row) for row in strings.tolist()]
+        known = {row: self.language.read(row) for row in set(rows)}
+        return [known[row] for row in rows]
 
     def parse(self, text: str) -> Tensor:
         """Parse a string of letters; the ? is added.
@@ -103,7 +109,7 @@ class Recognition(Asked):
 
     @property
     def title(self) -> str:
-        return f"is the string in {self.language.name}" + (", at the end" if self.at_end else " so far, at each step")
+        return f"membership of {self.language.name}, {'at the end' if self.at_end else 'of the string so far'}"
 
     def has(self, length: int) -> bool:
         return self.language.has_members(length) and self.language.has_others(length)
@@ -135,7 +141,7 @@ class Recognition(Asked):
     def oracle(self, inputs: Tensor) -> Tensor:
         """Letter by letter, in plain Python."""
         strings = inputs[:, :-1] if self.at_end else inputs
-        answers = torch.tensor([[after.inside for after in self.language.read(row)] for row in strings.tolist()]).long()
+        answers = torch.tensor([[after.inside for after in row] for row in self._read(strings)]).long()
         return torch.cat([answers, answers[:, -1:]], 1) if self.at_end else answers
 
 
@@ -189,7 +195,7 @@ class NextSet(Asked):
 
     def oracle(self, inputs: Tensor) -> Tensor:
         """Letter by letter, in plain Python."""
-        sets = [[after.following for after in self.language.read(string)] for string in inputs.tolist()]
+        sets = [[after.following for after in row] for row in self._read(inputs)]
         place = {one: index for index, one in enumerate(set().union(*sets))}
         rows = torch.tensor([[symbol in one for symbol in range(len(self.answers))] for one in place])
         return rows[torch.tensor([[place[one] for one in row] for row in sets])]

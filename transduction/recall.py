@@ -11,6 +11,7 @@ from typing import Annotated
 import torch
 from annotated_types import Ge
 from torch import Tensor
+from torch.nn.functional import pad
 
 from transduction.problem import Answering, Drawn, Problem, always, below
 
@@ -83,5 +84,92 @@ class Recall(Problem):
         ):  # fmt: skip
             raise ValueError(
                 f"{reprlib.repr(text)}: first pairs of a key and a value, then each of the keys: k1 v5 k2 v3 k2 k1"
+            )
+        return inputs
+
+
+class NoisyRecall(Recall):
+    """Recall where other symbols stand between the pairs (Poli et al. 2024, "Mechanistic Design and Scaling of Hybrid
+    Architectures"). The length is the number of pairs.
+
+    Args:
+        num_keys, num_values: as for `Recall`.
+        num_noises: number of other symbols.
+        noise: how many of them a string has for each pair.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_keys: Annotated[int, Ge(2)] = 32,
+        num_values: Annotated[int, Ge(2)] = 32,
+        num_noises: Annotated[int, Ge(1)] = 16,
+        noise: Annotated[int, Ge(1)] = 1,
+    ):
+        super().__init__(num_keys=num_keys, num_values=num_values)
+        self.num_noises, self.noise, self.first_noise = num_noises, noise, num_keys + num_values
+        self.symbols = (*self.symbols, *(f"n{index}" for index in range(num_noises)))
+
+    @property
+    def title(self) -> str:
+        return f"{super().title}, {self.noise} other symbol{'s' * (self.noise > 1)} for each pair among the pairs"
+
+    def steps(self, length: int) -> int:
+        return (3 + self.noise) * length
+
+    def num_uniforms(self, length: int) -> int:
+        return super().num_uniforms(length) + (1 + 2 * self.noise) * length
+
+    def draw(self, length: int, uniforms: Tensor) -> Drawn:
+        """Every order of the pairs and the other symbols is equally likely."""
+        plain, order, noises = uniforms.split(
+            [super().num_uniforms(length), (1 + self.noise) * length, self.noise * length], 1
+        )
+        drawn = super().draw(length, plain)
+        units = order.argsort(1)  # the number of the unit at each place: first the pairs, then the noises
+        width = torch.where(units < length, 2, 1)
+        start = torch.empty_like(units).scatter(1, units, width.cumsum(1) - width)  # of each unit
+        keys, rest = start.split([length, self.noise * length], 1)
+        places = torch.cat([torch.stack([keys, keys + 1], 2).flatten(1), rest], 1)
+        symbols = torch.cat([drawn.inputs[:, : 2 * length], below(noises, self.num_noises) + self.first_noise], 1)
+        inputs = torch.cat([torch.empty_like(symbols).scatter(1, places, symbols), drawn.inputs[:, 2 * length :]], 1)
+        targets = pad(drawn.targets[:, 2 * length :], (symbols.shape[1], 0))
+        return Drawn(inputs, targets, self.due(inputs))
+
+    def due(self, inputs: Tensor) -> Tensor:
+        steps = inputs.shape[1]
+        return (torch.arange(steps) >= steps - steps // (3 + self.noise)).expand_as(inputs)
+
+    def oracle(self, inputs: Tensor) -> Tensor:
+        """As without the other symbols."""
+        plain = self._plain(inputs)
+        return pad(super().oracle(plain), (inputs.shape[1] - plain.shape[1], 0))
+
+    def _plain(self, inputs: Tensor) -> Tensor:
+        return inputs[inputs < self.first_noise].view(len(inputs), -1)
+
+    def shortcuts(self) -> Mapping[str, Answering]:
+        def first_value(inputs: Tensor) -> Tensor:
+            return (self._plain(inputs)[:, 1:2] - self.num_keys).expand_as(inputs)
+
+        return {"one answer": always(0), "a value that was read": first_value}
+
+    def parse(self, text: str) -> Tensor:
+        """Parse pairs with other symbols between them, and questions, such as n3 k1 v5 k2 v3 n0 k2 k1.
+
+        Raises:
+            ValueError: a word is not a symbol, or the string is not pairs, as many other symbols as there have to be,
+                and then the keys of the pairs.
+        """
+        words = text.split()
+        super().parse(" ".join(word for word in words if not (word[:1] == "n" and word in self.symbols)) or text)
+        inputs = Problem.parse(self, text)
+        num_pairs, is_noise = self._plain(inputs).shape[1] // 3, (inputs[0] >= self.first_noise).tolist()
+        read = is_noise[: len(is_noise) - num_pairs]
+        is_key = (inputs[0] < self.num_keys).tolist()
+        torn = any(key and noise for key, noise in zip(is_key, read[1:], strict=False))
+        if sum(is_noise) != sum(read) or sum(read) != self.noise * num_pairs or torn:
+            raise ValueError(
+                f"{reprlib.repr(text)}: {self.noise} of n0 to n{self.num_noises - 1} for each pair, none inside a pair"
             )
         return inputs

@@ -4,6 +4,8 @@ import re
 from collections import Counter
 from itertools import groupby, pairwise, permutations
 
+from seqlab.randomness import permutation
+
 
 def bits_of(word):
     return [sum(word[: end + 1]) % 2 for end in range(len(word))]
@@ -87,6 +89,34 @@ def nested(kinds, depth):
     return answers
 
 
+def after_as_and_bs(word):
+    """Which of a, b and the end may follow, in n a's and n b's."""
+    found = []
+    for end in range(1, len(word) + 1):
+        num_a, num_b = word[:end].count(0), word[:end].count(1)
+        found.append([num_b == 0, num_b < num_a, num_b == num_a])
+    return found
+
+
+def sum_of_bits(word):
+    """By Python's own binary numbers."""
+    one, other = "".join(map(str, word[: word.index(3)])).split("2")
+    total = format(int(one[::-1], 2) + int(other[::-1], 2), "b")[::-1]
+    return [int(digit) for digit in total.ljust(len(one), "0")[: len(one)]]
+
+
+def left_on_stack(word):
+    actions = word[: word.index(3)]
+    stack = []
+    for action in actions:
+        stack = stack[:-1] if action == 2 else [*stack, action]
+    return (stack[::-1] + [2] * len(actions))[: len(actions)]
+
+
+def value_modulo_5(word):
+    return [eval("".join("01234+-*()"[symbol] for symbol in word[:-1])) % 5]
+
+
 BY_HAND = {
     "parity": bits_of,
     "mod5": lambda word: [sum(word[: end + 1]) % 5 for end in range(len(word))],
@@ -99,6 +129,14 @@ BY_HAND = {
     "copy_unique": lambda word: word[: len(word) // 2],
     "sort": lambda word: sorted(word[: len(word) // 2]),
     "recall": values,
+    "noisy_recall": lambda word: values([symbol for symbol in word if symbol < 64]),
+    "selective_copy": lambda word: [symbol for symbol in word if symbol < 8],
+    "memorise": lambda word: [permutation(1, "memorise", 32, 256).tolist()[key] % 32 for key in word],
+    "arithmetic": value_modulo_5,
+    "arithmetic_brackets": value_modulo_5,
+    "addition": sum_of_bits,
+    "stack": left_on_stack,
+    "counting": lambda word: [(word[0] + len(word) // 2 + place) % 100 for place in range(len(word) // 2)],
     "flip_flop": written_last,
     "regex": member("ab", lambda w: all(w[i] != w[i + 1] for i in range(0, len(w), 2)) and len(w) % 2 == 0),
     "even_pairs": member("ab", lambda w: sum(x != y for x, y in pairwise(w)) % 2 == 0),
@@ -109,6 +147,8 @@ BY_HAND = {
     "tomita5": member("01", lambda w: w.count("0") % 2 == 0 and w.count("1") % 2 == 0),
     "tomita6": member("01", lambda w: (w.count("0") - w.count("1")) % 3 == 0),
     "tomita7": member("01", lambda w: re.sub("(.)\\1*", "\\1", "0" + w) in ("0", "01", "010", "0101")),
+    "recognition": member("ab", lambda w: w == len(w) // 2 * "a" + len(w) // 2 * "b"),
+    "next_set": after_as_and_bs,
     "d2": nested(1, 2),
     "dyck_2_3": nested(2, 3),
     "dyck_8_10": nested(8, 10),

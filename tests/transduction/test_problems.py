@@ -1,16 +1,25 @@
 """Every problem of conf/data against answers that plain Python works out, and the exactness of what is drawn."""
 
+import re
+from collections import Counter
+
 import pytest
 import torch
 
 from tests.conftest import ROOT
 from tests.transduction.by_hand import BY_HAND
 from transduction.answers import Majority, Rewriting
+from transduction.arithmetic import Arithmetic
+from transduction.flip_flop import FlipFlop
 from transduction.groups import GroupWord, multiplication_table
+from transduction.machines import Addition, Counting
+from transduction.memorise import Memorise
 from transduction.metrics import scored
-from transduction.recall import Recall
+from transduction.recall import NoisyRecall, Recall
+from transduction.selective import SelectiveCopy
 
-UNBALANCED = ("sort", "copy_unique", "recall", "d2", "dyck_2_3", "dyck_8_10")  # at the last step; or of sets
+SETS = {"d2", "dyck_2_3", "dyck_8_10", "next_set"}
+UNBALANCED = {"sort", "copy_unique", "recall", "noisy_recall", "stack", *SETS}
 CHOICES = sorted(
     path.stem for path in (ROOT / "conf" / "data").glob("*.yaml") if "transduction" in path.read_text(encoding="utf-8")
 )
@@ -33,16 +42,17 @@ def test_answers_are_those_by_hand_and_the_oracle_knows_them(problem, name):
 @pytest.mark.parametrize("name", CHOICES)
 def test_a_string_is_a_function_of_its_own_numbers(problem, name):
     one = problem(name)
-    uniforms = numbers(one, 6, 10)
-    whole, alone = one.draw(6, uniforms), one.draw(6, uniforms[3:4])
-    assert len(whole.inputs) == 10
+    (length, *_) = lengths(one, 6, 8, 9)
+    uniforms = numbers(one, length, 10)
+    whole, alone = one.draw(length, uniforms), one.draw(length, uniforms[3:4])
     assert all(torch.equal(part[3:4], row) for part, row in zip(whole, alone, strict=True))
 
 
 @pytest.mark.parametrize("name", [name for name in CHOICES if name not in UNBALANCED])
 def test_each_answer_is_equally_likely(problem, name):
     one = problem(name)
-    drawn = one.draw(30, numbers(one, 30, 6000))
+    (length, *_) = lengths(one, 30, 29)
+    drawn = one.draw(length, numbers(one, length, 6000))
     last = drawn.targets[:, -1].bincount(minlength=len(one.answers)) / 6000
     chance = 1 / one.kind.number
     assert (last - chance).abs().max() < 5 * (chance * (1 - chance) / 6000) ** 0.5
@@ -51,7 +61,8 @@ def test_each_answer_is_equally_likely(problem, name):
 @pytest.mark.parametrize("name", CHOICES)
 def test_shortcuts_answer_something_and_are_not_the_oracle(problem, name):
     one = problem(name)
-    drawn = one.draw(8, numbers(one, 8, 500))
+    (length, *_) = lengths(one, 8, 9)
+    drawn = one.draw(length, numbers(one, length, 500))
     assert one.shortcuts()
     for answer in one.shortcuts().values():
         given = answer(drawn.inputs)
@@ -65,7 +76,7 @@ def test_shortcuts_answer_something_and_are_not_the_oracle(problem, name):
 @pytest.mark.parametrize("name", CHOICES)
 def test_what_it_prints_it_can_parse(problem, name):
     one = problem(name)
-    (length, *_) = lengths(one, 3, 4)
+    (length, *_) = lengths(one, 3, 4, 5, 8)
     drawn = one.draw(length, numbers(one, length, 1))
     words = [one.symbols[symbol] for symbol in drawn.inputs[0].tolist()]
     typed = [word for word in words if word != "?"]
@@ -123,6 +134,50 @@ def test_strings_that_a_problem_does_not_have():
 def lengths(problem, *wanted):
     """Those that the problem has."""
     return [length for length in wanted if length >= problem.shortest and problem.has(length)]
+
+
+@pytest.mark.parametrize(
+    ("problem", "text", "part"),
+    [
+        (NoisyRecall(), "k1 v5 n0 k2 v3 k2 k1", "1 of n0 to n15 for each pair, none inside a pair"),
+        (NoisyRecall(), "k1 n0 v5 k1", "none inside a pair"),
+        (NoisyRecall(), "k1 v5 k1 n0", "none inside a pair"),
+        (NoisyRecall(), "n0 k1 v5 k2", "first pairs of a key and a value"),
+        (SelectiveCopy(number=2), "1 _ _", "1 symbols beside the blanks _; allowed: 2"),
+        (SelectiveCopy(number=2), "? ?", "the \\? may be left out"),
+        (Arithmetic(), "1+", "'1 \\+' is no expression: numbers and signs must alternate"),
+        (Arithmetic(), "1 2", "numbers and signs must alternate"),
+        (Arithmetic(brackets=True), "(1+2", "numbers and signs must alternate; allowed: such as"),
+        (Arithmetic(brackets=True), "1+2)", "a bracket closes that is not open"),
+        (Arithmetic(), "(1+2)", "not a symbol"),
+        (Addition(), "1 0 + 1", "two binary numbers of equally many digits"),
+        (Addition(), "1 0 1", "two binary numbers"),
+        (Addition(), "+", "two binary numbers"),
+        (Counting(), "1 2 4", "2 is not followed by 3"),
+        (FlipFlop(), "w 1 r 1", "pairs of w, i or r and a bit"),
+        (FlipFlop(), "i 1 r", "first w"),
+        (FlipFlop(), "w 1 w", "r at the end"),
+        (FlipFlop(), "w 1 0 r r", "pairs of w, i or r and a bit"),
+    ],
+)
+def test_what_a_user_types_is_checked(problem, text, part):
+    with pytest.raises(ValueError, match=part):
+        problem.parse(text)
+
+
+def test_every_value_belongs_to_equally_many_keys():
+    assert (Memorise(num_keys=12, num_values=4).values.bincount() == 3).all()
+    assert not torch.equal(Memorise().values, Memorise(dictionary=2).values)
+    with pytest.raises(ValueError, match="num_keys=10 must be a multiple of num_values=4"):
+        Memorise(num_keys=10, num_values=4)
+
+
+def test_each_shape_of_an_expression_is_equally_likely():
+    problem = Arithmetic(brackets=True)
+    drawn = problem.draw(17, numbers(problem, 17, 4000))
+    texts = ["".join(problem.symbols[symbol] for symbol in row) for row in drawn.inputs.tolist()]
+    shapes = Counter(re.sub("[-+*]", "o", re.sub("[0-4]", "d", text)) for text in texts)
+    assert len(shapes) == 2 * 5 and max(abs(number - 400) for number in shapes.values()) < 5 * 20  # Catalan: 5
 
 
 def numbers(problem, length, count):
