@@ -38,6 +38,7 @@ class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
     columns = MappingProxyType(
         {
             "loss": "test/loss",
+            "nats above optimal": "test/nats_above_optimal",
             "accuracy": "test/accuracy",
             "ID grammatical": "test/id/grammatical",
             "OOD rule 1": "test/ood/rule_1",
@@ -46,7 +47,9 @@ class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
             "empty prompt grammatical": "test/sos/grammatical",
         }
     )
-    better = MappingProxyType(dict.fromkeys(columns.values(), "high") | {"test/loss": "low"})
+    better = MappingProxyType(
+        dict.fromkeys(columns.values(), "high") | {"test/loss": "low", "test/nats_above_optimal": "low"}
+    )
 
     def __init__(self, datamodule: GrammarDataModule, *, eval_max_length: Annotated[int, Ge(1)] | None = None):
         super().__init__(datamodule)
@@ -69,7 +72,9 @@ class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
             "held_out": "train, validation and test share no string",
             "shared": "train, validation and test share all strings: the language has one string per length",
         }
-        return f"{language}, {grammar.language_class}; {kept[self.data.split]}"
+        strings = self.data.test_strings
+        different = f"{len(strings.unique(dim=0)):,} of the {len(strings):,} test strings are distinct"
+        return f"{language}, {grammar.language_class}; {kept[self.data.split]}; {different}"
 
     def loss(self, model: SequenceModel, batch: Tensor) -> Tensor:
         """Mean cross-entropy in nats over real targets: EOS counts, PAD does not."""
@@ -89,7 +94,12 @@ class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
                 mean_loss, mean_accuracy, count = model_loss(model, batch)
                 loss.update(mean_loss, count)
                 accuracy.update(mean_accuracy, count)
-        tokens = {f"{split}/loss": loss.compute(), f"{split}/accuracy": accuracy.compute()}
+        optimum = self.data.val_optimum if split == "val" else self.data.test_optimum
+        tokens = {
+            f"{split}/loss": loss.compute(),
+            f"{split}/nats_above_optimal": loss.compute() - optimum.loss,
+            f"{split}/accuracy": accuracy.compute(),
+        }
         return tokens | rule_results(self.grammar, self.prompts, split, decoded)
 
     def watch(self, model: SequenceModel) -> tuple[Results, Mapping[str, str]]:
