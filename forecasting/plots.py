@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from seqlab.proportion import Proportion
+from seqlab.proportion import Proportion, value_of
 
 NUM_ORIGINS = 3
 NUM_POINTS = 120  # test cases in a figure of one-step forecasts
@@ -66,7 +66,8 @@ def error_by_horizon(results: Mapping[str, Mapping[str, Proportion | float]], ho
     axis = figure.subplots()
     steps, look = range(1, horizon + 1), styles(results)
     for name, rows in results.items():
-        axis.plot(steps, [rows[f"test/mae_by_horizon/{h}"] for h in steps], marker=".", label=name, **look[name])
+        errors = np.array([value_of(rows[f"test/mae_by_horizon/{h}"]) for h in steps], dtype=float)
+        axis.plot(steps, errors, marker=".", label=name, **look[name])
     axis.set(xlabel="steps ahead", ylabel="MAE on the test part", ylim=(0, None))
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))

@@ -36,6 +36,7 @@ def compare(data: GrammarDataModule, prompts: dict[str, list[Prompt]], max_lengt
     eos: ends every completion at once.
     uniform: the process of chance, sampled at least 1,000 times per set of prompts and decoded. It checks the code.
     ngram: order 3, fitted on training strings, decoded greedily.
+    optimal: the lowest possible loss on the test strings and the accuracy of the best guesses, exactly (optimum.py).
     oracle: the shortest completion that satisfies all rules. Out of distribution there is none; then the shortest
         that satisfies rule 1 and rule_2_completion.
 
@@ -65,6 +66,9 @@ def compare(data: GrammarDataModule, prompts: dict[str, list[Prompt]], max_lengt
             # the oracle has completions of the prompts, not of the test strings
             known = {} if name == "oracle" else token_results(model, data)
             rows[name] = {**rule_results(grammar, prompts, "test", decoded), **known}
+    with rows.attempt("optimal"):
+        best = data.test_optimum
+        rows["optimal"] = {**loss_results(best.loss, data), "test/accuracy": best.accuracy}
     return rows
 
 
@@ -84,7 +88,7 @@ def uniform_results(data: GrammarDataModule, prompts: dict[str, list[Prompt]], m
 def chance_results(data: GrammarDataModule, prompts: dict[str, list[Prompt]], max_length: int) -> Rows:
     """Exact chance levels for each set of prompts and for the next token."""
     choices = len(data.grammar.symbol_ids) + 1
-    results: Rows = {"test/loss": math.log(choices), "test/accuracy": 1 / choices}
+    results: Rows = {**loss_results(math.log(choices), data), "test/accuracy": 1 / choices}
     for group, members in prompts.items():
         for name, probability in chance(data.grammar, members, max_length).items():
             results[f"test/{group}/{name}"] = probability
@@ -96,7 +100,12 @@ def token_results(model: SequenceModel, data: GrammarDataModule) -> Rows:
     strings = data.test_strings
     loss, accuracy, _ = token_loss(model(strings[:, :-1]), strings[:, 1:])
     accuracy_result: Rows = {"test/accuracy": float(accuracy)}
-    return accuracy_result | ({"test/loss": float(loss)} if torch.isfinite(loss) else {})
+    return accuracy_result | (loss_results(float(loss), data) if torch.isfinite(loss) else {})
+
+
+def loss_results(loss: float, data: GrammarDataModule) -> Rows:
+    """A loss on the test strings, and how far it is above the lowest possible one."""
+    return {"test/loss": loss, "test/nats_above_optimal": loss - data.test_optimum.loss}
 
 
 class Steps(NamedTuple):

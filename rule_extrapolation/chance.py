@@ -1,10 +1,9 @@
 """Exact chance levels: the probability that uniform draws satisfy a rule."""
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 
-import torch
-
+from rule_extrapolation.classes import classes
 from rule_extrapolation.grammars import Grammar
 from rule_extrapolation.prompts import Prompt, state_after
 from rule_extrapolation.rules import All, Rule, State
@@ -58,29 +57,9 @@ def _expected_successes(rule: Rule, starts: Sequence[State], symbols: Sequence[i
     Dynamic programming over the equivalence classes of the reachable states. With r draws left,
     p_r(state) = (accepted(state) + sum over symbols of p_(r-1)(next state)) / (number of symbols + 1).
     """
-    index: dict[Hashable, int] = {}
-    states: list[State] = []
-
-    def number_of(state: State | None, draws_left: int) -> int:
-        if state is None or rule.needs(state) > draws_left:
-            return -1
-        number = index.setdefault(rule.equivalence_class(state), len(states))
-        if number == len(states):
-            states.append(state)
-        return number
-
-    start_numbers = [number_of(state, num_draws) for state in starts]
-    successors: list[list[int]] = []
-    # Breadth first: a state is first reached with the most draws left. If success is out of reach then, it always is.
-    for draws_left in range(num_draws - 1, -1, -1):
-        for state in states[len(successors) :]:
-            successors.append([number_of(rule.step(state, symbol), draws_left) for symbol in symbols])
-    # The last row is the dead state. States reached by the last draw are scored as they are and have no successors.
-    table = torch.full((len(states) + 1, len(symbols)), -1)
-    table[: len(successors)] = torch.tensor(successors).reshape(-1, len(symbols))
-    table[table < 0] = len(states)
-    accepted = torch.tensor([*map(rule.accepts, states), False], dtype=torch.float64)
-    success = accepted
+    graph = classes(rule, starts, symbols, num_draws)
+    success = graph.accepted
     for _ in range(num_draws):
-        success = (accepted + success[table].sum(1)) / (len(symbols) + 1)
-    return float(success[start_numbers].sum())
+        success = (graph.accepted + success[graph.table].sum(1)) / (len(symbols) + 1)
+    numbers = [graph.numbers.get(rule.equivalence_class(state), -1) for state in starts]  # -1: the dead state
+    return float(success[numbers].sum())

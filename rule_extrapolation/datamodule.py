@@ -8,6 +8,7 @@ from annotated_types import Ge
 from torch import Tensor
 
 from rule_extrapolation.grammars import Grammar
+from rule_extrapolation.optimum import NextToken, Optimum
 from rule_extrapolation.prompts import Prompts, prompts
 from rule_extrapolation.rules import EOS, PAD, SOS
 from seqlab.lit.datamodule import BlockStream, DataModule, EpochStream
@@ -98,6 +99,21 @@ class GrammarDataModule(DataModule):
     def test_strings(self) -> Tensor:
         """All test samples, framed."""
         return self.samples("test", 0, self.num_test)
+
+    @cached_property
+    def next_token(self) -> NextToken:
+        """The exact probabilities of the sampler."""
+        return NextToken(self.grammar, self.max_length)
+
+    @cached_property
+    def val_optimum(self) -> Optimum:
+        """The best possible loss and accuracy on the validation strings."""
+        return self.next_token.optimum(self.val_strings)
+
+    @cached_property
+    def test_optimum(self) -> Optimum:
+        """The best possible loss and accuracy on the test strings."""
+        return self.next_token.optimum(self.test_strings)
 
     def evaluation_set(self, split: Literal["val", "test"]) -> Tensor:
         return self.val_strings if split == "val" else self.test_strings

@@ -45,6 +45,7 @@ class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
     columns = MappingProxyType(
         {
             "loss": "test/loss",
+            "nats above optimal": "test/nats_above_optimal",
             "accuracy": "test/accuracy",
             "ID grammatical": "test/id/grammatical",
             "OOD rule 1": "test/ood/rule_1",
@@ -53,7 +54,9 @@ class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
             "empty prompt grammatical": "test/sos/grammatical",
         }
     )
-    better = MappingProxyType(dict.fromkeys(columns.values(), "high") | {"test/loss": "low"})
+    better = MappingProxyType(
+        dict.fromkeys(columns.values(), "high") | {"test/loss": "low", "test/nats_above_optimal": "low"}
+    )
 
     def __init__(
         self,
@@ -87,8 +90,10 @@ class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
         paper = f"({grammar.paper} in the paper)" if grammar.paper else "(not in the paper)"
         language = f"{grammar.name}, {grammar.label} {paper}" if grammar.label else f"{grammar.name} {paper}"
         how = self.data.kept_apart if self.scoring is None else "the published protocol, or what is left of it"
+        strings = self.data.test_strings
+        different = f"{len(strings.unique(dim=0)):,} of the {len(strings):,} test strings are distinct"
         sampled = "" if self.temperature is None else f"; {self.num_draws} completions sampled at {self.temperature:g}"
-        return f"{language}, {grammar.language_class}; {how}{sampled}"
+        return f"{language}, {grammar.language_class}; {how}; {different}{sampled}"
 
     def loss(self, model: SequenceModel, batch: Tensor) -> Tensor:
         """Mean cross-entropy in nats over real targets: EOS counts, PAD does not (but see `scoring`)."""
@@ -108,7 +113,11 @@ class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
                 mean_loss, mean_accuracy, count = self.token_loss(model, batch)
                 loss.update(mean_loss, count)
                 accuracy.update(mean_accuracy, count)
-        tokens = {f"{split}/loss": loss.compute(), f"{split}/accuracy": accuracy.compute()}
+        tokens = {f"{split}/loss": loss.compute()}
+        if self.scoring is None:
+            optimum = self.data.val_optimum if split == "val" else self.data.test_optimum
+            tokens[f"{split}/nats_above_optimal"] = loss.compute() - optimum.loss
+        tokens[f"{split}/accuracy"] = accuracy.compute()
         return tokens | rule_results(self.grammar, self.prompts, split, decoded, self.num_draws)
 
     def watch(self, model: SequenceModel) -> tuple[Results, Mapping[str, str]]:

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from rule_extrapolation.baselines import EndAtOnce, NGram, Oracle, Uniform, chance
-from rule_extrapolation.dyck import Brackets, Dyck, Separated, ShuffleDyck
+from rule_extrapolation.bracket_rules import Matched
+from rule_extrapolation.dyck import PARENTHESES, Brackets, Dyck, Separated, ShuffleDyck
 from rule_extrapolation.letters import ANBN, ANBNAN, ANBNCN, AbN, BaN, BbaN
 from rule_extrapolation.prompts import framed, oracle_sequences, prompts
 from rule_extrapolation.rules import EOS, PAD, SOS
@@ -172,3 +173,14 @@ def test_in_one_chunk_step_by_step_and_resumed_are_the_same(name):
         steps.append(logits)
     assert torch.equal(torch.cat([first, rest, torch.stack(steps, 1)], 1), whole)
     assert all(len(part) == 3 for part in state)
+
+
+def test_upstreams_rule_2_of_dyck_has_another_chance():
+    """It asks of a completion that parentheses are matched; rule 2 here also that brackets balance inside them."""
+
+    class Upstream(Dyck):
+        rule_2 = rule_2_completion = Matched(*PARENTHESES)
+
+    out = prompts(Dyck()).ood
+    assert round(chance(Upstream(), out, 32)["rule_2_completion"], 3) == 0.382
+    assert round(chance(Dyck(), out, 32)["rule_2_completion"], 3) == 0.360

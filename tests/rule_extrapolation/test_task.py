@@ -33,7 +33,9 @@ def built(compose):
 def test_names_counts_and_values(built):
     model, task = built("data=L5")
     results = task.evaluate(model, "test")
-    assert set(results) == {"test/loss", "test/accuracy"} | {f"test/{name}" for name in RULES}
+    assert set(results) == {"test/loss", "test/nats_above_optimal", "test/accuracy"} | {
+        f"test/{name}" for name in RULES
+    }
     prompts = task.data.prompts
     for group, number in (("id", len(prompts.id)), ("ood", len(prompts.ood)), ("sos", 1)):
         assert {results[f"test/{group}/{name}"].trials for name in NAMES} == {number}
@@ -45,6 +47,9 @@ def test_names_counts_and_values(built):
     loss, accuracy, _ = token_loss(model(strings[:, :-1]), strings[:, 1:])
     assert results["test/loss"] == pytest.approx(loss.item(), rel=1e-5)  # over tokens, not over batches
     assert results["test/accuracy"] == pytest.approx(accuracy.item(), rel=1e-5)
+    assert results["test/nats_above_optimal"] == results["test/loss"] - task.data.test_optimum.loss > 0
+    on_validation = task.evaluate(model, "val")
+    assert on_validation["val/nats_above_optimal"] == on_validation["val/loss"] - task.data.val_optimum.loss > 0
 
 
 @torch.inference_mode()
@@ -176,7 +181,11 @@ def test_describe(built):
 def test_baselines_have_the_model_s_names_and_stand_where_they_must(built):
     _, task = built("data=L5")
     rows = task.baselines()
-    assert list(rows) == ["chance", "uniform", "eos", "ngram", "oracle"]
+    assert list(rows) == ["chance", "uniform", "eos", "ngram", "oracle", "optimal"]
+    optimal = rows.pop("optimal")
+    assert optimal["test/nats_above_optimal"] == 0 < optimal["test/loss"] < rows["ngram"]["test/loss"]
+    assert optimal["test/accuracy"] > rows["chance"]["test/accuracy"]
+    assert rows["ngram"]["test/nats_above_optimal"] == rows["ngram"]["test/loss"] - optimal["test/loss"]
     for name, results in rows.items():
         assert {f"test/{group}/{metric}" for group in ("id", "ood", "sos") for metric in NAMES} <= set(results), name
     assert rows["uniform"]["test/ood/rule_1"].trials >= 1000

@@ -14,7 +14,7 @@ from seqlab.run.directory import RunDirectory, Status
 METRICS = ["rule_1", "rule_2", "rule_2_completion", "rule_1_and_rule_2_completion", "grammatical", "finished"]
 GROUPS = ["id", "id_finished", "ood", "ood_finished", "sos", "sos_finished"]
 RULES = [f"{group}/{metric}" for group in GROUPS for metric in METRICS]
-TOKENS = ["loss", "accuracy"]
+TOKENS = ["loss", "nats_above_optimal", "accuracy"]
 
 
 @pytest.fixture(scope="module")
@@ -124,9 +124,9 @@ def test_counts_and_intervals_stand_beside_every_share(summary, completions):
 
 
 def test_baselines_and_chance_stand_beside_every_rule_metric(summary):
-    assert set(summary["baselines"]) == {"chance", "eos", "uniform", "ngram", "oracle"}
+    assert set(summary["baselines"]) == {"chance", "eos", "uniform", "ngram", "oracle", "optimal"}
     for name, rows in summary["baselines"].items():
-        for group in ("id", "ood", "sos"):
+        for group in ("id", "ood", "sos") if name != "optimal" else ():
             for metric in METRICS:
                 assert 0 <= rows[f"test/{group}/{metric}"] <= 1, (name, group, metric)
         assert set(rows) <= {f"test/{name}" for name in [*TOKENS, *RULES]}
