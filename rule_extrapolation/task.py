@@ -89,11 +89,12 @@ class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
         grammar = self.grammar
         paper = f"({grammar.paper} in the paper)" if grammar.paper else "(not in the paper)"
         language = f"{grammar.name}, {grammar.label} {paper}" if grammar.label else f"{grammar.name} {paper}"
-        how = self.data.kept_apart if self.scoring is None else "the published protocol, or what is left of it"
+        sampled = "" if self.temperature is None else f"; {self.num_draws} completions sampled at {self.temperature:g}"
+        if self.scoring is not None:  # the variants of the protocol share a table, whatever their strings
+            return f"{language}, {grammar.language_class}; the published protocol, or what is left of it{sampled}"
         strings = self.data.test_strings
         different = f"{len(strings.unique(dim=0)):,} of the {len(strings):,} test strings are distinct"
-        sampled = "" if self.temperature is None else f"; {self.num_draws} completions sampled at {self.temperature:g}"
-        return f"{language}, {grammar.language_class}; {how}; {different}{sampled}"
+        return f"{language}, {grammar.language_class}; {self.data.kept_apart}; {different}{sampled}"
 
     def loss(self, model: SequenceModel, batch: Tensor) -> Tensor:
         """Mean cross-entropy in nats over real targets: EOS counts, PAD does not (but see `scoring`)."""
