@@ -157,7 +157,7 @@ class Mamba(SequenceModel):
                 f"tie_embeddings={tie_embeddings} and pad_vocab_multiple={pad_vocab_multiple} need the same tokens in "
                 f"and out, not {spec.input} and {spec.output}"
             )
-        if backend == "cuda" and eigenvalues == "positive":
+        if backend == "cuda":
             cuda_kernel()
         width = spec.output.width + -spec.output.width % pad_vocab_multiple
         padded = dataclasses.replace(spec, input=Tokens(width)) if one_vocabulary else spec
