@@ -4,14 +4,16 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from math import inf
 from types import MappingProxyType
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
-from annotated_types import Ge, Interval
+from annotated_types import Ge, Gt, Interval
 from torch import Tensor
 
+from rule_extrapolation.auxiliary import AuxiliaryLoss
 from rule_extrapolation.baselines import compare
 from rule_extrapolation.datamodule import GrammarDataModule
+from rule_extrapolation.mass import check_length, masses
 from rule_extrapolation.metrics import NAMES, model_loss, rule_results, score
 from rule_extrapolation.prompts import Prompt, framed
 from rule_extrapolation.rules import EOS
@@ -23,6 +25,9 @@ from seqlab.metrics import Mean
 from seqlab.model import SequenceModel, device_of, evaluating
 from seqlab.randomness import derived_seed
 from seqlab.task import Checks, Results, Split, Task
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 NUM_SHOWN = 6  # completions per set of prompts that are logged as text
 
@@ -36,10 +41,16 @@ class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
             data.max_length).
         temperature: completions are sampled from softmax(logits / temperature), not greedy (None).
         num_draws: sampled completions of each prompt.
+        mass_length: measure the probability of all strings of at most so many symbols, by the rules that they keep
+            (None: do not; see rule_extrapolation/mass.py).
+        auxiliary: train on OOD prompts as well: on completions that keep rule 1 (`oracle`) or that just miss it
+            (`adversarial`); see rule_extrapolation/auxiliary.py.
+        auxiliary_weight: weight of that loss beside the loss on the language's strings.
         scoring: which faults of the published protocol loss and scores have; None: none, and no `scored` metrics.
 
     Raises:
-        ValueError: a prompt is longer than eval_max_length.
+        ValueError: a prompt is longer than eval_max_length, or mass_length is too long for the language or the model,
+            or no OOD prompt has the completion that `auxiliary` asks for.
     """
 
     columns = MappingProxyType(
@@ -65,6 +76,9 @@ class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
         eval_max_length: Annotated[int, Ge(1)] | None = None,
         temperature: Annotated[float, Interval(gt=0, lt=inf)] | None = None,
         num_draws: Annotated[int, Ge(1)] = 20,
+        mass_length: Annotated[int, Ge(1)] | None = None,
+        auxiliary: Literal["none", "adversarial", "oracle"] = "none",
+        auxiliary_weight: Annotated[float, Gt(0)] = 1.0,
         scoring: Scoring | None = None,
     ):
         super().__init__(datamodule)
@@ -80,6 +94,13 @@ class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
         longest = max(len(prompt) for prompts in self.prompts.values() for prompt in prompts)
         if longest > self.max_length:
             raise ValueError(f"eval.max_length={self.max_length} must be at least {longest}, the longest prompt")
+        self.kind, self.weight = auxiliary, auxiliary_weight
+        self.auxiliary: AuxiliaryLoss | None = None
+        if auxiliary != "none":
+            self.auxiliary = AuxiliaryLoss(self.grammar, self.prompts["ood"], auxiliary, self.max_length)
+        self.mass_length = mass_length
+        if mass_length is not None:
+            check_length(self.grammar, mass_length, self.max_length)
 
     def check_model(self, model: SequenceModel) -> None:
         """Raise ValueError if the model cannot read as many steps as an evaluation needs."""
@@ -90,15 +111,21 @@ class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
         paper = f"({grammar.paper} in the paper)" if grammar.paper else "(not in the paper)"
         language = f"{grammar.name}, {grammar.label} {paper}" if grammar.label else f"{grammar.name} {paper}"
         sampled = "" if self.temperature is None else f"; {self.num_draws} completions sampled at {self.temperature:g}"
+        trained = "" if self.auxiliary is None else f"; trained on OOD prompts too ({self.kind})"
         if self.scoring is not None:  # the variants of the protocol share a table, whatever their strings
-            return f"{language}, {grammar.language_class}; the published protocol, or what is left of it{sampled}"
+            how = "the published protocol, or what is left of it"
+            return f"{language}, {grammar.language_class}; {how}{trained}{sampled}"
         strings = self.data.test_strings
         different = f"{len(strings.unique(dim=0)):,} of the {len(strings):,} test strings are distinct"
-        return f"{language}, {grammar.language_class}; {self.data.kept_apart}; {different}{sampled}"
+        return f"{language}, {grammar.language_class}; {self.data.kept_apart}; {different}{trained}{sampled}"
 
     def loss(self, model: SequenceModel, batch: Tensor) -> Tensor:
-        """Mean cross-entropy in nats over real targets: EOS counts, PAD does not (but see `scoring`)."""
-        return self.token_loss(model, batch)[0]
+        """Mean cross-entropy in nats over real targets: EOS counts, PAD does not (but see `scoring`).
+
+        With `auxiliary`, its weighted loss is added; a validation measures the two apart.
+        """
+        loss = self.token_loss(model, batch)[0]
+        return loss if self.auxiliary is None else loss + self.weight * self.auxiliary(model)
 
     def num_targets(self, batch: Tensor) -> int:
         return (self.scoring or Scoring()).num_targets(batch)
@@ -114,11 +141,16 @@ class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
                 mean_loss, mean_accuracy, count = self.token_loss(model, batch)
                 loss.update(mean_loss, count)
                 accuracy.update(mean_accuracy, count)
-        tokens = {f"{split}/loss": loss.compute()}
-        if self.scoring is None:
-            optimum = self.data.val_optimum if split == "val" else self.data.test_optimum
-            tokens[f"{split}/nats_above_optimal"] = loss.compute() - optimum.loss
-        tokens[f"{split}/accuracy"] = accuracy.compute()
+            tokens = {f"{split}/loss": loss.compute()}
+            if self.scoring is None:
+                optimum = self.data.val_optimum if split == "val" else self.data.test_optimum
+                tokens[f"{split}/nats_above_optimal"] = loss.compute() - optimum.loss
+            tokens[f"{split}/accuracy"] = accuracy.compute()
+            if self.auxiliary is not None:
+                tokens[f"{split}/auxiliary_loss"] = float(self.auxiliary(model))
+        if self.mass_length is not None:
+            short = masses(model, self.grammar, self.mass_length)
+            tokens |= {f"{split}/mass/{name}": mass for name, mass in short.items()}
         return tokens | rule_results(self.grammar, self.prompts, split, decoded, self.num_draws)
 
     def watch(self, model: SequenceModel) -> tuple[Results, Mapping[str, str]]:
@@ -159,6 +191,11 @@ class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
     def concluded(self, results: Results, checks: Checks) -> Results:
         """The `scored` metrics, where a run has them."""
         return {} if self.scoring is None else self.scoring.scored(results, checks)
+
+    def curves(self, checks: Checks) -> Mapping[str, "Figure"]:
+        from rule_extrapolation.plots import mass_over_training  # here, because it loads matplotlib
+
+        return {} if self.mass_length is None else {"mass": mass_over_training(checks, self.mass_length)}
 
     def examples(self, model: SequenceModel) -> list[dict[str, Any]]:
         """Every prompt with its completion and its scores, `num_draws` times if completions are sampled."""

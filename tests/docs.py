@@ -32,6 +32,8 @@ LEFT_OUT = {
     "python run.py -m experiment=deep_lstm_ablation": "hours; tests/forecasting/test_ablation.py runs it in tiny sizes",
     "python -m seqlab.report outputs/ablation": "reads these runs; the same test",
     "python run.py -m experiment=published_faults": "an hour; tests/rule_extrapolation/test_mended.py runs one, tiny",
+    "python run.py -m experiment=published_sizes": "minutes; tests/test_check.py composes it",
+    "python run.py -m experiment=published_optimizers": "the same",
     "python -m seqlab.report outputs/faults": "reads these runs; the same test",
     "pip ": "the network; test_extras checks the names",
     "python docs/make_notebook.py": "a kernel; tests/test_notebook.py runs the cells",

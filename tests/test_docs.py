@@ -90,7 +90,8 @@ def filled_in(word, run_dir, line):
 def tiny_words(line, compose, tiny):
     """Overrides that make a run of run.py quick, less those that the line itself sets."""
     overrides = [filled_in(word, "", line) for word in single(line)]
-    plain = [word for word in overrides if not word.startswith(("resume=", "data.csv=", "data.path=", "task.teacher="))]
+    files = ("resume=", "init_from=", "data.csv=", "data.path=", "task.teacher=")
+    plain = [word for word in overrides if not word.startswith(files)]
     compose(*plain, full=True)
     choices = HydraConfig.get().runtime.choices
     models = re.search(r"model=(\S+)", line) if is_sweep(line) else None

@@ -58,6 +58,7 @@ class Module(LightningModule):
         self.schedule = schedule
         self.seed = seed
         self.config = dict(config or {})
+        self.initial: dict[str, Any] | None = None  # where the first weights came from (seqlab/run/initial.py)
         self.row: dict[str, float] = {}
         self.last_row: tuple[int, float] | None = None
         # a loaded run was checked when it started, and its data may be absent now
@@ -185,4 +186,6 @@ class Module(LightningModule):
         # plain types: a checkpoint is self-describing
         checkpoint["config"] = self.config
         checkpoint["version"] = version()
+        if self.initial is not None:
+            checkpoint["initial"] = self.initial
         checkpoint |= self.data.kept._replace(task_files=plain(self.task.file_records))._asdict()

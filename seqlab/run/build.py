@@ -63,6 +63,7 @@ def configuration(
     schedule: Schedule,
     trainer: Trainer,
     logger: Mapping[str, Logger],
+    init_from: str | None = None,
     resume: Literal["auto"] | None = None,
 ) -> None:
     """The top-level keys of a configuration. `check` compares the user's values with these annotations."""

@@ -150,8 +150,8 @@ def _resolved(own: DictConfig, max_steps: int | None = None) -> dict[str, Any]:
 
 
 def _deciding(plain: dict[str, Any]) -> dict[str, Any]:
-    """The part of a resolved configuration that identifies a run, without trainer.max_steps."""
-    found = deciding(plain)
+    """The part of a resolved configuration that identifies a run, without trainer.max_steps and null top-level keys."""
+    found = {key: value for key, value in deciding(plain).items() if value is not None}
     if isinstance(trainer := found.get("trainer"), dict):
         found["trainer"] = {key: value for key, value in trainer.items() if key != "max_steps"}
     return found

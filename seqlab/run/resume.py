@@ -16,6 +16,7 @@ from seqlab.lit.datamodule import DataModule
 from seqlab.nn.native.choice import available
 from seqlab.run.config import RunConfig, differences
 from seqlab.run.directory import RunDirectory
+from seqlab.run.initial import Initial
 from seqlab.run.overrides import overrides_of, refuse_links_out
 from seqlab.run.values import key_of
 from seqlab.task import Task
@@ -30,12 +31,14 @@ class Start(NamedTuple):
     checkpoint: the checkpoint to restore; None for a start at step 0.
     step: number of optimizer steps already taken.
     kept: what the checkpoint stores about the data; None for a start at step 0.
+    initial: where the run's first weights came from, as its checkpoint says; None without init_from or at step 0.
     """
 
     config: dict[str, Any]
     checkpoint: Path | None
     step: int
     kept: Kept | None
+    initial: dict[str, Any] | None = None
 
 
 def start_of(config: RunConfig, directory: RunDirectory) -> Start | None:
@@ -72,7 +75,7 @@ def start_of(config: RunConfig, directory: RunDirectory) -> Start | None:
     if directory.best.exists():
         load_checkpoint(directory.best)  # must be readable: it may still be the best checkpoint at the end
     _warn_of_another_environment(content)
-    return Start(followed, file, content["global_step"], kept_in(content, file))
+    return Start(followed, file, content["global_step"], kept_in(content, file), content.get("initial"))
 
 
 def note_growth(directory: RunDirectory, max_steps: int) -> None:
@@ -121,6 +124,7 @@ class Resumable(BaseModel):
     environment: _Environment
     loops: dict[str, dict[str, Any]]  # the position in the data
     global_step: Annotated[int, Ge(0)]
+    initial: Initial | None = None
 
 
 def newest_checkpoint(directory: RunDirectory) -> tuple[Path, dict[str, Any]] | None:

@@ -24,6 +24,7 @@ from seqlab.run.config import RunConfig
 from seqlab.run.directory import RunDirectory, Status
 from seqlab.run.evaluate import finish
 from seqlab.run.forks import targets
+from seqlab.run.initial import Initial, take_weights
 from seqlab.run.resume import Start, note_growth, refuse_other_data, start_of
 from seqlab.run.summary import read_summary
 from seqlab.run.typed import with_typed
@@ -101,6 +102,7 @@ def accepted(directory: RunDirectory, config: RunConfig, in_sweep: bool) -> tupl
             "no validation would choose best.ckpt"
         )
     run.task.prepare()
+    begin(run, start)
     place = {"save_dir": directory.path, "first_step": start.step}
     loggers = [construct(node, **place) for node in run.config["logger"].values()]
     trainer: Trainer = construct(run.config["trainer"], run_dir=directory.path, loggers=loggers)
@@ -111,12 +113,21 @@ def accepted(directory: RunDirectory, config: RunConfig, in_sweep: bool) -> tupl
     return run, trainer, start
 
 
+def begin(run: Run, start: Start) -> None:
+    """Give a run that begins the weights that init_from names; one that resumes has its own in the checkpoint."""
+    if start.checkpoint is not None:
+        run.module.initial = start.initial
+    elif run.config.get("init_from") is not None:
+        run.module.initial = take_weights(run.module, run.config["init_from"]).model_dump()
+
+
 def train_along(config: RunConfig, directory: RunDirectory) -> None:
     """Train as an additional process of a run that the first process has accepted."""
     start = start_of(with_typed(config, configuration, config.words), directory)
     assert start is not None, "the first process has found something to do"
     run = build(start.config, kept=start.kept)
     run.task.prepare()
+    begin(run, start)
     if run.config["compile"]:
         run.model.compile()
     trainer: Trainer = construct(run.config["trainer"], run_dir=directory.path, loggers=[])
@@ -143,6 +154,8 @@ def fit(run: Run, trainer: Trainer, start: Start, directory: RunDirectory) -> di
     print(f"{run.task.title()} | {summary['model']}, {summary['num_parameters']:,} parameters | {directory.path}")
     if start.checkpoint is not None:
         print(f"resumed from {start.checkpoint.name} at step {start.step}")
+    elif run.module.initial is not None:
+        print(Initial.model_validate(run.module.initial))
     try:
         trainer.fit(run.module, datamodule=run.datamodule, ckpt_path=start.checkpoint, weights_only=True)
     except BaseException as error:
@@ -166,6 +179,12 @@ def reached(trainer: Trainer) -> dict[str, Any]:
     return {"steps": trainer.global_step, "seconds": round(training_seconds(trainer), 1)}
 
 
+def notes_on(run: Run) -> list[str]:
+    """What a reader of the results should know of the model, for the table."""
+    notes = [REREADS] if isinstance(run.model, SequenceModel) and run.model.rereads else []
+    return notes if run.module.initial is None else [*notes, str(Initial.model_validate(run.module.initial))]
+
+
 def opening(run: Run) -> dict[str, Any]:
     """The part of a summary that is known before training."""
     return {
@@ -187,7 +206,8 @@ def opening(run: Run) -> dict[str, Any]:
         "baselines": {},
         "last_five_checks": {},
         "missing": {},  # what could not be computed -> why, see seqlab/run/evaluate.py
-        "notes": [REREADS] if isinstance(run.model, SequenceModel) and run.model.rereads else [],
+        "notes": notes_on(run),
+        "init_from": run.module.initial,
         "versions": {
             "seqlab": version(),
             "python": platform.python_version(),

@@ -20,6 +20,7 @@ from seqlab.files import at_home
 
 # Keys that name folders: a leading ~ is expanded here. Constructors that take a path expand it themselves.
 PLACES = ("hydra.run.dir", "hydra.sweep.dir")
+OPTIONAL_PLACE = "init_from"  # the folder of a run; null: none
 CLOSING = {"[": "]", "{": "}"}
 FUNCTION = re.compile(rf"({'|'.join(create_functions().functions)})\s*\(")
 
@@ -103,7 +104,7 @@ def readable(text: str, *, sweep: bool, is_group: Callable[[str], bool]) -> str:
         )
     override = read(text)
     is_choice = is_group(name.partition("@")[0])
-    if name in PLACES and equals:
+    if equals and (name in PLACES or (name == OPTIONAL_PLACE and value != "null")):
         return _place(key, value, override)
     if override is None:
         _refuse_half_read(key, value, sweep)
