@@ -96,7 +96,7 @@ from pathlib import Path
 import seqlab
 
 folder = Path(tempfile.mkdtemp()) / "first"
-run = seqlab.train("model=linear data=L5 data.max_length=16 data.prompt_length=4 trainer=fast", dir=folder)
+run = seqlab.train("model=linear data=L5 data.max_length=16 data.prompt_lengths=[4] trainer=fast", dir=folder)
 summary = run.summary
 print(type(run.model).__name__, summary["steps"], "steps")
 print("ID grammatical:", summary["metrics"]["test/id/grammatical"])
@@ -120,7 +120,7 @@ Any module that maps ids to logits is tested beside chance and the baselines."""
         return 9 * torch.nn.functional.one_hot(ids, 7).float()
 
 
-rows = seqlab.evaluate(Echo(), "data=L5 data.max_length=16 data.prompt_length=4")
+rows = seqlab.evaluate(Echo(), "data=L5 data.max_length=16 data.prompt_lengths=[4]")
 {name: row["id/grammatical"] for name, row in rows.items()}""",
 ]
 

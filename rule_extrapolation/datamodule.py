@@ -41,11 +41,12 @@ class GrammarDataModule(DataModule):
         num_val, num_test: number of samples for validation and test loss.
         split: `held_out`: no string occurs in two splits. `shared`: all three splits draw from the same strings, for
             languages with one string per length, where nothing can be held out.
-        prompt_length: symbols of the evaluation prompts (None: the length in the published study).
+        prompt_lengths: numbers of symbols of the evaluation prompts (None: the one of the published study). All
+            prompts of each length are enumerated, up to 1,000 in a set.
         seed: seed of the data.
 
     Raises:
-        ValueError: max_length or prompt_length is impossible for the language or leaves an in-distribution prompt no
+        ValueError: max_length or prompt_lengths is impossible for the language or leaves an in-distribution prompt no
             room for a completion, or the language has too few strings for held-out splits.
     """
 
@@ -59,7 +60,7 @@ class GrammarDataModule(DataModule):
         num_val: Annotated[int, Ge(1)] = 512,
         num_test: Annotated[int, Ge(1)] = 1024,
         split: Literal["held_out", "shared"] = "held_out",
-        prompt_length: Annotated[int, Ge(1)] | None = None,
+        prompt_lengths: tuple[Annotated[int, Ge(1)], ...] | None = None,
         seed: Annotated[int, Ge(0)] = 1,
     ):
         super().__init__()
@@ -70,7 +71,7 @@ class GrammarDataModule(DataModule):
         self.split = split
         self.seed = seed
         self.lengths = grammar.lengths(max_length)
-        self.prompts: Prompts = prompts(grammar, prompt_length, max_length)
+        self.prompts: Prompts = prompts(grammar, *(prompt_lengths or ()), max_length=max_length)
         size = grammar.vocabulary_size
         self.spec = Spec(Tokens(size), Classes(size), max_length=max_length + 1, sos=SOS, eos=EOS, pad=PAD)
         if split == "held_out":

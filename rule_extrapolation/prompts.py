@@ -14,6 +14,7 @@ from rule_extrapolation.grammars import Grammar
 from rule_extrapolation.rules import EOS, PAD, SOS, Rule, State
 
 Prompt = tuple[int, ...]
+MOST_PROMPTS = 1000  # of a set
 
 
 class Prompts(NamedTuple):
@@ -24,20 +25,22 @@ class Prompts(NamedTuple):
     sos: list[Prompt]
 
 
-def prompts(grammar: Grammar, length: int | None = None, max_length: int | None = None) -> Prompts:
-    """All test prompts of the language, split into ID, OOD and empty. Deterministic, without repeats.
+def prompts(grammar: Grammar, *lengths: int, max_length: int | None = None) -> Prompts:
+    """The test prompts of the language, split into ID, OOD and empty. Deterministic, without repeats.
+
+    All prompts of the lengths are enumerated. Of a set of more than 1,000, as many are taken, evenly spread.
 
     Args:
         grammar: the language.
-        length: length argument of `grammar.prompt_candidates` (default: grammar.prompt_length).
+        lengths: of prompts, for `grammar.prompt_candidates` (default: grammar.prompt_length).
         max_length: the maximum number of symbols in prompt and completion together (default: no limit).
 
     Raises:
-        ValueError: the language has no prompts of that length, or max_length leaves a prompt no room.
+        ValueError: the language has no prompts of a length, or max_length leaves a prompt no room.
     """
-    candidates = grammar.prompt_candidates(grammar.prompt_length if length is None else length)
+    candidates = [grammar.prompt_candidates(length) for length in lengths or [grammar.prompt_length]]
     split = Prompts([], [], [()])
-    for prompt in candidates:
+    for prompt in dict.fromkeys(prompt for some in candidates for prompt in some):
         completion = grammatical_completion(grammar, prompt)
         (split.ood if completion is None else split.id).append(prompt)
         needed = len(prompt) + len(completion or ())
@@ -45,7 +48,13 @@ def prompts(grammar: Grammar, length: int | None = None, max_length: int | None 
             raise ValueError(
                 f"{grammar.name}: max_length is {max_length}, the prompt {grammar.text(prompt)} needs {needed}"
             )
-    return split
+    return Prompts(*map(spread, split))
+
+
+def spread(prompts: list[Prompt]) -> list[Prompt]:
+    """Up to 1,000 of some prompts, evenly spread."""
+    number = min(len(prompts), MOST_PROMPTS)
+    return [prompts[index * len(prompts) // number] for index in range(number)]
 
 
 def framed(prompts: Sequence[Prompt]) -> tuple[Tensor, Tensor]:

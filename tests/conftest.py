@@ -45,7 +45,7 @@ TINY_MODEL = {
 }
 TINY_DATA = {
     "max_length": 16,
-    "prompt_length": 4,
+    "prompt_lengths": [4],
     "batch_size": 8,
     "num_val": 16,
     "num_test": 16,

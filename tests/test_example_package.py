@@ -20,7 +20,7 @@ SECTION = PAGE.partition("## Your model in your own repository")[2]
 LINES = re.findall(r"^(?:seqlab|SEQLAB_PLUGINS=\S+ seqlab) .*", SECTION, flags=re.MULTILINE)
 QUICK = ["trainer.max_steps=4", "trainer.val_every=2", "trainer.min_steps=0", "trainer.accelerator=cpu", "logger=csv"]
 SIZES = {
-    "even_b": ["data.max_length=16", "data.prompt_length=4", "data.num_val=16", "data.num_test=16"],
+    "even_b": ["data.max_length=16", "data.prompt_lengths=[4]", "data.num_val=16", "data.num_test=16"],
     "votes": ["data.length=8"],
 }
 

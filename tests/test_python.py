@@ -103,7 +103,7 @@ class Table(nn.Module):
 
 
 def test_any_module_is_evaluated_beside_the_baselines():
-    rows = seqlab.evaluate(Table(), "data=L3 data.num_test=32 data.prompt_length=4")
+    rows = seqlab.evaluate(Table(), "data=L3 data.num_test=32 data.prompt_lengths=[4]")
     assert {"model", "chance", "oracle", "ngram"} <= rows.keys()
     assert rows["oracle"]["id/grammatical"] == 1
     # by hand: of the prompts of four symbols with a completion (aaaa, aaab, aabb), aabb alone ends at once

@@ -18,7 +18,7 @@ from tests.test_imports import PACKAGES
 ROOT = Path(__file__).parents[1]
 SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
 QUICK = ["trainer.max_steps=4", "trainer.val_every=2", "trainer.min_steps=0", "trainer.accelerator=cpu", "logger=csv"]
-SIZES = ["data.batch_size=8", "data.num_val=16", "data.num_test=16", "data.prompt_length=4", "data.max_length=16"]
+SIZES = ["data.batch_size=8", "data.num_val=16", "data.num_test=16", "data.prompt_lengths=[4]", "data.max_length=16"]
 LINEAR = ["model=linear", "model.d_model=16", *SIZES, *QUICK]
 TEXT = ["model=lstm", "data=text", "model.d_model=16", "model.hidden_dim=16", "data.vocabulary_size=300", *QUICK]
 COMMANDS = [  # words of `seqlab`, and what is there afterwards

@@ -49,6 +49,9 @@ class Run:
     module: Module
 
 
+Length = Annotated[int, Ge(1)]
+
+
 def configuration(
     *,
     seed: Seed,
@@ -58,7 +61,7 @@ def configuration(
     model: Callable[..., nn.Module],
     data: DataModule,
     task: Callable[..., Task],
-    eval: Mapping[Literal["max_length"], Annotated[int, Ge(1)] | None],
+    eval: Mapping[Literal["max_length", "prompt_lengths"], Length | list[Length] | None],
     optimizer: Callable[[nn.Module], Optimizer],
     schedule: Schedule,
     trainer: Trainer,

@@ -17,7 +17,7 @@ every_language = pytest.mark.parametrize(("grammar", "split"), MODES, ids=[gramm
 
 
 def data_of(grammar, split="held_out", **options):
-    return GrammarDataModule(grammar=grammar, split=split, **{"batch_size": 8, "prompt_length": 4} | options)
+    return GrammarDataModule(grammar=grammar, split=split, **{"batch_size": 8, "prompt_lengths": (4,)} | options)
 
 
 def as_set(rows):
@@ -150,9 +150,9 @@ def test_the_spec_follows_the_language():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"grammar": Dyck(), "prompt_length": 5}, "5"),
+        ({"grammar": Dyck(), "prompt_lengths": (5,)}, "5"),
         ({"grammar": Dyck(), "max_length": 1}, "max_length"),
-        ({"grammar": ANBN(), "max_length": 6, "prompt_length": 6, "split": "shared"}, "max_length is 6"),
+        ({"grammar": ANBN(), "max_length": 6, "prompt_lengths": (6,), "split": "shared"}, "max_length is 6"),
         ({"grammar": ANBN(), "max_length": 8, "num_train": 4}, "data.split=shared"),
     ],
 )

@@ -86,7 +86,7 @@ def test_golden_entropy_rates(grammar):
 
 def test_no_model_is_below_it_on_fresh_strings():
     """An n-gram of the whole context, fitted on very many strings, comes near and stays above."""
-    data = GrammarDataModule(grammar=BbaN(), max_length=4, prompt_length=2, split="shared", num_test=4096)
+    data = GrammarDataModule(grammar=BbaN(), max_length=4, prompt_lengths=(2,), split="shared", num_test=4096)
     model = NGram(data.spec, data.samples("train", 0, 2**17), order=5)
     loss, accuracy, _ = token_loss(model(data.test_strings[:, :-1]), data.test_strings[:, 1:])
     assert 0 < float(loss) - data.test_optimum.loss < 1e-3

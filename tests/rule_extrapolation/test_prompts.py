@@ -136,6 +136,21 @@ def test_impossible_prompts_are_refused():
     assert len(prompts(ANBN(), max_length=16).id) == 5
 
 
+def test_several_lengths_are_all_prompts_of_each():
+    for grammar, lengths in ((Dyck(), (4, 6)), (BbaN(), (3, 4)), (ANBN(), (1, 3))):
+        several, single = prompts(grammar, *lengths), [prompts(grammar, length) for length in lengths]
+        assert several.id == [prompt for one in single for prompt in one.id]
+        assert several.ood == [prompt for one in single for prompt in one.ood]
+        assert several.sos == [()]
+
+
+def test_of_a_large_set_a_thousand_are_taken_evenly_spread():
+    found = prompts(ANBNCN(), 4, 8)
+    assert len(found.ood) == len(set(found.ood)) == 1000
+    assert 9 <= sum(len(prompt) == 4 for prompt in found.ood) <= 13  # 78 of 6,633
+    assert len(found.id) == 3 + 6
+
+
 def test_framed_prompts_and_oracle_sequences():
     tokens, lengths = framed([(), (3, 4)])
     assert tokens.tolist() == [[0, 2, 2], [0, 3, 4]] and lengths.tolist() == [1, 3]

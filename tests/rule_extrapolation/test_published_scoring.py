@@ -17,7 +17,7 @@ from seqlab.show.curves import read_metrics
 from tests.small_models import small_model
 
 PUBLISHED = "protocol=published"
-LONG = ("data.max_length=256", "data.prompt_length=8", "data.num_val=128")
+LONG = ("data.max_length=256", "data.prompt_lengths=[8]", "data.num_val=128")
 KEYS = {  # of the configuration, for each fault that the model or the language can have
     ".task.scoring.loss_on_pad",
     ".task.scoring.only_finished",

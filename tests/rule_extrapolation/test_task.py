@@ -124,7 +124,7 @@ def test_examples_are_all_prompts_in_order_with_what_holds(built):
 @torch.inference_mode()
 def test_a_validation_shows_a_few_completions_of_each_set(built):
     """Evenly spaced, and as `examples` has them; the empty prompt is one of its set."""
-    model, task = built("data=L5", "data.prompt_length=8")
+    model, task = built("data=L5", "data.prompt_lengths=[8]")
     records = task.examples(model)
     sets = [[record for record in records if record["set"] == name] for name in ("id", "ood", "sos")]
     shown = [record for rows in sets for record in rows[:: max(1, len(rows) // 6)][:6]]

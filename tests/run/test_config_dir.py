@@ -13,7 +13,7 @@ from seqlab.memory import main as memory
 from seqlab.run.overrides import prepared, with_config_dir
 
 QUICK = ["trainer.max_steps=4", "trainer.val_every=2", "trainer.min_steps=0", "trainer.accelerator=cpu", "logger=csv"]
-SIZES = ["data.batch_size=8", "data.num_val=16", "data.num_test=16", "data.prompt_length=4", "data.max_length=16"]
+SIZES = ["data.batch_size=8", "data.num_val=16", "data.num_test=16", "data.prompt_lengths=[4]", "data.max_length=16"]
 WORDS = ["data=mine", "model=my_linear", *SIZES, *QUICK]
 
 

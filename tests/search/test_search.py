@@ -241,7 +241,7 @@ def test_every_search_can_begin(file):
 @pytest.mark.slow
 def test_real_runs(command, tmp_path):
     words = ["trainer.max_steps=8", "trainer.min_steps=0", "trainer.val_every=4", "data.max_length=16"]
-    words += ["data.prompt_length=4", "search.num_trials=3", "search.confirm_seeds=[5]", "search.dir=study"]
+    words += ["data.prompt_lengths=[4]", "search.num_trials=3", "search.confirm_seeds=[5]", "search.dir=study"]
     done = command("-m", "seqlab.search", "lstm_lr", *words, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     runs = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((tmp_path / "study").rglob("status.json"))]
