@@ -49,7 +49,7 @@ class Arithmetic(Written):
         return 1
 
     def num_uniforms(self, length: int) -> int:
-        return 2 * length + 2 if self.brackets else length
+        return 2 * length - 5 if self.brackets else length
 
     def strings(self, length: int, uniforms: Tensor) -> Tensor:
         if self.brackets:

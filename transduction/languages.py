@@ -112,10 +112,10 @@ class Regular(Language):
         self.after, self.moves = torch.tensor(after), torch.tensor(dfa.moves)
 
     def has_members(self, length: int) -> bool:
-        return self.inside.number(length) > 0
+        return self.inside.exist(length)
 
     def has_others(self, length: int) -> bool:
-        return self.outside.number(length) > 0
+        return self.outside.exist(length)
 
     def num_uniforms(self, length: int) -> int:
         return length

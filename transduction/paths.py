@@ -1,7 +1,8 @@
-"""Random paths through an automaton, equally likely among those of a length: by counting them, exactly."""
+"""Random paths through an automaton, equally likely among those of a length: by counting them."""
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -9,9 +10,9 @@ from torch import Tensor
 class Paths:
     """Paths of each length from state 0 to some states.
 
-    The number of paths is a whole number without limit, so nothing overflows. A step's probability is the proportion of
-    the paths that begin with it (Hickey and Cohen 1983, "Uniform Random Generation of Strings in a Context-Free
-    Language", for regular languages).
+    A step's probability is the proportion of the paths that begin with it. Numbers of paths are float64 with exponents
+    of their own, so nothing overflows, at any length; each step adds a relative error of 1e-15. Only sums, products
+    and quotients are taken, in a fixed order: every machine draws the same.
 
     Args:
         moves: moves[state][letter] is the next state.
@@ -20,44 +21,46 @@ class Paths:
     """
 
     def __init__(self, moves: Sequence[Sequence[int]], ends: Sequence[bool], weights: Sequence[int] | None = None):
-        self.moves, self.table = moves, torch.tensor(moves)
-        self.weights = [1] * len(moves[0]) if weights is None else weights
-        self.counts = [[int(end) for end in ends]]  # by number of steps left, by state
-        self.bounds: list[Tensor] = []  # by number of steps left - 1: (states, letters), cumulative probabilities
+        self.table, self.moves = torch.tensor(moves), np.array(moves)
+        self.weights = np.ones(len(moves[0])) if weights is None else np.array(weights, dtype=np.float64)
+        self.counts = [np.frexp(np.array(ends, dtype=np.float64))]  # by steps left: mantissas and exponents of states
+        self.bounds: list[Tensor] = []  # by steps left - 1: (states, letters), cumulative probabilities
 
-    def number(self, length: int, state: int = 0) -> int:
-        """How many paths of a length there are from a state."""
-        while len(self.counts) <= length:
-            fewer = self.counts[-1]
-            self.counts.append([sum(ways) for ways in self._ways(fewer)])
-        return self.counts[length][state]
+    def exist(self, length: int) -> bool:
+        """Whether there is a path of this length."""
+        self._grow(length)
+        return bool(self.counts[length][0][0] > 0)
+
+    def number(self, length: int) -> float:
+        """How many paths of this length there are; infinite if a float64 does not hold it."""
+        self._grow(length)
+        mantissas, exponents = self.counts[length]
+        with np.errstate(over="ignore"):
+            return float(np.ldexp(mantissas[0], exponents[0]))
 
     def draw(self, length: int, uniforms: Tensor) -> tuple[Tensor, Tensor]:
         """Random paths, uniforms (n, length) -> letters (n, length) and the state after each (n, length), int64.
 
         Rows of no meaning where there is no path.
         """
-        self.number(length)
-        while len(self.bounds) < length:
-            self.bounds.append(self._cumulative(self.counts[len(self.bounds)]))
+        self._grow(length)
         state = torch.zeros(len(uniforms), dtype=torch.int64)
         letters, states = torch.empty(2, length, len(uniforms), dtype=torch.int64)
         for step, uniform in enumerate(uniforms.T):
             letter = (self.bounds[length - 1 - step][state] <= uniform[:, None]).sum(1)
-            letter.clamp_(max=len(self.weights) - 1)  # where there is no path
+            letter.clamp_(max=self.table.shape[1] - 1)  # where there is no path
             state = self.table[state, letter]
             letters[step], states[step] = letter, state
         return letters.T.contiguous(), states.T.contiguous()
 
-    def _ways(self, fewer: list[int]) -> list[list[int]]:
-        return [[weight * fewer[after] for weight, after in zip(self.weights, row, strict=True)] for row in self.moves]
-
-    def _cumulative(self, fewer: list[int]) -> Tensor:
-        rows = []
-        for ways in self._ways(fewer):
-            total, reached, row = sum(ways), 0, []
-            for number in ways:
-                reached += number
-                row.append(reached / total if total else 0.0)  # of whole numbers: rounded once
-            rows.append(row)
-        return torch.tensor(rows, dtype=torch.float64)
+    def _grow(self, length: int) -> None:
+        while len(self.bounds) < length:
+            mantissas, exponents = (part[self.moves] for part in self.counts[-1])
+            exponents = np.where(mantissas > 0, exponents, np.iinfo(np.int32).min // 2)
+            top = exponents.max(1)
+            ways = np.ldexp(mantissas * self.weights, np.maximum(exponents - top[:, None], -2000))
+            reached = np.add.accumulate(ways, 1)
+            total = reached[:, -1]
+            self.bounds.append(torch.from_numpy(reached / np.where(total > 0, total, 1)[:, None]))
+            mantissas, shifts = np.frexp(total)
+            self.counts.append((mantissas, np.where(total > 0, shifts + top, 0)))

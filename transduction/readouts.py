@@ -234,7 +234,7 @@ class States(Asked):
         return f"the state of the automaton of {self.language.name}, at each step"
 
     def has(self, length: int) -> bool:
-        return self.regular.alive.number(length) > 0
+        return self.regular.alive.exist(length)
 
     def num_uniforms(self, length: int) -> int:
         return length

@@ -131,7 +131,7 @@ BY_HAND = {
     "recall": values,
     "noisy_recall": lambda word: values([symbol for symbol in word if symbol < 64]),
     "selective_copy": lambda word: [symbol for symbol in word if symbol < 8],
-    "memorise": lambda word: [permutation(1, "memorise", 32, 256).tolist()[key] % 32 for key in word],
+    "memorise": lambda word: [value % 32 for value in permutation(1, "memorise", 32, 256)[word].tolist()],
     "arithmetic": value_modulo_5,
     "arithmetic_brackets": value_modulo_5,
     "addition": sum_of_bits,
