@@ -51,7 +51,7 @@ def small_model(name: str, spec: Spec, *, seed: int = 0, **options) -> SequenceM
     for node in (config, *(part for part in config.values() if isinstance(part, DictConfig) and "_target_" in part)):
         node.update({key: size for key, size in SMALL_SIZES.items() if key in node})
     for key, value in options.items():
-        OmegaConf.update(config, key, value)
+        OmegaConf.update(config, key, value, merge=False)
     torch.manual_seed(seed)
     return construct(OmegaConf.to_container(config), spec=spec)  # type: ignore[arg-type]
 

@@ -38,7 +38,7 @@ def number_table(low: int, high: int, size: int) -> Tensor:
     the bits of v in two's complement; v / size, tanh(v / 16), sign v, and sign v log(1 + |v|) / log(1 + size).
     """
     values = torch.arange(low, high + 1)
-    angles = values.unsqueeze(1) * waves(size) * (2 * math.pi / size)
+    angles = values.unsqueeze(1) * waves(size) % size * (2 * math.pi / size)
     residues = [one_hot(values % modulus, modulus) for modulus in MODULI]
     bits = values.unsqueeze(1) >> torch.arange((high - low).bit_length()) & 1
     v = values.unsqueeze(1).float()
