@@ -88,7 +88,7 @@ class SequenceModel(nn.Module, ABC):
         return logits.squeeze(1), state
 
     def explanation(self, inputs: Tensor) -> list[str]:
-        """Lines that say how the output after inputs (1, time) comes about, for a person to check; most models have none."""
+        """How the output after inputs (1, time) comes about, in lines for a person to check; most models have none."""
         return []
 
 

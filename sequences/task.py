@@ -174,7 +174,7 @@ class Recurrence(Task[RecurrenceDataModule, SequenceModel]):
         return torch.tensor([terms])
 
     def describe(self, model: SequenceModel, prompt: Tensor) -> str:
-        """The most probable next terms, what the model says of how they come about, and the greedy next eight, as text."""
+        """The most probable next terms, how the model says that they come about, and the greedy next eight, as text."""
         read = prompt[:, -(NUM_TERMS - 1) :]
         with evaluating(model):
             probabilities = model(read.to(device_of(model)))[0, -1].softmax(-1).cpu()

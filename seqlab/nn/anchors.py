@@ -1,4 +1,4 @@
-"""Anchors: simple guesses at the next term of a sequence, what was to be added to them earlier, and candidates of both."""
+"""Anchors, simple guesses at the next term of a sequence; what was to be added to them earlier; candidates of both."""
 
 from typing import NamedTuple
 
@@ -39,8 +39,8 @@ def candidates(terms_BS: Tensor, look_back: int) -> Candidates:
     """Candidates for the term after each of the last S - look_back - 3 terms.
 
     With A[t] an anchor at step t, its residual when x[t] is read is R[t] = x[t] - A[t-1], what was to be added to it.
-    Candidate 0 is A[t]; candidate j is A[t] + R[t+1-j], j = 1 .. look_back. A rule that adds the same to an anchor again,
-    after one step or after j, has its next term among them.
+    Candidate 0 is A[t]; candidate j is A[t] + R[t+1-j], j = 1 .. look_back. A rule that adds the same to an anchor
+    again, after one step or after j, has its next term among them.
 
     Args:
         terms_BS: (B, look_back + 3 + T) integers, MISSING before the first.

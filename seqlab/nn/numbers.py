@@ -19,6 +19,7 @@ DIFFERENCES = (  # coefficients of x[t], x[t-1], ... x[t-4]
     (1, -2, 0, 0, 0),
     (1, -1, -1, 0, 0),
 )
+MOST_LAGS = len(DIFFERENCES[0]) - 1
 
 
 def waves(size: int) -> Tensor:
@@ -96,7 +97,7 @@ def combinations(terms_BS: Tensor, coefficients_KL: Tensor) -> tuple[Tensor, Ten
 
 
 class Differences(nn.Module):
-    """Embeds the seven differences at each term, each as a number, and adds them up: sum over k of W_k f(d_k) + e_k(d_k).
+    """Embeds seven differences at each term, each as a number, and adds them up: sum over k of W_k f(d_k) + e_k(d_k).
 
     d = x[t] - x[t-1], the second difference, x[t] - x[t-2], x[t] - x[t-3], x[t] - x[t-4], x[t] - 2 x[t-1] and
     x[t] - x[t-1] - x[t-2] (`DIFFERENCES`). A rule that adds, repeats or doubles has a constant among them.
@@ -116,7 +117,7 @@ class Differences(nn.Module):
         self.absent = [high + 1 for _, high in ranges]
 
     def forward(self, terms_BS: Tensor) -> Tensor:
-        """(B, 4 + T) terms, of which the first four were read before, -> (B, T, C)."""
+        """(B, MOST_LAGS + T) terms, of which the first MOST_LAGS were read before, -> (B, T, C)."""
         values, known = combinations(terms_BS, self.coefficients_KL)
         return sum(
             (

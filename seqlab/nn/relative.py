@@ -24,8 +24,8 @@ class RelativeHead(nn.Module):
     """logit(y) = sum over anchors a and frequencies k of s_k Re(w_ak exp(i theta_k A_a) exp(-i theta_k y)).
 
     theta_k = 2 pi k / size. The complex w_ak are the coefficients that a network gives at each step; s_k is a learned
-    scale. Each term depends on y - A_a alone: w_a is the Fourier series of a function of what is to be added to anchor a,
-    modulo size. So "the last term plus three" is one output, not one for each last term.
+    scale. Each term depends on y - A_a alone: w_a is the Fourier series of a function of what is to be added to anchor
+    a, modulo size. So "the last term plus three" is one output, not one for each last term.
 
     Args:
         size: number of values y, 0 .. size - 1.

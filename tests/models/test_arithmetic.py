@@ -18,7 +18,7 @@ BODIES = [name for name in MODELS if name not in ("arithmetic", "hf")]
 READING = ("no leak from the future", "steps against the whole", "the room of a state")
 FEW = Spec(Tokens(40, "number"), Classes(40), max_length=5)
 NUMBERS = Spec(Tokens(256, "number"), Classes(256), max_length=8)
-PARTS = ("differences", "relative", "copy")
+PARTS = ("differences", "relative", "pointer")
 
 
 def with_body(body, spec, **options):
@@ -64,7 +64,7 @@ def test_real_vectors_go_to_the_body_alone():
     assert model.explanation(inputs[:1]) == []
 
 
-def test_the_copy_head_gives_log_probabilities():
+def test_the_pointer_gives_log_probabilities():
     logits = small_model("arithmetic", NUMBERS).eval()(random_inputs(NUMBERS, 3, 8))
     torch.testing.assert_close(logits.exp().sum(-1), torch.ones(3, 8))
 
@@ -89,7 +89,7 @@ def test_an_explanation_is_true_arithmetic_of_the_terms_read():
     for line in lines[:-1]:
         value, sum_of_terms = re.fullmatch(r"[\d.]+%  (\d+) = ([\d x()+-]+)", line).groups()
         assert int(value) == eval(sum_of_terms.replace("x", "*"))  # arithmetic of our own
-    assert small_model("arithmetic", NUMBERS, copy=False).eval().explanation(torch.tensor([[1, 2]])) == []
+    assert small_model("arithmetic", NUMBERS, pointer=False).eval().explanation(torch.tensor([[1, 2]])) == []
 
 
 @pytest.mark.parametrize(

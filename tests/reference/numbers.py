@@ -77,5 +77,6 @@ def mixture(logits, scores, values):
     shares = [part / sum(raw) for part in raw]
     own = torch.tensor(logits, dtype=torch.float64).softmax(0).tolist()
     return [
-        shares[-1] * own[y] + sum(w for w, value in zip(shares, values, strict=False) if value == y) for y in range(size)
+        shares[-1] * own[y] + sum(w for w, value in zip(shares, values, strict=False) if value == y)
+        for y in range(size)
     ]
