@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -27,10 +27,10 @@ class SequenceModel(nn.Module, ABC):
     outputs (batch, time, spec.output.width), called logits whatever the task uses them for.
     """
 
-    endless_state: ClassVar[bool] = False
+    endless_state: bool = False
     """Whether the state has constant size, so that the model can read beyond spec.max_length."""
 
-    reads_parts: ClassVar[bool] = True
+    reads_parts: bool = True
     """Whether it saves time on a CPU to read rows of similar length together, cut to it."""
 
     rereads: bool = False
@@ -86,6 +86,10 @@ class SequenceModel(nn.Module, ABC):
         """Read one input per row, (batch,) or (batch, width). Returns logits (batch, width) and the next state."""
         logits, state = self.prefill(inputs.unsqueeze(1), state)
         return logits.squeeze(1), state
+
+    def explanation(self, inputs: Tensor) -> list[str]:
+        """How the output after inputs (1, time) comes about, in lines for a person to check; most models have none."""
+        return []
 
 
 class ReadInputs(NamedTuple):

@@ -15,13 +15,13 @@ class Tokens:
     Args:
         size: vocabulary size.
         embedding: how a model embeds an id (seqlab/nn/embedding.py): `learned` is one learned vector per id;
-            `fourier` treats ids as integers and uses Fourier features; `scalar` is one number; `pair` is the number
-            and its position.
+            `fourier` treats ids as integers and uses Fourier features; `number` also their residues, bits and size,
+            and a learned vector; `scalar` is one number; `pair` is the number and its position.
         num_waves: number of frequencies of `fourier`.
     """
 
     size: int
-    embedding: Literal["learned", "fourier", "scalar", "pair"] = "learned"
+    embedding: Literal["learned", "fourier", "number", "scalar", "pair"] = "learned"
     num_waves: int = 16
 
 

@@ -36,7 +36,7 @@ class RecurrenceDataModule(DataModule):
         batch_size: Annotated[int, Ge(1)] = 32,
         num_val: Annotated[int, Ge(1)] = 2000,
         num_test: Annotated[int, Ge(1)] = 8000,
-        embedding: Literal["fourier", "learned", "scalar", "pair"] = "fourier",
+        embedding: Literal["fourier", "learned", "number", "scalar", "pair"] = "fourier",
         num_waves: Annotated[int, Interval(ge=1, le=128)] = 16,
         seed: Annotated[int, Ge(0)] = 1,
     ):

@@ -174,10 +174,11 @@ class Recurrence(Task[RecurrenceDataModule, SequenceModel]):
         return torch.tensor([terms])
 
     def describe(self, model: SequenceModel, prompt: Tensor) -> str:
-        """The most probable next terms and the greedy next eight, as text."""
+        """The most probable next terms, how the model says that they come about, and the greedy next eight, as text."""
         read = prompt[:, -(NUM_TERMS - 1) :]
         with evaluating(model):
             probabilities = model(read.to(device_of(model)))[0, -1].softmax(-1).cpu()
+            explanation = model.explanation(read.to(device_of(model)))
         best = probabilities.topk(NUM_SHOWN)
         pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
         left = prompt.shape[1] - read.shape[1]
@@ -185,6 +186,7 @@ class Recurrence(Task[RecurrenceDataModule, SequenceModel]):
             [
                 f"terms       {listed(read[0])}" + (f" (the last 8 of {prompt.shape[1]})" if left else ""),
                 "next        " + "   ".join(f"{value} ({probability:.1%})" for value, probability in pairs),
+                *(f"{'' if index else 'because':<12}{line}" for index, line in enumerate(explanation)),
                 f"greedily    {listed(self.continuations(model, read)[0])}",
             ]
         )

@@ -62,12 +62,20 @@ TINY_DATA = {
 
 def tiny_sizes(model, data="L5"):
     """Overrides that make a run quick: small sizes for the keys that the YAMLs of the model and of the data have."""
-    model_keys = OmegaConf.load(ROOT / "conf" / "model" / f"{model}.yaml")
     dataset = OmegaConf.load(ROOT / "conf" / "data" / f"{data}.yaml")
     (task,) = (node["/task@_global_"] for node in dataset.defaults if "/task@_global_" in node)
     data_keys = OmegaConf.merge(OmegaConf.load(ROOT / "conf" / "task" / f"{task}.yaml").data, dataset)
-    sizes = [f"model.{key}={size}" for key, size in TINY_MODEL.items() if key in model_keys]
-    return sizes + [f"data.{key}={size}" for key, size in TINY_DATA.items() if key in data_keys]
+    return tiny_model_sizes(model) + [f"data.{key}={size}" for key, size in TINY_DATA.items() if key in data_keys]
+
+
+def tiny_model_sizes(model, place="model"):
+    """The overrides of a model's own sizes, and of those of the model inside it."""
+    keys = OmegaConf.load(ROOT / "conf" / "model" / f"{model}.yaml")
+    sizes = [f"{place}.{key}={size}" for key, size in TINY_MODEL.items() if key in keys]
+    for entry in keys.get("defaults", []):
+        for group, inner in entry.items() if entry != "_self_" else ():
+            sizes += tiny_model_sizes(inner, f"{place}.{group.partition('@')[2]}")
+    return sizes
 
 
 @pytest.fixture(scope="session")

@@ -3,14 +3,16 @@
 Sequence models are those of seqlab.models. A domain's own models have their tests in tests/DOMAIN.
 """
 
+from functools import cache
 from pathlib import Path
 
 import torch
-from hydra.utils import instantiate
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from seqlab.model import SequenceModel
+from seqlab.run.build import construct
+from seqlab.run.config import composed
 from seqlab.spec import Classes, Spec, Tokens, Values, Vectors
 
 MODEL_DIR = Path(__file__).parents[1] / "conf" / "model"
@@ -20,7 +22,7 @@ MODELS = sorted(
     if OmegaConf.load(path)["_target_"].startswith("seqlab.models.")  # type: ignore[index]
 )
 
-# Taken over for the keys that a model's YAML has.
+# Taken over for the keys that a model's YAML has, and those of the model inside it.
 SMALL_SIZES = {"d_model": 16, "num_layers": 2, "num_heads": 4, "ff_dim": 24, "hidden_dim": 12}
 
 
@@ -34,12 +36,24 @@ def vector_spec(max_length: int = 9) -> Spec:
     return Spec(Vectors(3), Values(2), max_length=max_length)
 
 
+@cache
+def options_of(name: str) -> DictConfig:
+    """The node `model` of model=NAME, with all defaults."""
+    return composed([f"model={name}"], MODEL_DIR.parent).model
+
+
 def small_model(name: str, spec: Spec, *, seed: int = 0, **options) -> SequenceModel:
-    """The model of conf/model/NAME.yaml with small sizes and initial weights of `seed`, in training mode."""
-    config = OmegaConf.load(MODEL_DIR / f"{name}.yaml")
-    sizes = {key: size for key, size in SMALL_SIZES.items() if key in config}
+    """The model of conf/model/NAME.yaml with small sizes and initial weights of `seed`, in training mode.
+
+    Options of the model inside another one have names with a dot: {"body.dropout": 0.5}.
+    """
+    config = OmegaConf.create(OmegaConf.to_container(options_of(name)))
+    for node in (config, *(part for part in config.values() if isinstance(part, DictConfig) and "_target_" in part)):
+        node.update({key: size for key, size in SMALL_SIZES.items() if key in node})
+    for key, value in options.items():
+        OmegaConf.update(config, key, value, merge=False)
     torch.manual_seed(seed)
-    return instantiate(OmegaConf.merge(config, sizes | options), _partial_=True, _convert_="all")(spec=spec)
+    return construct(OmegaConf.to_container(config), spec=spec)  # type: ignore[arg-type]
 
 
 def lively(model: SequenceModel) -> SequenceModel:

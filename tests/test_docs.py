@@ -107,6 +107,8 @@ def tiny_words(line, compose, tiny):
     elif choices.data == "text" and re.search(r"data\.(corpus|name)=", line):
         words = [word for word in words if not word.startswith("data.path=")]
     words += [*STEPS, "schedule.warmup=1"]
+    if "model@model.body=" in line:  # another body than that of the YAML, with other keys
+        words = [word for word in words if not word.startswith("model.body.")]
     own = {word.partition("=")[0] for word in words_of(line)} - {word.partition("=")[0] for word in STEPS}
     if choices.get("experiment"):  # widths that an experiment describes may depend on one another
         described = OmegaConf.load(ROOT / "conf" / "experiment" / f"{choices.experiment}.yaml").get("model", {})

@@ -123,21 +123,29 @@ def options(loader: ConfigLoader, group: str) -> list[str]:
 
 
 def _read(loader: ConfigLoader, path: str, package: str | None) -> tuple[dict[str, Any], str, list[Any]]:
-    """The content of a file, its package in the whole configuration, and the groups in its defaults list."""
+    """The content of a file, its package in the whole configuration, and the groups in its defaults list.
+
+    A group inside itself (model@body: any model as the body of another) is followed once.
+    """
     content, package_named = _parsed(next(source for source in loader.get_sources() if source.is_config(path)), path)
     if not isinstance(content, dict):
         return {}, "", []
     group = path.rpartition("/")[0]
+    place = package_named or group.replace("/", ".") if package is None else package
+    place = "" if place == "_global_" else place
     used = []
     for entry in content.pop("defaults", []):
         for key in entry if isinstance(entry, dict) else ():
             *words, name = key.split()
             if "override" not in words:
                 name, _, where = name.partition("@")
+                if where and place.endswith(f".{where}"):
+                    continue
+                if where and where != "_global_":
+                    where = f"{place}.{where}".lstrip(".")
                 used.append((name[1:] if name.startswith("/") else f"{group}/{name}".lstrip("/"), where or None))
     content.pop("hydra", None)
-    place = package_named or group.replace("/", ".") if package is None else package
-    return content, "" if place == "_global_" else place, used  # type: ignore[return-value]
+    return content, place, used
 
 
 def _parsed(source: ConfigSource, path: str) -> tuple[Any, str | None]:

@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from seqlab.nn.numbers import NumberFeatures
 from seqlab.spec import Spec, Tokens
 
 
@@ -68,10 +69,12 @@ def input_layer(spec: Spec, d_model: int, *, scaled: bool = False) -> nn.Module:
         return nn.Linear(spec.input.width, d_model)
     if spec.input.embedding == "pair":
         raise ValueError(
-            "embedding=pair needs a model with positions (the Transformer); others: learned, fourier, scalar"
+            "embedding=pair needs a model with positions (the Transformer); others: learned, fourier, number, scalar"
         )
     if spec.input.embedding == "fourier":
         return FourierFeatures(spec.input.size, d_model, spec.input.num_waves)
+    if spec.input.embedding == "number":
+        return NumberFeatures(0, spec.input.size - 1, spec.input.size, d_model)
     if spec.input.embedding == "scalar":
         return ScalarInput(spec.input.size, d_model)
     return (ScaledEmbedding if scaled else nn.Embedding)(spec.input.size, d_model)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_origin
 
 import torch
 from annotated_types import Ge, Interval
@@ -15,7 +15,7 @@ from lightning.pytorch.loggers import Logger
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from seqlab.check import check, located
+from seqlab.check import check, hints_of, located
 from seqlab.errors import InputError
 from seqlab.kept import Kept
 from seqlab.lit.checkpoints import kept_in, load_checkpoint, origin, refuse_old
@@ -162,13 +162,16 @@ def prepare(node: dict[str, Any], later: Collection[str] = ()) -> Callable[..., 
     absent = [p.name for p in parameters.values() if p.default is p.empty and p.name not in {*node, *later}]
     if absent:
         raise InputError(f"{node['_target_']} needs {', '.join(absent)}")
-    return partial(target, **{key: _made(value) for key, value in node.items() if key != "_target_"})
+    hints = hints_of(target)
+    return partial(target, **{key: _made(value, hints.get(key)) for key, value in node.items() if key != "_target_"})
 
 
-def _made(value: Any) -> Any:
-    """Construct the nodes inside a value."""
+def _made(value: Any, annotation: Any = None) -> Any:
+    """Construct the nodes inside a value. Where a Callable is wanted, the target calls it later, with a Spec."""
     if isinstance(value, dict):
-        return construct(value) if "_target_" in value else {key: _made(item) for key, item in value.items()}
+        if "_target_" not in value:
+            return {key: _made(item) for key, item in value.items()}
+        return prepare(value, ["spec"]) if get_origin(annotation) is Callable else construct(value)
     return [_made(item) for item in value] if isinstance(value, list) else value
 
 

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
 from seqlab.contract import CHECKS, outcome
 from seqlab.contract.measure import Subject, by_steps, changed, leaves, random_inputs
 from seqlab.model import SequenceModel, clone, num_parameters
+from seqlab.run.build import construct
 from seqlab.run.config import composed
 from tests.small_models import MODEL_DIR, MODELS, small_model, vector_spec
 
@@ -154,7 +155,8 @@ def test_other_weights_give_other_outputs(name, spec, inputs):
 def build_at_default_sizes(name, *overrides):
     """The model that `python run.py model=NAME data=L5` trains."""
     config = composed([f"model={name}", "data=L5", *overrides], MODEL_DIR.parent)
-    return instantiate(config.model, _partial_=True)(spec=instantiate(config.data).spec)
+    model, data = (OmegaConf.to_container(node, resolve=True) for node in (config.model, config.data))
+    return construct(model, spec=construct(data).spec)
 
 
 def test_number_of_parameters_on_L5(name):

@@ -24,8 +24,9 @@ from rule_extrapolation.datamodule import GrammarDataModule
 from rule_extrapolation.dyck import Dyck
 from rule_extrapolation.metrics import token_loss
 from seqlab.files import write_json
+from seqlab.lit.hyperparameters import flattened
 from seqlab.optim import adamw
-from tests.small_models import MODEL_DIR, MODELS, small_model
+from tests.small_models import MODELS, options_of, small_model
 
 FILE = Path(__file__).with_name("losses.json")
 TOLERANCE = 1e-9  # relative
@@ -57,8 +58,9 @@ def next_symbol_loss(model: nn.Module, strings: Tensor) -> Tensor:
 
 
 def no_dropout(name: str) -> dict[str, float]:
-    """The options that switch a model's dropout off."""
-    return {str(key): 0.0 for key in OmegaConf.load(MODEL_DIR / f"{name}.yaml") if str(key).endswith("dropout")}
+    """The options that switch a model's dropout off, and that of the model inside it."""
+    names = (path.replace("/", ".") for path in flattened(OmegaConf.to_container(options_of(name))))
+    return {path: 0.0 for path in names if path.endswith("dropout")}
 
 
 def training_losses(

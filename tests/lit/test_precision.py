@@ -18,6 +18,7 @@ TASKS = {
     "recurrence, waves": ("data=recurrence", "model=transformer", "data.embedding=fourier"),
     "recurrence, pairs": ("data=recurrence", "model=transformer", "data.embedding=pair", "model.d_model=2",
                           "model.num_heads=1"),
+    "recurrence, numbers": ("data=recurrence", "model=arithmetic", "data.embedding=number"),
     "copy": ("data=copy", "model=lstm"),
     "adding": ("data=adding", "model=lstm"),
     "series": ("data=series", "model=lstm"),

@@ -7,6 +7,7 @@ import torch
 
 from seqlab.contract.measure import random_inputs
 from seqlab.nn.embedding import FourierFeatures, ScalarInput, input_layer
+from seqlab.nn.numbers import NumberFeatures
 from seqlab.spec import Classes, Spec, Tokens
 from tests.small_models import MODELS, small_model
 
@@ -44,10 +45,10 @@ def test_a_pair_needs_positions():
 
 
 @pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("embedding", ["fourier", "scalar"])
+@pytest.mark.parametrize("embedding", ["fourier", "number", "scalar"])
 def test_every_model_reads_integers(model, embedding):
     built = small_model(model, spec(embedding)).eval()
-    assert any(isinstance(module, FourierFeatures | ScalarInput) for module in built.modules())
+    assert any(isinstance(module, FourierFeatures | NumberFeatures | ScalarInput) for module in built.modules())
     ids = random_inputs(built.spec, 3, 8)
     logits = built(ids)
     assert logits.shape == (3, 8, 256)
