@@ -126,6 +126,10 @@ class Factorization(Task[SemiprimesDataModule, nn.Module]):
         names = ("number", "factor", "predicted", "wrong_bits")
         return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
+    def sample_prompt(self) -> str:
+        """The first test number."""
+        return str(unsigned(self.data.test[0])[0].item())
+
     def parse_prompt(self, text: str) -> int:
         """Parse a semiprime with at most as many bits as the set.
 

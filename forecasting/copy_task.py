@@ -73,6 +73,10 @@ class Copying(Task[CopyDataModule, SequenceModel]):
         with evaluating(model):
             return model(inputs.to(device_of(model)))[:, -NUM_COPIED:].argmax(-1).cpu()
 
+    def sample_prompt(self) -> str:
+        """Ten symbols."""
+        return "1 2 3 4 5 6 7 8 1 2"
+
     def parse_prompt(self, text: str) -> Tensor:
         """Parse ten symbols 1 .. 8 separated by spaces into an input sequence, (1, length + 20) int64.
 

@@ -193,6 +193,10 @@ class LanguageModel(Task[TextDataModule, SequenceModel]):
         samples = self.samples(model).items()
         return [{"set": "samples", "prompt": prompt, "completion": text} for prompt, text in samples]
 
+    def sample_prompt(self) -> str:
+        """The first of the fixed prompts."""
+        return self.prompts[0] if self.prompts else ""
+
     def parse_prompt(self, text: str) -> Tensor:
         """The ids of a text, (1, length) int64; DOCUMENT for an empty text.
 

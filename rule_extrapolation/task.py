@@ -226,6 +226,10 @@ class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
             records.append(texts | dict(zip(NAMES, holds, strict=True)))
         return records
 
+    def sample_prompt(self) -> str:
+        """The first ID prompt of the evaluation."""
+        return self.grammar.text(self.prompts["id"][0])
+
     def parse_prompt(self, text: str) -> tuple[int, ...]:
         """Parse a prompt of symbols of the language. Spaces are ignored.
 

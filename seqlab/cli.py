@@ -70,7 +70,7 @@ def tell(error: BaseException, conf: Path | None = None) -> int:
     if end is None or _debug(sys.argv[1:]):
         traceback.print_exception(error)
     if end is not None:
-        print(end.message, file=sys.stderr, flush=True)
+        print("\n".join([end.message, *getattr(error, "__notes__", ())]), file=sys.stderr, flush=True)
     return 1 if end is None else end.code
 
 

@@ -57,5 +57,7 @@ def _end(signum: int, frame: FrameType | None) -> NoReturn:
         for undo in _undo:
             undo()
     finally:
+        if os.isatty(2):
+            os.write(2, b"\r\x1b[K")  # what seqlab/waiting.py shows
         os.write(2, b"interrupted\n" if signum == signal.SIGINT else b"interrupted: SIGTERM\n")
         os._exit(128 + signum)

@@ -147,6 +147,10 @@ class Task(ABC, Generic[D, M]):
     def parse_prompt(self, text: str) -> Any:
         """Parse a prompt that a user typed into a model input. Raises InputError with the reason."""
 
+    def sample_prompt(self) -> str:
+        """A prompt to try, as one types it. Empty: the task answers for data of its own."""
+        return ""
+
     @abstractmethod
     def describe(self, model: M, prompt: Any) -> str:
         """Describe in words what the model predicts for a parsed prompt."""

@@ -32,6 +32,7 @@ from seqlab.run.overrides import asks_for_help, prepared
 from seqlab.run.search_path import register
 from seqlab.run.sweep import SweepFolder
 from seqlab.starting import started, starting
+from seqlab.waiting import waiting
 
 quiet_threads()
 os.environ["HYDRA_FULL_ERROR"] = "1"  # errors propagate to run_command(), which reports them in one line
@@ -47,7 +48,8 @@ def job(config: DictConfig) -> None:
     try:
         resolved = RunConfig.of(config, hydras)
         os.environ |= thread_settings(resolved.plain.get("trainer", {}))
-        from seqlab.run.train import train  # loads torch and lightning: not needed for --help or a sweep's parent
+        with waiting("loading torch and Lightning"):
+            from seqlab.run.train import train  # not needed for --help or a sweep's parent
 
         started()
         in_sweep = not OmegaConf.is_missing(hydras.job, "id")

@@ -162,6 +162,10 @@ class Recurrence(Task[RecurrenceDataModule, SequenceModel]):
             for (name, terms), more in zip(rows, continued, strict=True)
         ]
 
+    def sample_prompt(self) -> str:
+        """The first Fibonacci numbers."""
+        return "1 1 2 3 5 8 13"
+
     def parse_prompt(self, text: str) -> Tensor:
         """Parse integers separated by spaces or commas, (1, t) int64.
 

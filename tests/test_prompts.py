@@ -119,3 +119,10 @@ def test_a_forecast_that_is_no_number_is_refused(run_of):
     with pytest.raises(InputError, match="the forecast is not finite: these values are too far from the tr"):
         run.model.load_state_dict({name: value * 1e6 for name, value in run.model.state_dict().items()})
         run.task.describe(run.model, prompt)
+
+
+@pytest.mark.parametrize("data", DATA)
+def test_the_sample_prompt_is_one_of_the_task(run_of, data):
+    run = run_of(data)
+    said = run.task.describe(run.model, run.task.parse_prompt(run.task.sample_prompt()))
+    assert said.strip()

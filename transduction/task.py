@@ -109,6 +109,11 @@ class Transduction(Task[TransductionDataModule, SequenceModel]):
             )
         }
 
+    def sample_prompt(self) -> str:
+        """The first test string."""
+        first = next(iter(self.data.batches("test"))).inputs[0]
+        return joined(self.data.problem.symbols, first.tolist())
+
     def parse_prompt(self, text: str) -> Tensor:
         """Parse a string of symbols, (1, steps).
 

@@ -19,14 +19,16 @@ from lightning import Trainer
 from seqlab.attempts import Attempts, reason
 from seqlab.files import write_json, write_jsonl
 from seqlab.lit.checkpoints import load_checkpoint
-from seqlab.lit.loggers import RunLogger
+from seqlab.lit.loggers import RunLogger, TensorBoard
 from seqlab.proportion import Proportion, value_of
 from seqlab.run.build import Run
 from seqlab.run.directory import RunDirectory
+from seqlab.run.next_steps import after
 from seqlab.show.bars import result_bars
 from seqlab.show.curves import Checks, learning_curves, read_metrics, spread_of_last_checks
 from seqlab.show.table import print_table
 from seqlab.task import Results
+from seqlab.waiting import waiting
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,12 +36,19 @@ if TYPE_CHECKING:
 MOST_LISTED = 4  # metrics that have no finite value
 
 
-def finish(run: Run, trainer: Trainer, summary: dict[str, Any], directory: RunDirectory) -> None:
-    """Evaluate the best and the last checkpoint, write the metrics, and then add the rest (see `add_extras`)."""
+def finish(
+    run: Run, trainer: Trainer, summary: dict[str, Any], directory: RunDirectory, *, in_sweep: bool = False
+) -> None:
+    """Evaluate the best and the last checkpoint, write the metrics, and then add the rest (see `add_extras`).
+
+    A job of a sweep prints nothing: the sweep has a line for it, and its run.log has the table.
+    """
     results: dict[str, Proportion | float] = {}
     summary["best_step"] = load_checkpoint(directory.best)["global_step"]
     for stage, file in (("test_last", directory.last), ("test", directory.best)):  # best.ckpt last: it stays loaded
-        for key, result in evaluate(run, trainer, file).items():
+        with waiting(f"testing {file.name}"):
+            tested = evaluate(run, trainer, file)
+        for key, result in tested.items():
             results[key.replace("test/", f"{stage}/", 1)] = result
     metrics, not_finite = finite(results)
     summary |= {
@@ -55,8 +64,9 @@ def finish(run: Run, trainer: Trainer, summary: dict[str, Any], directory: RunDi
     }
     write_json(directory.summary, summary)
     tested = {name: row for name, row in results.items() if name.startswith("test/")}
-    add_extras(run, trainer, tested, summary, directory)
-    print(f"run directory: {directory.path}", file=sys.stdout)
+    add_extras(run, trainer, tested, summary, directory, shown=not in_sweep)
+    if not in_sweep:
+        print(f"run directory: {directory.path}")
 
 
 def evaluate(run: Run, trainer: Trainer, checkpoint: Path) -> Results:
@@ -77,7 +87,9 @@ def as_trained(run: Run, trainer: Trainer) -> Iterator[None]:
         run.model.cpu()
 
 
-def add_extras(run: Run, trainer: Trainer, results: Results, summary: dict[str, Any], directory: RunDirectory) -> None:
+def add_extras(
+    run: Run, trainer: Trainer, results: Results, summary: dict[str, Any], directory: RunDirectory, *, shown: bool
+) -> None:
     """Add baselines, examples and figures to the summary and the run directory, print the table, and report gaps.
 
     Args:
@@ -86,6 +98,7 @@ def add_extras(run: Run, trainer: Trainer, results: Results, summary: dict[str, 
         results: the test results.
         summary: has the test metrics; it is extended and written to summary.json again.
         directory: the run directory.
+        shown: whether to print the table and what to type next; run.log gets the table in any case.
     """
     extras = Attempts[Any]()
     for logger in trainer.loggers:
@@ -97,20 +110,22 @@ def add_extras(run: Run, trainer: Trainer, results: Results, summary: dict[str, 
         summary["last_five_checks"] = spread_of_last_checks(checks, last=5)
     with extras.attempt("results over validations"):
         summary["metrics"] |= finite(run.task.concluded(results, checks))[0]
-    baselines = add_baselines(run, summary, extras)
+    with waiting("baselines"):
+        baselines = add_baselines(run, summary, extras)
     write_json(directory.summary, summary)
-    with extras.attempt("predictions"), as_trained(run, trainer):
+    with waiting("predictions"), extras.attempt("predictions"), as_trained(run, trainer):
         write_jsonl(directory.predictions, run.task.examples(run.model))
     figures = Attempts["Figure"]()
-    with figures.attempt("learning_curves"):
-        figures["learning_curves"] = learning_curves(checks)
-    with figures.attempt(f"of {type(run.task).__name__}"), as_trained(run, trainer):
-        figures.take(run.task.figures(run.model, results, baselines))
-        figures.take(run.task.curves(checks))
-    if summary["intervals"]:
-        with figures.attempt("results"):
-            figures["results"] = result_bars(summary)
-    written = write_figures(figures, directory.plots)
+    with waiting("plots"):
+        with figures.attempt("learning_curves"):
+            figures["learning_curves"] = learning_curves(checks)
+        with figures.attempt(f"of {type(run.task).__name__}"), as_trained(run, trainer):
+            figures.take(run.task.figures(run.model, results, baselines))
+            figures.take(run.task.curves(checks))
+        if summary["intervals"]:
+            with figures.attempt("results"):
+                figures["results"] = result_bars(summary)
+        written = write_figures(figures, directory.plots)
     extras.errors |= {f"figure {name}": error for name, error in figures.errors.items()}
     numbers = {name: value for name, value in summary["metrics"].items() if value is not None}
     for logger in trainer.loggers:
@@ -121,7 +136,14 @@ def add_extras(run: Run, trainer: Trainer, results: Results, summary: dict[str, 
     summary["missing"] |= {name: reason(error) for name, error in extras.errors.items()}
     write_json(directory.summary, summary)
     with extras.attempt("table"):
-        print_table(summary)
+        if shown:
+            print_table(summary)
+        with open(directory.log, "a", encoding="utf-8") as log:
+            print_table(summary, log)
+    with extras.attempt("next commands"):
+        has_board = any(isinstance(logger, TensorBoard) for logger in trainer.loggers)
+        for command in after(directory.path, run.task.sample_prompt(), tensorboard=has_board) if shown else ():
+            print(f"next: {command}")
     say(summary["missing"], extras.errors, directory, with_traceback=run.config["debug"])
 
 

@@ -20,6 +20,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from seqlab.run.launch import PASSED_ON, end_with_parent
 from seqlab.starting import started, starting
+from seqlab.waiting import waiting
 
 # what every job imports sooner or later, beside the modules that its configuration names
 NEEDED = ("seqlab.run.train", "matplotlib.figure", "matplotlib.backends.backend_agg", "torch.utils.tensorboard")
@@ -105,14 +106,15 @@ def load(config: Mapping[str, Any], environment: Mapping[str, str]) -> None:
     os.environ |= environment
     starting()
     try:
-        for name in NEEDED:
-            import_module(name)
-        from seqlab.check import is_allowed  # imports pydantic
+        with waiting("loading torch and Lightning"):
+            for name in NEEDED:
+                import_module(name)
+            from seqlab.check import is_allowed  # imports pydantic
 
-        for target in targets(config):
-            if is_allowed(target):
-                with suppress(Exception):
-                    import_module(target.rpartition(".")[0])
+            for target in targets(config):
+                if is_allowed(target):
+                    with suppress(Exception):
+                        import_module(target.rpartition(".")[0])
     finally:
         started()
         for name in environment.keys() - before.keys():

@@ -25,9 +25,11 @@ from seqlab.run.directory import RunDirectory, Status
 from seqlab.run.evaluate import finish
 from seqlab.run.forks import targets
 from seqlab.run.initial import Initial, take_weights
+from seqlab.run.next_steps import resuming
 from seqlab.run.resume import Start, note_growth, refuse_other_data, start_of
 from seqlab.run.summary import read_summary
 from seqlab.run.typed import with_typed
+from seqlab.waiting import hushed, waiting
 
 STOPPED = {Interrupted: "interrupted", NonFiniteError: "not_finite"}  # exception -> `stopped` in summary.json
 REREADS = "This model has no state of its own: each step of decoding reads everything before it again."
@@ -56,7 +58,8 @@ def train(config: RunConfig, directory: RunDirectory, *, in_sweep: bool = False,
         return {}
     with directory.claimed():
         try:
-            job = accepted(directory, config, in_sweep)
+            with hushed(quiet), waiting("reading or drawing the data, building the model"):
+                job = accepted(directory, config, in_sweep)
         except BaseException as error:
             if not in_sweep:
                 directory.remove_if_empty()
@@ -71,9 +74,12 @@ def train(config: RunConfig, directory: RunDirectory, *, in_sweep: bool = False,
             silence(job[1])
         directory.write_status(Status("running", "", config.hash))
         try:
-            summary = fit(*job, directory)
+            with hushed(quiet):
+                summary = fit(*job, directory, in_sweep=in_sweep)
         except BaseException as error:
             note_failure(directory, error, config.hash)
+            if isinstance(error, Interrupted | KeyboardInterrupt) and not in_sweep:
+                error.add_note(f"to resume it: {resuming(directory.path)}")
             raise
         directory.write_status(Status("done", summary["stopped"], config.hash))
     return summary
@@ -144,18 +150,20 @@ def note_failure(directory: RunDirectory, error: BaseException, digest: str) -> 
             traceback.print_exception(error, file=log)
 
 
-def fit(run: Run, trainer: Trainer, start: Start, directory: RunDirectory) -> dict[str, Any]:
+def fit(run: Run, trainer: Trainer, start: Start, directory: RunDirectory, *, in_sweep: bool) -> dict[str, Any]:
     """Train from `start`, evaluate, write everything and return the summary."""
     if run.config["compile"]:
         run.model.compile()
-    for name, text in run.task.files().items():
-        write_text(directory.path / name, text)
-    summary = opening(run)
-    print(f"{run.task.title()} | {summary['model']}, {summary['num_parameters']:,} parameters | {directory.path}")
+    with waiting("drawing the data of validation and test"):
+        for name, text in run.task.files().items():
+            write_text(directory.path / name, text)
+        summary = opening(run)
+    first = f"{run.task.title()} | {summary['model']}, {summary['num_parameters']:,} parameters | {directory.path}"
+    tell_and_log(first, directory, shown=not in_sweep)
     if start.checkpoint is not None:
-        print(f"resumed from {start.checkpoint.name} at step {start.step}")
+        tell_and_log(f"resumed from {start.checkpoint.name} at step {start.step}", directory)
     elif run.module.initial is not None:
-        print(Initial.model_validate(run.module.initial))
+        tell_and_log(str(Initial.model_validate(run.module.initial)), directory)
     try:
         trainer.fit(run.module, datamodule=run.datamodule, ckpt_path=start.checkpoint, weights_only=True)
     except BaseException as error:
@@ -170,8 +178,16 @@ def fit(run: Run, trainer: Trainer, start: Start, directory: RunDirectory) -> di
         torch.distributed.destroy_process_group()  # one process does the rest
     summary["stopped"] = "max_steps" if trainer.global_step >= trainer.max_steps else "early"
     write_json(directory.summary, summary | reached(trainer))
-    finish(run, trainer, summary | reached(trainer), directory)
+    finish(run, trainer, summary | reached(trainer), directory, in_sweep=in_sweep)
     return read_summary(directory.path)
+
+
+def tell_and_log(line: str, directory: RunDirectory, *, shown: bool = True) -> None:
+    """Print a line, if it is to be shown, and write it to run.log."""
+    if shown:
+        print(line)
+    with open(directory.log, "a", encoding="utf-8") as log:
+        print(line, file=log)
 
 
 def reached(trainer: Trainer) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The table that a run prints: every metric with its interval, count and baselines."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 from rich.text import Text
 
@@ -12,9 +12,9 @@ FIRST = ("best", "95%", "chance", "oracle")  # followed by the other baselines, 
 LAST = ("n", "last", "checks")
 
 
-def print_table(summary: dict[str, Any]) -> None:
-    """Print the test results of a run's summary to the terminal."""
-    show(result_table(summary))
+def print_table(summary: dict[str, Any], file: TextIO | None = None) -> None:
+    """Print the test results of a run's summary to a file (default: stdout)."""
+    show(result_table(summary), file=file)
 
 
 def result_table(summary: dict[str, Any]) -> Sheet:

@@ -37,15 +37,16 @@ def started(root, environment, tiny, tmp_path):
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_leaves_checkpoint_and_summary(started, signum, code):
+def test_a_signal_leaves_checkpoint_and_summary(started, root, signum, code):
     process, run_dir = started
     process.send_signal(signum)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == code
     summary = json.loads((run_dir / "summary.json").read_text(encoding="utf-8"))
     assert summary["stopped"] == "interrupted"
-    last = [line for line in stderr.splitlines() if line][-1]
-    assert last == f"interrupted: {signum.name} at step {summary['steps']}; last.ckpt is saved"
+    said, resume = [line for line in stderr.splitlines() if line][-2:]
+    assert said == f"interrupted: {signum.name} at step {summary['steps']}; last.ckpt is saved"
+    assert resume == f"to resume it: python {root / 'run.py'} resume=run"
     assert "Traceback" not in stderr
 
     content = torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)

@@ -66,6 +66,16 @@ def test_a_terminal_gets_a_bar_and_no_lines(run_through):
     assert "steps/s" not in done.stdout
 
 
+def test_a_terminal_says_what_it_waits_for_and_a_pipe_does_not(run_through, command, root, tiny, tmp_path):
+    done = run_through(ON_A_TERMINAL)
+    stages = ["loading torch", "reading or drawing the data", "testing best.ckpt", "baselines", "plots"]
+    places = [done.stdout.find(f"\x1b[K{stage}") for stage in stages]
+    assert -1 not in places and places == sorted(places)
+    assert not re.search(r" \.\.\.\r(?!\x1b\[K)", done.stdout.replace("\n", "")), "a line that nobody erased"
+    piped = command(root / "run.py", *tiny("linear"), *QUICK, "hydra.run.dir=piped", cwd=tmp_path)
+    assert (piped.returncode, piped.stderr) == (0, "")
+
+
 @pytest.mark.parametrize(("seconds", "expected"), [(0.0, 6), (3600.0, 0)])
 def test_lines_keep_their_distance(prepare, capsys, seconds, expected):
     run, trainer = prepare("model=linear", *QUICK[1:-1])

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 import math
 
 import matplotlib.image
@@ -81,6 +82,28 @@ def test_the_command_prints_its_table_and_the_directory(finished_run):
         assert name in process.stdout
     assert process.stdout.splitlines()[-1].endswith("runs/one")
     assert "Traceback" not in process.stderr
+
+
+def test_the_last_lines_are_the_next_commands_and_the_first_of_them_runs(finished_run, command):
+    _, cwd, process = finished_run
+    predict, report, board = [line for line in process.stdout.splitlines() if line.startswith("next: ")]
+    assert report == "next: python -m seqlab.report runs"
+    assert board == "next: tensorboard --logdir runs"
+    start = "next: python -m seqlab.predict runs/one "
+    assert predict.startswith(start)
+    (prompt,) = shlex.split(predict.removeprefix(start))
+    done = command("-m", "seqlab.predict", "runs/one", prompt, cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    assert "completion" in done.stdout
+
+
+def test_the_log_has_the_table_and_what_was_trained(finished_run):
+    run, _, process = finished_run
+    log = (run / "run.log").read_text(encoding="utf-8")
+    first, *_ = process.stdout.splitlines()
+    assert log.startswith(first)
+    table = process.stdout[process.stdout.index("metric ") : process.stdout.index("next: ")]
+    assert table in log
 
 
 def test_the_summary_says_what_ran(summary):
