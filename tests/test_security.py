@@ -51,7 +51,7 @@ def spoil(run_dir, change, name="best.ckpt"):
 
 def call(mark):
     """A node that would run a command, by functions of this project."""
-    words = {"_target_": "seqlab.run.overrides.with_sweep_names", "overrides": ["touch", str(mark)]}
+    words = {"_target_": "seqlab.run.sweep_overrides.with_sweep_names", "overrides": ["touch", str(mark)]}
     return {"_target_": "seqlab.run.launch.waited_for", "command": words}
 
 

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,21 +15,32 @@ from seqlab.run.config import RunConfig
 from seqlab.run.directory import RunDirectory, Status
 from seqlab.run.forks import can_fork, fork, load
 from seqlab.run.launch import TRAIN, Child, Children, num_cores, several_at_once, started_process, thread_settings
+from seqlab.run.tally import Tally, first_results
 from seqlab.run.values import key_of, placed
 
 BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 
 
 class Job(NamedTuple):
-    """A job that runs: its process, its directory and the hash of its configuration."""
+    """A job that runs.
+
+    child: its process.
+    directory: its directory.
+    hash: the hash of its configuration.
+    label: model, data and the values that the sweep sets.
+    since: when it began, in seconds of time.monotonic().
+    """
 
     child: Child
     directory: RunDirectory
     hash: str
+    label: str
+    since: float
 
 
 _children = Children()  # of the sweep that this process runs
 _jobs: list[Job] = []
+_tally = Tally()
 _refused: list[str] = []  # why this process cannot fork, once it could not
 
 
@@ -46,6 +58,7 @@ def run_apart(config: RunConfig) -> None:
     directory = RunDirectory(Path(hydra.runtime.output_dir))
     if is_finished(directory, config):
         print(f"{directory.path} is finished: nothing to resume", flush=True)
+        _tally.skip()
         return
     texts = iter(hydra.callbacks["sweep_folder"].typed)
     typed = dict(zip(texts, texts, strict=True))
@@ -57,7 +70,10 @@ def run_apart(config: RunConfig) -> None:
     child = forked(arguments, config.plain, settings)
     if child is None:
         child = started_process([*TRAIN, *arguments], Path(hydra.runtime.cwd), os.environ | settings)
-    _jobs.append(Job(child, directory, config.hash))
+    _tally.begin()
+    name, swept = config.plain["name"], hydra.job.override_dirname
+    label = ", ".join(filter(None, [f"{name['model']} on {name['data']}", swept]))
+    _jobs.append(Job(child, directory, config.hash, label, time.monotonic()))
     _children.add(child)
     wait_for_jobs(below=num_cores() if several_at_once() else 1)
 
@@ -102,10 +118,27 @@ def wait_for_jobs(below: int = 1) -> None:
             note_kill(job, f"killed by {signal.Signals(-code).name}")
         elif code and job.directory.read_status().state in ("unknown", "running"):
             note_kill(job, f"ended with exit code {code}")
+        print(ended_line(job, code), flush=True)
     if _children.received:
         signum = _children.received[0]
         _children.received.clear()
-        raise KeyboardInterrupt if signum == signal.SIGINT else Interrupted(signum)
+        error = KeyboardInterrupt() if signum == signal.SIGINT else Interrupted(signum)
+        error.add_note("the same command resumes the sweep")
+        raise error
+
+
+def expect(number: int | None) -> None:
+    """Note how many jobs the sweep of this process will have; None if that is unknown."""
+    _tally.total = number
+
+
+def ended_line(job: Job, code: int) -> str:
+    """Count a job that has ended with an exit code, and describe it in one line."""
+    status = job.directory.read_status()
+    done = code == 0 and status.state == "done"
+    result = first_results(job.directory.path) if done else status.reason
+    state = "done" if done else status.state if status.state in ("interrupted", "failed") else "failed"
+    return _tally.line(state, job.label, result, time.monotonic() - job.since)
 
 
 def is_finished(directory: RunDirectory, config: RunConfig) -> bool:

@@ -3,24 +3,23 @@
 The overrides stored with a run may come from an untrusted source (docs/security.md). Nothing here imports torch.
 """
 
-import hashlib
 import os
 from argparse import Namespace
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn
 
 import yaml
 from hydra._internal.utils import get_args_parser
-from hydra.core.override_parser.types import Glob, Override, OverrideType
+from hydra.core.override_parser.types import Glob, OverrideType
 
 from seqlab import plugins
 from seqlab.errors import InputError, refuse_bytes
 from seqlab.files import at_home
-from seqlab.run.config import folder_name
 from seqlab.run.directory import RunDirectory
-from seqlab.run.values import as_printed, key_of, placed, quoted, read, readable, text_of, unquoted
+from seqlab.run.sweep_overrides import for_each_job, parsed, with_sweep_names
+from seqlab.run.values import key_of, placed, quoted, read, readable, text_of
 
 LARGEST = 2**20  # bytes of .hydra/overrides.yaml; command lines are far shorter
 SEARCH_PATH = "hydra.searchpath"
@@ -86,7 +85,9 @@ def prepared(arguments: Sequence[str], conf: Path) -> list[str]:
     groups = Groups.of(conf.parent / (options.config_path or conf), typed, options.config_dir)
     own = _readable(with_resume(typed, groups, sweep=options.multirun), groups, sweep=options.multirun)
     refuse_empty_sweep(own, groups)
-    return [*(with_sweep_names(own, sources(options, own)) if options.multirun else own), *flags]
+    if not options.multirun:
+        return [*own, *flags]
+    return [*for_each_job(with_sweep_names(own, sources(options, own)), groups.__contains__), *flags]
 
 
 def asks_for_help(arguments: Sequence[str]) -> bool:
@@ -261,40 +262,9 @@ def refuse_empty_sweep(overrides: Sequence[str], groups: Groups) -> None:
                 raise InputError(f"{text} is an empty sweep")
 
 
-def parsed(text: str) -> Override:
-    """Parse an override that Hydra is known to be able to parse."""
-    override = read(text)
-    assert override is not None, text
-    return override
-
-
 def sources(options: Namespace, overrides: Sequence[str]) -> Iterator[str]:
     """The options and overrides that set where Hydra finds configurations; the jobs of a sweep need them too."""
     for name in ("config_path", "config_name", "config_dir"):
         if (value := getattr(options, name)) is not None:
             yield f"--{name.replace('_', '-')}={value}"
     yield from (text for text in overrides if text.startswith(f"{SEARCH_PATH}="))
-
-
-def with_sweep_names(overrides: Sequence[str], sources: Iterable[str]) -> list[str]:
-    """Add to a sweep's overrides the names of its folders, and what its jobs need besides the overrides from Hydra.
-
-    Without hydra.sweep.dir the sweep directory is named after all overrides, with a hash of them and `sources`, so that
-    the same command finds its runs again. A job's directory is named after the swept keys. A job needs `sources`, and
-    how numbers were typed, because Hydra's sweeper prints 1e3 as 1000.0.
-    """
-    own = [text for text in overrides if "=" in text and not text.startswith("hydra")]
-    swept = {key_of(text) for text in own if parsed(text).is_sweep_override()}
-    constant = {key_of(text) for text in own} - swept
-    hidden = sorted({"model", "data", "resume", *constant})
-    places = list(sources)
-    names = [f"hydra.job.config.override_dirname.exclude_keys=[{','.join(hidden)}]"]
-    if not any(key_of(text) == "hydra.sweep.dir" for text in overrides):
-        plain = [unquoted(text) for text in own]
-        digest = hashlib.sha256("\n".join([*sorted(plain), *places]).encode()).hexdigest()[:8]
-        names.append(placed("hydra.sweep.dir", f"outputs/multirun/{folder_name(','.join(plain), digest)}"))
-    pairs = [form for text in own for pair in as_printed(text).items() for form in pair]
-    for key, texts in (("typed", pairs), ("sources", places)):
-        if texts:
-            names.append(f"hydra.callbacks.sweep_folder.{key}=[{','.join(map(quoted, texts))}]")
-    return [*overrides, *names]

@@ -4,11 +4,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from seqlab.run.jobs import wait_for_jobs
+from seqlab.run.jobs import expect, wait_for_jobs
 from seqlab.starting import started
+
+BASIC = f"{BasicSweeper.__module__}.{BasicSweeper.__qualname__}"
 
 
 class SweepFolder(Callback):
@@ -28,6 +33,17 @@ class SweepFolder(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         started()
         SweepFolder.path = Path(config.hydra.sweep.dir)
+        expect(_num_jobs(config))
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         wait_for_jobs()
+
+
+def _num_jobs(config: DictConfig) -> int | None:
+    """The number of jobs of a sweep, which Hydra's own sweeper combines from the values; None for another sweeper."""
+    if config.hydra.sweeper.get("_target_") != BASIC:
+        return None
+    texts = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    (jobs,) = BasicSweeper.split_arguments(parser.parse_overrides([*texts, *config.hydra.overrides.task]), None)
+    return len(jobs)

@@ -2,8 +2,8 @@
 
 import csv
 import json
-import shlex
 import math
+import shlex
 
 import matplotlib.image
 import pytest

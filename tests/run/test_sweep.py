@@ -76,6 +76,13 @@ def test_a_failing_job_is_told_at_the_end_and_tried_again(sweep, tmp_path):
         "optimizer.lr=-1: input should be greater than 0",
     )
     assert "InputError" in (folder / "L5" / "linear" / bad / "run.log").read_text(encoding="utf-8")
+    first, second = (line for line in done.stdout.splitlines() if re.match(r"\d/\d ", line))
+    shape = r"1/2 done, about \d+ s left: linear on L5, optimizer.lr=0.01; loss \d\S+, \S.* \d\S+; \d+ s"
+    assert re.fullmatch(shape, first)
+    refused = "2/2 failed: linear on L5, optimizer.lr=-1; optimizer.lr=-1: input should be greater than 0; "
+    assert second.startswith(refused)
+    assert "95%" not in done.stdout and "next: " not in done.stdout  # the job's own table is in its run.log
+    assert "95%" in (folder / "L5" / "linear" / good / "run.log").read_text(encoding="utf-8")
     assert re.search("^L5 +linear +1 ", done.stdout, re.MULTILINE)
     *_, failed, count = done.stderr.splitlines()
     assert failed.startswith("failed: ")
