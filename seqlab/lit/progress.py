@@ -2,10 +2,15 @@
 
 import sys
 import time
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
+from lightning.pytorch.trainer.states import TrainerFn
+
+LOG = "run.log"  # also in seqlab/run/directory.py, which this package may not import
 
 
 def progress(monitor: str) -> Callback:
@@ -61,11 +66,34 @@ class ProgressLines(Callback):
             self.said_at = now
             step = trainer.global_step
             rate = (step - self.first_step) / max(now - self.started_at, 1e-9)
-            shown = [name for name in self.names if name in trainer.callback_metrics]
-            metrics = [f"{name} {float(trainer.callback_metrics[name]):.4g}" for name in shown]
             left = clock((trainer.max_steps - step) / rate)
-            parts = [f"step {step}/{trainer.max_steps}", *metrics, f"{rate:.3g} steps/s", f"eta {left}"]
-            print("  ".join(parts), file=sys.stderr, flush=True)
+            print(f"{reached(trainer, self.names)}  {rate:.3g} steps/s  eta {left}", file=sys.stderr, flush=True)
+
+
+class LogLines(Callback):
+    """Writes a line to run.log at each validation: step 400/1200  train/loss 0.412  val/loss 0.398
+
+    Args:
+        folder: the run directory.
+        monitor: a metric to show next to the training loss.
+    """
+
+    def __init__(self, folder: Path, monitor: str):
+        self.file = folder / LOG
+        self.names = ("train/loss", monitor)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.state.fn == TrainerFn.FITTING and trainer.is_global_zero:
+            with open(self.file, "a", encoding="utf-8") as log:
+                print(reached(trainer, self.names), file=log)
+
+
+def reached(trainer: Trainer, names: Sequence[str]) -> str:
+    """The step of a trainer, and its newest values of some metrics."""
+    known = [
+        f"{name} {float(trainer.callback_metrics[name]):.4g}" for name in names if name in trainer.callback_metrics
+    ]
+    return "  ".join([f"step {trainer.global_step}/{trainer.max_steps}", *known])
 
 
 def clock(seconds: float) -> str:

@@ -17,7 +17,7 @@ from seqlab.lit.checkpoints import AtomicCheckpointIO, Checkpoints, validation_i
 from seqlab.lit.clipping import AdaptiveClipping
 from seqlab.lit.interrupts import Interrupts
 from seqlab.lit.precision import ModelPrecision, Precision, refuse_impossible
-from seqlab.lit.progress import StepProgressBar, progress
+from seqlab.lit.progress import LogLines, StepProgressBar, progress
 
 # Notices that users of this project cannot act on: absent devices, advertisements for other products.
 for name in ("lightning.pytorch", "lightning.fabric"):
@@ -105,7 +105,7 @@ def build_trainer(
     ]
     if clipping is not None:
         callbacks.append(clipping)
-    callbacks.append(progress(monitor))
+    callbacks += [progress(monitor), LogLines(run_dir, monitor)]
     try:
         trainer = Trainer(
             accelerator=accelerator,
