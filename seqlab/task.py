@@ -87,8 +87,8 @@ class Task(ABC, Generic[D, M]):
         return self.evaluate(model, "val"), {}
 
     def rates(self, batch: Any) -> Mapping[str, int]:
-        """Count things in a batch (such as tokens), by metric name; the log shows them per second."""
-        return {}
+        """Count things in a batch, by metric name; the log shows them per second. Here: the targets of the loss."""
+        return {"train/targets_per_second": self.num_targets(batch)}
 
     @abstractmethod
     def title(self) -> str:

@@ -39,7 +39,7 @@ class MetricsFile(RunLogger, Logger):
 
     Args:
         save_dir: the run directory.
-        first_step: existing rows of this step and later are removed, because they will be logged again.
+        first_step: the number of steps already taken; existing rows of later steps are removed.
     """
 
     def __init__(self, *, save_dir: Path, first_step: int = 0):
@@ -78,7 +78,7 @@ class MetricsFile(RunLogger, Logger):
         row = {name: value.item() if isinstance(value, Tensor) else value for name, value in metrics.items()}
         row.pop("epoch", None)
         self._waiting.append({**row, "step": now})
-        if (now + 1) % FLUSH_EVERY == 0:
+        if now % FLUSH_EVERY == 0:
             self.save()
 
     @rank_zero_only
@@ -102,8 +102,8 @@ class MetricsFile(RunLogger, Logger):
 
 
 def kept_rows(file: Path, first_step: int) -> Rows:
-    """The rows of metrics.csv before a step."""
-    return [row for row in _rows(file) if int(row["step"]) < first_step] if file.exists() else []
+    """The rows of metrics.csv of the first so many steps."""
+    return [row for row in _rows(file) if int(row["step"]) <= first_step] if file.exists() else []
 
 
 def _rows(file: Path) -> Rows:
@@ -126,13 +126,17 @@ class TensorBoard(RunLogger, TensorBoardLogger):
 
     Args:
         save_dir: the run directory.
-        first_step: TensorBoard discards this step and later steps from existing event files.
+        first_step: the number of steps already taken; TensorBoard discards later ones from existing event files.
     """
 
     def __init__(self, *, save_dir: Path, first_step: int = 0):
         # purge_step is passed on to the SummaryWriter
         super().__init__(
-            save_dir, name="tensorboard", version="", default_hp_metric=False, purge_step=first_step or None
+            save_dir,
+            name="tensorboard",
+            version="",
+            default_hp_metric=False,
+            purge_step=first_step + 1 if first_step else None,
         )
         self._laid_out: Layout = {}
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from lightning import LightningModule
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -60,7 +61,8 @@ class Module(LightningModule):
         self.config = dict(config or {})
         self.initial: dict[str, Any] | None = None  # where the first weights came from (seqlab/run/initial.py)
         self.row: dict[str, float] = {}
-        self.last_row: tuple[int, float] | None = None
+        self.counts: Mapping[str, int] = {}
+        self.clock = 0, time.monotonic()
         # a loaded run was checked when it started, and its data may be absent now
         if schedule.unit == "epoch" and not self.data.restored and self.data.steps_per_epoch is None:
             raise ValueError(
@@ -83,17 +85,17 @@ class Module(LightningModule):
             raise NonFiniteError(f"the loss is {whole.item()} at step {self.global_step}")
         if self.logs_this_step():
             self.log("train/loss", whole, prog_bar=True, logger=False)
-            self.row = {"train/loss": whole.item()} | self._rates(batch)
+            self.row, self.counts = {"train/loss": whole.item()}, self.task.rates(batch)
         return loss
 
-    def _rates(self, batch: Any) -> dict[str, float]:
-        """The task's counts per second since the last row; empty after a validation, which is not training time."""
-        counts = self.task.rates(batch)
-        before, self.last_row = self.last_row, (self.global_step, time.monotonic())
-        if before is None:
-            return {}
-        steps, seconds = (now - then for now, then in zip(self.last_row, before, strict=True))
-        return {name: steps * count / seconds for name, count in counts.items()}
+    def on_train_start(self) -> None:
+        self.clock = self.global_step, time.monotonic()
+
+    def _rates(self, steps: int) -> dict[str, float]:
+        """The task's counts per second of training since the last row or validation, after so many steps."""
+        before, self.clock = self.clock, (steps, time.monotonic())
+        taken, seconds = (now - then for now, then in zip(self.clock, before, strict=True))
+        return {name: taken * count / seconds for name, count in self.counts.items()}
 
     def _losses(self, batch: Any) -> tuple[Tensor, Tensor]:
         """The loss to differentiate, and the loss of the whole batch.
@@ -121,7 +123,7 @@ class Module(LightningModule):
         self.log_results(results)
         for name, markdown in texts.items():
             self.log_text(name, markdown)
-        self.last_row = None
+        self.clock = self.global_step, time.monotonic()  # a validation is not training time
 
     def test_step(self, batch: Any, batch_idx: int) -> None:
         """Evaluate the whole test set with the task, on the first batch only."""
@@ -134,9 +136,13 @@ class Module(LightningModule):
 
     def log_results(self, results: Results) -> None:
         """Log every result that has a value. A proportion without trials is omitted, not logged as 0."""
-        for name, result in results.items():
-            if (value := value_of(result)) is not None:
-                self.log(name, value, batch_size=1)  # keeps Lightning from inferring a weight
+        in_training = self.trainer.state.fn == TrainerFn.FITTING
+        row = {name: float(value) for name, result in results.items() if (value := value_of(result)) is not None}
+        logger = False if in_training else None
+        for name, value in row.items():
+            self.log(name, value, batch_size=1, logger=logger)  # 1: keeps Lightning from inferring a weight
+        if in_training:
+            self._send(row, self.global_step)
 
     def log_text(self, tag: str, markdown: str) -> None:
         """Log a text to all loggers that support texts."""
@@ -156,17 +162,18 @@ class Module(LightningModule):
         if self.trainer.precision != "16-mixed" and not torch.isfinite(norm):
             raise NonFiniteError(f"the gradient norm is {norm.item()} at step {self.global_step}")
         if self.logs_this_step():
-            self.row["train/gradient_norm"] = norm.item()
-            self._log_row()
+            self.row |= {"train/gradient_norm": norm.item(), "train/lr": optimizer.param_groups[0]["lr"]}
+            self.row |= self._rates(self.global_step + 1)  # the optimizer takes this step next
+            self._send(self.row, self.global_step + 1)
 
-    def _log_row(self) -> None:
-        """Send the row to the loggers directly.
+    def _send(self, row: dict[str, float], step: int) -> None:
+        """Send a row to the loggers directly, at the number of steps taken.
 
         Lightning's log() does so only after on_train_batch_end, where checkpoints are written. A run resumed from such
-        a checkpoint would lack the row.
+        a checkpoint would lack the row. And Lightning counts one step less at a validation.
         """
         for logger in self.loggers:
-            logger.log_metrics(self.row, step=self.global_step)
+            logger.log_metrics(row, step=step)
 
     def configure_optimizers(self) -> Any:
         optimizer = self.make_optimizer(self.model)

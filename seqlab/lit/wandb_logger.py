@@ -20,12 +20,12 @@ STEP = "trainer/global_step"  # the x axis of all charts; Lightning's name
 class WandB(RunLogger, WandbLogger):
     """Writes wandb/ in the run directory. `wandb sync RUN/wandb/offline-run-*` uploads an offline log.
 
-    A resumed run keeps its id. Offline, it rewrites its file from the rows of metrics.csv before the resumed step,
+    A resumed run keeps its id. Offline, it rewrites its file from the rows of metrics.csv up to the resumed step,
     because a file cut short by a kill cannot be continued. Online, wandb itself ignores steps that it already has.
 
     Args:
         save_dir: the run directory.
-        first_step: rows of this step and later will be logged again.
+        first_step: the number of steps already taken; rows of later ones will be logged again.
         project: name of the project in wandb.
         mode: `offline` uses no network.
 
@@ -100,7 +100,7 @@ class WandB(RunLogger, WandbLogger):
         import wandb
 
         text = wandb.Html(f"<pre>{html.escape(markdown)}</pre>", inject=False)
-        self._log({tag: text}, step - 1)  # rows count from 0, and wandb accepts no earlier steps
+        self._log({tag: text}, step)
 
     def conclude(
         self, config: Mapping[str, Any], numbers: Mapping[str, float], figures: Mapping[str, Path], step: int

@@ -62,15 +62,15 @@ def test_a_run_clips_where_the_history_says(prepare, tmp_path):
     metrics = read_metrics(tmp_path / "run" / "metrics.csv")
     norms = [value for _, value in metrics["train/gradient_norm"]]
     limits = dict(metrics["train/clip_threshold"])
-    assert len(norms) == 12 and sorted(limits) == list(range(3, 12))
+    assert len(norms) == 12 and sorted(limits) == list(range(4, 13))
     history = AdaptiveClipping(deviations=0.5, warmup=3)
     clipped = 0
     for step, norm in enumerate(norms):
         limit = history.threshold()
         if limit is not None:
-            assert limits[step] == pytest.approx(limit, rel=1e-4)
+            assert limits[step + 1] == pytest.approx(limit, rel=1e-4)
             clipped += norm > limit
-            assert dict(metrics["train/clip_rate"])[step] == pytest.approx(clipped / (step - 2))
+            assert dict(metrics["train/clip_rate"])[step + 1] == pytest.approx(clipped / (step - 2))
         if step + 1 < len(norms):  # the gradients are seen before those of the next step
             assert seen.norms[step] == pytest.approx(min(norm, limit or math.inf), rel=1e-3)
         history.add(norm)

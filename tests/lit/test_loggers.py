@@ -24,7 +24,7 @@ def written(folder, steps, *, first_step=0, extra_at=()):
 def test_the_file_is_as_if_written_in_one_go(tmp_path, cut_at):
     whole = written(tmp_path / "whole", range(10), extra_at=[4, 8])
     written(tmp_path / "cut", range(9), extra_at=[4, 8])
-    assert written(tmp_path / "cut", range(cut_at, 10), first_step=cut_at, extra_at=[4, 8]) == whole
+    assert written(tmp_path / "cut", range(cut_at, 10), first_step=cut_at - 1, extra_at=[4, 8]) == whole
     assert b"epoch" not in whole
     assert whole.splitlines()[0] == b"step,train/loss,val/loss"
 
@@ -33,31 +33,31 @@ def test_a_row_that_a_kill_cut_short_is_dropped(tmp_path):
     whole = written(tmp_path, range(12))
     file = tmp_path / "metrics.csv"
     file.write_bytes(whole[: whole.index(b"11,") + 1])  # "1": as if a second row of step 1
-    assert written(tmp_path, range(8, 12), first_step=8) == whole
+    assert written(tmp_path, range(8, 12), first_step=7) == whole
 
 
 def test_columns_that_are_cut_away_come_back(tmp_path):
     written(tmp_path, range(6), extra_at=[4])
-    MetricsFile(save_dir=tmp_path, first_step=3).save()
+    MetricsFile(save_dir=tmp_path, first_step=2).save()
     with open(tmp_path / "metrics.csv", newline="", encoding="utf-8") as file:
         assert next(csv.reader(file)) == ["step", "train/loss"]
-    assert b"val/loss" in written(tmp_path, range(3, 6), first_step=3, extra_at=[4])
+    assert b"val/loss" in written(tmp_path, range(3, 6), first_step=2, extra_at=[4])
 
 
 def test_a_new_run_begins_a_new_file(tmp_path):
-    written(tmp_path, range(6))
-    assert written(tmp_path, range(2)).count(b"\n") == 3
+    written(tmp_path, range(1, 6))
+    assert written(tmp_path, range(1, 3)).count(b"\n") == 3
 
 
 def test_tensorboard_forgets_what_was_cut(tmp_path):
-    for first_step, value in ((0, 1.0), (5, 2.0)):
+    for first_step, value in ((0, 1.0), (4, 2.0)):
         logger = TensorBoard(save_dir=tmp_path, first_step=first_step)
-        for step in range(first_step, 8):
+        for step in range(first_step + 1, 8):
             logger.log_metrics({"loss": value}, step=step)
         logger.finalize("success")
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
     assert [(event.step, event.value) for event in events.Scalars("loss")] == [
-        *((step, 1.0) for step in range(5)),
+        *((step, 1.0) for step in range(1, 5)),
         *((step, 2.0) for step in range(5, 8)),
     ]

@@ -98,6 +98,23 @@ def test_the_last_lines_are_the_next_commands_and_the_first_of_them_runs(finishe
     assert "completion" in done.stdout
 
 
+def test_every_file_counts_steps_alike(finished_run, summary):
+    run, *_ = finished_run
+    with open(run / "metrics.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    validations = [(int(row["step"]), float(row["val/loss"])) for row in rows if row["val/loss"]]
+    assert [step for step, _ in validations] == list(range(5, 41, 5))
+    assert summary["best_step"] == min(validations, key=lambda check: check[1])[0]
+    trained = [row for row in rows if row["train/loss"]]
+    assert [int(row["step"]) for row in trained] == [10, 20, 30, 40]
+    assert float(trained[0]["train/lr"]) == pytest.approx(0.01)  # after a warm-up of 10 steps
+    assert all(float(row["train/targets_per_second"]) > 0 < float(row["train/gradient_norm"]) for row in trained)
+    board = EventAccumulator(str(run / "tensorboard"))
+    board.Reload()
+    assert [event.step for event in board.Scalars("val/loss")] == [step for step, _ in validations]
+    assert [event.step for event in board.Scalars("train/lr")] == [10, 20, 30, 40]
+
+
 def test_the_log_has_the_table_and_what_was_trained(finished_run):
     run, _, process = finished_run
     log = (run / "run.log").read_text(encoding="utf-8")
