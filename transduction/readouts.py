@@ -11,7 +11,7 @@ from torch.nn.functional import pad
 from seqlab.randomness import uniforms as random_uniforms
 from transduction.kinds import Kind, SetOf
 from transduction.languages import END, After, Language, Regular
-from transduction.problem import ASK, Answering, Drawn, Problem, below, numerals
+from transduction.problem import ASK, Answering, Drawn, Problem, asked_at_the_end, below, numerals
 
 NUM_COUNTED = 256  # strings in which the shortcuts count
 
@@ -83,12 +83,7 @@ class Asked(Problem):
             ValueError: a word is not a symbol, or there is no letter.
         """
         inputs = super().parse(text)
-        if not self.at_end:
-            return inputs
-        letters = inputs[inputs < self.num_letters][None]
-        if not letters.numel():
-            raise ValueError(f"{text.strip()}: allowed: one letter or more")
-        return pad(letters, (0, 1), value=self.num_letters)
+        return asked_at_the_end(inputs, self.num_letters) if self.at_end else inputs
 
 
 class Recognition(Asked):
