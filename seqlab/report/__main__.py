@@ -91,6 +91,7 @@ def report(
 
         figures = comparison(tables, compared)
     if runs_file is not None:
+        runs_file.parent.mkdir(parents=True, exist_ok=True)
         write_runs(runs_file, collection.runs)
         print(runs_file)
     if reference is not None:

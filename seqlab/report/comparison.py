@@ -111,6 +111,8 @@ def curves_of_seeds(block: Block, family: str) -> Figure:
         axis.tick_params(labelsize="x-small")
     for axis in axes[len(rows) :]:
         axis.set_visible(False)
+    if all(0 <= value <= 1 for axis in axes for curve in axis.lines for value in curve.get_ydata()):
+        axes[0].set_ylim(-0.03, 1.03)  # shares; the panels share it
     name, _, of = family.rpartition("_by_")
     figure.supxlabel(of or "k", fontsize="small")
     figure.supylabel((name or family).replace("_", " "), fontsize="small")
