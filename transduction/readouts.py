@@ -1,5 +1,6 @@
 """What can be asked of a string of a language: is it in, what may follow, in which state is the automaton."""
 
+import reprlib
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Literal
@@ -238,7 +239,18 @@ class States(Asked):
         strings, states = self.regular.alive.draw(length, uniforms)
         return Drawn(strings, self.number[states], self.due(strings))
 
+    def parse(self, text: str) -> Tensor:
+        """Parse the beginning of a string of the language.
+
+        Raises:
+            ValueError: a word is not a symbol, or no string of the language begins so.
+        """
+        inputs = super().parse(text)
+        if (self.oracle(inputs) < 0).any():
+            raise ValueError(f"{reprlib.repr(text)}: no string of {self.language.name} begins so")
+        return inputs
+
     def oracle(self, inputs: Tensor) -> Tensor:
-        """Letter by letter, in plain Python. Of no meaning once a string is lost."""
+        """Letter by letter, in plain Python. -1 once a string is lost."""
         number = self.number.tolist()
         return torch.tensor([[number[state] for state in self.regular.read_states(row)] for row in inputs.tolist()])

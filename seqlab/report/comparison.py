@@ -81,6 +81,8 @@ def _square(x: int, y: int, color: tuple[float, ...]):
 def _range(block: Block, metric: str, low: bool) -> tuple[float, float]:
     """The values of a metric at which the colours of a data set begin and end."""
     values = [mean for row in block.rows if (mean := over_runs(row, metric).mean) is not None]
+    if not values:
+        return 0.0, 0.0
     chance = [over_runs(row, metric).mean for row in baselines(block) if row.label == "chance"]
     worst, best = (max(values), min(values)) if low else (min(values), max(values))
     return (worst if not chance or chance[0] is None else chance[0]), best
