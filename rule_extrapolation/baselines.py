@@ -105,8 +105,10 @@ def token_results(model: SequenceModel, data: GrammarDataModule) -> Rows:
 
 def loss_results(loss: float, data: GrammarDataModule) -> Rows:
     """A loss on the test strings, and how far it is above the lowest possible one, where that is known."""
-    best = data.test_optimum
-    return {"test/loss": loss} | ({} if best is None else {"test/nats_above_optimal": loss - best.loss})
+    results: Rows = {"test/loss": loss}
+    if (best := data.test_optimum) is not None:
+        results["test/nats_above_optimal"] = loss - best.loss
+    return results
 
 
 class Steps(NamedTuple):
