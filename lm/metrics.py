@@ -88,7 +88,7 @@ class TextMetrics(Totals):
     >>> metrics.update(TokenScores(torch.full((3,), math.log(4)), torch.tensor([True, False, False])), ["abé"])
     >>> results = metrics.compute()
     >>> results.pop("accuracy")
-    Proportion(hits=1, trials=3)
+    Proportion(hits=1, trials=3, effective=None)
     >>> {name: round(value, 4) for name, value in results.items()}
     {'loss': 1.3863, 'perplexity': 4.0, 'bits_per_character': 2.0, 'bits_per_byte': 1.5}
     """

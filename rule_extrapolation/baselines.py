@@ -67,8 +67,8 @@ def compare(data: GrammarDataModule, prompts: dict[str, list[Prompt]], max_lengt
             known = {} if name == "oracle" else token_results(model, data)
             rows[name] = {**rule_results(grammar, prompts, "test", decoded), **known}
     with rows.attempt("optimal"):
-        best = data.test_optimum
-        rows["optimal"] = {**loss_results(best.loss, data), "test/accuracy": best.accuracy}
+        if (best := data.test_optimum) is not None:
+            rows["optimal"] = {**loss_results(best.loss, data), "test/accuracy": best.accuracy}
     return rows
 
 
@@ -104,8 +104,11 @@ def token_results(model: SequenceModel, data: GrammarDataModule) -> Rows:
 
 
 def loss_results(loss: float, data: GrammarDataModule) -> Rows:
-    """A loss on the test strings, and how far it is above the lowest possible one."""
-    return {"test/loss": loss, "test/nats_above_optimal": loss - data.test_optimum.loss}
+    """A loss on the test strings, and how far it is above the lowest possible one, where that is known."""
+    results: Rows = {"test/loss": loss}
+    if (best := data.test_optimum) is not None:
+        results["test/nats_above_optimal"] = loss - best.loss
+    return results
 
 
 class Steps(NamedTuple):

@@ -4,7 +4,7 @@ from functools import cached_property
 from typing import Annotated, Literal
 
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, MinLen
 from torch import Tensor
 
 from rule_extrapolation.grammars import Grammar
@@ -15,6 +15,7 @@ from seqlab.lit.datamodule import BlockStream, DataModule, EpochStream
 from seqlab.randomness import row_hash, uniforms
 from seqlab.spec import Classes, Spec, Tokens
 
+LONGEST_COUNTED = 64  # symbols
 MAX_ATTEMPTS = 512  # the smallest split has a tenth of the strings: all attempts miss with probability 0.9^512 = 4e-24
 
 
@@ -60,7 +61,7 @@ class GrammarDataModule(DataModule):
         num_val: Annotated[int, Ge(1)] = 512,
         num_test: Annotated[int, Ge(1)] = 1024,
         split: Literal["held_out", "shared"] = "held_out",
-        prompt_lengths: tuple[Annotated[int, Ge(1)], ...] | None = None,
+        prompt_lengths: Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)] | None = None,
         seed: Annotated[int, Ge(0)] = 1,
     ):
         super().__init__()
@@ -102,19 +103,23 @@ class GrammarDataModule(DataModule):
         return self.samples("test", 0, self.num_test)
 
     @cached_property
-    def next_token(self) -> NextToken:
-        """The exact probabilities of the sampler."""
-        return NextToken(self.grammar, self.max_length)
+    def next_token(self) -> NextToken | None:
+        """The exact probabilities of the sampler; None for strings of more than 64 symbols, which take minutes."""
+        return NextToken(self.grammar, self.max_length) if self.max_length <= LONGEST_COUNTED else None
 
     @cached_property
-    def val_optimum(self) -> Optimum:
-        """The best possible loss and accuracy on the validation strings."""
-        return self.next_token.optimum(self.val_strings)
+    def test_optimum(self) -> Optimum | None:
+        """The best possible loss and accuracy on the test strings, where `next_token` is known."""
+        return None if self.next_token is None else self.next_token.optimum(self.test_strings)
 
     @cached_property
-    def test_optimum(self) -> Optimum:
-        """The best possible loss and accuracy on the test strings."""
-        return self.next_token.optimum(self.test_strings)
+    def val_optimum(self) -> Optimum | None:
+        """The same on the validation strings."""
+        return None if self.next_token is None else self.next_token.optimum(self.val_strings)
+
+    def optimum(self, split: Literal["val", "test"]) -> Optimum | None:
+        """The best possible loss and accuracy on the strings of a split, where `next_token` is known."""
+        return self.val_optimum if split == "val" else self.test_optimum
 
     def evaluation_set(self, split: Literal["val", "test"]) -> Tensor:
         return self.val_strings if split == "val" else self.test_strings

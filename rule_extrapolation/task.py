@@ -115,9 +115,12 @@ class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
         if self.scoring is not None:  # the variants of the protocol share a table, whatever their strings
             how = "the published protocol, or what is left of it"
             return f"{language}, {grammar.language_class}; {how}{trained}{sampled}"
+        return f"{language}, {grammar.language_class}; {self.data.kept_apart}{trained}{sampled}"
+
+    def notes(self) -> Sequence[str]:
+        """How many test strings are distinct."""
         strings = self.data.test_strings
-        different = f"{len(strings.unique(dim=0)):,} of the {len(strings):,} test strings are distinct"
-        return f"{language}, {grammar.language_class}; {self.data.kept_apart}; {different}{trained}{sampled}"
+        return [f"{len(strings.unique(dim=0)):,} of the {len(strings):,} test strings are distinct."]
 
     def loss(self, model: SequenceModel, batch: Tensor) -> Tensor:
         """Mean cross-entropy in nats over real targets: EOS counts, PAD does not (but see `scoring`).
@@ -142,8 +145,7 @@ class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
                 loss.update(mean_loss, count)
                 accuracy.update(mean_accuracy, count)
             tokens = {f"{split}/loss": loss.compute()}
-            if self.scoring is None:
-                optimum = self.data.val_optimum if split == "val" else self.data.test_optimum
+            if self.scoring is None and (optimum := self.data.optimum(split)) is not None:
                 tokens[f"{split}/nats_above_optimal"] = loss.compute() - optimum.loss
             tokens[f"{split}/accuracy"] = accuracy.compute()
             if self.auxiliary is not None:
@@ -182,7 +184,7 @@ class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
         return greedy(model, tokens, lengths, max_length=self.max_length + 1)
 
     def baselines(self) -> Mapping[str, Results]:
-        """Chance and four baselines, with the same decoding and metrics. Some have no loss or accuracy."""
+        """Chance and five baselines, with the same decoding and metrics. Some have no loss or accuracy."""
         rows = compare(self.data, self.prompts, self.max_length, self.data.seed)
         if self.scoring is not None:
             self.scoring.apply_to(rows)

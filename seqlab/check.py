@@ -192,7 +192,9 @@ def _check_plain(annotation: Any, value: Any, name: str) -> None:
         part = next(iter(error.errors()[0]["loc"]), None)
         if isinstance(value, dict) and part in value:  # name the key that the user sets
             name, value = f"{name}.{part}", value[part]
-        reasons = sorted({problem["msg"][0].lower() + problem["msg"][1:] for problem in error.errors()})
+        lists = () if isinstance(value, list) else ("list_type", "tuple_type")  # a plain value was not meant as a list
+        problems = [problem for problem in error.errors() if problem["type"] not in lists] or error.errors()
+        reasons = sorted({problem["msg"][0].lower() + problem["msg"][1:] for problem in problems})
         raise InputError(f"{name}={_short(value)}: {' or '.join(reasons)}") from error
 
 

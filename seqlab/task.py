@@ -139,6 +139,13 @@ class Task(ABC, Generic[D, M]):
         """Names of data or model for tables, if they come from the data instead of the configuration."""
         return {}
 
+    def notes(self) -> Sequence[str]:
+        """Sentences on the test data, below the table of a run.
+
+        What differs between seeds belongs here and not in the title, because runs of one title share a table.
+        """
+        return []
+
     def files(self) -> Mapping[str, str]:
         """Text files that a run directory and an export need in addition to the weights: name -> content."""
         return {}

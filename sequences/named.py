@@ -78,7 +78,7 @@ def window_accuracy(
     >>> from sequences.solvers import last_difference
     >>> squares = Named("A000290", "squares", (0, 1, 4, 9, 16), True)
     >>> window_accuracy(last_difference, [squares, named()[0]], 3)[:2]
-    (16, 19)
+    (22, 25)
     """
     counts = torch.tensor([1 if first_only else len(sequence.terms) - length + 1 for sequence in sequences])
     rows = windows(sequences, length, first_only=first_only)

@@ -3,7 +3,7 @@
 import logging
 import re
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -80,12 +80,15 @@ class Recurrence(Task[RecurrenceDataModule, SequenceModel]):
         self.weighting: Literal["linear", "sqrt", "quadratic"] = weighting
 
     def title(self) -> str:
-        terms = self.data.test_samples.terms
         return (
             f"integer sequences, {len(FAMILIES)} families in 3 phases; train, validation and test share no sequence, "
-            f"and no rule of a family with 50 rules or more; {len(terms.unique(dim=0)):,} of the {len(terms):,} test "
-            "sequences are distinct"
+            "and no rule of a family with 50 rules or more; the rules of a family are equally likely in the test"
         )
+
+    def notes(self) -> Sequence[str]:
+        """How many test sequences are distinct."""
+        terms = self.data.test_samples.terms
+        return [f"{len(terms.unique(dim=0)):,} of the {len(terms):,} test sequences are distinct."]
 
     def loss(self, model: SequenceModel, batch: Tensor) -> Tensor:
         """The objective over all prefixes, without masked targets."""

@@ -19,9 +19,9 @@ from seqlab.schedule import Schedule
 
 CONF = Path(__file__).parents[1] / "conf"
 # The file L5.yaml is the choice data=L5; logger, trainer ... likewise. A task belongs to its data,
-# ablation, mended, variant to experiments (see test_ablation.py, test_mended.py and test_experiments.py in tests);
-# a search is no group (tests/search).
-NO_CHOICE = ("task", "experiment", "pair", "size", "ablation", "mended", "variant", "search")
+# ablation, mended, variant to experiments (see test_ablation.py, test_mended.py and test_experiments.py in tests), a
+# language to two data sets; a search is no group (tests/search).
+NO_CHOICE = ("task", "experiment", "pair", "size", "ablation", "mended", "variant", "language", "search")
 CHOICES = [
     f"{group.name}={path.stem}"
     for group in sorted(CONF.iterdir())
@@ -60,6 +60,11 @@ def test_there_are_choices():
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_choice_passes(compose, choice):
     check(compose(choice, full=True), configuration)
+
+
+def test_every_language_passes(compose):
+    for path in (CONF / "language").glob("*.yaml"):
+        check(compose("data=recognition", f"language={path.stem}", full=True), configuration)
 
 
 def test_every_experiment_passes(compose):

@@ -76,7 +76,7 @@ def test_unknown_words(refused, overrides, parts):
         (["model.num_heads=0"], ["model.num_heads=0: input should be greater than or equal to 1"]),
         (["+model.depth=2"], ["model.depth: no such key"]),
         (["data.max_length=-4"], ["data.max_length=-4: input should be greater than or equal to 1"]),
-        (["data.prompt_lengths=[-2]"], ["data.prompt_lengths.0=-2: input should be greater"]),
+        (["data.prompt_lengths=[-2]"], ["data.prompt_lengths=[-2]: input should be greater"]),
         (["data.prompt_lengths=[5]"], ["dyck: word length is 5, it must be even"]),
         (["data=L6", "data.prompt_lengths=[5]"], ["shuffle_dyck: word length is 5, it must be even"]),
         (["data.max_length=6", "data.prompt_lengths=[8]"], ["max_length is 6"]),
@@ -345,12 +345,9 @@ def test_help_fits_a_screen(run_py):
     assert done.returncode == 0
     lines = done.stdout.strip().splitlines()
     assert 10 < len(lines) <= 45
-    choices = [
-        line
-        for line in lines
-        if line.startswith(("ablation: ", "model: ", "data: ", "pair: ", "size: ", "experiment: "))
-    ]
-    assert len(choices) == 6
+    groups = ("ablation", "model", "data", "pair", "size", "variant", "experiment")
+    choices = [line for line in lines if line.startswith(tuple(f"{group}: " for group in groups))]
+    assert len(choices) == len(groups)
     assert max(len(line) for line in lines if line not in choices) <= 120
     for word in ("transformer", "lstm", "linear", "L5", "adamw", "max_steps", "hydra.run.dir", "--cfg job"):
         assert word in done.stdout

@@ -183,7 +183,7 @@ def test_configurations_of_a_plugin_are_found_behind_our_own(plugin, root):
     (folder / "model" / "linear.yaml").write_text("_target_: plug_f.model.Mine\n", encoding="utf-8")
     assert plugins.folders() == [folder]
     text = help_text([root / "conf", *plugins.folders()])
-    assert "linear, lstm, mamba, plug_f_model, sine_net" in text
+    assert "linear, lstm, mamba, mamba2, plug_f_model, sine_net" in text
     assert Groups.of(root / "conf", []).choices("model").count("plug_f_model") == 1
 
 

@@ -82,11 +82,14 @@ class Language(ABC):
             return outside[below(uniforms[:, 0], len(outside))]
         tries = below(uniforms.view(len(uniforms), ATTEMPTS, length), len(self.letters)).unbind(1)
         strings = tries[0]
+        inside = self.contains(strings)
         for again in tries[1:]:
-            inside = self.contains(strings)
             if not inside.any():
-                return strings
+                break
             strings = torch.where(inside[:, None], again, strings)
+            inside = self.contains(strings)
+        if not inside.any():
+            return strings
         raise ValueError(f"{self.name}: too few strings of length {length} are outside to draw any")
 
     def all_strings(self, length: int) -> Tensor:

@@ -15,7 +15,7 @@ class Paths:
     and quotients are taken, in a fixed order: every machine draws the same.
 
     Args:
-        moves: moves[state][letter] is the next state.
+        moves: `moves[state][letter]` is the next state.
         ends: for each state, whether a path may end there.
         weights: how often each letter counts; None: once.
     """

@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from transduction.kinds import Kind, OneOf
 
@@ -114,6 +115,18 @@ class Problem(ABC):
             if word not in self.symbols:
                 raise ValueError(f"{reprlib.repr(word)} is not a symbol; allowed: {listed(self.symbols)}")
         return torch.tensor([[self.symbols.index(word) for word in words]])
+
+
+def asked_at_the_end(inputs: Tensor, num_letters: int) -> Tensor:
+    """The letters of a typed string (1, steps), whose ids are the first ones, and one ? after them.
+
+    Raises:
+        ValueError: there is no letter.
+    """
+    letters = inputs[inputs < num_letters][None]
+    if not letters.numel():
+        raise ValueError("a string without letters has no answer; allowed: one letter or more")
+    return pad(letters, (0, 1), value=num_letters)
 
 
 def listed(symbols: Sequence[str]) -> str:

@@ -1,5 +1,6 @@
 """What can be asked of a string of a language: is it in, what may follow, in which state is the automaton."""
 
+import reprlib
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Literal
@@ -11,7 +12,7 @@ from torch.nn.functional import pad
 from seqlab.randomness import uniforms as random_uniforms
 from transduction.kinds import Kind, SetOf
 from transduction.languages import END, After, Language, Regular
-from transduction.problem import ASK, Answering, Drawn, Problem, below, numerals
+from transduction.problem import ASK, Answering, Drawn, Problem, asked_at_the_end, below, numerals
 
 NUM_COUNTED = 256  # strings in which the shortcuts count
 
@@ -83,12 +84,7 @@ class Asked(Problem):
             ValueError: a word is not a symbol, or there is no letter.
         """
         inputs = super().parse(text)
-        if not self.at_end:
-            return inputs
-        letters = inputs[inputs < self.num_letters][None]
-        if not letters.numel():
-            raise ValueError(f"{text.strip()}: allowed: one letter or more")
-        return pad(letters, (0, 1), value=self.num_letters)
+        return asked_at_the_end(inputs, self.num_letters) if self.at_end else inputs
 
 
 class Recognition(Asked):
@@ -243,7 +239,18 @@ class States(Asked):
         strings, states = self.regular.alive.draw(length, uniforms)
         return Drawn(strings, self.number[states], self.due(strings))
 
+    def parse(self, text: str) -> Tensor:
+        """Parse the beginning of a string of the language.
+
+        Raises:
+            ValueError: a word is not a symbol, or no string of the language begins so.
+        """
+        inputs = super().parse(text)
+        if (self.oracle(inputs) < 0).any():
+            raise ValueError(f"{reprlib.repr(text)}: no string of {self.language.name} begins so")
+        return inputs
+
     def oracle(self, inputs: Tensor) -> Tensor:
-        """Letter by letter, in plain Python. Of no meaning once a string is lost."""
+        """Letter by letter, in plain Python. -1 once a string is lost."""
         number = self.number.tolist()
         return torch.tensor([[number[state] for state in self.regular.read_states(row)] for row in inputs.tolist()])

@@ -15,7 +15,7 @@ class DFA:
 
     Attributes:
         letters: the alphabet.
-        moves: moves[state][letter number] is the next state.
+        moves: `moves[state][letter]` is the next state, by number.
         accepting: for each state, whether a string may end there.
         live: for each state, whether a string that may end can still follow.
     """

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from transduction.problem import ASK, Drawn, Problem, below
+from transduction.problem import ASK, Drawn, Problem, asked_at_the_end, below
 
 Readout = Literal["every", "last"]
 
@@ -54,6 +54,15 @@ class Running(Problem):
         mask = torch.full_like(inputs, self.readout == "every", dtype=torch.bool)
         mask[:, -1] = True
         return mask
+
+    def parse(self, text: str) -> Tensor:
+        """Parse a string of letters; with `last`, the ? is added.
+
+        Raises:
+            ValueError: a word is not a symbol, or there is no letter.
+        """
+        inputs = super().parse(text)
+        return asked_at_the_end(inputs, self.num_letters) if self.readout == "last" else inputs
 
     def last_letter(self, inputs: Tensor) -> Tensor:
         """The letter that was read last, at each step."""

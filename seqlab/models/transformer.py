@@ -216,6 +216,8 @@ class Transformer(SequenceModel):
             tie(self.head, self.embedding)
         self.cache_shape = (num_layers, num_heads, d_model // num_heads)
         self.pre_norm = norm == "pre"
+        # parts of a batch would draw positions of their own
+        self.reads_parts = self.reads_parts and positions != "random"
         self.backend: Backend = backend
 
     def added_positions(self, positions: Positions, d_model: int, max_positions: int) -> AddedPositions:

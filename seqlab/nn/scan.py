@@ -241,7 +241,7 @@ def chosen_backend(backend: Backend, device: str, signed: bool = False) -> Liter
         level = logging.WARNING if backend not in ("auto", chosen) else logging.INFO
         logger.log(level, "selective scan on %s: backend=%s takes %s%s", device, backend, chosen, reason)
         return chosen
-    return choice.chosen_backend("selective scan", backend, device)
+    return choice.chosen_backend("selective scan", backend, device, "")
 
 
 @functools.cache

@@ -91,6 +91,7 @@ def report(
 
         figures = comparison(tables, compared)
     if runs_file is not None:
+        runs_file.parent.mkdir(parents=True, exist_ok=True)
         write_runs(runs_file, collection.runs)
         print(runs_file)
     if reference is not None:
@@ -133,6 +134,8 @@ def collected(sources: Sequence[Path], runs_file: Path | None) -> Collection:
     if files or runs_file is not None:
         in_files = [run for file in files for run in read_runs(file)]
         collection = collection._replace(runs=together([*in_files, *kept(collection.runs)]))
+    if not collection.runs and not collection.apart and not folders:
+        raise InputError(f"no run in {', '.join(map(str, sources))}")
     if not collection.runs and not collection.apart:
         raise InputError(
             f"no run below {', '.join(map(str, sources))}: a run directory has .hydra, status.json or summary.json"

@@ -81,6 +81,8 @@ def _square(x: int, y: int, color: tuple[float, ...]):
 def _range(block: Block, metric: str, low: bool) -> tuple[float, float]:
     """The values of a metric at which the colours of a data set begin and end."""
     values = [mean for row in block.rows if (mean := over_runs(row, metric).mean) is not None]
+    if not values:
+        return 0.0, 0.0
     chance = [over_runs(row, metric).mean for row in baselines(block) if row.label == "chance"]
     worst, best = (max(values), min(values)) if low else (min(values), max(values))
     return (worst if not chance or chance[0] is None else chance[0]), best
@@ -111,6 +113,8 @@ def curves_of_seeds(block: Block, family: str) -> Figure:
         axis.tick_params(labelsize="x-small")
     for axis in axes[len(rows) :]:
         axis.set_visible(False)
+    if all(0 <= value <= 1 for axis in axes for curve in axis.lines for value in curve.get_ydata()):
+        axes[0].set_ylim(-0.03, 1.03)  # shares; the panels share it
     name, _, of = family.rpartition("_by_")
     figure.supxlabel(of or "k", fontsize="small")
     figure.supylabel((name or family).replace("_", " "), fontsize="small")

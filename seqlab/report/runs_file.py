@@ -61,14 +61,17 @@ def _lines(runs: Sequence[dict[str, Any]]) -> Iterable[Line]:
     """The lines of the runs of a data set."""
     first = runs[0]
     about = {"data": first["data"], "description": first["description"]}
-    yield {"kind": "heading", **about} | {metric: heading for heading, metric in first["columns"].items()}
+    headings: dict[str, list[str]] = {}
+    for heading, metric in first["columns"].items():
+        headings.setdefault(metric, []).append(heading)
+    yield {"kind": "heading", **about} | {metric: json.dumps(several) for metric, several in headings.items()}
     yield {"kind": "better", **about} | first.get("better", {})
     yield {"kind": "cases", **about} | {name: str(n) for name, n in first.get("counts", {}).items()}
     written = set()
     for run in runs:
         fixed = {name: str(run[name]) for name in ("model", "seed", "steps")}
         fixed["seconds"] = f"{run['seconds']:.1f}"
-        fixed["parameters"] = str(run.get("num_parameters", ""))
+        fixed["parameters"] = str(run.get("num_parameters", 0))
         fixed["version"] = str(run.get("versions", {}).get("seqlab", ""))
         best = best_validation(run)
         yield {"kind": "run", **about, **fixed} | _texts({VALIDATION: best, **run["metrics"]})
@@ -102,7 +105,7 @@ def read_runs(file: Path) -> list[dict[str, Any]]:
     for number, line in enumerate(lines, 2):
         try:
             _take(line, about, runs, file)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"{file}: line {number}: {error}") from error
     return runs
 
@@ -117,24 +120,26 @@ def _take(line: Line, about: dict[tuple[str, str], dict[str, Any]], runs: list[d
     place = _place(line)
     known = about.setdefault(place, {"columns": {}, "better": {}, "counts": {}, "intervals": {}})
     if line["kind"] == "heading":
-        known["columns"].update({heading: metric for metric, heading in cells.items()})
+        known["columns"].update({heading: metric for metric, text in cells.items() for heading in _headings(text)})
     elif line["kind"] == "better":
         if not set(cells.values()) <= {"low", "high"}:
             raise ValueError("better: allowed: low, high")
         known["better"].update(cells)
     elif line["kind"] == "cases":
-        known["counts"].update({name: int(text) for name, text in cells.items()})
+        known["counts"].update({name: _count(text) for name, text in cells.items()})
         known["intervals"].update(dict.fromkeys(cells))
     elif line["kind"] == "run":
         results = _numbers(cells)
         best = results.pop(VALIDATION, None)
-        steps = int(line["steps"])
+        steps, (seconds,) = _count(line["steps"]), _numbers({"seconds": line["seconds"]}).values()
+        if seconds is None or seconds < 0:
+            raise ValueError(f"seconds: {seconds} is below 0")
         runs.append(
             {name: line[name] for name in ("data", "description", "model")}
-            | {"seed": int(line["seed"]), "steps": steps, "seconds": float(line["seconds"]), "path": file}
+            | {"seed": int(line["seed"]), "steps": steps, "seconds": seconds, "path": file}
             | {"metrics": results, "baselines": {}, "config": None, "stopped": "", **known}
             | {"checks": {} if best is None else {VALIDATION: [(steps, best)]}}
-            | {"num_parameters": line["parameters"], "versions": {"seqlab": line["version"]}}
+            | {"num_parameters": _count(line["parameters"]), "versions": {"seqlab": line["version"]}}
         )
     else:
         seed = int(line["seed"])
@@ -142,6 +147,19 @@ def _take(line: Line, about: dict[tuple[str, str], dict[str, Any]], runs: list[d
         if run is None:
             raise ValueError(f"a baseline comes after a run of its data and seed; there is none with seed {seed}")
         run["baselines"][line["model"]] = _numbers(cells)
+
+
+def _headings(text: str) -> list[str]:
+    headings = json.loads(text)
+    if not (isinstance(headings, list) and all(isinstance(heading, str) for heading in headings)):
+        raise ValueError(f"headings {text}: allowed: a list of texts")
+    return headings
+
+
+def _count(text: str) -> int:
+    if (number := int(text)) < 0:
+        raise ValueError(f"{number} is below 0")
+    return number
 
 
 def _numbers(cells: Line) -> dict[str, float | None]:

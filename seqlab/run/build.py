@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_origin
 
 import torch
-from annotated_types import Ge, Interval
+from annotated_types import Ge, Interval, MinLen
 from lightning import Trainer
 from lightning.pytorch.loggers import Logger
 from torch import Tensor, nn
@@ -61,7 +61,7 @@ def configuration(
     model: Callable[..., nn.Module],
     data: DataModule,
     task: Callable[..., Task],
-    eval: Mapping[Literal["max_length", "prompt_lengths"], Length | list[Length] | None],
+    eval: Mapping[Literal["max_length", "prompt_lengths"], Length | Annotated[list[Length], MinLen(1)] | None],
     optimizer: Callable[[nn.Module], Optimizer],
     schedule: Schedule,
     trainer: Trainer,

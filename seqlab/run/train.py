@@ -196,8 +196,8 @@ def reached(trainer: Trainer) -> dict[str, Any]:
 
 
 def notes_on(run: Run) -> list[str]:
-    """What a reader of the results should know of the model, for the table."""
-    notes = [REREADS] if isinstance(run.model, SequenceModel) and run.model.rereads else []
+    """What a reader of the results should know of the model and its test data, for the table."""
+    notes = [*run.task.notes(), *([REREADS] if isinstance(run.model, SequenceModel) and run.model.rereads else [])]
     return notes if run.module.initial is None else [*notes, str(Initial.model_validate(run.module.initial))]
 
 

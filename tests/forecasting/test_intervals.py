@@ -6,6 +6,11 @@ import torch
 from forecasting.intervals import block_bootstrap, block_length, mae_interval
 
 
+def shuffled(number):
+    """The numbers below `number` in some order, always the same."""
+    return torch.randperm(number, generator=torch.Generator().manual_seed(1))
+
+
 def bounds(errors, horizon):
     found = block_bootstrap(errors, horizon)
     assert found is not None
@@ -24,14 +29,14 @@ def test_errors_that_stay_for_a_horizon_are_worth_as_many_as_there_are_horizons(
     values = torch.randn(40, generator=torch.Generator().manual_seed(1))
     low, high = bounds(values.repeat_interleave(10), horizon=10)
     assert (high - low) / 2 == pytest.approx(1.96 * float(values.std()) / 40**0.5, rel=0.3)
-    naive = bounds(values.repeat_interleave(10)[torch.randperm(400)], horizon=1)
+    naive = bounds(values.repeat_interleave(10)[shuffled(400)], horizon=1)
     assert high - low > 2 * (naive[1] - naive[0])
 
 
 def test_it_is_a_function_of_the_errors_and_of_their_order():
     errors = torch.arange(60).double()
     assert block_bootstrap(errors, 5) == block_bootstrap(errors.clone(), 5)
-    assert block_bootstrap(errors, 5) != block_bootstrap(errors[torch.randperm(60)], 5)
+    assert block_bootstrap(errors, 5) != block_bootstrap(errors[shuffled(60)], 5)
     assert block_bootstrap(errors + 100, 5) == pytest.approx([bound + 100 for bound in bounds(errors, 5)])
 
 

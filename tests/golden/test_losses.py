@@ -131,5 +131,5 @@ def test_another_name_is_refused(tmp_path, capsys):
     shutil.copy(FILE, tmp_path)
     with pytest.raises(SystemExit, match="2"):
         main(["lstn"], tmp_path / FILE.name)
-    assert "no such model: lstn; allowed: deep_lstm, " in capsys.readouterr().err
+    assert "no such model: lstn; allowed: arithmetic, deep_lstm, " in capsys.readouterr().err
     assert (tmp_path / FILE.name).read_bytes() == FILE.read_bytes()

@@ -110,10 +110,9 @@ def test_a_bad_body_is_refused_in_one_line(prepare, word, message):
 
 
 def test_a_body_is_chosen_by_its_name(compose, prepare):
-    config = compose("model=arithmetic", "model@model.body=lstm", "data=L5")
-    assert config["model"]["body"]["_target_"].endswith("LSTM") and config["name"]["model"] == "arithmetic"
     words = ("model=arithmetic", "model@model.body=lstm", "model.body.num_layers=1", "data=L5")
-    run, _ = prepare(*words)
-    assert isinstance(run.model.body, LSTM)
+    assert compose(*words, full=True)["name"]["model"] == "arithmetic"
+    run, _ = prepare(*words, full=True)
+    assert isinstance(run.model.body, LSTM) and run.model.body.lstm.num_layers == 1
     run, _ = prepare("model=arithmetic", "data=L5")
     assert isinstance(run.model.body, Transformer)

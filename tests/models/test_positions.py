@@ -208,3 +208,16 @@ def test_native_alibi_under_bfloat16_autocast_is_as_near_to_float32_as_plain_tor
         for result in results
     )
     assert 0 < ours.mean() < 1.5 * theirs.mean() and ours.max() < 2 * theirs.max()
+
+
+def test_random_positions_are_drawn_once_for_a_batch_whatever_the_backend():
+    lengths = torch.arange(128) % 60 + 1
+    inputs = torch.randint(3, (128, 60))
+    found = []
+    for backend in ("torch", "auto"):
+        torch.manual_seed(0)
+        model = Transformer(token_spec(60), d_model=WIDTH, num_heads=HEADS, num_layers=1, ff_dim=8, positions="random",
+                            dropout=0.0, backend=backend).train()  # fmt: skip
+        torch.manual_seed(3)
+        found.append(model.packed(inputs, lengths))
+    assert torch.allclose(*found, atol=1e-5)

@@ -67,6 +67,12 @@ def test_settings_are_part_of_the_name(leave, tmp_path, capsys):
         (lambda text: text.replace("lstm,1,9", "lstm,one,9", 1), "line 5: invalid literal for int"),
         (lambda text: text.replace("chance,1,", "chance,7,", 1), "line 6: a baseline comes after a run"),
         (lambda text: text.replace(",high", ",tall", 1), "line 3: better: allowed: low, high"),
+        (lambda text: text.replace("lstm,1,9,60.0", "lstm,1,9,nan", 1), "line 5: seconds: nan is not a finite number"),
+        (lambda text: text.replace("lstm,1,9,60.0", "lstm,1,9,-1", 1), "line 5: seconds: -1.0 is below 0"),
+        (lambda text: text.replace("lstm,1,9,", "lstm,1,-9,", 1), "line 5: -9 is below 0"),
+        (lambda text: text.replace('"[""accuracy""]"', "accuracy", 1), "line 2: Expecting value"),
+        (lambda text: text.replace('"[""accuracy""]"', "7", 1), "line 2: headings 7: allowed: a list of texts"),
+        (lambda text: text.partition("\n")[0] + "\n", "no run in"),
         (lambda text: text + "run,L1\n", "it has more or fewer cells than the heading"),
         (lambda text: "", "not a file of runs"),
         (lambda text: 'kind,"da', "not a file of runs"),
@@ -80,6 +86,18 @@ def test_a_damaged_file_is_named_with_its_line(runs, tmp_path, capsys, change, r
     file.write_text(change(text), encoding="utf-8")
     code, _, error = told(capsys, file)
     assert code == 2 and f"{file}" in error and reason in " ".join(error.split())
+
+
+def test_two_headings_of_one_metric_are_both_kept(leave, tmp_path, capsys):
+    leave("1", columns={"one": "test/accuracy", "two": "test/accuracy"})
+    told(capsys, tmp_path / "runs", "--runs", tmp_path / "runs.csv")
+    assert "| one | two |" in told(capsys, tmp_path / "runs.csv")[1]
+
+
+def test_a_column_without_values_is_a_blank_map(leave, tmp_path, capsys):
+    leave("1", metrics={"test/accuracy": None}, baselines={})
+    leave("2", metrics={"test/accuracy": 0.5}, data="L3")
+    assert told(capsys, tmp_path / "runs", "--compare", "accuracy", "--out", tmp_path / "out")[0] == 0
 
 
 def test_files_that_are_none(tmp_path, runs, capsys):

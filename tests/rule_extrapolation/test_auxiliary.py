@@ -31,6 +31,7 @@ def test_completions_on_anbn_are_the_published_ones(kind):
 def test_one_keeps_rule_1_and_the_other_misses_it(grammar):
     for prompt in prompts(grammar, 4).ood:
         kept, missed = oracle(grammar, prompt, 12), adversarial(grammar, prompt, 12)
+        assert kept is not None and missed is not None
         whole = [torch.tensor([[*prompt, *completion, 1]]) for completion in (kept, missed)]
         assert [bool(grammar.rule_1(string)) for string in whole] == [True, False]
         assert missed[:-1] == kept
@@ -46,6 +47,7 @@ def test_the_loss_is_that_of_the_completions_alone_by_hand(compose, name):
     by_hand = []
     for prompt in data.prompts.ood:
         completion = oracle(ANBN(), prompt, data.max_length)
+        assert completion is not None
         logs = model(torch.tensor([[0, *prompt, *completion]]))[0].double().log_softmax(-1)
         by_hand += [-logs[len(prompt) + place, token].item() for place, token in enumerate((*completion, 1))]
     assert loss(model).item() == pytest.approx(sum(by_hand) / len(by_hand), rel=1e-5)

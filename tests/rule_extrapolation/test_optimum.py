@@ -81,6 +81,7 @@ def test_the_optimum_of_all_strings_is_that_of_the_definition(grammar):
 @pytest.mark.parametrize("grammar", [g for g in GRAMMARS if g.name in GOLDEN], ids=lambda grammar: grammar.name)
 def test_golden_entropy_rates(grammar):
     data = GrammarDataModule(grammar=grammar, split="shared" if grammar.name == "aNbN" else "held_out")
+    assert data.test_optimum is not None
     assert data.test_optimum.loss == pytest.approx(GOLDEN[grammar.name], abs=5e-5)
 
 
@@ -89,6 +90,7 @@ def test_no_model_is_below_it_on_fresh_strings():
     data = GrammarDataModule(grammar=BbaN(), max_length=4, prompt_lengths=(2,), split="shared", num_test=4096)
     model = NGram(data.spec, data.samples("train", 0, 2**17), order=5)
     loss, accuracy, _ = token_loss(model(data.test_strings[:, :-1]), data.test_strings[:, 1:])
+    assert data.test_optimum is not None
     assert 0 < float(loss) - data.test_optimum.loss < 1e-3
     assert float(accuracy) == pytest.approx(data.test_optimum.accuracy, abs=0.02)
 

@@ -29,6 +29,22 @@ def built(compose):
     return of
 
 
+def test_long_strings_have_no_optimum_and_the_rest_of_their_results(built):
+    model, task = built("data=L1", "data.max_length=65", "data.num_val=4", "data.num_test=4")
+    results = task.evaluate(model, "test")
+    assert task.data.test_optimum is None and "test/nats_above_optimal" not in results and "test/loss" in results
+    rows = task.baselines()
+    assert "optimal" not in rows and rows["chance"]["test/loss"] == math.log(3)
+
+
+def test_what_differs_between_seeds_is_a_note_and_not_in_the_title(built):
+    tasks = [built("data=L5", f"seed={seed}", "data.max_length=10", "data.num_test=500")[1] for seed in (1, 2)]
+    assert tasks[0].title() == tasks[1].title()
+    assert tasks[0].notes() != tasks[1].notes()
+    strings = tasks[0].data.test_strings.tolist()
+    assert tasks[0].notes() == [f"{len(set(map(tuple, strings)))} of the 500 test strings are distinct."]
+
+
 @torch.inference_mode()
 def test_names_counts_and_values(built):
     model, task = built("data=L5")
@@ -47,6 +63,7 @@ def test_names_counts_and_values(built):
     loss, accuracy, _ = token_loss(model(strings[:, :-1]), strings[:, 1:])
     assert results["test/loss"] == pytest.approx(loss.item(), rel=1e-5)  # over tokens, not over batches
     assert results["test/accuracy"] == pytest.approx(accuracy.item(), rel=1e-5)
+    assert task.data.test_optimum is not None and task.data.val_optimum is not None
     assert results["test/nats_above_optimal"] == results["test/loss"] - task.data.test_optimum.loss > 0
     on_validation = task.evaluate(model, "val")
     assert on_validation["val/nats_above_optimal"] == on_validation["val/loss"] - task.data.val_optimum.loss > 0

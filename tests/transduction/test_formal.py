@@ -65,6 +65,13 @@ def test_members_and_others_are_equally_likely(language):
         assert abs(deviation - len(everything)) < 5 * (2 * len(everything)) ** 0.5
 
 
+def test_a_lost_string_has_no_state():
+    problem = Automaton(regex="(ab)*", readout="state")
+    assert problem.parse("a b a").shape == (1, 3)
+    with pytest.raises(ValueError, match=r"no string of .* begins so"):
+        problem.parse("b b")
+
+
 def test_paths_are_counted_without_limit():
     fibonacci = Paths([[1, 0], [2, 0], [2, 2]], [True, True, False])  # no two of letter 0 in a row
     assert [fibonacci.number(n) for n in range(8)] == [1, 2, 3, 5, 8, 13, 21, 34]

@@ -121,6 +121,10 @@ def test_the_answer_at_the_end_is_the_last_of_those_at_every_step(make):
     assert torch.equal(last.oracle(end.inputs)[end.mask], end.targets[end.mask])
     for answer in last.shortcuts().values():
         assert answer(end.inputs)[:, -1].max() < len(last.answers)
+    typed = " ".join(last.symbols[symbol] for symbol in steps.inputs[0].tolist())
+    assert torch.equal(last.parse(typed), end.inputs[:1]) and torch.equal(last.parse(f"{typed} ?"), end.inputs[:1])
+    with pytest.raises(ValueError, match="without letters"):
+        last.parse("?")
 
 
 def test_strings_that_a_problem_does_not_have():

@@ -11,6 +11,7 @@ from seqlab.models.linear import Linear
 from seqlab.models.lstm import LSTM
 from seqlab.models.transformer import Transformer
 from seqlab.models.xlstm import XLSTM
+from seqlab.proportion import Proportion
 from transduction.answers import Majority, Rewriting
 from transduction.datamodule import TransductionDataModule
 from transduction.groups import GroupWord
@@ -71,7 +72,9 @@ def test_a_model_that_knows_scores_one(problem):
     results = task.evaluate(Knowing(data), "test")
     assert results["test/horizon"] == 30
     for name in data.bins:
-        assert results[f"test/{name}/last"] == (24, 24) and results[f"test/{name}/whole"] == (24, 24)
+        assert results[f"test/{name}/last"] == Proportion(24, 24) and results[f"test/{name}/whole"] == Proportion(
+            24, 24
+        )
         assert results[f"test/{name}/every"] == 1
     assert results.keys() == task.baselines()["oracle"].keys() | {"test/loss"}
 
@@ -79,14 +82,14 @@ def test_a_model_that_knows_scores_one(problem):
 def test_what_goes_wrong_beyond_a_length_is_seen(data):
     results = Transduction(data).evaluate(Knowing(data, up_to=10), "test")
     assert results["test/horizon"] == 10
-    assert results["test/7-12/last"] == (16, 24) and results["test/13-30/last"] == (0, 24)
+    assert results["test/7-12/last"] == Proportion(16, 24) and results["test/13-30/last"] == Proportion(0, 24)
     assert results["test/7-12/every"] == pytest.approx((7 + 10) / (7 + 10 + 12))
 
 
 def test_what_cannot_be_read_has_no_score(data):
     task = Transduction(data)
     results = task.evaluate(Knowing(data, up_to=10, refuses=True), "test")
-    assert results["test/horizon"] == 10 and results["test/1-6/last"] == (24, 24)
+    assert results["test/horizon"] == 10 and results["test/1-6/last"] == Proportion(24, 24)
     assert results["test/7-12/last"].value is None and results["test/13-30/every"].value is None
     with pytest.raises(ValueError, match="too long"):  # within the lengths of training, that is an error
         task.evaluate(Knowing(data, up_to=2, refuses=True), "test")

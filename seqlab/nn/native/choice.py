@@ -38,7 +38,7 @@ def takes_native(what: str, backend: Backend, tensor: Tensor, missing: str = "")
 
 
 @functools.cache
-def chosen_backend(what: str, backend: Backend, device: str, missing: str = "") -> Literal["torch", "native"]:
+def chosen_backend(what: str, backend: Backend, device: str, missing: str) -> Literal["torch", "native"]:
     """Choose the implementation for a type of device ("cpu", "cuda", ...). Decided and logged once per process.
 
     On a CPU, `auto` and `native` take the native kernels, which are compiled on first use; if that fails, or there is
