@@ -25,7 +25,7 @@ def run(tmp_path_factory):
 def test_a_run_has_its_results(run):
     assert run.summary["steps"] == 4 and run.directory.name == "run"
     assert run.summary["metrics"]["test/loss"] > 0 and "chance" in run.summary["baselines"]
-    assert [step for step, _ in run.metrics["val/loss"]] == [1, 3]
+    assert [step for step, _ in run.metrics["val/loss"]] == [2, 4]
     assert "completion" in run.predict("a a b")
     assert run.task.evaluate(run.model, "test")["test/loss"] == pytest.approx(run.summary["metrics"]["test/loss"])
 

@@ -150,7 +150,7 @@ def note_failure(directory: RunDirectory, error: BaseException, digest: str) -> 
             traceback.print_exception(error, file=log)
 
 
-def fit(run: Run, trainer: Trainer, start: Start, directory: RunDirectory, *, in_sweep: bool) -> dict[str, Any]:
+def fit(run: Run, trainer: Trainer, start: Start, directory: RunDirectory, *, in_sweep: bool = False) -> dict[str, Any]:
     """Train from `start`, evaluate, write everything and return the summary."""
     if run.config["compile"]:
         run.model.compile()
