@@ -143,6 +143,7 @@ class Listener(RunLogger, CSVLogger):
 
 
 def test_a_logger_that_fails_does_not_stop_the_next(prepare, tmp_path, capsys):
+    (tmp_path / "run").mkdir()  # as Hydra makes it
     run, trainer = prepare("model=linear", *STEPS, "logger=csv")
     listener = Listener(tmp_path / "second", name="", version="")
     trainer.loggers += [Unreachable(tmp_path / "first", name="", version=""), listener]
