@@ -76,11 +76,10 @@ def test_any_file_is_read_or_refused(tmp_path, examples):
     example()
 
 
-@given(st.permutations(range(30)), st.sets(st.integers(0, 29), max_size=10))
+@given(st.permutations(range(30)), st.sets(st.integers(1, 28), max_size=9))
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 def test_sorted_and_filled_is_the_series_whatever_the_order_of_its_rows(tmp_path, order, absent):
-    """Of any rows but the first and the last, in any order."""
-    absent -= {0, 29}
+    """Of any rows but the first and the last, in any order. With nine absent, most steps are still an hour."""
     hours = [f"{np.datetime64('2020-02-28T20', 'h') + step},{step}" for step in order if step not in absent]
     (tmp_path / "mine.csv").write_text("\n".join(["hour,v", *hours]), encoding="utf-8")
     rows = read_rows(tmp_path / "mine.csv", ["v"], Mending(order="sort", gaps="fill"))

@@ -79,7 +79,7 @@ def test_reads_under_bfloat16_autocast(name):
 @pytest.mark.parametrize(("backend", "level"), [("auto", logging.INFO), ("native", logging.WARNING)])
 def test_other_cells_are_torchs_and_the_log_says_so_once(caplog, backend, level):
     choice.chosen_backend.cache_clear()
-    before = choice.chosen_backend("a model with kernels", "auto", "cpu")
+    before = choice.chosen_backend("a model with kernels", "auto", "cpu", "")
     model = small_model("lstm", token_spec(), cell="gru", backend=backend)
     with caplog.at_level(logging.INFO, "seqlab.nn"):
         for _ in range(2):
