@@ -37,7 +37,8 @@ DATA, MODELS = (sorted(path.stem for path in (CONF / group).glob("*.yaml")) for 
 NEEDS = {"binary_lstm": {"semiprimes"}, "sine_net": {"semiprimes"}, "bits_transformer": {"semiprimes"}}
 PAIRS = [(data, model) for data in DATA for model in MODELS]
 TOMITA = [f"tomita{number}" for number in range(1, 8)]
-ALIKE = {  # like parity, or like d2
+ALIKE = {  # like L1, L3 or L5, like parity, or like d2
+    *("L2", "L4", "L6", "abN", "aNbM", "aNbNaN", "parentheses", "brackets", "separated"),
     *("mod5", "cycle", "S3", "A5", "majority", "reverse", "sort", "copy_repeats", "copy_unique", "flip_flop"),
     *("noisy_recall", "selective_copy", "memorise"),
     *("arithmetic", "arithmetic_brackets", "addition", "stack", "counting"),
@@ -57,16 +58,17 @@ def test_the_choices_are_found():
     assert {"transformer", "lstm", "linear"} <= set(MODELS)
 
 
-@pytest.mark.parametrize(("data", "model"), [pair for pair in PAIRS if not works(pair)])
+def marked(pair):
+    return pytest.param(*pair, marks=[pytest.mark.slow] * (pair[0] in ALIKE))
+
+
+@pytest.mark.parametrize(("data", "model"), [marked(pair) for pair in PAIRS if not works(pair)])
 def test_a_pair_that_cannot_work_is_refused(prepare, data, model):
     with pytest.raises(InputError, match=f"model={model} reads a whole number .* needs data=semiprimes"):
         prepare(f"data={data}", f"model={model}")
 
 
-@pytest.mark.parametrize(
-    ("data", "model"),
-    [pytest.param(*pair, marks=[pytest.mark.slow] * (pair[0] in ALIKE)) for pair in PAIRS if works(pair)],
-)
+@pytest.mark.parametrize(("data", "model"), [marked(pair) for pair in PAIRS if works(pair)])
 def test_pair(prepare, data, model):
     words = ["trainer.max_steps=2", "trainer.val_every=2", "logger=csv"]
     run, trainer = prepare(f"data={data}", f"model={model}", *words)

@@ -70,6 +70,7 @@ def test_a_killed_run_goes_on_in_the_same_run_and_has_each_step_once(train, only
     assert_steps_are_those_of_metrics_csv(*only_run(), tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_run_that_failed_says_so(train, only_run):
     assert (
         train("optimizer=sgd", "optimizer.lr=1e30", "schedule=constant", "trainer.gradient_clip=null").returncode == 1

@@ -90,6 +90,7 @@ def test_wandb_has_the_rows_the_configuration_and_the_test_metrics(train, tmp_pa
     assert not [path for path in tmp_path.iterdir() if path.name != "run"]
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_with_its_id_and_has_each_step_once(train, tmp_path):
     run = tmp_path / "run"
     assert train(stop=("SIGKILL", 6)).returncode == -9

@@ -41,6 +41,7 @@ def test_compiles_where_there_is_a_compiler():
     build.load()
 
 
+@pytest.mark.slow
 def test_two_processes_compile_at_once_and_a_third_finds_the_result(environment, tmp_path):
     if not has_native():
         pytest.skip("no native kernels here")

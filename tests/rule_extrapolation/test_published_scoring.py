@@ -148,6 +148,7 @@ def test_what_is_scored(scoring, ood, sos):
     assert (scored["test/scored_ood_rule_1"], scored["test/scored_sos_grammatical"]) == (ood, sos)
 
 
+@pytest.mark.slow
 def test_a_run_has_the_maximum_of_its_history(command, root, tiny, tmp_path):
     words = [*tiny("transformer", "L5"), "protocol=published", "data.num_train=32", "trainer=fast", "logger=csv"]
     quick = ["trainer.max_steps=24", "trainer.val_every=2", "trainer.accelerator=cpu", "optimizer.lr=0.01"]

@@ -42,6 +42,7 @@ def test_proportions_are_those_of_exact_chance(task_of):
             assert abs(share.value - exact[name]) < 5 * error + 1e-9, (group, name)
 
 
+@pytest.mark.slow
 @torch.inference_mode()
 def test_the_first_tokens_follow_the_softmax_of_a_real_model(task_of):
     task = task_of(*SAMPLED)

@@ -172,6 +172,7 @@ exec "$@"
 SACCT = "#!/bin/bash\necho 'JobID|State|NodeList'\n"
 
 
+@pytest.mark.slow
 def test_slurm(words, environment, tmp_path):
     """The script that goes to sbatch, and a whole sweep through it, with stand-ins for SLURM's commands."""
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")

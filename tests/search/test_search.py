@@ -105,6 +105,7 @@ def test_a_study_begins_with_the_default_and_finds_better(search, tmp_path):
     assert (tmp_path / "study" / "plots" / "slices.png").stat().st_size > 5000
 
 
+@pytest.mark.slow
 def test_the_same_command_runs_nothing_again_and_more_trials_are_added(search, tmp_path):
     assert search()[0] == 0
     first = trials(tmp_path / "study")
@@ -277,6 +278,7 @@ def test_a_file_that_is_no_study_is_refused_in_one_line(search, tmp_path, conten
     assert isinstance(content, str) or file.read_bytes() == content
 
 
+@pytest.mark.slow
 def test_a_study_that_another_program_has_locked_says_so(search, tmp_path):
     assert search("search.num_trials=2")[0] == 0
     file = tmp_path / "study" / "study.db"
