@@ -11,28 +11,20 @@ from rule_extrapolation.grammars import Grammar
 from rule_extrapolation.optimum import NextToken, Optimum
 from rule_extrapolation.prompts import Prompts, prompts
 from rule_extrapolation.rules import EOS, PAD, SOS
+from rule_extrapolation.splits import TEST, Splits
 from seqlab.lit.datamodule import BlockStream, DataModule, EpochStream
-from seqlab.randomness import row_hash, uniforms
+from seqlab.randomness import uniforms
 from seqlab.spec import Classes, Spec, Tokens
 
 LONGEST_COUNTED = 64  # symbols
-MAX_ATTEMPTS = 512  # the smallest split has a tenth of the strings: all attempts miss with probability 0.9^512 = 4e-24
-
-
-def split_of(strings: Tensor) -> Tensor:
-    """The split of each string (batch, time): 0 train (8 of 10), 1 val, 2 test.
-
-    A fixed hash of the symbols alone, independent of seed and padding, so a test string is one in every run.
-    """
-    bucket = row_hash(torch.where(strings == PAD, 0, strings)) % 10
-    return torch.where(bucket == 0, 2, torch.where(bucket == 1, 1, 0))
 
 
 class GrammarDataModule(DataModule):
     """Strings of one language, framed as SOS, symbols, EOS, PAD ..., (batch, max_length + 2).
 
     Sample i of a split is a function of (seed, split, i). The length is uniform over the language's lengths up to
-    max_length, the string uniform over the strings of that length. It is resampled while it belongs to another split.
+    max_length (for validation and test over those with three strings or more), the string uniform over the strings of
+    that length. Within its length it is resampled while it belongs to another split (`rule_extrapolation.splits`).
 
     Args:
         grammar: the language.
@@ -75,9 +67,12 @@ class GrammarDataModule(DataModule):
         self.prompts: Prompts = prompts(grammar, *(prompt_lengths or ()), max_length=max_length)
         size = grammar.vocabulary_size
         self.spec = Spec(Tokens(size), Classes(size), max_length=max_length + 1, sos=SOS, eos=EOS, pad=PAD)
-        if split == "held_out":
-            for part in ("train", "val", "test"):
-                self.samples(part, 0, 1)  # raises early for a language with too few strings
+        self.splits = Splits(grammar, max_length) if split == "held_out" else None
+        if self.splits is not None and len(self.splits.lengths[TEST]) == 0:
+            raise ValueError(
+                f"{grammar.name} has at most two strings of each length up to max_length={max_length}, so none can be "
+                "held out; set data.split=shared or a larger data.max_length"
+            )
         self.stream = (
             BlockStream(lambda start, count: self.samples("train", start, count), batch_size)
             if num_train is None
@@ -126,30 +121,26 @@ class GrammarDataModule(DataModule):
 
     def samples(self, split: Literal["train", "val", "test"], start: int, count: int) -> Tensor:
         """Samples start .. start + count - 1 of a split, framed, (count, max_length + 2)."""
-        wanted = ("train", "val", "test").index(split)
-        strings = torch.full((count, self.max_length), PAD)
-        missing = torch.arange(count)
-        for attempt in range(MAX_ATTEMPTS):
-            drawn = self._draw(split, start, count, attempt, missing)
-            if self.split == "shared":
-                return self._framed(drawn)
-            belongs = split_of(drawn) == wanted
-            strings[missing[belongs]] = drawn[belongs]
-            missing = missing[~belongs]
-            if len(missing) == 0:
-                return self._framed(strings)
-        raise ValueError(
-            f"{self.grammar.name} has no strings up to max_length={self.max_length} for the {split} split; "
-            "set data.split=shared or a larger data.max_length"
-        )
+        return self._framed(self._draw(split, start, count, self.splits))
 
-    def _draw(self, split: str, start: int, count: int, attempt: int, rows: Tensor) -> Tensor:
-        """The strings of the given rows of a block, (len(rows), max_length). Each row uses only its own uniforms."""
+    def _draw(self, split: str, start: int, count: int, splits: Splits | None) -> Tensor:
+        """The strings of a block, (count, max_length). Each row uses only its own uniforms."""
+        part = ("train", "val", "test").index(split)
+        allowed = self.lengths if splits is None else splits.lengths[part]
         width = 1 + self.grammar.num_uniforms(self.max_length)
-        numbers = uniforms(self.seed, split, start, count, width, attempt=attempt)[rows]
-        lengths = self.lengths[(numbers[:, 0] * len(self.lengths)).long()]
-        strings = self.grammar.batch(lengths, numbers[:, 1:])
-        return torch.nn.functional.pad(strings, (0, self.max_length - strings.shape[1]), value=PAD)
+        numbers = uniforms(self.seed, split, start, count, width)
+        lengths = allowed[(numbers[:, 0] * len(allowed)).long()]
+        strings = torch.full((count, self.max_length), PAD)
+        missing, attempt = torch.arange(count), 0
+        while len(missing):
+            drawn = self.grammar.batch(lengths[missing], numbers[missing, 1:])
+            strings[missing, : drawn.shape[1]] = drawn
+            if splits is None:
+                break
+            missing = missing[splits.of(drawn) != part]
+            attempt += 1
+            numbers = uniforms(self.seed, split, start, count, width, attempt=attempt)
+        return strings
 
     def _framed(self, strings: Tensor) -> Tensor:
         rows = torch.full((len(strings), self.max_length + 2), PAD)

@@ -23,7 +23,7 @@ class SameStringsDataModule(GrammarDataModule):
     def samples(self, split: Literal["train", "val", "test"], start: int, count: int) -> Tensor:
         """Training samples start .. start + count - 1, whatever the split, framed, (count, max_length + 2)."""
         if self.grammar.num_uniforms(self.max_length):
-            return self._framed(self._draw("train", start, count, 0, torch.arange(count)))
+            return self._framed(self._draw("train", start, count, None))
         lengths = self.lengths[torch.arange(start, start + count) % len(self.lengths)]
         strings = self.grammar.batch(lengths, torch.empty(count, 0))
         return self._framed(pad(strings, (0, self.max_length - strings.shape[1]), value=PAD))

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from rule_extrapolation.datamodule import GrammarDataModule, split_of
+from rule_extrapolation.datamodule import GrammarDataModule
 from rule_extrapolation.dyck import Brackets, Dyck, Parentheses, Separated, ShuffleDyck
 from rule_extrapolation.letters import ANBM, ANBN, ANBNAN, ANBNCN, AbN, BaN, BbaN
 from rule_extrapolation.metrics import token_loss
@@ -42,16 +42,6 @@ def test_splits_of_other_seeds_share_no_string_either():
     assert not strings[0] & strings[1]
 
 
-@pytest.mark.parametrize("part", SPLITS)
-def test_every_length_is_in_every_split(part):
-    rows = data_of(Dyck(), max_length=32).samples(part, 0, 600)
-    lengths = torch.bincount((rows >= 3).sum(1), minlength=33)
-    assert lengths[1::2].sum() == 0
-    # about equally often; the shortest, with few strings, are in some splits only
-    assert lengths[10::2].min() > 0.5 * 600 / 16
-    assert lengths[10::2].max() < 2 * 600 / 16
-
-
 @every_language
 @pytest.mark.parametrize("which", SPLITS)
 def test_every_sample_is_framed_and_grammatical(grammar, split, which):
@@ -82,21 +72,6 @@ def test_seed_and_split_name_the_stream(grammar, split):
     for i, a in enumerate(rows):
         for b in rows[:i]:
             assert not torch.equal(a, b)
-
-
-def test_the_split_of_a_string_ignores_padding_and_seed():
-    strings = data_of(Dyck(), max_length=20).samples("train", 0, 500)[:, 1:]
-    wider = torch.nn.functional.pad(strings, (0, 12), value=PAD)
-    assert torch.equal(split_of(strings), split_of(wider))
-    content = data_of(BaN(), max_length=20)
-    train = content.samples("train", 0, 2000)[:, 1:-1]
-    assert (split_of(train.masked_fill(train == EOS, PAD)) == 0).all()
-
-
-def test_the_splits_have_their_shares():
-    strings = ShuffleDyck().all_strings(8)
-    shares = torch.bincount(split_of(strings), minlength=3) / len(strings)
-    assert shares.tolist() == pytest.approx([0.8, 0.1, 0.1], abs=0.01)
 
 
 def test_an_endless_stream_is_the_samples_in_order():

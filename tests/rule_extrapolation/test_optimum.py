@@ -20,7 +20,7 @@ GRAMMARS: list[Grammar] = [
 ]  # fmt: skip
 LONGEST = 8
 # the entropy rate on the default test strings, nats a token
-GOLDEN = {"dyck": 0.9328, "bbaN": 0.2760, "aNbN": 0.1515, "shuffle_dyck": 1.1201}
+GOLDEN = {"dyck": 0.9307, "bbaN": 0.2877, "aNbN": 0.1515, "shuffle_dyck": 1.1220}
 
 
 @pytest.fixture(params=GRAMMARS, ids=lambda grammar: grammar.name)
