@@ -67,12 +67,7 @@ class GrammarDataModule(DataModule):
         self.prompts: Prompts = prompts(grammar, *(prompt_lengths or ()), max_length=max_length)
         size = grammar.vocabulary_size
         self.spec = Spec(Tokens(size), Classes(size), max_length=max_length + 1, sos=SOS, eos=EOS, pad=PAD)
-        self.splits = Splits(grammar, max_length) if split == "held_out" else None
-        if self.splits is not None and len(self.splits.lengths[TEST]) == 0:
-            raise ValueError(
-                f"{grammar.name} has at most two strings of each length up to max_length={max_length}, so none can be "
-                "held out; set data.split=shared or a larger data.max_length"
-            )
+        self.splits = self.held_out() if split == "held_out" else None
         self.stream = (
             BlockStream(lambda start, count: self.samples("train", start, count), batch_size)
             if num_train is None
@@ -119,14 +114,24 @@ class GrammarDataModule(DataModule):
     def evaluation_set(self, split: Literal["val", "test"]) -> Tensor:
         return self.val_strings if split == "val" else self.test_strings
 
+    def held_out(self) -> Splits | None:
+        """The splits of the language's strings, at its construction; None: all three draw from the same strings.
+
+        Raises:
+            ValueError: no length has three strings.
+        """
+        splits = Splits(self.grammar, self.max_length)
+        if len(splits.lengths[TEST]) == 0:
+            raise ValueError(
+                f"{self.grammar.name} has at most two strings of each length up to max_length={self.max_length}, so "
+                "none can be held out; set data.split=shared or a larger data.max_length"
+            )
+        return splits
+
     def samples(self, split: Literal["train", "val", "test"], start: int, count: int) -> Tensor:
         """Samples start .. start + count - 1 of a split, framed, (count, max_length + 2)."""
-        return self._framed(self._draw(split, start, count, self.splits))
-
-    def _draw(self, split: str, start: int, count: int, splits: Splits | None) -> Tensor:
-        """The strings of a block, (count, max_length). Each row uses only its own uniforms."""
         part = ("train", "val", "test").index(split)
-        allowed = self.lengths if splits is None else splits.lengths[part]
+        allowed = self.lengths if self.splits is None else self.splits.lengths[part]
         width = 1 + self.grammar.num_uniforms(self.max_length)
         numbers = uniforms(self.seed, split, start, count, width)
         lengths = allowed[(numbers[:, 0] * len(allowed)).long()]
@@ -135,12 +140,12 @@ class GrammarDataModule(DataModule):
         while len(missing):
             drawn = self.grammar.batch(lengths[missing], numbers[missing, 1:])
             strings[missing, : drawn.shape[1]] = drawn
-            if splits is None:
+            if self.splits is None:
                 break
-            missing = missing[splits.of(drawn) != part]
+            missing = missing[self.splits.of(drawn) != part]
             attempt += 1
             numbers = uniforms(self.seed, split, start, count, width, attempt=attempt)
-        return strings
+        return self._framed(strings)
 
     def _framed(self, strings: Tensor) -> Tensor:
         rows = torch.full((len(strings), self.max_length + 2), PAD)
