@@ -194,6 +194,11 @@ def _check_plain(annotation: Any, value: Any, name: str) -> None:
             name, value = f"{name}.{part}", value[part]
         lists = () if isinstance(value, list) else ("list_type", "tuple_type")  # a plain value was not meant as a list
         problems = [problem for problem in error.errors() if problem["type"] not in lists] or error.errors()
+        if isinstance(value, str) and {problem["type"] for problem in problems} == {"callable_type"}:
+            raise InputError(
+                f"{name}={_short(value)}: needs a configuration with _target_, not a name; "
+                f"{name.partition('.')[0]}@{name}={_short(value)} puts one there"
+            ) from error
         reasons = sorted({problem["msg"][0].lower() + problem["msg"][1:] for problem in problems})
         raise InputError(f"{name}={_short(value)}: {' or '.join(reasons)}") from error
 

@@ -283,3 +283,10 @@ def test_a_missing_part_is_named(compose, key):
 def test_what_code_hands_over_is_refused_where_a_file_names_it(refused, data):
     """In one line: a stranger's file may hold it."""
     assert refused("task.datamodule", 5, f"data={data}").startswith("task.datamodule=5: ")
+
+
+def test_a_name_where_a_configuration_belongs_is_answered_with_the_override_that_puts_one_there(refused):
+    said = refused("model.body", "lstm", "model=arithmetic", "data=recurrence")
+    assert said == (
+        "model.body=lstm: needs a configuration with _target_, not a name; model@model.body=lstm puts one there"
+    )
