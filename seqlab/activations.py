@@ -1,5 +1,6 @@
 """What goes on inside a model that reads one input: outputs of its modules, attention weights, norms of its state."""
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from seqlab.model import SequenceModel, State, device_of, evaluating
 from seqlab.nn.attention import CausalSelfAttention
 from seqlab.nn.native.choice import plain_torch
 
+DIMENSIONS = re.compile("_[A-Z]+$")  # at the end of a field's name
 WEIGHTS = "weights"  # what stands for the attention weights of a module, after its name
 
 
@@ -94,14 +96,14 @@ def state_norms(model: SequenceModel, inputs: Tensor) -> dict[str, Tensor]:
 
 
 def named_parts(state: State, name: str = "") -> Iterator[tuple[str, Tensor]]:
-    """The floating-point tensors in a state with the names of their fields, dots between."""
+    """The floating-point tensors in a state by the names of their fields, without the letters of dimensions."""
     if isinstance(state, Tensor):
         if state.is_floating_point():
             yield name or "state", state
         return
     fields = getattr(state, "_fields", range(len(state)))
     for field, part in zip(fields, state, strict=True):
-        yield from named_parts(part, f"{name}.{field}".lstrip("."))
+        yield from named_parts(part, f"{name}.{DIMENSIONS.sub('', str(field))}".lstrip("."))
 
 
 def _tensors(output: Any) -> Iterator[Tensor]:

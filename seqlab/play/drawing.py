@@ -30,7 +30,7 @@ def picture(inside: Inside) -> str:
 
 
 def draw_attention(axes: Any, attention: Mapping[str, Tensor]) -> None:
-    """Tiles, a row for each layer, a column for each head. In a tile, each row is a step and each column what it reads."""
+    """Tiles, a row for each layer, a column for each head. In each, a row is a step, and a column what it reads."""
     steps, heads = next(iter(attention.values())).shape[-1], max(len(maps) for maps in attention.values())
     whole = np.full((len(attention) * (steps + 1) - 1, heads * (steps + 1) - 1), np.nan)
     for row, maps in enumerate(attention.values()):

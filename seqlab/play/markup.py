@@ -77,7 +77,7 @@ def outcomes(steps: Steps) -> list[int]:
 
 
 def _cell(probability: float) -> str:
-    light = " light" if probability > 0.5 else ""
+    light = " light" if probability > 0.85 else ""
     return f'<td class="p{light}" style="--p:{probability:.3f}">{100 * probability:.0f}</td>'
 
 
