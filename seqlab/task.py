@@ -47,8 +47,6 @@ class Data(Protocol):
         ...
 
 
-NO_DISTRIBUTION = "it predicts values; predict without --probs and --sample shows them"
-
 D = TypeVar("D", bound=Data)
 M = TypeVar("M", bound=nn.Module)
 
@@ -175,17 +173,21 @@ class Task(ABC, Generic[D, M]):
         """The model's distribution at each step of a parsed prompt.
 
         Raises:
-            InputError: it has none, because it predicts values.
+            InputError: it has none, because it predicts values, or the task does not say.
         """
-        raise InputError(f"{type(self).__name__} has no distribution over what comes next: {NO_DISTRIBUTION}")
+        raise self._without_distribution()
 
     def answers(self, model: M, prompt: Any, sampling: Sampling = GREEDY) -> list[Answer]:
         """Completions of a parsed prompt: the greedy one, or sampled ones.
 
         Raises:
-            InputError: there is nothing to sample from, because the model predicts values.
+            InputError: there is nothing to sample from, as for `steps`.
         """
-        raise InputError(f"{type(self).__name__} has no completions: {NO_DISTRIBUTION}")
+        raise self._without_distribution()
+
+    def _without_distribution(self) -> InputError:
+        name = type(self).__name__
+        return InputError(f"{name} has no distribution over what comes next: there is nothing to list or to sample")
 
     def best(self, prompt: Any) -> str:
         """The best possible completion of a parsed prompt, where it is known; else nothing."""

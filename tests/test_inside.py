@@ -50,7 +50,7 @@ def test_values_have_no_distribution_and_say_so(compose, data):
     (answer,) = run.task.answers(run.model, prompt)
     assert answer.completion
     for asked in (lambda: run.task.steps(run.model, prompt), lambda: run.task.answers(run.model, prompt, Sampling(2))):
-        with pytest.raises(InputError, match="predicts values") as raised:
+        with pytest.raises(InputError, match="has no distribution over what comes next") as raised:
             asked()
         assert "\n" not in str(raised.value)
 

@@ -23,7 +23,7 @@ def looked(run: Looked, look: Look) -> str:
     if look.best:
         found.append(f'<p class="best"><b>best possible</b> {escape(look.best)}</p>')
     if look.steps is None:
-        found.append("<p>This run predicts values: it has no distribution and no samples.</p>")
+        found.append("<p>This run has no distribution over what comes next.</p>")
     else:
         found.append(heat_map(look))
     for name, answers in (("greedy", look.greedy), ("sampled", look.samples)):

@@ -3,6 +3,8 @@
 import threading
 
 import pytest
+
+pytest.importorskip("gradio", reason="extra `play`: gradio")
 from fastapi.testclient import TestClient
 
 from seqlab.answers import Answer, Fault, Sampling
