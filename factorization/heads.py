@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from factorization.bits import from_bits, to_bits
+from seqlab.decode import Choose, most_probable
 from seqlab.model import precise
 from seqlab.spec import Bits, Classes, Spec, Tokens, Vectors
 
@@ -30,6 +31,14 @@ class Head(Protocol):
 
     def answer(self, model: nn.Module, inputs: Tensor) -> Answer:
         """The factors that a model predicts, with confidences."""
+        ...
+
+    def sampled(self, model: nn.Module, inputs: Tensor, choose: Choose) -> Tensor:
+        """Sampled factors (batch,): `choose` takes the logits of alternatives (batch, n) and returns (batch,)."""
+        ...
+
+    def read(self, inputs: Tensor) -> Tensor:
+        """What the model reads of inputs before its first answer."""
         ...
 
 
@@ -59,6 +68,16 @@ class BitsHead:
         bits = (probability > 0.5).long()
         return Answer(from_bits(bits), torch.where(bits == 1, probability, 1 - probability))
 
+    def sampled(self, model: nn.Module, inputs: Tensor, choose: Choose) -> Tensor:
+        """Each bit independently."""
+        logits = last_logits(model, inputs)
+        bits = [choose(torch.stack([torch.zeros_like(one), one], 1)) for one in logits.unbind(1)]
+        return from_bits(torch.stack(bits, 1))
+
+    def read(self, inputs: Tensor) -> Tensor:
+        """The inputs themselves."""
+        return inputs
+
 
 class ClassHead:
     """One logit per prime of the set, trained with cross-entropy. It cannot learn primes absent from training."""
@@ -83,6 +102,14 @@ class ClassHead:
         ones = probability @ to_bits(primes, self.factor_bits).to(probability.dtype)
         return Answer(factors, torch.where(to_bits(factors, self.factor_bits) == 1, ones, 1 - ones))
 
+    def sampled(self, model: nn.Module, inputs: Tensor, choose: Choose) -> Tensor:
+        """A prime of the set."""
+        return self.primes.to(inputs.device)[choose(last_logits(model, inputs))]
+
+    def read(self, inputs: Tensor) -> Tensor:
+        """The inputs themselves."""
+        return inputs
+
 
 class TokenHead:
     """Autoregressive bits, for any token model: the digits of N, a separator, then the bits of p.
@@ -98,25 +125,33 @@ class TokenHead:
         self.factor_bits = factor_bits
         self.spec = Spec(Tokens(base + 1), Classes(base + 1), max_length=steps + factor_bits)
 
-    def _prompts(self, inputs: Tensor) -> Tensor:
+    def read(self, inputs: Tensor) -> Tensor:
+        """The inputs and the separator."""
         return torch.cat([inputs, torch.full_like(inputs[:, :1], self.separator)], 1)
 
     def loss(self, model: nn.Module, inputs: Tensor, factors: Tensor) -> Tensor:
         """Mean cross-entropy of the factors' bits given the true earlier bits: inputs (batch, digits)."""
         bits = to_bits(factors, self.factor_bits)
-        logits = model(torch.cat([self._prompts(inputs), bits[:, :-1]], 1))[:, inputs.shape[1] :]
+        logits = model(torch.cat([self.read(inputs), bits[:, :-1]], 1))[:, inputs.shape[1] :]
         return cross_entropy(logits.flatten(0, 1), bits.flatten())
 
     def answer(self, model: Any, inputs: Tensor) -> Answer:
         """Greedy decoding, bit by bit. A bit's confidence is its probability among the two bits."""
-        prompts = self._prompts(inputs)
-        logits, state = model.prefill(prompts, model.init_state(len(inputs), self.spec.max_length))
+        bits, confidence = self._decoded(model, inputs, most_probable)
+        return Answer(from_bits(bits), confidence)
+
+    def sampled(self, model: Any, inputs: Tensor, choose: Choose) -> Tensor:
+        """Bit by bit, each given those before it."""
+        return from_bits(self._decoded(model, inputs, choose)[0])
+
+    def _decoded(self, model: Any, inputs: Tensor, choose: Choose) -> tuple[Tensor, Tensor]:
+        """Chosen bits and their probabilities among the two, (batch, factor_bits) each."""
+        logits, state = model.prefill(self.read(inputs), model.init_state(len(inputs), self.spec.max_length))
         bits, confidence = [], []
         for place in range(self.factor_bits):
             if place:
                 logits, state = model.step(bits[-1], state)
-            probability = precise(logits if place else logits[:, -1])[:, :2].softmax(-1)
-            best = probability.max(-1)
-            bits.append(best.indices)
-            confidence.append(best.values)
-        return Answer(from_bits(torch.stack(bits, 1)), torch.stack(confidence, 1))
+            two = precise(logits if place else logits[:, -1])[:, :2]
+            bits.append(choose(two))
+            confidence.append(two.softmax(-1).gather(1, bits[-1][:, None])[:, 0])
+        return torch.stack(bits, 1), torch.stack(confidence, 1)

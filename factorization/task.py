@@ -16,6 +16,7 @@ from factorization.metrics import beta_results, detailed_results
 from factorization.primes import smallest_factor
 from factorization.semiprimes import unsigned
 from factorization.splits import UNUSED
+from seqlab.answers import GREEDY, Answer, Fault, Sampling, Steps
 from seqlab.errors import InputError
 from seqlab.metrics import Mean
 from seqlab.model import device_of, evaluating
@@ -24,6 +25,7 @@ from seqlab.task import Results, Split, Task
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+NUM_CLICKED = 8  # numbers among sample_prompts
 WATCHED = ("beta_0", "beta_1", "distinct_outputs")  # logged at each validation
 
 
@@ -159,9 +161,8 @@ class Factorization(Task[SemiprimesDataModule, nn.Module]):
 
     def describe(self, model: nn.Module, prompt: int) -> str:
         """The predicted factor, whether it divides the number, and the confidence of each bit, as text."""
-        signed = prompt - (1 << 64) if prompt >= 1 << 63 else prompt
         with evaluating(model):
-            answer = self.head.answer(model, self.data.encode(torch.tensor([signed])).to(device_of(model)))
+            answer = self.head.answer(model, self._encoded(prompt).to(device_of(model)))
         predicted = int(answer.factors[0])
         divides = predicted > 1 and prompt % predicted == 0
         check = f"{prompt // predicted}: {predicted} divides" if divides else f"none: {predicted} does not divide"
@@ -178,6 +179,38 @@ class Factorization(Task[SemiprimesDataModule, nn.Module]):
             ]
         )
 
+    def _encoded(self, number: int) -> Tensor:
+        """A number as the data have it, with a batch of one."""
+        return self.data.encode(torch.tensor([number - (1 << 64) if number >= 1 << 63 else number]))
+
+    def inputs(self, prompt: int) -> Tensor:
+        return self.head.read(self._encoded(prompt))
+
+    def steps(self, model: nn.Module, prompt: int) -> Steps:
+        """The probability of each bit of the factor, the most significant first."""
+        with evaluating(model):
+            answer = self.head.answer(model, self._encoded(prompt).to(device_of(model)))
+        bits = to_bits(answer.factors[0], self.factor_bits)
+        ones = torch.where(bits == 1, answer.confidence[0], 1 - answer.confidence[0]).float().cpu()
+        places = [f"bit {place}" for place in range(self.factor_bits - 1, -1, -1)]
+        return Steps(places, ["0", "1"], torch.stack([1 - ones, ones], 1))
+
+    def answers(self, model: nn.Module, prompt: int, sampling: Sampling = GREEDY) -> list[Answer]:
+        """The predicted factor, marked where it does not divide the number."""
+        encoded = self._encoded(prompt).to(device_of(model))
+        with evaluating(model):
+            inputs = encoded.expand(sampling.number, *encoded.shape[1:])
+            factors = self.head.sampled(model, inputs, sampling.chooser(prompt))
+        return [_answer(prompt, factor) for factor in factors.tolist()]
+
+    def best(self, prompt: int) -> str:
+        """Both factors, the smaller one first."""
+        return f"{smallest_factor(prompt)} · {prompt // smallest_factor(prompt)}"
+
+    def sample_prompts(self) -> list[str]:
+        """The first test numbers."""
+        return [str(number) for number in unsigned(self.data.test[0])[:NUM_CLICKED].tolist()]
+
     def _standing(self, number: int) -> str:
         """The split of the run's data that a number belongs to, as text."""
         numbers = self.data.semiprime_set
@@ -188,3 +221,8 @@ class Factorization(Task[SemiprimesDataModule, nn.Module]):
             return f"not a number of {numbers.name}"
         split = int(self.data.splits[place[0, 0]])
         return "unused in this run" if split == UNUSED else f"a {('training', 'validation', 'test')[split]} number"
+
+
+def _answer(number: int, factor: int) -> Answer:
+    divides = factor > 1 and number % factor == 0
+    return Answer([str(number)], [str(factor)], faults=[] if divides else [Fault(1, "does not divide the number")])

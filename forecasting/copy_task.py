@@ -11,9 +11,10 @@ from torch.nn.functional import cross_entropy
 
 from forecasting.copy_datamodule import CopyDataModule
 from forecasting.long_memory import DELIMITER, NUM_COPIED, NUM_SYMBOLS, copy_trivial
+from seqlab.answers import GREEDY, Answer, Fault, Sampling, Steps
 from seqlab.errors import InputError
 from seqlab.metrics import Mean
-from seqlab.model import SequenceModel, device_of, evaluating
+from seqlab.model import SequenceModel, device_of, evaluating, precise
 from seqlab.proportion import Proportion
 from seqlab.task import Results, Split, Task
 
@@ -101,3 +102,34 @@ class Copying(Task[CopyDataModule, SequenceModel]):
         """The symbols to copy and the model's output, as text."""
         asked, written = prompt[0, :NUM_COPIED].tolist(), self.written(model, prompt)[0].tolist()
         return f"to copy     {' '.join(map(str, asked))}\nwritten     {' '.join(map(str, written))}"
+
+    def _logits(self, model: SequenceModel, prompt: Tensor) -> Tensor:
+        """Of the last ten steps, (10, 10)."""
+        with evaluating(model):
+            return precise(model(prompt.to(device_of(model)))[0, -NUM_COPIED:]).cpu()
+
+    def steps(self, model: SequenceModel, prompt: Tensor) -> Steps:
+        """The probability of each id in the last ten steps."""
+        probabilities = self._logits(model, prompt).softmax(-1)
+        names = ["(blank)", *map(str, range(1, NUM_SYMBOLS + 1)), "(delimiter)"]
+        places = [f"symbol {place}" for place in range(1, NUM_COPIED + 1)]
+        return Steps(places, names[: probabilities.shape[1]], probabilities)
+
+    def answers(self, model: SequenceModel, prompt: Tensor, sampling: Sampling = GREEDY) -> list[Answer]:
+        """The last ten steps, marked where they are not the symbols to copy."""
+        logits = self._logits(model, prompt)
+        choose = sampling.chooser(prompt.tolist())
+        written = torch.stack([choose(row.expand(sampling.number, -1)) for row in logits], 1)
+        asked = prompt[0, :NUM_COPIED].tolist()
+        return [
+            Answer(
+                list(map(str, asked)),
+                list(map(str, row)),
+                faults=[Fault(NUM_COPIED + i, f"right: {asked[i]}") for i in range(NUM_COPIED) if row[i] != asked[i]],
+            )
+            for row in written.tolist()
+        ]
+
+    def best(self, prompt: Tensor) -> str:
+        """The symbols to copy."""
+        return " ".join(map(str, prompt[0, :NUM_COPIED].tolist()))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from forecasting.adding_datamodule import AddingDataModule
+from forecasting.adding_prompt import typed
 from forecasting.datamodule import ForecastDataModule
 from forecasting.intervals import mae_interval
 from forecasting.metrics import ForecastMetrics
@@ -19,6 +20,7 @@ from forecasting.numerals import numbers
 from forecasting.returns_datamodule import ReturnsDataModule
 from forecasting.series_datamodule import SeriesDataModule
 from forecasting.windows import Windows, single
+from seqlab.answers import GREEDY, Answer, Sampling
 from seqlab.attempts import Attempts
 from seqlab.errors import InputError
 from seqlab.metrics import Mean
@@ -145,6 +147,19 @@ class Forecast(Task[Data, nn.Module], Generic[Data]):
         rows = zip(forecasts, self.truth[:NUM_WRITTEN].tolist(), strict=True)
         return [{"set": "test", "forecast": forecast, "target": target} for forecast, target in rows]
 
+    def window_of(self, prompt: Any) -> Windows:
+        """A parsed prompt as one window."""
+        return prompt
+
+    def inputs(self, prompt: Any) -> Tensor:
+        return self.window_of(prompt).inputs
+
+    def answers(self, model: nn.Module, prompt: Any, sampling: Sampling = GREEDY) -> list[Answer]:
+        """The forecast; there is nothing to sample from."""
+        if sampling != GREEDY:
+            return super().answers(model, prompt, sampling)
+        return [Answer([], [f"{value:.5g}" for value in self.forecast_of(model, self.window_of(prompt))])]
+
     def forecast_of(self, model: nn.Module, windows: Windows) -> list[float]:
         """The forecast of one window in the unit of the series, `horizon` values.
 
@@ -181,6 +196,9 @@ class SeriesForecast(Forecast[SeriesDataModule]):
             farthest = read[np.abs(read - mean).argmax()]
             raise InputError(f"{farthest:g} is too far from the training part, {mean:g} ± {deviation:g}")
         return read
+
+    def window_of(self, prompt: np.ndarray) -> Windows:
+        return self._read(prompt)
 
     def _read(self, values: np.ndarray) -> Windows:
         """The last values of a series as one window of scaled model inputs."""
@@ -264,22 +282,13 @@ class AddingForecast(Forecast[AddingDataModule]):
         """
         if not text.strip():
             return Windows(*(part[:1] for part in self.data.test))
-        words = text.split()
-        marks = np.array([word.endswith("*") for word in words])
-        values = numbers([word.removesuffix("*") for word in words])
-        if marks.sum() != 2:
-            raise InputError(f"{marks.sum()} numbers are marked with *: exactly two are needed")
-        if len(values) > self.data.length:
-            raise InputError(
-                f"{len(values)} numbers are too many: the model was trained on data.length={self.data.length}"
-            )
-        inputs = single(np.stack([values, marks.astype(float)], 1)).unsqueeze(0)
-        targets = single(values[marks].sum().reshape(1, 1))
-        if not (torch.isfinite(inputs).all() and torch.isfinite(targets)):
-            raise InputError(f"{values[np.abs(values).argmax()]:g} is too large: the model was trained on 0 to 1")
-        return Windows(inputs, targets, torch.zeros(1, 1, dtype=torch.float64))
+        return typed(text, self.data.length)
 
     def describe(self, model: nn.Module, prompt: Windows) -> str:
         """The predicted and the true sum, as text."""
         (predicted,) = self.forecast_of(model, prompt)
         return f"forecast    {predicted:.4f}\ntruth       {float(prompt.targets):.4f}"
+
+    def best(self, prompt: Windows) -> str:
+        """The true sum."""
+        return f"{float(prompt.targets):.4f}"

@@ -15,9 +15,10 @@ from lm.baselines import compare
 from lm.datamodule import TextDataModule
 from lm.metrics import TextMetrics, token_scores
 from lm.tokenizer import DOCUMENT_ID
-from seqlab.decode import continuation, sampler
+from seqlab.answers import GREEDY, Answer, Sampling, Steps
+from seqlab.decode import Choose, continuation, sampler
 from seqlab.errors import InputError
-from seqlab.model import SequenceModel, device_of, evaluating
+from seqlab.model import SequenceModel, device_of, evaluating, precise
 from seqlab.proportion import Proportion
 from seqlab.task import Results, Split, Task
 
@@ -131,17 +132,23 @@ class LanguageModel(Task[TextDataModule, SequenceModel]):
         Raises:
             InputError: start_tokens exceed the context of a model with a bounded context.
         """
+        generator = torch.Generator(device_of(model)).manual_seed(seed)
+        choose = sampler(generator=generator, temperature=temperature, top_k=top_k, top_p=top_p)
+        return self.chosen(model, start_tokens, choose)
+
+    def chosen(self, model: SequenceModel, start_tokens: Tensor, choose: Choose) -> Iterator[Tensor]:
+        """As `tokens`, each chosen from its logits by `choose`."""
+        self._refuse_long(model, start_tokens)
+        hop = None if model.endless_state else max(1, self.data.context_length // 2)
+        return continuation(model, start_tokens.to(device_of(model)), choose=choose, hop=hop)
+
+    def _refuse_long(self, model: SequenceModel, tokens: Tensor) -> None:
         context = self.data.context_length
-        if start_tokens.shape[1] > context and not model.endless_state:
+        if tokens.shape[1] > context and not model.endless_state:
             raise InputError(
-                f"the prompt has {start_tokens.shape[1]} tokens, and the model reads data.context_length={context} "
+                f"the prompt has {tokens.shape[1]} tokens, and the model reads data.context_length={context} "
                 "at once: shorten it"
             )
-        device = device_of(model)
-        generator = torch.Generator(device).manual_seed(seed)
-        choose = sampler(generator=generator, temperature=temperature, top_k=top_k, top_p=top_p)
-        hop = None if model.endless_state else max(1, context // 2)
-        return continuation(model, start_tokens.to(device), choose=choose, hop=hop)
 
     def generate(
         self,
@@ -197,6 +204,10 @@ class LanguageModel(Task[TextDataModule, SequenceModel]):
         """The first of the fixed prompts."""
         return self.prompts[0] if self.prompts else ""
 
+    def sample_prompts(self) -> list[str]:
+        """The fixed prompts that have letters, and one of a play."""
+        return [*(prompt for prompt in self.prompts if prompt.strip()), "ROMEO:"]
+
     def parse_prompt(self, text: str) -> Tensor:
         """The ids of a text, (1, length) int64; DOCUMENT for an empty text.
 
@@ -209,6 +220,25 @@ class LanguageModel(Task[TextDataModule, SequenceModel]):
             wrong = text[error.start]
             raise InputError(f"the prompt is not UTF-8: its character {error.start + 1} is {wrong!r}") from None
         return torch.tensor([self.data.tokenizer.encode(text) or [DOCUMENT_ID]])
+
+    def _text(self, token: int) -> str:
+        return self.data.tokenizer.decode([token])
+
+    def steps(self, model: SequenceModel, prompt: Tensor) -> Steps:
+        """The probability of each token after each token of the prompt."""
+        self._refuse_long(model, prompt)
+        with evaluating(model):
+            logits, _ = model.prefill(prompt.to(device_of(model)), model.init_state(1, prompt.shape[1]))
+        tokens = [self._text(token) for token in range(self.data.tokenizer.vocabulary_size)]
+        return Steps([self._text(token) for token in prompt[0].tolist()], tokens, precise(logits[0]).softmax(-1).cpu())
+
+    def answers(self, model: SequenceModel, prompt: Tensor, sampling: Sampling = GREEDY) -> list[Answer]:
+        """The next 120 tokens."""
+        with evaluating(model):
+            new = self.chosen(model, prompt.expand(sampling.number, -1), sampling.chooser(prompt.tolist()))
+            tokens = torch.stack(list(islice(new, NUM_TOKENS_SHOWN)), 1).tolist()
+        read, decode = self.data.tokenizer.decode(prompt[0].tolist()), self.data.tokenizer.decode
+        return [Answer([read], [decode(row)], blank="") for row in tokens]
 
     def describe(self, model: SequenceModel, prompt: Tensor) -> str:
         """The most probable next tokens and one sample, as text."""

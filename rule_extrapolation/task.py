@@ -1,7 +1,6 @@
 """The task of rule extrapolation: training on a formal language and scoring completions by its rules."""
 
 from collections.abc import Mapping, Sequence
-from itertools import accumulate
 from math import inf
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -10,6 +9,7 @@ import torch
 from annotated_types import Ge, Gt, Interval
 from torch import Tensor
 
+from rule_extrapolation import inside
 from rule_extrapolation.auxiliary import AuxiliaryLoss
 from rule_extrapolation.baselines import compare
 from rule_extrapolation.datamodule import GrammarDataModule
@@ -17,8 +17,10 @@ from rule_extrapolation.mass import check_length, masses
 from rule_extrapolation.metrics import NAMES, model_loss, rule_results, score
 from rule_extrapolation.prompts import Prompt, framed
 from rule_extrapolation.rules import EOS
+from rule_extrapolation.samples import sampled_rows, table
 from rule_extrapolation.sampling import sampled
 from rule_extrapolation.scoring import COLUMNS, Scoring
+from seqlab.answers import GREEDY, Answer, Sampling, Steps
 from seqlab.decode import Decoded, greedy
 from seqlab.errors import InputError
 from seqlab.metrics import Mean
@@ -28,8 +30,6 @@ from seqlab.task import Checks, Results, Split, Task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-NUM_SHOWN = 6  # completions per set of prompts that are logged as text
 
 
 class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
@@ -262,25 +262,22 @@ class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
             ]
         )
 
+    def inputs(self, prompt: Prompt) -> Tensor:
+        return framed([prompt])[0]
 
-def sampled_rows(sizes: Sequence[int]) -> list[int]:
-    """A few rows of each set, evenly spaced; the sets follow one another.
+    def steps(self, model: SequenceModel, prompt: Prompt) -> Steps:
+        return inside.steps(model, self.grammar, prompt, self.max_length + 1)
 
-    >>> sampled_rows([1, 12])
-    [0, 1, 3, 5, 7, 9, 11]
-    """
-    starts = accumulate(sizes, initial=0)
-    return [
-        start + row
-        for start, size in zip(starts, sizes, strict=False)
-        for row in range(0, size, max(1, size // NUM_SHOWN))[:NUM_SHOWN]
-    ]
+    def answers(self, model: SequenceModel, prompt: Prompt, sampling: Sampling = GREEDY) -> list[Answer]:
+        return inside.answers(model, self.grammar, prompt, self.max_length, sampling)
 
+    def best(self, prompt: Prompt) -> str:
+        return inside.best(self.grammar, prompt, self.max_length)
 
-def table(records: Sequence[Mapping[str, Any]]) -> str:
-    """Completions as a Markdown table."""
-    columns = ("set", "prompt", "completion", "rule_1", "rule_2_completion", "grammatical", "finished")
-    lines = ["|".join(columns), "|".join("-" for _ in columns)]
-    for record in records:
-        lines.append("|".join(f"`{record[c]}`" if c in ("prompt", "completion") else str(record[c]) for c in columns))
-    return "\n".join(lines)
+    def rules_left(self, prompt: Prompt) -> Mapping[str, Sequence[bool]]:
+        return inside.rules_left(self.grammar, prompt)
+
+    def sample_prompts(self) -> list[str]:
+        """Some ID and OOD prompts of the evaluation."""
+        sets = (self.prompts["id"], self.prompts["ood"])
+        return [self.grammar.text(members[row]) for members in sets for row in sampled_rows([len(members)])]

@@ -124,6 +124,8 @@ def _inside(annotation: Any) -> Any:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _inside(arguments[0])
+    if origin in (Union, types.UnionType):
+        return next((inside for part in arguments if (inside := _inside(part)) is not Any), Any)
     container = inspect.isclass(origin) and issubclass(origin, Mapping | list | tuple) and arguments
     return arguments[-1] if container else Any
 

@@ -17,6 +17,7 @@ class Command(NamedTuple):
 COMMANDS = {
     "train": Command("seqlab.training", "train a model on a data set, or with -m a sweep; resume a run"),
     "predict": Command("seqlab.predict", "what a trained model predicts for a prompt"),
+    "play": Command("seqlab.play.__main__", "a local page to give prompts to trained models and look inside"),
     "report": Command("seqlab.report.__main__", "runs in one table or one page"),
     "search": Command("seqlab.search.__main__", "search for better values of a configuration"),
     "export": Command("seqlab.export.__main__", "weights in a file for other programs"),

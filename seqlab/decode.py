@@ -79,15 +79,9 @@ def sampler(
 
     if temperature == 0:
         return most_probable
-    float32 = torch.finfo(torch.float32)
-    divisor = min(max(temperature, float32.tiny), float32.max)
 
     def choose(logits: Tensor) -> Tensor:
-        if top_k is not None:
-            best = logits.topk(min(top_k, logits.shape[-1]), dim=-1)  # exactly k tokens, even with ties
-            logits = torch.full_like(logits, -torch.inf).scatter(1, best.indices, best.values)
-        below_best = logits.float() - logits.float().amax(dim=-1, keepdim=True)  # at most 0: exp cannot overflow
-        probabilities = torch.softmax(below_best / divisor, dim=-1)
+        probabilities = tempered(logits, temperature=temperature, top_k=top_k)
         if top_p is not None:
             ranked = probabilities.sort(dim=-1, descending=True, stable=True)
             beyond = ranked.values.cumsum(-1) - ranked.values >= top_p  # the more probable tokens already reach top_p
@@ -97,6 +91,23 @@ def sampler(
         return torch.multinomial(probabilities, 1, generator=generator).squeeze(1)
 
     return choose
+
+
+def tempered(logits: Tensor, *, temperature: float, top_k: int | None = None) -> Tensor:
+    """softmax(logits / temperature) among the top_k highest logits, float32: (batch, n) -> (batch, n).
+
+    Args:
+        logits: of any size.
+        temperature: above 0.
+        top_k: at least 1; None: all. Exactly so many, even with ties.
+    """
+    float32 = torch.finfo(torch.float32)
+    divisor = min(max(temperature, float32.tiny), float32.max)
+    if top_k is not None:
+        best = logits.topk(min(top_k, logits.shape[-1]), dim=-1)
+        logits = torch.full_like(logits, -torch.inf).scatter(1, best.indices, best.values)
+    below_best = logits.float() - logits.float().amax(dim=-1, keepdim=True)  # at most 0: exp cannot overflow
+    return torch.softmax(below_best / divisor, dim=-1)
 
 
 def decode(model: SequenceModel, prompts: Tensor, lengths: Tensor, *, max_length: int, choose: Choose) -> Decoded:

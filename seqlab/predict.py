@@ -1,9 +1,12 @@
-"""Complete prompts with a trained model: seqlab predict RUN "( [ ]" """
+"""Complete prompts with a trained model: seqlab predict RUN "( [ ]" --sample --num 3"""
 
+import argparse
 import io
 import json
+import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from seqlab.starting import Parser, started, starting
 
@@ -12,6 +15,11 @@ if __name__ == "__main__":
 
 from seqlab.cli import tell
 from seqlab.output import take_any_text
+
+if TYPE_CHECKING:
+    from seqlab.answers import Answer, Sampling, Steps
+
+NUM_SHOWN = 5  # outcomes of a step
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,45 +35,135 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "-: each line of the input is a prompt",
     )
     parser.add_argument("--checkpoint", default="best.ckpt", help="file in RUN/checkpoints (default: best.ckpt)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object a line: prompt, answer")
+    parser.add_argument("--json", action="store_true", help="print one JSON object a line: prompt, answer ...")
+    parser.add_argument("--probs", action="store_true", help="also print the distribution at each step")
+    parser.add_argument("--sample", action="store_true", help="also print sampled completions")
+    parser.add_argument("--num", type=int, help="number of samples (default: 1)")
+    parser.add_argument("--temperature", type=float, help="of samples; 0: greedy, below 1 sharpens (default: 1)")
+    parser.add_argument("--top-k", type=int, help="sample among the k most probable outcomes (default: all)")
+    parser.add_argument("--seed", type=int, help="of samples: equal seeds give equal samples (default: 1)")
     options = parser.parse_args(arguments)
     try:
-        for number, (prompt, answer) in enumerate(predict(options.run, options.prompts, options.checkpoint)):
+        sampling = sampling_of(options)
+        found = predict(options.run, options.prompts, options.checkpoint, probs=options.probs, sampling=sampling)
+        for number, record in enumerate(found):
             if options.json:
-                print(json.dumps({"prompt": prompt, "answer": answer}), flush=True)
+                print(json.dumps(plain(record)), flush=True)
             else:
-                print("\n" * bool(number) + answer, flush=True)
+                print("\n" * bool(number) + "\n".join(lines(record)), flush=True)
     except (Exception, KeyboardInterrupt) as error:
         return tell(error)
     return 0
 
 
-def predict(run: str, prompts: Sequence[str], checkpoint: str) -> Iterator[tuple[str, str]]:
+class Record(NamedTuple):
+    """What is printed of one prompt.
+
+    prompt: as typed.
+    answer: the task's description of the prediction.
+    steps: the distribution at each step, if asked for.
+    samples: sampled completions, if asked for.
+    """
+
+    prompt: str
+    answer: str
+    steps: "Steps | None"
+    samples: "list[Answer] | None"
+
+
+def sampling_of(options: argparse.Namespace) -> "Sampling | None":
+    """How to sample, from the command line; None: not at all.
+
+    Raises:
+        InputError: a value is out of range, or says how to sample where nothing is sampled.
+    """
+    from seqlab.answers import Sampling  # imports torch: here, so that --help is quick
+    from seqlab.errors import InputError
+
+    given = {"number": options.num, "temperature": options.temperature, "top_k": options.top_k, "seed": options.seed}
+    given = {name: value for name, value in given.items() if value is not None}
+    if not options.sample:
+        if given:
+            name = next(iter(given))
+            option = "num" if name == "number" else name.replace("_", "-")
+            raise InputError(f"--{option} {given[name]} says how to sample: add --sample")
+        return None
+    for name, least in (("number", 1), ("top_k", 1), ("seed", 0)):
+        if given.get(name, least) < least:
+            option = "num" if name == "number" else name.replace("_", "-")
+            raise InputError(f"--{option} {given[name]}: must be at least {least}")
+    if not 0 <= given.get("temperature", 1) < math.inf:
+        raise InputError(f"--temperature {given['temperature']}: must be finite, and 0 (greedy) or above")
+    return Sampling(**given)
+
+
+def predict(
+    run: str, prompts: Sequence[str], checkpoint: str, *, probs: bool = False, sampling: "Sampling | None" = None
+) -> Iterator[Record]:
     """Each prompt with the task's description of the model's prediction. The run is loaded once.
 
     Args:
         run: a run directory or a checkpoint file.
         prompts: what the user typed; `-` stands for the lines of the input.
         checkpoint: file in the run's checkpoints.
+        probs: with the distribution at each step.
+        sampling: with samples drawn so.
 
     Raises:
-        InputError: a bad run or prompt. Of several prompts, those before it have been answered.
+        InputError: a bad run or prompt, or a task without distributions. Of several prompts, those before it have been
+            answered.
     """
     from seqlab.errors import InputError, refuse_bytes
-    from seqlab.run.build import load_run  # imports torch: here, so that --help is quick
+    from seqlab.run.build import load_run
 
     started()
     for prompt in prompts:
         refuse_bytes(prompt)
     loaded = load_run(run, checkpoint)
+    task, model = loaded.task, loaded.model
     several = len(prompts) > 1 or prompts[0] == "-"
     for number, prompt in enumerate(_typed(prompts), start=1):
         try:
             refuse_bytes(prompt)
-            answer = loaded.task.describe(loaded.model, loaded.task.parse_prompt(prompt))
+            parsed = task.parse_prompt(prompt)
+            steps = task.steps(model, parsed) if probs else None
+            samples = None if sampling is None else task.answers(model, parsed, sampling)
+            answer = task.describe(model, parsed)
         except ValueError as error:
             raise InputError(f"prompt {number}: {error}" if several else str(error)) from error
-        yield prompt, answer
+        yield Record(prompt, answer, steps, samples)
+
+
+def plain(record: Record) -> dict[str, Any]:
+    """A record for JSON: prompt, answer; `probs`, all outcomes of each step, the most probable first; `samples`."""
+    found: dict[str, Any] = {"prompt": record.prompt, "answer": record.answer}
+    if record.steps is not None:
+        each = zip(record.steps.places, record.steps.best(len(record.steps.outcomes)), strict=True)
+        found["probs"] = [{"at": place, "next": outcomes} for place, outcomes in each]
+    if record.samples is not None:
+        found["samples"] = [
+            {"completion": one.text, "faults": [fault._asdict() for fault in one.faults], "note": one.note}
+            for one in record.samples
+        ]
+    return found
+
+
+def lines(record: Record) -> Iterator[str]:
+    """A record for a reader: the answer, a line for each step, a line for each sample with what is wrong with it."""
+    yield record.answer
+    if record.steps is not None:
+        width = max(len(_quoted(place)) for place in record.steps.places)
+        for place, best in zip(record.steps.places, record.steps.best(NUM_SHOWN), strict=True):
+            shown = "   ".join(f"{_quoted(outcome)} ({probability:.1%})" for outcome, probability in best)
+            yield f"at {_quoted(place):{width}}  {shown}"
+    for number, one in enumerate(record.samples or (), start=1):
+        notes = "; ".join([*(fault.reason for fault in one.faults), *([one.note] if one.note else [])])
+        yield f"sample {number:<3}  {one.text or '(ends at once)'}" + (f"   [{notes}]" if notes else "")
+
+
+def _quoted(text: str) -> str:
+    """A name as it is, or quoted where blanks and line breaks would hide it."""
+    return text if text.strip() == text and text.isprintable() and text else repr(text)
 
 
 def _typed(prompts: Iterable[str]) -> Iterator[str]:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
@@ -18,10 +18,11 @@ from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor, nn
 
 from seqlab import plugins
+from seqlab.activations import activations
 from seqlab.check import check
 from seqlab.cli import ending
 from seqlab.errors import InputError, nearest
-from seqlab.model import Rereading, SequenceModel
+from seqlab.model import Rereading, SequenceModel, num_parameters
 from seqlab.places import CONF
 from seqlab.proportion import value_of
 from seqlab.run import build
@@ -33,12 +34,15 @@ from seqlab.run.overrides import prepared
 from seqlab.run.summary import read_summary
 from seqlab.run.train import train as train_in
 from seqlab.run.typed import with_typed
-from seqlab.show.curves import Checks, read_metrics
+from seqlab.show.curves import read_metrics
 from seqlab.spec import Spec
 from seqlab.task import Results, Task
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class TrainedRun(build.Run):
     """A run with its directory.
 
@@ -53,17 +57,64 @@ class TrainedRun(build.Run):
         return read_summary(self.directory)
 
     @property
-    def metrics(self) -> Checks:
-        """Every logged metric: name -> list of (step, value)."""
-        return read_metrics(RunDirectory(self.directory).metrics)
+    def metrics(self) -> "DataFrame":
+        """Every logged metric, a column each, by step; NaN at steps at which it was not logged."""
+        from pandas import DataFrame, Series  # here, because it takes half a second
+
+        found = read_metrics(RunDirectory(self.directory).metrics)
+        frame = DataFrame({name: Series(dict(points), dtype=float) for name, points in found.items()})
+        return frame.sort_index().rename_axis("step")
+
+    def __repr__(self) -> str:
+        name, parameters = self.config["name"] | self.task.names(), num_parameters(self.model)
+        return (
+            f"TrainedRun({name['model']} on {name['data']}, seed {self.config['seed']}, {parameters:,} parameters, "
+            f"{self.summary['steps']} steps, {self.directory})"
+        )
 
     def predict(self, prompt: str) -> str:
-        """Say in words what the model predicts for a prompt, like `python -m seqlab.predict`.
+        """Say in words what the model predicts for a prompt, like `seqlab predict`.
 
         Raises:
             InputError: the prompt is not one of this task.
         """
         return self.task.describe(self.model, self.task.parse_prompt(prompt))
+
+    def complete(self, prompt: str) -> str:
+        """The greedy completion of a prompt alone: symbols, next terms, text, answers, a factor or a forecast.
+
+        Raises:
+            InputError: the prompt is not one of this task.
+        """
+        (answer,) = self.task.answers(self.model, self.task.parse_prompt(prompt))
+        return answer.text
+
+    def next_probabilities(self, prompt: str) -> "DataFrame":
+        """The model's distribution at each step of a prompt: a row for each step, a column for each outcome.
+
+        A row is named by what the model has read last. Rows sum to 1, except where an answer is a set: then each column
+        has the probability of being in it.
+
+        Raises:
+            InputError: the prompt is not one of this task, or the model predicts values and has no distribution.
+        """
+        from pandas import DataFrame
+
+        steps = self.task.steps(self.model, self.task.parse_prompt(prompt))
+        return DataFrame(steps.probabilities.numpy(), index=list(steps.places), columns=list(steps.outcomes))
+
+    def activations(self, prompt: str, names: Sequence[str] | None = None) -> dict[str, Tensor]:
+        """The outputs of the model's modules while it reads a prompt, with a batch of one. See seqlab.activations.
+
+        Args:
+            prompt: as for `predict`.
+            names: of modules, as `run.model.named_modules()` has them; layers.0.attention.weights is for the attention
+                weights of a Transformer's layer, (1, heads, steps, steps). None: all modules, without weights.
+
+        Raises:
+            InputError: the prompt is not one of this task, or the model has or calls no such module.
+        """
+        return activations(self.model, self.task.inputs(self.task.parse_prompt(prompt)), names)
 
     def resume(self, *, max_steps: int | None = None, quiet: bool | None = None) -> "TrainedRun":
         """Resume the run, bit for bit where it stopped, and return it as it is then.

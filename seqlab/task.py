@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, Typ
 
 from torch import Tensor, nn
 
+from seqlab.answers import GREEDY, Answer, Sampling, Steps
 from seqlab.errors import InputError
 from seqlab.kept import FileRecords
 from seqlab.model import device_of
@@ -161,6 +162,44 @@ class Task(ABC, Generic[D, M]):
     @abstractmethod
     def describe(self, model: M, prompt: Any) -> str:
         """Describe in words what the model predicts for a parsed prompt."""
+
+    def inputs(self, prompt: Any) -> Tensor:
+        """What the model reads of a parsed prompt, with a batch of one. Override it if a prompt is no tensor."""
+        if not isinstance(prompt, Tensor):
+            raise InputError(f"{type(self).__name__} does not say what a model reads of a prompt")
+        return prompt
+
+    def steps(self, model: M, prompt: Any) -> Steps:
+        """The model's distribution at each step of a parsed prompt.
+
+        Raises:
+            InputError: it has none, because it predicts values, or the task does not say.
+        """
+        raise self._without_distribution()
+
+    def answers(self, model: M, prompt: Any, sampling: Sampling = GREEDY) -> list[Answer]:
+        """Completions of a parsed prompt: the greedy one, or sampled ones.
+
+        Raises:
+            InputError: there is nothing to sample from, as for `steps`.
+        """
+        raise self._without_distribution()
+
+    def _without_distribution(self) -> InputError:
+        name = type(self).__name__
+        return InputError(f"{name} has no distribution over what comes next: there is nothing to list or to sample")
+
+    def best(self, prompt: Any) -> str:
+        """The best possible completion of a parsed prompt, where it is known; else nothing."""
+        return ""
+
+    def rules_left(self, prompt: Any) -> Mapping[str, Sequence[bool]]:
+        """Which rules some completion can still keep at each of the places of `steps`, by the rule in words."""
+        return {}
+
+    def sample_prompts(self) -> list[str]:
+        """Prompts to click on, as one types them."""
+        return [self.sample_prompt()]
 
     def batches(self, model: nn.Module, split: Split) -> Iterator[Any]:
         """The batches of a split, moved to the model's device."""

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import torch
 from annotated_types import Ge
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, pad
 
+from seqlab.answers import GREEDY, Answer, Sampling, Steps
 from seqlab.decode import extend
 from seqlab.errors import InputError
 from seqlab.metrics import Mean
-from seqlab.model import SequenceModel, device_of, evaluating
+from seqlab.model import SequenceModel, device_of, evaluating, precise
 from seqlab.task import Results, Split, Task
 from sequences.baselines import compare, real_results, true_continuations
-from sequences.bayes import acceptance
+from sequences.bayes import FIRST_LENGTH, acceptance, bayes_probabilities
 from sequences.curriculum import FAMILIES, Samples
 from sequences.datamodule import RecurrenceDataModule
 from sequences.family import MASKED, NUM_TERMS, NUM_VALUES
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MIN_PROMPT = 3
+NUM_CONTINUED = 8  # terms
 NUM_SHOWN = 5  # values with probabilities in describe(); twice as many sequences are logged as text
 NUM_WRITTEN = 200  # test sequences in predictions.jsonl
 
@@ -135,7 +137,7 @@ class Recurrence(Task[RecurrenceDataModule, SequenceModel]):
             predictions = model(inputs_of(terms.to(device_of(model)))).argmax(-1).cpu()
         return shown, {"predictions": markdown(terms, predictions)}
 
-    def continuations(self, model: SequenceModel, terms: Tensor, count: int = 8) -> Tensor:
+    def continuations(self, model: SequenceModel, terms: Tensor, count: int = NUM_CONTINUED) -> Tensor:
         """The greedy next `count` terms after terms (n, t), (n, count). The model reads the last eight terms."""
         terms = terms.to(device_of(model))
         return extend(model, terms, count, choose=lambda logits: logits.argmax(-1)).cpu()
@@ -197,6 +199,36 @@ class Recurrence(Task[RecurrenceDataModule, SequenceModel]):
                 f"greedily    {listed(self.continuations(model, read)[0])}",
             ]
         )
+
+    def inputs(self, prompt: Tensor) -> Tensor:
+        """The last eight terms."""
+        return prompt[:, -(NUM_TERMS - 1) :]
+
+    def steps(self, model: SequenceModel, prompt: Tensor) -> Steps:
+        """The probability of each value after each of the last eight terms."""
+        read = self.inputs(prompt)
+        with evaluating(model):
+            probabilities = precise(model(read.to(device_of(model)))[0]).softmax(-1).cpu()
+        return Steps(listed(read[0]).split(), [str(value) for value in range(NUM_VALUES)], probabilities)
+
+    def answers(self, model: SequenceModel, prompt: Tensor, sampling: Sampling = GREEDY) -> list[Answer]:
+        """The next eight terms, each after the eight before it."""
+        read = self.inputs(prompt)
+        rows = read.to(device_of(model)).expand(sampling.number, -1)
+        terms = extend(model, rows, NUM_CONTINUED, choose=sampling.chooser(read.tolist())).tolist()
+        return [Answer(listed(read[0]).split(), [str(value) for value in row]) for row in terms]
+
+    def best(self, prompt: Tensor) -> str:
+        """The most probable next term of the Bayes predictor, with its probability; nothing where no rule fits."""
+        read = self.inputs(prompt)
+        terms = pad(read, (0, NUM_TERMS - read.shape[1]), value=MASKED)
+        probability, value = bayes_probabilities(terms)[0, read.shape[1] - FIRST_LENGTH].max(0)
+        return f"{value} ({probability:.1%}, all rules of the generator weighed)" if probability > 0 else ""
+
+    def sample_prompts(self) -> list[str]:
+        """Fibonacci, and eight terms of the first validation sequences."""
+        rows = [terms for terms in self.data.val_samples.terms[: 2 * NUM_SHOWN] if MASKED not in terms[:-1]]
+        return [self.sample_prompt(), *(listed(terms[:-1]) for terms in rows)]
 
 
 def term(word: str) -> int:

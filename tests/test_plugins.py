@@ -224,3 +224,60 @@ def test_hydra_is_told_what_it_may_construct_where_it_asks(monkeypatch):
     assert whitelist() == {}
     monkeypatch.setattr(hydra, "main", lambda config_name, execution_whitelist=None: None)
     assert {"seqlab.*", "plug_i.*"} <= set(whitelist()["execution_whitelist"])
+
+
+CALLBACK = """
+from lightning import Callback
+
+SEEN = []
+
+
+class Count(Callback):
+    def __init__(self, every: int):
+        self.every = every
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        if trainer.global_step % self.every == 0:
+            SEEN.append(trainer.global_step)
+"""
+COUNT = "+trainer.callbacks=[{{_target_: {}, every: {}}}]"
+
+
+def test_callbacks_of_a_plugin_are_called(plugin, prepare):
+    plugin("plug_j", CALLBACK)
+    words = (
+        "model=linear",
+        "logger=csv",
+        "trainer.max_steps=4",
+        "trainer.val_every=4",
+        COUNT.format("plug_j.model.Count", 2),
+    )
+    run, trainer = prepare(*words)
+    trainer.fit(run.module, datamodule=run.datamodule)
+    assert sys.modules["plug_j.model"].SEEN == [2, 4]
+
+
+@pytest.mark.parametrize(
+    ("target", "every", "reason"),
+    [
+        (
+            "plug_k.model.Count",
+            2,
+            "trainer.callbacks[0]._target_=plug_k.model.Count is not allowed (allowed: a Callback of",
+        ),
+        ("lightning.pytorch.callbacks.ModelCheckpoint", 2, "is not allowed (allowed: a Callback of"),
+        ("plug_l.model.Count", "x", "trainer.callbacks[0].every=x"),
+        ("plug_l.model.Mine", 2, "is not allowed (allowed: a Callback of"),
+    ],
+)
+def test_other_callbacks_are_refused(package, plugin, compose, target, every, reason):
+    package("plug_k", "raise ImportError('this ran')")
+    plugin("plug_l", CALLBACK + MODEL)
+    with pytest.raises(InputError, match=re.escape(reason)):
+        check(compose("model=linear", COUNT.format(target, every)), configuration)
+
+
+def test_callbacks_of_the_trainer_itself_are_not_the_user_s(compose, prepare):
+    words = "+trainer.callbacks=[{_target_: seqlab.lit.progress.ProgressLines, monitor: x}]"
+    with pytest.raises(InputError, match="ProgressLines is the trainer's own"):
+        prepare("model=linear", words)

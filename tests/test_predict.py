@@ -1,4 +1,4 @@
-"""seqlab predict: several prompts, those of the input, and JSON; the run is loaded once."""
+"""seqlab predict: several prompts, those of the input, JSON, distributions and samples; the run is loaded once."""
 
 import io
 import json
@@ -45,3 +45,53 @@ def test_a_bad_prompt_among_several_is_named_and_those_before_it_are_answered(fi
         told = capsys.readouterr()
         assert told.out == first
         assert told.err.startswith("error: prompt 2: ") and word in told.err and told.err.count("\n") == 1
+
+
+def records(capsys, *words):
+    return [json.loads(line) for line in answers(capsys, *words, "--json").splitlines()]
+
+
+def test_the_distribution_at_each_step(finished_run, capsys):
+    run, *_ = finished_run
+    (record,) = records(capsys, run, "( [", "--probs")
+    assert [step["at"] for step in record["probs"]] == ["(start)", "(", "["]
+    for step in record["probs"]:
+        probabilities = [probability for _, probability in step["next"]]
+        assert sum(probabilities) == pytest.approx(1, abs=1e-4) and probabilities == sorted(probabilities, reverse=True)
+    completion = record["answer"].splitlines()[1].split(maxsplit=1)[1]
+    first = record["probs"][-1]["next"][0][0]
+    assert completion.startswith(first) or (first == "(end)" and completion == "(ends at once)")
+    shown = answers(capsys, run, "( [", "--probs")
+    assert shown.startswith(record["answer"]) and f"at [        {first} (" in shown
+
+
+def test_samples_are_a_function_of_the_seed_and_their_number(finished_run, capsys):
+    run, *_ = finished_run
+    (five,) = records(capsys, run, "( [", "--sample", "--num", 5, "--seed", 7)
+    assert len(five["samples"]) == 5
+    other, two = records(capsys, run, ")", "( [", "--sample", "--num", 2, "--seed", 7)
+    assert two["samples"] == five["samples"][:2] != other["samples"]
+    assert records(capsys, run, "( [", "--sample", "--num", 5, "--seed", 8)[0]["samples"] != five["samples"]
+    (greedy,) = records(capsys, run, "( [", "--sample", "--temperature", 0)
+    (single,) = records(capsys, run, "( [", "--sample", "--top-k", 1)
+    assert greedy["samples"] == single["samples"]
+    text = answers(capsys, run, "( [", "--sample", "--num", 5, "--seed", 7)
+    assert all(one["completion"] in text for one in five["samples"]) and "sample 5 " in text
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["--num", "3"], "--num 3 says how to sample: add --sample"),
+        (["--top-k", "2", "--probs"], "--top-k 2 says how to sample: add --sample"),
+        (["--sample", "--num", "0"], "--num 0: must be at least 1"),
+        (["--sample", "--top-k", "0"], "--top-k 0: must be at least 1"),
+        (["--sample", "--seed", "-1"], "--seed -1: must be at least 0"),
+        (["--sample", "--temperature", "-1"], "--temperature -1.0: must be finite"),
+        (["--sample", "--temperature", "nan"], "--temperature nan: must be finite"),
+    ],
+)
+def test_bad_ways_to_sample_are_one_line(words, part, capsys):
+    assert main(["no/run", "( [", *words]) == 2
+    told = capsys.readouterr()
+    assert told.out == "" and told.err.startswith(f"error: {part}") and told.err.count("\n") == 1

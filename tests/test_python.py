@@ -25,9 +25,28 @@ def run(tmp_path_factory):
 def test_a_run_has_its_results(run):
     assert run.summary["steps"] == 4 and run.directory.name == "run"
     assert run.summary["metrics"]["test/loss"] > 0 and "chance" in run.summary["baselines"]
-    assert [step for step, _ in run.metrics["val/loss"]] == [2, 4]
+    assert list(run.metrics["val/loss"].dropna().index) == [2, 4] and run.metrics.index.name == "step"
+    assert (
+        repr(run)
+        == f"TrainedRun(lstm on L3, seed 1, {run.summary['num_parameters']:,} parameters, 4 steps, {run.directory})"
+    )
     assert "completion" in run.predict("a a b")
     assert run.task.evaluate(run.model, "test")["test/loss"] == pytest.approx(run.summary["metrics"]["test/loss"])
+
+
+def test_a_run_answers_and_shows_its_inside(run):
+    completion = run.complete("a a b")
+    assert f"completion  {completion or '(ends at once)'}" in run.predict("a a b")
+    table = run.next_probabilities("a a b")
+    assert list(table.index) == ["(start)", "a", "a", "b"] and {"a", "b", "(end)"} <= set(table.columns)
+    assert table.sum(axis=1).tolist() == pytest.approx([1, 1, 1, 1], abs=1e-4)
+    assert table.iloc[-1].idxmax() == (completion[:1] or "(end)")
+    found = run.activations("a a b", names=["lstm", "head"])
+    assert {name: tuple(tensor.shape) for name, tensor in found.items()} == {"lstm": (1, 4, 8), "head": (1, 4, 5)}
+    with pytest.raises(InputError, match="did you mean head"):
+        run.activations("a a b", names=["haed"])
+    with pytest.raises(InputError, match="not a symbol"):
+        run.complete("x")
 
 
 def test_it_is_the_run_of_the_command(run, command, tmp_path):

@@ -4,9 +4,12 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
+from seqlab.decode import Choose
+from seqlab.model import precise
 from seqlab.spec import Bits, Classes
 
 
@@ -44,6 +47,14 @@ class Kind(ABC):
         """The answers that logits (..., names) stand for, as `Drawn.targets` has them."""
 
     @abstractmethod
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """The probability of each name, (..., names): of being the answer, or of being in the set."""
+
+    @abstractmethod
+    def drawn(self, logits: Tensor, choose: Choose) -> Tensor:
+        """Sampled answers: logits (n, names) of one step, once for each sample -> as in `Drawn.targets`, (n, ...)."""
+
+    @abstractmethod
     def text(self, answers: Tensor) -> str:
         """Some answers, blanks between."""
 
@@ -68,6 +79,12 @@ class OneOf(Kind):
 
     def chosen(self, logits: Tensor) -> Tensor:
         return logits.argmax(-1)
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        return precise(logits).softmax(-1)
+
+    def drawn(self, logits: Tensor, choose: Choose) -> Tensor:
+        return choose(logits)
 
     def text(self, answers: Tensor) -> str:
         """The names with blanks between.
@@ -99,6 +116,14 @@ class SetOf(Kind):
 
     def chosen(self, logits: Tensor) -> Tensor:
         return logits > 0
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        return precise(logits).sigmoid()
+
+    def drawn(self, logits: Tensor, choose: Choose) -> Tensor:
+        """Each name is in the set or not, whatever the others."""
+        in_or_out = [torch.stack([torch.zeros_like(one), one], -1) for one in logits.unbind(-1)]
+        return torch.stack([choose(two) == 1 for two in in_or_out], -1)
 
     def text(self, answers: Tensor) -> str:
         """The sets in braces with blanks between.

@@ -1,12 +1,13 @@
 """The task of a problem: training on short strings, and the answers to longer ones."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from seqlab.answers import GREEDY, Answer, Fault, Sampling, Steps
 from seqlab.errors import InputError
 from seqlab.metrics import Mean
 from seqlab.model import SequenceModel, device_of, evaluating, precise
@@ -127,14 +128,63 @@ class Transduction(Task[TransductionDataModule, SequenceModel]):
 
     def describe(self, model: SequenceModel, prompt: Tensor) -> str:
         """The string, the model's answers and the right ones, as text."""
-        problem, inputs = self.data.problem, prompt.to(device_of(model))
-        batch = Drawn(inputs, problem.oracle(prompt).to(inputs.device), problem.due(prompt).to(inputs.device))
-        (record,) = self._records(model, batch)
-        if record["answers"] is None:
-            raise InputError(
-                f"the model reads up to {self.data.spec.max_length} steps; the string has {inputs.shape[1]}"
-            )
-        return f"string   {record['string']}\nanswers  {record['answers']}\nright    {record['right']}"
+        (answer,) = self.answers(model, prompt)
+        return f"string   {' '.join(answer.prompt)}\nanswers  {answer.text}\nright    {self.best(prompt)}"
+
+    def _logits(self, model: SequenceModel, prompt: Tensor) -> Tensor:
+        """The logits of one string (1, steps) at its steps, (steps, answers).
+
+        Raises:
+            InputError: it is too long for the model.
+        """
+        with evaluating(model):
+            logits = read(model, prompt.to(device_of(model)))
+        if logits is None:
+            steps = prompt.shape[1]
+            raise InputError(f"the model reads up to {self.data.spec.max_length} steps; the string has {steps}")
+        return logits[0]
+
+    def _symbols(self, prompt: Tensor) -> list[str]:
+        return [self.data.problem.symbols[symbol] for symbol in prompt[0].tolist()]
+
+    def steps(self, model: SequenceModel, prompt: Tensor) -> Steps:
+        """The probability of each answer at each step; only those of steps at which one is due are trained."""
+        kind = self.data.problem.kind
+        return Steps(self._symbols(prompt), kind.names, kind.probabilities(self._logits(model, prompt)).cpu())
+
+    def answers(self, model: SequenceModel, prompt: Tensor, sampling: Sampling = GREEDY) -> list[Answer]:
+        """The answers that are due, the wrong ones marked."""
+        kind, due = self.data.problem.kind, self.data.problem.due(prompt)[0]
+        logits, right = self._logits(model, prompt).cpu()[due], self.data.problem.oracle(prompt)[0][due]
+        choose = sampling.chooser(prompt.tolist())
+        given = torch.stack([kind.drawn(row.expand(sampling.number, -1), choose) for row in logits], 1)
+        symbols, texts = self._symbols(prompt), [kind.text(answer[None]) for answer in right]
+        return [
+            Answer(symbols, [kind.text(answer[None]) for answer in row], faults=wrong(row, right, texts, len(symbols)))
+            for row in given
+        ]
+
+    def best(self, prompt: Tensor) -> str:
+        """The right answers."""
+        problem = self.data.problem
+        return problem.kind.text(problem.oracle(prompt)[problem.due(prompt)])
+
+    def sample_prompts(self) -> list[str]:
+        """The first validation strings."""
+        batch = next(iter(self.data.batches("val"))).inputs[:NUM_WRITTEN]
+        return [self.sample_prompt(), *(joined(self.data.problem.symbols, row) for row in batch.tolist())]
+
+
+def wrong(given: Tensor, right: Tensor, texts: Sequence[str], offset: int) -> list[Fault]:
+    """The answers of one string that are not right.
+
+    Args:
+        given, right: (answers, ...).
+        texts: the right ones in words.
+        offset: of the places.
+    """
+    differ = (given != right).flatten(1).any(1) if given.dim() > 1 else given != right
+    return [Fault(offset + place, f"right: {texts[place]}") for place in differ.nonzero()[:, 0].tolist()]
 
 
 def read(model: SequenceModel, inputs: Tensor) -> Tensor | None:

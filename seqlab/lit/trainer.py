@@ -13,6 +13,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from seqlab.check import PACKAGES
 from seqlab.lit.checkpoints import AtomicCheckpointIO, Checkpoints, validation_is_due
 from seqlab.lit.clipping import AdaptiveClipping
 from seqlab.lit.interrupts import Interrupts
@@ -71,6 +72,7 @@ def build_trainer(
     accelerator: Literal["auto", "cpu", "gpu"] = "auto",
     devices: Annotated[int, Ge(1)] = 1,
     log_every: Annotated[int, Ge(1)] = 10,
+    callbacks: list[Callback] | None = None,
 ) -> Trainer:
     """Build a Trainer that validates, checkpoints and stops by steps.
 
@@ -89,23 +91,29 @@ def build_trainer(
         accelerator: auto uses a GPU if there is one.
         devices: number of processes that share each batch (DistributedDataParallel: nccl on GPUs, gloo on a CPU).
         log_every: steps between two rows of the training loss.
+        callbacks: further ones, of a package of the user's: a plug-in (seqlab/plugins.py). Their state_dict has to be
+            of tensors and plain types, or no checkpoint of the run can be read.
 
     Raises:
-        ValueError: both thresholds are set, or the machine does not have the devices or does not support the precision.
+        ValueError: both thresholds are set, a callback is one of the trainer's own, or the machine does not have the
+            devices or does not support the precision.
     """
     if clipping is not None and gradient_clip is not None:
         raise ValueError(
             f"trainer.gradient_clip={gradient_clip} with clipping=adaptive: one of them, the other is null"
         )
     checkpoints = Checkpoints(run_dir / "checkpoints", monitor)
-    callbacks: list[Callback] = [
+    for callback in callbacks or ():
+        if type(callback).__module__.partition(".")[0] in PACKAGES:  # they write files where a configuration says
+            raise ValueError(f"trainer.callbacks: {type(callback).__name__} is the trainer's own; allowed: yours")
+    every: list[Callback] = [
         LateEarlyStopping(monitor, patience, min_steps, min_delta),
         checkpoints,
         Interrupts(checkpoints),
     ]
     if clipping is not None:
-        callbacks.append(clipping)
-    callbacks += [progress(monitor), LogLines(run_dir, monitor)]
+        every.append(clipping)
+    every += [*(callbacks or ()), progress(monitor), LogLines(run_dir, monitor)]
     try:
         trainer = Trainer(
             accelerator=accelerator,
@@ -121,11 +129,11 @@ def build_trainer(
             gradient_clip_val=gradient_clip,
             log_every_n_steps=log_every,
             num_sanity_val_steps=0,
-            enable_progress_bar=any(isinstance(callback, StepProgressBar) for callback in callbacks),
+            enable_progress_bar=any(isinstance(callback, StepProgressBar) for callback in every),
             enable_model_summary=False,
             enable_checkpointing=False,
             use_distributed_sampler=False,
-            callbacks=callbacks,
+            callbacks=every,
             logger=list(loggers),
             default_root_dir=run_dir,
         )

@@ -76,6 +76,16 @@ class CausalSelfAttention(nn.Module):
             y_BHTD = scaled_dot_product_attention(q_BHTD, k_BHTD, v_BHTD, dropout_p=dropout, is_causal=True)
         return self.out(y_BHTD.transpose(1, 2).flatten(2))
 
+    def weights(self, x_BTC: Tensor) -> Tensor:
+        """How much each step attends to each, (B, T, C) -> (B, H, T, T) float32; rows sum to 1, without dropout."""
+        q_BHTD, k_BHTD, _ = (part.float() for part in self._heads(x_BTC))
+        scores_BHTT = (q_BHTD * q_BHTD.shape[-1] ** -0.5) @ k_BHTD.mT
+        time = x_BTC.shape[1]
+        if self.slopes_H is not None:
+            return (scores_BHTT + alibi(self.slopes_H, 0, time)).softmax(-1)
+        future_TT = torch.ones(time, time, dtype=torch.bool, device=x_BTC.device).triu(1)
+        return scores_BHTT.masked_fill(future_TT, -torch.inf).softmax(-1)
+
     def packed(self, x_NC: Tensor, starts: Tensor) -> Tensor:
         """`forward` with the native kernels on packed rows, without the bias of the last map, (N, C)."""
         positions_N = None

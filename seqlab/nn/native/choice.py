@@ -2,6 +2,9 @@
 
 import functools
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Literal
 
 import torch
@@ -13,13 +16,24 @@ Backend = Literal["auto", "torch", "native"]
 
 logger = logging.getLogger(__name__)
 _choices: list[Literal["torch", "native"]] = []
+_plain: ContextVar[bool] = ContextVar("plain", default=False)
+
+
+@contextmanager
+def plain_torch() -> Iterator[None]:
+    """Inside, models compute in plain torch: each calls the modules that it consists of."""
+    token = _plain.set(True)
+    try:
+        yield
+    finally:
+        _plain.reset(token)
 
 
 def takes_native(what: str, backend: Backend, tensor: Tensor, missing: str = "") -> bool:
     """Whether to compute with the native kernels, which differ from plain torch by rounding alone.
 
     They need a CPU and float32, with or without autocast to bfloat16. They are left out while a model is exported or
-    compiled.
+    compiled, and in `plain_torch`.
 
     Args:
         what: the name of the model, for the log.
@@ -30,7 +44,7 @@ def takes_native(what: str, backend: Backend, tensor: Tensor, missing: str = "")
     Raises:
         ValueError: `native` not on a CPU.
     """
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+    if torch.compiler.is_compiling() or torch.jit.is_tracing() or _plain.get():
         return False
     if torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") != torch.bfloat16:
         return False

@@ -1,0 +1,30 @@
+"""A few completions of each set of prompts, as a Markdown table for the logs."""
+
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from typing import Any
+
+NUM_SHOWN = 6  # completions per set of prompts
+
+
+def sampled_rows(sizes: Sequence[int]) -> list[int]:
+    """A few rows of each set, evenly spaced; the sets follow one another.
+
+    >>> sampled_rows([1, 12])
+    [0, 1, 3, 5, 7, 9, 11]
+    """
+    starts = accumulate(sizes, initial=0)
+    return [
+        start + row
+        for start, size in zip(starts, sizes, strict=False)
+        for row in range(0, size, max(1, size // NUM_SHOWN))[:NUM_SHOWN]
+    ]
+
+
+def table(records: Sequence[Mapping[str, Any]]) -> str:
+    """Completions as a Markdown table."""
+    columns = ("set", "prompt", "completion", "rule_1", "rule_2_completion", "grammatical", "finished")
+    lines = ["|".join(columns), "|".join("-" for _ in columns)]
+    for record in records:
+        lines.append("|".join(f"`{record[c]}`" if c in ("prompt", "completion") else str(record[c]) for c in columns))
+    return "\n".join(lines)
