@@ -7,9 +7,9 @@ from zlib import crc32
 BLUE, VERMILION, GREEN, PINK, SKY, ORANGE = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00"
 GREY, BROWN = "#7A7A7A", "#7B4B24"
 PALETTE = (BLUE, VERMILION, GREEN, PINK, SKY, ORANGE, BROWN, GREY)
-OF_MODEL = {
+OF_MODEL = {  # there are more models than colours: those of one colour are seldom in one figure
     "transformer": BLUE, "lstm": VERMILION, "mamba": GREEN, "deltanet": PINK, "mamba2": SKY, "xlstm": ORANGE,
-    "deep_lstm": BROWN, "linear": GREY,
+    "deep_lstm": BROWN, "linear": GREY, "gru": BROWN, "rnn": GREY, "mlstm": ORANGE, "slstm": ORANGE,
 }  # fmt: skip
 MARKERS = "osD^vPX*p<>hd8"  # for lines of one colour, and for baselines, which are grey
 DASHES = ((), (6, 2), (2, 2), (6, 2, 2, 2), (10, 3), (1, 3))  # points; for lines that may coincide
