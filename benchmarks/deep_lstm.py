@@ -19,6 +19,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from seqlab.export.quantize import quantize
+from seqlab.show.style import INK, house_style, save_figure
 
 HIDDEN, LAYERS, LENGTH, BATCH = 512, 5, 60, 32
 REPEATS = 3
@@ -117,11 +118,12 @@ def roofline(points: dict[str, tuple[float, float]], peak: float, bytes_a_second
     figure = Figure(figsize=(6.5, 4.2), layout="constrained")
     axis = figure.subplots()
     places = [0.25, peak / bytes_a_second, 1024.0]
-    axis.plot(places, [min(peak, bytes_a_second * place) / 1e9 for place in places], color="black", label="fp32 roof")
+    axis.plot(places, [min(peak, bytes_a_second * place) / 1e9 for place in places], color=INK)
+    axis.text(places[1], peak / 1e9 * 1.04, "fp32 roof", fontsize="small")
     for name, (intensity, rate) in points.items():
-        axis.plot(intensity, rate / 1e9, marker="o", linestyle="", label=name)
+        axis.plot(intensity, rate / 1e9, marker="o", markersize=7)
+        axis.annotate(name, (intensity, rate / 1e9), (8, 0), textcoords="offset points", fontsize="small", va="center")
     axis.set(xscale="log", yscale="log", xlabel="operations a byte of memory", ylabel="10⁹ operations a second")
-    axis.legend(fontsize="small")
     return figure
 
 
@@ -171,7 +173,8 @@ def main() -> None:
         f"the product of a step, {BATCH} x {HIDDEN} by {HIDDEN} x {4 * HIDDEN}: {rate / fp32:.0%} of the fp32 rate"
     )
     out = Path(sys.argv[1] if len(sys.argv) > 1 else "deep_lstm_roofline.png")
-    roofline(points, fp32, speed).savefig(out, dpi=120)
+    with house_style():
+        save_figure(roofline(points, fp32, speed), out)
     console.print(f"roofline: {out}")
 
 

@@ -21,6 +21,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from seqlab.show.style import house_style, save_figure
+
 HERE = Path(__file__).resolve().parents[1]
 RUNS = HERE / "outputs" / "time_to_grammatical"
 METRIC = "val/id/grammatical"
@@ -84,10 +86,9 @@ def draw(curves: dict[str, dict[str, Curve]], file: Path) -> None:
         for version, curve in versions.items():
             panel.plot([seconds for _, seconds, _ in curve], [value for *_, value in curve], ".-", label=version)
         panel.set(title=model, xlabel="CPU seconds", xscale="log", ylim=(-0.03, 1.03))
-        panel.grid(alpha=0.3)
     panels[0].set_ylabel("ID prompts completed grammatically")
     panels[0].legend()
-    figure.savefig(file, dpi=110)
+    save_figure(figure, file)
 
 
 def table(curves: dict[str, dict[str, Curve]]) -> str:
@@ -113,7 +114,8 @@ def main(older: Path, out: Path) -> None:
             curves[model][version] = json.loads((run / "curve.json").read_text(encoding="utf-8"))
             print(model, version, reached(curves[model][version]), flush=True)
     out.mkdir(parents=True, exist_ok=True)
-    draw(curves, out / "time_to_grammatical.png")
+    with house_style():
+        draw(curves, out / "time_to_grammatical.png")
     (out / "time_to_grammatical.md").write_text(table(curves), encoding="utf-8")
     print(table(curves))
 

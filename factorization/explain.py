@@ -41,6 +41,7 @@ def explain(path: Path, out: Path | None) -> str:
     from factorization.explanation import accuracy_by_factor, bit_weights, draw  # here, so that --help is quick
     from factorization.fourier import controls, match
     from seqlab.run.build import load_run
+    from seqlab.show.style import house_style, save_figure
 
     started()
     run = load_run(path)
@@ -51,7 +52,8 @@ def explain(path: Path, out: Path | None) -> str:
     target = out or path / "plots" / "explanation.png"
     accuracies = accuracy_by_factor(run)
     target.parent.mkdir(parents=True, exist_ok=True)
-    draw(weights, found, random, threshold, accuracies).savefig(target, dpi=110)
+    with house_style(run.config["name"]["model"]):
+        save_figure(draw(weights, found, random, threshold, accuracies), target)
     counts = Counter(found.primes[matched].tolist())
     lines = [
         f"{int(matched.sum())} of {len(weights)} units match a residue better than 99% of shuffled units do "

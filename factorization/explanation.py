@@ -17,6 +17,9 @@ from seqlab.errors import InputError
 from seqlab.model import device_of
 from seqlab.proportion import Proportion
 from seqlab.run.build import Run
+from seqlab.show.labels import End, label_ends
+from seqlab.show.palette import GREY
+from seqlab.show.style import INK, QUIET
 
 NUM_DRAWN = 6  # units whose phases are plotted
 
@@ -64,11 +67,11 @@ def draw(
     figure = Figure(figsize=(12, 8), layout="constrained")
     (scores, primes), (phases, accuracy) = figure.subplots(2, 2)
     bins = torch.linspace(-0.2, 1, 61).tolist()
-    scores.hist(random.tolist(), bins, density=True, alpha=0.6, color="grey", label="shuffled units")
-    scores.hist(found.scores.tolist(), bins, density=True, alpha=0.6, label="units of the net")
-    scores.axvline(threshold, color="black", linestyle="dashed", label="99% of shuffled units")
+    scores.hist(random.tolist(), bins, density=True, alpha=0.6, color=GREY, label="shuffled units")
+    scores.hist(found.scores.tolist(), bins, density=True, alpha=0.6, color="C0", label="units of the net")
+    scores.axvline(threshold, color=INK, linestyle="dashed", label="99% of shuffled units")
     scores.set(title="best match with a residue", xlabel="mean over bits of cos(w_j - 2πk 2^j/q)", ylabel="density")
-    scores.legend(fontsize="small")
+    scores.legend()
 
     counts = Counter(found.primes[found.scores > threshold].tolist())
     primes.bar([str(prime) for prime in sorted(counts)], [counts[prime] for prime in sorted(counts)])
@@ -81,13 +84,13 @@ def draw(
     bounds = [ours.interval or (0.0, 1.0) for _, ours, _ in accuracies]
     low = [max(0.0, value - bound[0]) for value, bound in zip(values, bounds, strict=True)]
     high = [max(0.0, bound[1] - value) for value, bound in zip(values, bounds, strict=True)]
-    accuracy.bar(names, values, yerr=[low, high], capsize=2, color="#7aa6c2", label="model, 95% interval")
     rule = [theirs.hits / theirs.trials for _, _, theirs in accuracies]
-    accuracy.plot(names, rule, "k_", markersize=9, label="trial division up to 43")
-    accuracy.set(title="exact answers by smaller factor", xlabel="p", ylim=(0, 1.05))
+    accuracy.plot(names, rule, "D", color=QUIET, markersize=7, markerfacecolor="none", label="trial division up to 43")
+    accuracy.errorbar(names, values, yerr=[low, high], fmt="o", color="C0", elinewidth=2, label="model, 95% interval")
+    accuracy.set(title="exact answers by smaller factor", xlabel="p", ylim=(-0.03, 1.03))
     accuracy.set_xticks(range(0, len(names), max(1, len(names) // 30)), names[:: max(1, len(names) // 30)])
     accuracy.tick_params(axis="x", rotation=90)
-    accuracy.legend(fontsize="small")
+    accuracy.legend()
     return figure
 
 
@@ -96,6 +99,7 @@ def draw_phases(axis, weights: Tensor, found: Matches) -> None:
     bits = weights.shape[1]
     best = found.scores.argsort(descending=True)
     chosen: dict[int, int] = {}
+    ends: list[End] = []
     for unit in best.tolist():
         chosen.setdefault(int(found.primes[unit]), unit)
     for row, (prime, unit) in enumerate(list(chosen.items())[:NUM_DRAWN]):
@@ -106,6 +110,7 @@ def draw_phases(axis, weights: Tensor, found: Matches) -> None:
         nearest = expected + torch.remainder(sign * weights[unit] - expected + torch.pi, 2 * torch.pi) - torch.pi
         line, dots = ((phase / (2 * torch.pi) + 1.5 * row).tolist() for phase in (expected, nearest))
         axis.plot(places, line, color=f"C{row}", linewidth=1)
-        axis.plot(places, dots, "o", color=f"C{row}", label=f"q={prime}, k={k}")
+        axis.plot(places, dots, "o", color=f"C{row}")
+        ends.append(End(bits - 1, line[0], f"q={prime}, k={k}", f"C{row}"))
     axis.set(title="weights (dots) and 2πk 2^j/q (lines), best unit of a prime", xlabel="bit j", yticks=[])
-    axis.legend(fontsize="x-small", loc="center left", bbox_to_anchor=(1, 0.5))
+    label_ends(axis, ends)

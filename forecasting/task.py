@@ -145,7 +145,7 @@ class Forecast(Task[Data, nn.Module], Generic[Data]):
         """The first test forecasts and their true values."""
         forecasts = self.test_forecasts(model)[:NUM_WRITTEN].tolist()
         rows = zip(forecasts, self.truth[:NUM_WRITTEN].tolist(), strict=True)
-        return [{"set": "test", "forecast": forecast, "target": target} for forecast, target in rows]
+        return [{"set": "test", "target": target, "forecast": forecast} for forecast, target in rows]
 
     def window_of(self, prompt: Any) -> Windows:
         """A parsed prompt as one window."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
+from rule_extrapolation.broken import break_of
 from rule_extrapolation.following import Following
 from rule_extrapolation.grammars import Grammar
 from rule_extrapolation.prompts import Prompt, framed, oracle_completion
@@ -72,23 +73,19 @@ def answer(grammar: Grammar, prompt: Prompt, decoded: Decoded, row: int, max_len
 
 
 def faults(grammar: Grammar, symbols: Sequence[int], *, ended: bool) -> list[Fault]:
-    """Where a string breaks each rule: at the first symbol after which nothing can keep it, or by ending.
+    """Where a string breaks each rule: at the first symbol that its automaton refuses, or by ending.
 
     Args:
         grammar: the language.
         symbols: ids after SOS, without EOS.
         ended: whether the string ends there. One that was cut breaks no rule by ending.
     """
-    found = []
-    for words, rule in named_rules(grammar).items():
-        if words == WHOLE:
-            continue
-        left = possible(grammar, rule, symbols)
-        if False in left:
-            found.append(Fault(max(0, left.index(False) - 1), f"breaks {words}"))
-        elif ended and not bool(rule(torch.tensor([[*symbols, EOS]]))):
-            found.append(Fault(len(symbols), f"breaks {words}"))
-    return found
+    places = {words: break_of(rule, symbols) for words, rule in named_rules(grammar).items() if words != WHOLE}
+    return [
+        Fault(place, f"breaks {words}")
+        for words, place in places.items()
+        if place is not None and (ended or place < len(symbols))
+    ]
 
 
 def possible(grammar: Grammar, rule: Rule, symbols: Sequence[int]) -> list[bool]:

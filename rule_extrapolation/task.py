@@ -12,6 +12,7 @@ from torch import Tensor
 from rule_extrapolation import inside
 from rule_extrapolation.auxiliary import AuxiliaryLoss
 from rule_extrapolation.baselines import compare
+from rule_extrapolation.broken import broken
 from rule_extrapolation.datamodule import GrammarDataModule
 from rule_extrapolation.mass import check_length, masses
 from rule_extrapolation.metrics import NAMES, model_loss, rule_results, score
@@ -200,8 +201,17 @@ class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
         return {} if self.mass_length is None else {"mass": mass_over_training(checks, self.mass_length)}
 
     def examples(self, model: SequenceModel) -> list[dict[str, Any]]:
-        """Every prompt with its completion and its scores, `num_draws` times if completions are sampled."""
-        return self._records(self.complete(model), range(self.num_draws * sum(map(len, self.prompts.values()))))
+        """Every prompt with its completion, its scores and where it breaks a rule, `num_draws` times if sampled."""
+        decoded = self.complete(model)
+        records = self._records(decoded, range(len(decoded.tokens)))
+        strings = map(before_end, decoded.tokens[:, 1:].tolist())
+        return [
+            record | {"broken": broken(self.grammar, string)} for record, string in zip(records, strings, strict=True)
+        ]
+
+    def meanings(self) -> Mapping[str, str]:
+        """The two rules."""
+        return {"rule_1": self.grammar.rule_1_description, "rule_2": self.grammar.rule_2_description}
 
     def _records(self, decoded: Decoded, rows: Sequence[int]) -> list[dict[str, Any]]:
         """Some rows of the completions of all prompts: the set of the prompt, its text and its scores."""
@@ -222,8 +232,7 @@ class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
         scores = score(self.grammar, strings, decoded.finished, lengths).tolist()
         records = []
         for symbols, length, holds in zip(strings.tolist(), prompt_lengths, scores, strict=True):
-            if EOS in symbols:  # the model itself generated any PAD before EOS, or in a string without EOS
-                symbols = symbols[: symbols.index(EOS)]
+            symbols = before_end(symbols)
             texts = {"prompt": self.grammar.text(symbols[:length]), "completion": self.grammar.text(symbols[length:])}
             records.append(texts | dict(zip(NAMES, holds, strict=True)))
         return records
@@ -281,3 +290,8 @@ class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
         """Some ID and OOD prompts of the evaluation."""
         sets = (self.prompts["id"], self.prompts["ood"])
         return [self.grammar.text(members[row]) for members in sets for row in sampled_rows([len(members)])]
+
+
+def before_end(symbols: list[int]) -> list[int]:
+    """The ids before the first EOS. The model itself generated any PAD among them."""
+    return symbols[: symbols.index(EOS)] if EOS in symbols else symbols

@@ -103,7 +103,11 @@ class Task(ABC, Generic[D, M]):
         """
 
     def examples(self, model: M) -> list[dict[str, Any]]:
-        """The model's outputs on evaluation inputs, one plain record each (for predictions.jsonl)."""
+        """The model's outputs on evaluation inputs, one plain record each (for predictions.jsonl).
+
+        The first field beside `set` is what went in, or the truth: the report finds the records of two runs by it.
+        `broken`, a list of {"rule": words, "at": place}, marks a place in the text of `prompt` and `completion`.
+        """
         return []
 
     def figures(self, model: M, results: Results, baselines: Mapping[str, Results]) -> Mapping[str, "Figure"]:
@@ -146,6 +150,10 @@ class Task(ABC, Generic[D, M]):
         What differs between seeds belongs here and not in the title, because runs of one title share a table.
         """
         return []
+
+    def meanings(self) -> Mapping[str, str]:
+        """The last part of a metric's name -> what it measures, in a few words, where the name does not say it."""
+        return {}
 
     def files(self) -> Mapping[str, str]:
         """Text files that a run directory and an export need in addition to the weights: name -> content."""

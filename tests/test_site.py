@@ -4,12 +4,17 @@ import os
 import re
 import subprocess
 import sys
+from functools import partial
 from html.parser import HTMLParser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from urllib.parse import unquote, urlsplit
 
 import pytest
 import yaml
+
+from tests.browser import chromium, opened
 
 ROOT = Path(__file__).parents[1]
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
@@ -92,15 +97,15 @@ def test_nothing_is_loaded_from_elsewhere(site):
         assert not re.search(r"url\(\s*['\"]?(https?:)?//|@import", sheet.read_text(encoding="utf-8")), sheet
 
 
-def test_the_api_page_shows_what_it_names(site):
+def test_the_api_pages_show_what_they_name(site):
     pages, _ = site
-    wanted = re.findall(
-        r"^::: ([\w.]+)\.([A-Z]\w+|load_run|build|load_export)$",
-        (ROOT / "docs/api.md").read_text(encoding="utf-8"),
-        re.M,
-    )
-    assert len(wanted) > 10
-    assert {".".join(parts) for parts in wanted} <= pages[Path("api.html")].names
+    number = 0
+    for file in (ROOT / "docs" / "api").glob("*.md"):
+        text = file.read_text(encoding="utf-8")
+        wanted = re.findall(r"^::: ([\w.]+)\.([A-Z]\w+|load_run|build|load_export)$", text, re.M)
+        assert {".".join(parts) for parts in wanted} <= pages[Path("api", f"{file.stem}.html")].names
+        number += len(wanted)
+    assert number > 10
 
 
 def test_links_work_on_a_code_host():
@@ -124,3 +129,66 @@ def test_the_citation_has_what_it_needs():
 
 def test_the_readme_fits_a_screen():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 70
+
+
+@pytest.fixture(scope="module")
+def served(site):
+    """The address of the site on this machine."""
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_message(self, format, *args):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=site[1]))
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as started:
+        yield started
+
+
+SHOWN = ("index", "start", "results/transduction/index", "api/models", "runs")
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [1400, 420])
+@pytest.mark.parametrize("name", SHOWN)
+def test_a_page_looks_whole(served, browser, name, width):
+    """Every picture is there, nothing is wider than the page, the console is silent (`opened`)."""
+    with opened(browser, f"{served}{name}.html", width) as page:
+        page.wait_for_load_state("networkidle")
+        broken = page.evaluate("[...document.images].filter(one => one.naturalWidth === 0).map(one => one.src)")
+        assert broken == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate("document.documentElement.scrollHeight") < 40_000
+        cut = """[...document.querySelectorAll('.md-typeset pre > code, .md-typeset table')].filter(one =>
+            one.scrollWidth > one.clientWidth + 1 && !['auto', 'scroll'].includes(getComputedStyle(one).overflowX)
+            && !one.closest('.md-typeset__scrollwrap')).map(one => one.textContent.slice(0, 80))"""
+        assert page.evaluate(cut) == []
+
+
+@pytest.mark.browser
+def test_pictures_open_and_the_theme_has_a_switch(served, browser):
+    with opened(browser, f"{served}results/transduction/index.html") as page:
+        page.locator("a.glightbox").first.click()
+        page.wait_for_selector(".gslide-image img")
+        page.keyboard.press("Escape")
+        ground = "getComputedStyle(document.body).backgroundColor"
+        before = page.evaluate(ground)
+        for _ in range(2):  # from the system's to light to dark
+            page.locator("[data-md-component=palette] label:visible").click()
+        assert page.evaluate(ground) != before
+        page.locator("pre").first.hover()
+        assert page.locator("pre ~ nav button, pre button, button.md-clipboard").count() > 0
+
+
+@pytest.mark.browser
+def test_the_home_page_has_a_figure_three_commands_and_cards(served, browser):
+    with opened(browser, f"{served}index.html") as page:
+        assert page.locator(".grid.cards > ul > li").count() == 6
+        assert page.locator("pre code").first.inner_text().count("seqlab ") == 3
+        assert page.locator("article img").first.evaluate("one => one.naturalWidth") > 300

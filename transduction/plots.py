@@ -4,7 +4,10 @@ import textwrap
 from collections.abc import Sequence
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
+from seqlab.show.palette import GREY
+from seqlab.show.style import INK
 from transduction.metrics import Scored
 
 NAMES = (_, EVERY, WHOLE) = ("last answer right", "answers right", "strings without a mistake")
@@ -35,12 +38,15 @@ def by_length(
         where = [length for length, _ in points]
         if name != EVERY and points:
             bounds = [proportion.interval or (0.0, 1.0) for _, proportion in points]
-            axis.fill_between(where, [low for low, _ in bounds], [high for _, high in bounds], alpha=0.2)
-        axis.plot(where, values, ".-")
+            axis.fill_between(
+                where, [low for low, _ in bounds], [high for _, high in bounds], color="C0", alpha=0.2, linewidth=0
+            )
+        axis.plot(where, values, ".-", color="C0")
         if name != WHOLE:  # where it is next to nothing
-            axis.axhline(chance, linestyle="--", color="grey", label="chance")
-            axis.legend()
-        axis.axvspan(max_length, lengths[-1], color="0.93", zorder=0)
+            axis.axhline(chance, linestyle=(0, (3, 1.5)), color=INK, linewidth=1)
+            axis.text(lengths[-1], chance, "chance ", ha="right", va="bottom", fontsize="small")
+        axis.axvspan(max_length, lengths[-1], color=GREY, alpha=0.13, zorder=0, linewidth=0)
+        axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axis.set(title=name, xlabel="length", ylim=(-0.03, 1.03), xlim=(lengths[0], lengths[-1]))
     panels[0].set_ylabel("proportion")
     figure.suptitle(textwrap.fill(title, 140), fontsize="medium")

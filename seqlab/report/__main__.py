@@ -28,8 +28,8 @@ from seqlab.report.rows import Apart, Table, tables_of
 from seqlab.report.runs_file import SUFFIX, kept, read_runs, together, write_runs
 from seqlab.run.config import folder_name, one_name
 from seqlab.show.layout import show
+from seqlab.show.style import house_style, save_figure
 
-DPI = 110
 SUFFIXES = {"terminal": ".txt", "markdown": ".md", "csv": ".csv", "latex": ".tex", "html": ".html"}
 
 
@@ -89,7 +89,8 @@ def report(
     if compared is not None:
         from seqlab.report.comparison import comparison  # lazy, because only this draws with matplotlib
 
-        figures = comparison(tables, compared)
+        with house_style():
+            figures = comparison(tables, compared)
     if runs_file is not None:
         runs_file.parent.mkdir(parents=True, exist_ok=True)
         write_runs(runs_file, collection.runs)
@@ -106,8 +107,9 @@ def report(
         return
     file.parent.mkdir(parents=True, exist_ok=True)
     write_text(file, text)
-    for name, figure in figures.items():
-        figure.savefig(file.parent / f"{name}.png", dpi=DPI)
+    with house_style():
+        for name, figure in figures.items():
+            save_figure(figure, file.parent / f"{name}.png")
     if compared is None and format == "markdown" and file.parent == out:
         copy_plots(collection, file.parent)
     print(file)

@@ -16,6 +16,7 @@ from seqlab.run.summary import read_summary
 from seqlab.run.values import key_of
 from seqlab.show.curves import read_metrics
 
+TRAINING = "train/loss"
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -80,17 +81,16 @@ def read_run(path: Path) -> dict[str, Any] | None:
     known = {"columns": {}, "intervals": {}, "seconds": 0.0, "description": summary["data"], "stopped": ""}
     run = {**known, **summary, "path": path, "config": read_config(path), "checks": {}}
     if directory.metrics.exists():
-        names = {VALIDATION, *(checked(metric) for metric in run["columns"].values())}
+        names = {TRAINING, VALIDATION, *(checked(metric) for metric in run["columns"].values())}
         run["checks"] = _read(directory.metrics, lambda file: read_metrics(file, names))
     return run
 
 
 def plots_of(run: dict[str, Any]) -> list[Path]:
-    """The figures of a run. Links out of its folder are ignored, because they could lead to any file."""
+    """The figures of a run, PNG and SVG. Links out of its folder are ignored, because they could lead to any file."""
     inside = run["path"].resolve()
-    return [
-        file for file in sorted(RunDirectory(run["path"]).plots.glob("*.png")) if file.resolve().is_relative_to(inside)
-    ]
+    files = [file for file in sorted(RunDirectory(run["path"]).plots.glob("*.*")) if file.suffix in (".png", ".svg")]
+    return [file for file in files if file.resolve().is_relative_to(inside)]
 
 
 def read_config(path: Path) -> dict[str, str] | None:

@@ -5,12 +5,15 @@ from collections.abc import Sequence
 
 from matplotlib import colormaps
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from seqlab.errors import InputError, nearest
 from seqlab.report.indexed_metrics import indexed_metrics
 from seqlab.report.panels import baselines, over_runs
 from seqlab.report.rows import Block, Row, Table, unique
 from seqlab.run.config import one_name
+from seqlab.show.palette import colour_of
+from seqlab.show.style import INK
 from seqlab.show.table import number
 
 COLORS = colormaps["cividis"]
@@ -67,6 +70,7 @@ def column_map(column: str, chosen: Sequence[tuple[str, Block]]) -> Figure:
     axis.set_yticks(range(len(models)), models)
     axis.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
     axis.spines[:].set_visible(False)
+    axis.grid(False)
     note = f"{column}: mean over seeds (best seed); from dark, chance, to light, the best row"
     axis.set_xlabel(textwrap.fill(note, max(30, int(size[0] * 11))), fontsize="small")
     return figure
@@ -97,7 +101,7 @@ def _cell(row: Row, metric: str, low: bool) -> str:
 
 
 def curves_of_seeds(block: Block, family: str) -> Figure:
-    """A panel for each model: an indexed metric of each seed, and the dashed line of chance."""
+    """A panel for each model: an indexed metric, each seed a line, and the dashed line of chance."""
     rows = _models(block)
     columns = min(PER_LINE, len(rows))
     lines = -(-len(rows) // columns)
@@ -106,11 +110,12 @@ def curves_of_seeds(block: Block, family: str) -> Figure:
     chance = [row for row in baselines(block) if row.label == "chance"]
     for axis, row in zip(axes, rows, strict=False):
         for others in chance:
-            axis.plot(*_points(others, 0, family), "--", color="gray", linewidth=1)
+            axis.plot(*_points(others, 0, family), linestyle=(0, (3, 1.5)), color=INK, linewidth=0.9)
         for index in range(len(row.results)):
-            axis.plot(*_points(row, index, family), color="C0", linewidth=1, alpha=0.8)
+            thin = 0.9 if len(row.results) > 1 else 1.5
+            axis.plot(*_points(row, index, family), color=colour_of(row.label), linewidth=thin)
         axis.set_title(row.label, fontsize="small")
-        axis.tick_params(labelsize="x-small")
+        axis.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
     for axis in axes[len(rows) :]:
         axis.set_visible(False)
     if all(0 <= value <= 1 for axis in axes for curve in axis.lines for value in curve.get_ydata()):

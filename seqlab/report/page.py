@@ -1,68 +1,92 @@
-"""The report as a self-contained HTML page: sortable tables, embedded plots, links to the run directories."""
+"""The report as one HTML file: tables to sort and filter, figures, each run, and two runs side by side.
+
+The tables are HTML; the rest is data in JSON, which the page's script shows. The page loads nothing, and its content
+security policy runs no script but its own: what runs contain can only be text.
+"""
 
 import base64
-import io
-import os
+import hashlib
+import json
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
-
-from matplotlib.figure import Figure
 
 from seqlab.report.collect import plots_of
 from seqlab.report.formats import APART, FIXED, cell_text, fixed_texts
-from seqlab.report.panels import MOST_ROWS, bars, curves, learning, shown
+from seqlab.report.page_runs import href, runs_on_page
+from seqlab.report.panels import MOST_ROWS, panels_of, shown
 from seqlab.report.rows import Apart, Block, Row, Table, unique
 
 HERE = Path(__file__).parent
-DRAWN_ANEW = ("learning_curves.png", "results.png")  # figures of single runs that the page replaces by ones over seeds
+SCRIPTS = ("page.js", "page_draw.js", "page_runs.js")
+DRAWN_ANEW = ("learning_curves", "results")  # figures of single runs that the page draws over seeds
 MOST_OWN = 4  # models per block whose own figures are on the page; the others' figures are in their folders
-DPI = 80
+KINDS = {".png": "image/png", ".svg": "image/svg+xml"}
 
 
 def page(tables: Sequence[Table], apart: Sequence[Apart], place: Path) -> str:
     """Build the HTML page for a file in the folder `place`."""
+    template = (HERE / "page.html").read_text(encoding="utf-8")
+    style = (HERE / "page.css").read_text(encoding="utf-8")
+    script = "\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS)
     blocks = [(table, block) for table in tables for block in table.blocks if any(row.runs for row in block.rows)]
+    first = 0  # the number of a table's first run
+    parts = []
+    for table in tables:
+        parts.append(results(table, first))
+        first += sum(len(row.runs) for row in table.rows)
+    parts += [section(block, tables.index(table)) for table, block in blocks]
+    parts += ["<h2>Not in the tables</h2>", others(apart, place)]
+    parts += ["<h2>Differences between configurations</h2>", differences(tables, place)]
+    data = runs_on_page(tables, place) | {"panels": [panels_of(block, table.columns) for table, block in blocks]}
     legends = ". ".join(unique(table.legend for table in tables))
-    num_runs = sum(len(row.runs) for table in tables for row in table.rows)
-    parts = [
-        "<h1>Runs</h1>",
-        f"<p>{num_runs} finished runs, {len(apart)} others. {escape(legends)}. Headings sort.</p>",
-        *(results(table, place) for table in tables),
-        "<h2>Not in the tables</h2>",
-        others(apart, place),
-        "<h2>Differences between configurations</h2>",
-        differences(tables, place),
-        *(section(table, block, place) for table, block in blocks),
-    ]
-    style, script = (HERE / "page.css").read_text(encoding="utf-8"), (HERE / "page.js").read_text(encoding="utf-8")
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>SeqLab: runs</title>\n'
-        f"<style>\n{style}</style>\n</head>\n<body>\n"
-        + "\n".join(parts)
-        + f"\n<script>\n{script}</script>\n</body>\n</html>\n"
-    )
+    values = {
+        "policy": f"default-src 'none'; script-src '{digest(script)}'; style-src '{digest(style)}'; img-src data:; "
+        "base-uri 'none'; form-action 'none'",
+        "style": style,
+        "script": script,
+        "about": escape(f"{first} finished runs, {len(apart)} others. {legends}."),
+        "content": "\n".join(parts),
+        "data": as_json(data),
+    }
+    pieces = re.split(r"\{\{(\w+)\}\}", template)  # text, name, text ...: no value is read as a name
+    return "".join(values[piece] if number % 2 else piece for number, piece in enumerate(pieces))
 
 
-def results(table: Table, place: Path) -> str:
-    """A table of results in which the seeds link to the runs."""
+def digest(text: str) -> str:
+    """The hash by which a content security policy names an inline script or style."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def as_json(data: Any) -> str:
+    """JSON for a script element: without `<`, so that no text ends the element."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def results(table: Table, first: int) -> str:
+    """A table of results in which the seeds lead to the runs, which are numbered from `first` on."""
     lines = []
     for row in table.rows:
         data, label, n, steps, time = fixed_texts(row)
-        links = ", ".join(link(run["path"], place, f"seed {run['seed']}") for run in row.runs)
-        cells = [td(data), td(label, css="label"), td(n, number=True), td("", inner=links), td(steps, number=True)]
-        cells.append(td(time, order=time.partition(" ")[0], number=True))
+        links = ", ".join(f'<a href="#run={first + k}">seed {run["seed"]}</a>' for k, run in enumerate(row.runs))
+        first += len(row.runs)
+        kind = "" if row.kind == "model" else f' <span class="kind">{row.kind}</span>'
+        cells = [f'<th scope="row" data-sort="{escape(label)}">{escape(label)}{kind}</th>', td(data)]
         for metric in table.columns.values():
             text = escape(cell_text(row.cells[metric], row.n))
             mean = row.cells[metric].mean
             inner = f"<strong>{text}</strong>" if metric in row.best else text
             cells.append(td("" if mean is None else repr(mean), inner=inner, number=True))
+        cells += [td(n, number=True), td("", inner=links, css="runs"), td(steps, number=True)]
+        cells.append(td(time, order=time.partition(" ")[0], number=True))
         lines.append(f'<tr class="{row.kind}">{"".join(cells)}</tr>')
     data, model, n, *rest = FIXED
-    return sortable("results", [data, model, n, "runs", *rest, *table.columns], lines)
+    title = f"results: {', '.join(unique(block.data for block in table.blocks))}"
+    headings = [model, data, *table.columns, n, "runs", *rest]
+    return sortable(title, headings, lines, css="results", metrics=range(2, 2 + len(table.columns)))
 
 
 def others(apart: Sequence[Apart], place: Path) -> str:
@@ -97,19 +121,18 @@ def differences(tables: Sequence[Table], place: Path) -> str:
     return "\n".join(parts) or "<p>The runs of each model on each dataset differ in their seeds alone.</p>"
 
 
-def section(table: Table, block: Block, place: Path) -> str:
-    """The heading, description and plots of a block."""
+def section(block: Block, table: int) -> str:
+    """The heading and description of a block, the place of its figures, and figures that runs brought.
+
+    Args:
+        block: its models and baselines.
+        table: the number of the table whose columns choose among the figures.
+    """
     rows = shown(block)
     parts = [f"<h2>{escape(block.data)}</h2>", f"<p>{escape(block.description)}</p>"]
     if len(rows) < sum(bool(row.runs) for row in block.rows):
-        parts.append(f"<p>The plots show the {MOST_ROWS} models with the lowest validation loss.</p>")
-    drawn = {
-        "Learning curves: mean over seeds with a band of one standard deviation, as far as all seeds went":
-            learning(block, table.columns),
-        "Proportions on test data: bars with one standard deviation over seeds, chance dashed": bars(block),
-        "By number: mean over seeds with a band of one standard deviation, baselines dashed": curves(block),
-    }  # fmt: skip
-    parts += [image(png(figure), caption) for caption, figure in drawn.items() if figure is not None]
+        parts.append(f"<p>The figures show the {MOST_ROWS} models with the lowest validation loss.</p>")
+    parts.append(f'<div class="panels" data-table="{table}"></div>')
     parts += [part for row in rows[:MOST_OWN] for part in own_figures(row)]
     return "\n".join(parts)
 
@@ -117,46 +140,45 @@ def section(table: Table, block: Block, place: Path) -> str:
 def own_figures(row: Row) -> Iterable[str]:
     """The task-specific figures of a row's first run, such as forecasts."""
     run = row.runs[0]
-    for file in plots_of(run):
-        if file.name not in DRAWN_ANEW:
-            yield image(file.read_bytes(), f"{row.label}, seed {run['seed']}: {file.stem.replace('_', ' ')}")
+    files = {file.stem: file for file in plots_of(run)}  # .svg comes after .png, and takes its place
+    for file in files.values():
+        if file.stem not in DRAWN_ANEW:
+            caption = f"{row.label}, seed {run['seed']}: {file.stem.replace('_', ' ')}"
+            yield image(file.read_bytes(), KINDS[file.suffix], caption)
 
 
-def png(figure: Figure) -> bytes:
-    """Render a figure as a PNG file."""
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=DPI)
-    return file.getvalue()
-
-
-def image(content: bytes, caption: str) -> str:
-    """HTML of an embedded image with a caption."""
+def image(content: bytes, kind: str, caption: str) -> str:
+    """HTML of an embedded image with a caption. In an image, no script runs."""
     text = escape(caption)
     data = base64.b64encode(content).decode()
-    return f'<figure><figcaption>{text}</figcaption><img alt="{text}" src="data:image/png;base64,{data}"></figure>'
+    return f'<figure><figcaption>{text}</figcaption><img alt="{text}" src="data:{kind};base64,{data}"></figure>'
 
 
 def link(run: Path, place: Path, text: str) -> str:
-    """A link to a run directory, or to the file that keeps a run, relative to the page."""
-    target = os.path.relpath(run.resolve(), place.resolve())
-    return f'<a href="{escape(quote(Path(target).as_posix()))}{"" if run.is_file() else "/"}">{escape(text)}</a>'
+    """A link to a run directory, or to the file that keeps a run."""
+    return f'<a href="{escape(href(run, place))}">{escape(text)}</a>'
 
 
 def td(text: str, *, inner: str | None = None, order: str | None = None, number: bool = False, css: str = "") -> str:
     """A table cell with its sort key; `inner` is HTML to show in place of the text."""
-    names = f"{css} number".strip() if number else css
+    names = "number" if number else css
     attribute = f' class="{names}"' if names else ""
     shown_text = escape(text) if inner is None else inner
     return f'<td{attribute} data-sort="{escape(text if order is None else order)}">{shown_text}</td>'
 
 
-def sortable(caption: str, headings: Iterable[Any], lines: Sequence[str]) -> str:
-    """A table with buttons as headings, which sort it."""
+def sortable(
+    caption: str, headings: Iterable[Any], lines: Sequence[str], css: str = "", metrics: Iterable[int] = ()
+) -> str:
+    """A table with buttons as headings, which sort it; the reader can choose among the columns `metrics`."""
+    chosen = set(metrics)
     head = "".join(
-        f'<th scope="col"><button type="button">{escape(str(heading))}</button></th>' for heading in headings
+        f'<th scope="col"{" data-metric" if number in chosen else ""}>'
+        f'<button type="button">{escape(str(heading))}</button></th>'
+        for number, heading in enumerate(headings)
     )
-    body = "\n".join(lines)
+    body, name = "\n".join(lines), escape(caption)
     return (
-        f'<div class="wide"><table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead>\n'
-        f"<tbody>\n{body}\n</tbody></table></div>"
+        f'<div class="wide {css}" tabindex="0" role="region" aria-label="{name}">'
+        f"<table><caption>{name}</caption><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>"
     )

@@ -1,26 +1,34 @@
-"""Figures of a block: learning curves with a band over seeds, bars of proportions, curves of indexed metrics."""
+"""The figures of a block as plain data, which the page draws: dots of a metric, learning curves, indexed metrics."""
 
 import math
-import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from seqlab.report.indexed_metrics import indexed_metrics
-from seqlab.report.rows import VALIDATION, Block, Cell, Row, cell, checked, unique
-from seqlab.show.bars import MARKERS
-from seqlab.show.groups import full_name, groups_of
+from seqlab.report.rows import VALIDATION, Block, Cell, Row, cell, checked
+from seqlab.show.palette import colour_of
 
 MOST_ROWS = 8  # models in a figure: those with the lowest validation loss
-MOST_CURVES = 4  # panels of learning curves
-MANY = 7  # from this number on, labels of an x axis are vertical
+MOST_POINTS = 120  # of a line
 SPAN = 20  # a larger ratio of values gives a logarithmic axis
-PANEL = (3.1, 2.5)  # inches
-GAP = 0.55  # beside a panel, for the labels of its y axis
-TITLE = 0.35
-Points = list[tuple[int, float, float]]  # (x, mean, standard deviation)
+Panel = dict[str, Any]
+Points = list[tuple[float, float]]
+
+
+def panels_of(block: Block, columns: Mapping[str, str]) -> list[Panel]:
+    """All figures of a block.
+
+    A panel has `kind` (dots, lines), `title`, `heading` (the column that it belongs to, or ""), `unit` (whether its
+    axis is [0, 1]) and `rows` of `label`, `kind` (model, baseline) and `colour`; dots have `mean`, `low`, `high` and
+    `seeds`, lines `mean` and `seeds` as lists of points.
+
+    Args:
+        block: rows with the same test data.
+        columns: heading -> metric.
+    """
+    return [*dots(block, columns), *learning(block, columns), *indexed(block)]
 
 
 def shown(block: Block) -> list[Row]:
@@ -31,78 +39,110 @@ def shown(block: Block) -> list[Row]:
     return [row for row in models if id(row) in chosen]
 
 
-def learning(block: Block, columns: Mapping[str, str]) -> Figure | None:
-    """Plot the validation loss and the table's metrics on validation data by step; None if no run logged any.
+def dots(block: Block, columns: Mapping[str, str]) -> list[Panel]:
+    """A panel for each column: mean over seeds with one standard deviation, or one run with its 95% interval."""
+    panels = []
+    rows = [*shown(block), *baselines(block)]
+    for heading, metric in columns.items():
+        marks = [mark for row in rows if (mark := _mark(row, metric)) is not None]
+        if not any(mark["kind"] == "model" for mark in marks):
+            continue
+        words = _meaning(rows[0].runs[0], metric)
+        title = f"{heading}: {words}" if words else heading
+        panels.append(
+            {"kind": "dots", "heading": heading, "title": title, "unit": _is_proportion(rows, metric), "rows": marks}
+        )
+    return panels
 
-    Mean and standard deviation over seeds, at the steps that all seeds of a row have.
-    """
-    rows = shown(block)
-    metrics = {"validation loss": VALIDATION} | {
-        f"validation: {heading}": checked(metric) for heading, metric in columns.items() if metric != VALIDATION
-    }
-    headings = {metric: heading for heading, metric in reversed(metrics.items())}  # `loss` is the validation loss again
-    found = {metric: [row_curve(row, metric) for row in rows] for metric in headings}
-    panels = [metric for metric in unique(metrics.values()) if any(found[metric])][:MOST_CURVES]
-    if not panels:
+
+def _mark(row: Row, metric: str) -> Panel | None:
+    known = over_runs(row, metric) if metric != VALIDATION else row.cells[metric]
+    if known.mean is None:
         return None
-
-    def draw(axis: Any, metric: str) -> None:
-        for index, (row, points) in enumerate(zip(rows, found[metric], strict=True)):
-            line(axis, points, row.label, index)
-        axis.set(title=headings[metric], xlabel="step")
-        means = [mean for points in found[metric] for _, mean, _ in points]
-        if metric == VALIDATION and 0 < SPAN * min(means) < max(means):
-            axis.set_yscale("log")
-            axis.yaxis.set_major_formatter("{x:g}")
-
-    return grid(block, panels, draw)
+    seeds = [value for result in row.results if (value := result.get(metric)) is not None]
+    low, high = (known.mean - known.std, known.mean + known.std) if known.std is not None else (None, None)
+    if len(row.runs) == 1 and (interval := row.runs[0]["intervals"].get(metric)):
+        low, high = interval
+    return _about(row) | {"mean": known.mean, "low": low, "high": high, "seeds": seeds}
 
 
-def row_curve(row: Row, metric: str) -> Points:
-    """Mean and standard deviation of a validation metric at the steps that all runs of a row have."""
+def _about(row: Row) -> Panel:
+    kind = "model" if row.runs else "chance" if row.label == "chance" else "baseline"
+    return {"label": row.label, "kind": kind, "colour": colour_of(row.label) if row.runs else ""}
+
+
+def _meaning(run: Mapping[str, Any], metric: str) -> str:
+    return run.get("meanings", {}).get(metric.rpartition("/")[2], "")
+
+
+def _is_proportion(rows: Sequence[Row], metric: str) -> bool:
+    return any(metric in run["intervals"] for row in rows for run in row.runs)
+
+
+def learning(block: Block, columns: Mapping[str, str]) -> list[Panel]:
+    """The validation loss and the columns on validation data by step: each seed, and the mean where all have one."""
+    rows = shown(block)
+    panels = []
+    for heading, metric in {"val loss": VALIDATION, **columns}.items():
+        name = metric if metric == VALIDATION else checked(metric)
+        lines = [_about(row) | row_curve(row, name) for row in rows if any(run["checks"].get(name) for run in row.runs)]
+        if name == VALIDATION and metric != VALIDATION:  # `loss` is the validation loss again
+            continue
+        if max((len(seed) for line in lines for seed in line["seeds"]), default=0) < 2:  # no curve
+            continue
+        values = [value for line in lines for seed in line["seeds"] for _, value in seed]
+        title = "validation loss" if metric == VALIDATION else f"validation: {heading}"
+        logarithmic = metric == VALIDATION and 0 < SPAN * min(values) < max(values)
+        panels.append({"kind": "lines", "heading": heading, "title": title, "x": "step", "log": logarithmic,
+                       "unit": _is_proportion(rows, metric), "rows": lines})  # fmt: skip
+    return panels
+
+
+def row_curve(row: Row, metric: str) -> dict[str, Any]:
+    """The points of each seed of a row, and their mean at the steps that all seeds have."""
     runs = [dict(run["checks"].get(metric, [])) for run in row.runs]
     steps = sorted(set.intersection(*(set(run) for run in runs)))
-    values = np.array([[run[step] for step in steps] for run in runs])
-    spread = values.std(0, ddof=1) if len(runs) > 1 else np.zeros(len(steps))
-    return list(zip(steps, values.mean(0).tolist(), spread.tolist(), strict=True))
+    mean = [(step, sum(run[step] for run in runs) / len(runs)) for step in steps]
+    return {"mean": thinned(mean), "seeds": [thinned(list(run.items())) for run in runs]}
 
 
-def curves(block: Block) -> Figure | None:
-    """Plot each indexed metric over its index, or None: models with a band over seeds, baselines dashed."""
-    rows = shown(block)
-    names = dict.fromkeys(name for row in rows for result in row.results for name in result)
-    panels = list(indexed_metrics(names).items())
-    if not panels:
-        return None
+def thinned(points: Sequence[Any], most: int = MOST_POINTS) -> list[Any]:
+    """At most so many points, evenly spaced, with the first and the last.
 
-    def draw(axis: Any, panel: tuple[str, dict[int, str]]) -> None:
-        family, metrics = panel
-        for index, row in enumerate(baselines(block)):
-            points = [(x, mean) for x, mean, _ in along(row, metrics)]
-            if points:
-                color = "black" if row.label == "chance" else "gray"
-                marker = "" if row.label == "chance" else MARKERS[index % len(MARKERS)]
-                axis.plot(*zip(*points, strict=True), "--", color=color, marker=marker, markersize=4, linewidth=1,
-                          alpha=0.7, label=row.label)  # fmt: skip
-        for index, row in enumerate(rows):
-            line(axis, along(row, metrics), row.label, index)
-        values = np.concatenate([curve.get_ydata() for curve in axis.lines])
+    >>> thinned([1, 2, 3, 4, 5], most=3)
+    [1, 3, 5]
+    """
+    if len(points) <= most:
+        return list(points)
+    return [points[place] for place in np.linspace(0, len(points) - 1, most).round().astype(int).tolist()]
+
+
+def indexed(block: Block) -> list[Panel]:
+    """Each metric that has an index, over it: each seed of the models, and the baselines."""
+    rows = [*shown(block), *baselines(block)]
+    names = dict.fromkeys(name for row in rows if row.runs for result in row.results for name in result)
+    panels = []
+    for family, metrics in indexed_metrics(names).items():
+        lines = [line for row in rows if (line := _over_index(row, metrics))["mean"]]
+        values = [abs(y) for line in lines for _, y in line["mean"]]
+        if not values:
+            continue
         _, by, of = family.rpartition("by_")
+        inside = _is_proportion(rows, next(iter(metrics.values())))
         title = family if by else f"{family}_k"
-        axis.set(title=title.replace("_", " "), xlabel=of.replace("_", " ") if by else "k")
-        axis.set_xticks(list(metrics)[:: -(-len(metrics) // 12)])
-        if values.min() >= 0 and values.max() <= 1:
-            axis.set_ylim(-0.03, 1.03)
-        elif values.max() > SPAN * abs(np.median(values)):
-            axis.set_yscale("symlog", linthresh=1)
-
-    return grid(block, panels, draw)
+        panels.append({"kind": "lines", "heading": "", "title": title.replace("_", " "), "unit": inside,
+                       "x": of.replace("_", " ") if by else "k", "rows": lines,
+                       "log": not inside and max(values) > SPAN * float(np.median(values))})  # fmt: skip
+    return panels
 
 
-def along(row: Row, metrics: Mapping[int, str]) -> Points:
-    """The points of an indexed metric of a row, where it has values."""
-    cells = [(x, over_runs(row, metric)) for x, metric in metrics.items()]
-    return [(x, mean, std or 0.0) for x, (mean, std, *_) in cells if mean is not None]
+def _over_index(row: Row, metrics: Mapping[int, str]) -> Panel:
+    mean = [(x, value) for x, metric in metrics.items() if (value := over_runs(row, metric).mean) is not None]
+    seeds = [
+        [(x, value) for x, metric in metrics.items() if (value := result.get(metric)) is not None]
+        for result in row.results
+    ]
+    return _about(row) | {"mean": mean, "seeds": seeds if row.runs else []}
 
 
 def over_runs(row: Row, metric: str) -> Cell:
@@ -113,109 +153,3 @@ def over_runs(row: Row, metric: str) -> Cell:
 def baselines(block: Block) -> list[Row]:
     """The baselines of a block, including chance."""
     return [row for row in block.rows if not row.runs]
-
-
-def bars(block: Block) -> Figure | None:
-    """Plot every metric that is a proportion, with one bar per model and its standard deviation over seeds.
-
-    One panel per group (id, ood ...). A dashed line shows chance, and a marker each other baseline. None if no metric
-    is a proportion.
-    """
-    rows = shown(block)
-    first = rows[0].runs[0]
-    curved = {name for metrics in indexed_metrics(first["metrics"]).values() for name in metrics.values()}
-    panels = [
-        (group, names)
-        for group, metrics in groups_of(first).items()
-        if not group.endswith("_finished")
-        and (
-            names := [
-                name
-                for metric in metrics
-                if (name := full_name("test", group, metric)) in first["intervals"] and name not in curved
-            ]
-        )
-    ]
-    if not panels:
-        return None
-
-    def draw(axis: Any, panel: tuple[str, list[str]]) -> None:
-        group, names = panel
-        width = 0.8 / len(rows)
-        for index, row in enumerate(rows):
-            cells = [(place, over_runs(row, name)) for place, name in enumerate(names)]
-            known = [(place, mean, std or 0.0) for place, (mean, std, *_) in cells if mean is not None]
-            places = [place - 0.4 + (index + 0.5) * width for place, _, _ in known]
-            means, spread = [mean for _, mean, _ in known], [std for _, _, std in known]
-            style = {"color": f"C{index}", "alpha": 0.75, "error_kw": {"elinewidth": 0.8}}
-            axis.bar(places, means, width, yerr=spread if any(spread) else None, label=row.label, **style)
-        others = baselines(block)
-        for index, row in enumerate(others):
-            points = [(x, mean) for x, name in enumerate(names) if (mean := over_runs(row, name).mean) is not None]
-            if not points:
-                continue
-            x, y = zip(*points, strict=True)
-            if row.label == "chance":
-                axis.hlines(y, [p - 0.45 for p in x], [p + 0.45 for p in x], colors="black", linestyles="dashed",
-                            label="chance")  # fmt: skip
-            else:
-                shift = 0.8 * ((index + 0.5) / len(others) - 0.5)
-                axis.scatter([p + shift for p in x], y, marker=MARKERS[index % len(MARKERS)], s=16, color="dimgray",
-                             zorder=3, label=row.label)  # fmt: skip
-        labels = [name.rpartition("/")[2].replace("_", " ") for name in names]
-        slant = {"rotation": 30, "ha": "right"} if len(names) < MANY else {"rotation": 90}
-        axis.set_xticks(range(len(names)), labels, **slant)
-        axis.set(title=group.replace("_", " ") or "all", ylim=(0, 1.05))
-
-    below = max(
-        len(name.rpartition("/")[2]) * (0.035 if len(names) < MANY else 0.065) for _, names in panels for name in names
-    )
-    return grid(block, panels, draw, below=0.25 + below)
-
-
-def line(axis: Any, points: Points, label: str, index: int) -> None:
-    """Plot a mean with a band of one standard deviation."""
-    if not points:
-        return
-    x, mean, std = zip(*points, strict=True)
-    axis.plot(x, mean, color=f"C{index}", marker=".", label=label)
-    if any(std):
-        low, high = zip(*((m - s, m + s) for m, s in zip(mean, std, strict=True)), strict=True)
-        axis.fill_between(x, low, high, color=f"C{index}", alpha=0.2, linewidth=0)
-
-
-def grid(block: Block, panels: Sequence[Any], draw: Callable[[Any, Any], None], below: float = 0.5) -> Figure:
-    """Draw panels side by side, up to four per row, with one legend below in the order of the block's rows.
-
-    Positions are computed here, in inches, because a layout engine that measures every text takes longer than drawing.
-
-    Args:
-        block: the block whose rows the panels show.
-        panels: the content of each panel.
-        draw: (axis, panel) -> draws the panel.
-        below: space for the labels of an x axis, in inches.
-    """
-    num_columns = min(4, len(panels))
-    num_rows = -(-len(panels) // num_columns)
-    width = GAP + max(2, num_columns) * (PANEL[0] + GAP)  # at least two columns wide, for the legend
-    figure = Figure()
-    axes = [figure.add_axes((0, 0, 1, 1), label=str(index)) for index in range(len(panels))]
-    for axis, panel in zip(axes, panels, strict=True):
-        draw(axis, panel)
-    drawn = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
-    room = int(11 * width)  # characters in a line of the legend
-    named = {textwrap.fill(row.label, room): drawn[row.label] for row in block.rows if row.label in drawn}
-    per_line = max(1, room // (max((len(label) for label in named), default=1) + 8))
-    lines = -(-len(named) // per_line) + sum(label.count("\n") for label in named)
-    height = 0.3 + 0.2 * lines + num_rows * (PANEL[1] + TITLE + below)
-    figure.set_size_inches(width, height)
-    for index, axis in enumerate(axes):
-        left = GAP + index % num_columns * (PANEL[0] + GAP)
-        bottom = height - (index // num_columns + 1) * (PANEL[1] + TITLE + below) + below
-        axis.set_position((left / width, bottom / height, PANEL[0] / width, PANEL[1] / height))
-        axis.set_title(axis.get_title(), fontsize="medium", y=1.0)  # an explicit y avoids measuring texts
-        axis.tick_params(which="both", labelsize="small")
-    figure.legend(
-        list(named.values()), list(named), loc="lower center", fontsize="small", ncols=per_line, frameon=False
-    )
-    return figure

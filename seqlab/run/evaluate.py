@@ -24,8 +24,9 @@ from seqlab.proportion import Proportion, value_of
 from seqlab.run.build import Run
 from seqlab.run.directory import RunDirectory
 from seqlab.run.next_steps import after
-from seqlab.show.bars import result_bars
 from seqlab.show.curves import Checks, learning_curves, read_metrics, spread_of_last_checks
+from seqlab.show.dots import result_dots
+from seqlab.show.style import house_style, save_figure
 from seqlab.show.table import print_table
 from seqlab.task import Results
 from seqlab.waiting import waiting
@@ -116,15 +117,15 @@ def add_extras(
     with waiting("predictions"), extras.attempt("predictions"), as_trained(run, trainer):
         write_jsonl(directory.predictions, run.task.examples(run.model))
     figures = Attempts["Figure"]()
-    with waiting("plots"):
+    with waiting("plots"), house_style(summary["model"]):
         with figures.attempt("learning_curves"):
-            figures["learning_curves"] = learning_curves(checks)
+            figures["learning_curves"] = learning_curves(checks, summary["counts"], summary["meanings"])
         with figures.attempt(f"of {type(run.task).__name__}"), as_trained(run, trainer):
             figures.take(run.task.figures(run.model, results, baselines))
             figures.take(run.task.curves(checks))
         if summary["intervals"]:
             with figures.attempt("results"):
-                figures["results"] = result_bars(summary)
+                figures["results"] = result_dots(summary)
         written = write_figures(figures, directory.plots)
     extras.errors |= {f"figure {name}": error for name, error in figures.errors.items()}
     numbers = {name: value for name, value in summary["metrics"].items() if value is not None}
@@ -182,14 +183,12 @@ def listed(not_finite: Mapping[str, float]) -> str:
 
 
 def write_figures(figures: "Attempts[Figure]", folder: Path) -> dict[str, Path]:
-    """Draw each figure, once, to FOLDER/NAME.png. Returns the files of those that could be written, for the loggers."""
+    """Draw each figure to FOLDER/NAME.png and .svg. Returns the PNG of those that could be written, for loggers."""
     written = {}
     for name, figure in figures.items():
         with figures.attempt(name):
             folder.mkdir(exist_ok=True)
-            file = folder / f"{name}.png"
-            figure.savefig(file, dpi=120)
-            written[name] = file
+            written[name] = save_figure(figure, folder / f"{name}.png")
     return written
 
 

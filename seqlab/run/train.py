@@ -210,6 +210,7 @@ def opening(run: Run) -> dict[str, Any]:
         "seed": run.config["seed"],
         "num_parameters": num_parameters(run.model),
         "columns": dict(run.task.columns),
+        "meanings": dict(run.task.meanings()),
         "better": dict(run.task.better),  # column's metric -> low or high; see seqlab/report/rows.py
         "steps": 0,
         "seconds": 0.0,

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import optuna
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from optuna.trial import FrozenTrial
 
 from seqlab.files import write_text
 from seqlab.search.confirm import Comparison, best_of, mean_and_deviation, verdict
 from seqlab.search.plan import Plan, Range, Scalar
 from seqlab.show.layout import Column, Sheet, show
+from seqlab.show.style import QUIET, house_style, save_figure
 from seqlab.show.table import number
 
 CAUTION = "The best of many trials on one seed looks better than it is"
@@ -31,9 +33,10 @@ def write_results(study: optuna.Study, plan: Plan, comparison: Comparison | None
     parts = [f"# {study.study_name}", about(trials, plan), first, *end[:1], *second, *end[1:]]
     if best is not None:
         (folder / "plots").mkdir(exist_ok=True)
-        for name, figure in figures(trials, plan).items():
-            figure.savefig(folder / "plots" / f"{name}.png", dpi=100)
-            parts.append(f"![{name}](plots/{name}.png)")
+        with house_style():
+            for name, figure in figures(trials, plan).items():
+                save_figure(figure, folder / "plots" / f"{name}.png")
+                parts.append(f"![{name}](plots/{name}.svg)")
     write_text(folder / "study.md", "\n\n".join(parts) + "\n")
     print(f"study: {folder}")
 
@@ -110,6 +113,7 @@ def figures(trials: Sequence[FrozenTrial], plan: Plan) -> dict[str, Figure]:
     axis.plot(numbers, values, "o", label="trial")
     axis.step(numbers, [min(values[: place + 1]) for place in range(len(values))], where="post", label="best so far")
     axis.set(xlabel="trial", ylabel=f"lowest {plan.metric}")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     slices = Figure(figsize=(4.2 * len(plan.space), 3.6), layout="constrained")
     for place, (panel, (key, allowed)) in enumerate(
         zip(slices.subplots(1, len(plan.space), squeeze=False)[0], plan.space.items(), strict=True)
@@ -124,6 +128,6 @@ def figures(trials: Sequence[FrozenTrial], plan: Plan) -> dict[str, Figure]:
         if plain and allowed.log:
             panel.set_xscale("log")
     if numbers[0] == 0:
-        axis.axhline(values[0], color="grey", linestyle=":", label="default")
+        axis.axhline(values[0], color=QUIET, linestyle=":", label="default")
     axis.legend()
     return {"history": history, "slices": slices}

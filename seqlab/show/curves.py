@@ -2,12 +2,20 @@
 
 import csv
 import math
-from collections.abc import Container
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from seqlab.show.labels import ends_of, label_ends
+from seqlab.show.palette import DASHES, PALETTE
+
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 Checks = dict[str, list[tuple[int, float]]]  # metric -> (step, value) in order
 
@@ -49,38 +57,60 @@ def spread_of_last_checks(metrics: Checks, last: int) -> dict[str, dict[str, flo
     return spread
 
 
-def learning_curves(metrics: Checks) -> "Figure":
-    """Plot the losses by step, with one panel per group of validation metrics (id, ood ...) or ungrouped metric."""
+def learning_curves(
+    metrics: Checks, counts: Mapping[str, int] = NOTHING, meanings: Mapping[str, str] = NOTHING
+) -> "Figure":
+    """Plot the losses by step, with one panel per group of validation metrics (id, ood ...) or ungrouped metric.
+
+    Args:
+        metrics: what was logged.
+        counts: the cases of the test metrics; a group of one case is left out.
+        meanings: the last part of a metric's name -> words.
+    """
     from matplotlib.figure import Figure  # lazy: a run draws once, at its end
-    from matplotlib.ticker import LogFormatter
+    from matplotlib.ticker import LogFormatter, MaxNLocator
 
     panels: dict[str, list[str]] = {}
-    for name in metrics:
+    for name, points in metrics.items():
         stage, *group, metric = name.split("/")
         if stage != "val" or metric in ("loss", "finished") or (group and group[0].endswith("_finished")):
             continue
-        panels.setdefault(group[0] if group else metric, []).append(name)
-    num_columns = min(4, 1 + len(panels))
-    num_rows = -(-(1 + len(panels)) // num_columns)
-    figure = Figure(figsize=(4.2 * num_columns, 3.6 * num_rows), layout="constrained")
+        if counts.get(f"test/{name.partition('/')[2]}") != 1 and len(points) > 1:
+            panels.setdefault(group[0] if group else metric, []).append(name)
+    titles = {"loss": [name for name in ("train/loss", "val/loss") if name in metrics], **panels}
+    num_columns = min(3, len(titles))
+    num_rows = -(-len(titles) // num_columns)
+    figure = Figure(figsize=(4.7 * num_columns, 2.9 * num_rows), layout="constrained")
     axes = figure.subplots(num_rows, num_columns, squeeze=False).flatten()
-    for axis in axes[1 + len(panels) :]:
+    for axis in axes[len(titles) :]:
         axis.set_axis_off()
-    for name, style in (("train/loss", {"alpha": 0.5}), ("val/loss", {"marker": "."})):
-        if name in metrics:
-            axes[0].plot(*zip(*metrics[name], strict=True), label=name, **style)
-    axes[0].set(title="loss", xlabel="step", yscale="log")
-    axes[0].yaxis.set_major_formatter(LogFormatter())
-    axes[0].yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
-    axes[0].legend()
-    for axis, (title, names) in zip(axes[1:], panels.items(), strict=False):
+    for axis, (title, names) in zip(axes, titles.items(), strict=False):
+        losses = title == "loss"
         for place, name in enumerate(names):
-            width = 1.2 + 5 * (1 - (place + 1) / len(names))  # so that lines that coincide remain visible
-            label = name.rpartition("/")[2].replace("_", " ")
-            axis.plot(*zip(*metrics[name], strict=True), linewidth=width, label=label, marker="." * (len(names) == 1))
-        axis.set(title=f"validation: {title.replace('_', ' ')}", xlabel="step")
-        if all(0 <= value <= 1 for name in names for _, value in metrics[name]):
+            _line(axis, metrics[name], place, len(names), faint=name == "train/loss")
+        axis.set_title("loss" if losses else f"validation: {title.replace('_', ' ')}")
+        axis.set_xlabel("step")
+        axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        if losses:
+            axis.set_yscale("log")
+            axis.yaxis.set_major_formatter(LogFormatter())
+            axis.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
+        elif all(0 <= value <= 1 for name in names for _, value in metrics[name]):
             axis.set_ylim(-0.03, 1.03)
         if len(names) > 1:
-            axis.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
+            words = [name.partition("/")[0] if losses else name.rpartition("/")[2] for name in names]
+            words = [meanings.get(word, word).replace("_", " ") for word in words]
+            label_ends(axis, ends_of(axis, [fill(word, 24) for word in words]))
     return figure
+
+
+def _line(axis: "Axes", points: Sequence[tuple[int, float]], place: int, number: int, *, faint: bool) -> None:
+    """One of several lines: each has its colour and dashes, and later ones are thinner, so that all remain visible."""
+    from matplotlib import colormaps
+
+    colour = f"C{place}" if number <= len(PALETTE) else colormaps["cividis"](place / number)
+    dashes = DASHES[place % len(DASHES)] if number > 2 else ()
+    width = 1.3 + 1.6 * (1 - (place + 1) / number)
+    marker = "." if number == 1 and len(points) < 60 else ""
+    axis.plot(*zip(*points, strict=True), color=colour, linewidth=0.9 if faint else width, alpha=0.6 if faint else 1,
+              linestyle=(0, dashes) if dashes else "-", marker=marker)  # fmt: skip

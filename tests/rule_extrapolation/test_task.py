@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from rule_extrapolation.baselines import EndAtOnce, Uniform
+from rule_extrapolation.broken import broken
 from rule_extrapolation.metrics import NAMES, token_loss
 from seqlab.proportion import Proportion, value_of
 from seqlab.run.build import build
@@ -134,6 +135,8 @@ def test_examples_are_all_prompts_in_order_with_what_holds(built):
         else:
             whole = torch.tensor([[*task.grammar.parse(written), 1]])
             assert record["grammatical"] == bool(task.grammar.grammatical(whole))
+        kept = {task.meanings()[name] for name in ("rule_1", "rule_2") if record[name]}
+        assert {mark["rule"] for mark in record["broken"]} == set(task.meanings().values()) - kept
         length = num_tokens(written)
         assert length == task.max_length or (length < task.max_length and record["finished"])
 
@@ -151,6 +154,18 @@ def test_a_validation_shows_a_few_completions_of_each_set(built):
     assert [line.replace("`", "").split("|") for line in lines] == [
         [str(record[column]) for column in columns] for record in shown
     ]
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "places"),
+    [("L5", "([)]", [2]), ("L5", "(]", [1, 1]), ("L5", "([)", [3, 2]), ("L5", "([])", []), ("L3", "abab", [2]),
+     ("L3", "aabbb", [5]), ("L3", "", []), ("L3", "abb<pad>", [3, 3])],
+)  # fmt: skip
+def test_a_broken_rule_is_marked_where_it_breaks(built, language, text, places):
+    """At the first symbol after which no string keeps it, or at the end."""
+    _, task = built(f"data={language}")
+    symbols = task.grammar.parse(text.removesuffix("<pad>")) + [2] * text.count("<pad>")
+    assert [mark["at"] for mark in broken(task.grammar, symbols)] == places
 
 
 @torch.inference_mode()
