@@ -54,8 +54,10 @@ def fitted(model: Mapping[str, Any], spec: Spec, budget: int, fixed: Collection[
         widths = {key: max(1, round(units * model[key] / model[WIDTH])) * unit for key in keys}
         return Size(counted({**model, **widths}, spec), widths)
 
-    low, high = 1, WIDEST
     refused: list[InputError] = []
+    low = high = 1
+    while high < WIDEST and ((size := _first(at, high, WIDEST, refused)) is None or size.parameters < budget):
+        low, high = high, 2 * high
     while low < high:  # the first width above the budget
         middle = (low + high) // 2
         size = _first(at, middle, high, refused)
