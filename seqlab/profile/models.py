@@ -70,6 +70,6 @@ def models_of(overrides: Sequence[str], names: str | None, config_dir: str | Non
             raise InputError(f"{group}={name}: no such {group}; {nearest(name, dict.fromkeys(both))}")
     if options and len(chosen) != 1:
         raise InputError(f"{options[0]}: whose? give one model=NAME or variant=NAME with it")
-    if len(set(chosen)) < len(chosen):
+    if len({name for _, name in chosen}) < len(chosen):
         raise InputError("a model is named twice")
     return [Model(name, group, tuple(options)) for group, name in chosen]

@@ -110,6 +110,6 @@ def list_suites(config_dir: str | None = None) -> None:
         print(f"{name} {suite.version}: {suite.about}; {suite.parameters:,} parameters, {seeds}")
         for cell, part in suite.cells.items():
             said = ", ".join(dict.fromkeys(measure.ability for measure in part.measures))
-            print(f"  {cell:<16}{part.steps:>6} steps  {said}")
+            print(f"  {cell:<20}{part.steps:>6} steps  {said}")
         known = dict.fromkeys(row.label for row in rows if (row.suite, row.suite_version) == (name, suite.version))
         print(f"  rows in this package: {', '.join(known) or 'none'}")

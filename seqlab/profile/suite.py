@@ -122,7 +122,8 @@ def suite_named(name: str, config_dir: str | None = None) -> Suite:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"{file} cannot be read: {error}") from error
     except ValidationError as error:
-        problem = error.errors()[0]
+        # a misspelt key is missing under its right name too: report the misspelling
+        problem = min(error.errors(), key=lambda problem: problem["type"].startswith("missing"))
         key = ".".join(map(str, problem["loc"])) or "the file"
         if problem["type"] == "unexpected_keyword_argument":
             allowed = nearest(
