@@ -64,7 +64,7 @@ def hundredths(mean: Mean, incomplete: bool) -> str:
     >>> hundredths(Mean(0.931, 0.9, 0.95), True)
     '93±3*'
     """
-    return f"{100 * mean.value:.0f}±{50 * (mean.high - mean.low):.0f}{'*' if incomplete else ''}"
+    return f"{round(100 * mean.value)}±{round(50 * (mean.high - mean.low))}{'*' if incomplete else ''}"
 
 
 def two(value: float) -> str:
