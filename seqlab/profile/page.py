@@ -6,11 +6,12 @@ import json
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
+from urllib.parse import quote
 
 from matplotlib.figure import Figure
 
 from seqlab.profile.figure import color_of, curves
-from seqlab.profile.runs import RUNS
+from seqlab.profile.runs import runs_of
 from seqlab.profile.scores import Mean
 from seqlab.profile.standing import Standing, abilities
 from seqlab.profile.suite import ABILITIES, Suite
@@ -33,8 +34,8 @@ def page(groups: Sequence[Sequence[Standing]], name: str, suite: Suite, folder: 
     figure = curves(shown, suite)
     parts = [
         f"<h1>{escape(title)}</h1>",
-        f"<p>{escape(suite.about)}. {escape(SCALE)} The width of each model is fitted to {suite.parameters:,} "
-        f"parameters; {len(suite.seeds)} seed(s). There is no number over all tasks.</p>",
+        f"<p>{escape(suite.about[:1].upper() + suite.about[1:])}. {escape(SCALE)} The width of each model is fitted to "
+        f"{suite.parameters:,} parameters; {len(suite.seeds)} seed(s). There is no number over all tasks.</p>",
         "<h2>By ability</h2>",
         by_ability(shown, suite),
         "<h2>By task</h2>",
@@ -177,10 +178,13 @@ def runs(own: Sequence[Standing], folder: Path) -> str:
     lines = []
     for standing in own:
         for row in {row.run: row for row in standing.rows}.values():
-            place = next((folder / RUNS).glob(f"{glob_name(standing.label)}*/{row.cell},seed={row.seed}"), None)
-            where = f"{row.cell}, seed {row.seed}"
-            if place is not None:
-                where = f'<a href="{escape(place.relative_to(folder).as_posix())}/">{escape(where)}</a>'
+            place, where = (
+                runs_of(folder, standing.label) / f"{row.cell},seed={row.seed}",
+                f"{row.cell}, seed {row.seed}",
+            )
+            if place.is_dir():
+                target = quote(place.relative_to(folder).as_posix())
+                where = f'<a href="{escape(target)}/">{escape(where)}</a>'
             numbers = [row.parameters, row.widths, row.steps, row.targets, row.rate, row.seconds, row.reason]
             cells = "".join(f"<td>{escape('' if value is None else str(value))}</td>" for value in numbers)
             lines.append(f'<tr><th scope="row">{escape(standing.label)}</th><td>{where}</td>{cells}</tr>')
@@ -188,10 +192,3 @@ def runs(own: Sequence[Standing], folder: Path) -> str:
         return "<p>Nothing was run here.</p>"
     headings = ["model", "run", "parameters", "widths", "steps", "targets", "rate", "seconds", "reason"]
     return table("Runs here", headings, lines)
-
-
-def glob_name(label: str) -> str:
-    """The beginning of the folder of a model's runs, without its hash."""
-    from seqlab.run.config import one_name
-
-    return one_name(label)[:40]

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 from seqlab.errors import InputError, Interrupted
 from seqlab.places import PACKAGE
@@ -75,6 +75,7 @@ class Profile:
     models: whose runs.
     folder: gets rows.csv and runs/MODEL/RUN.
     config_dir: an additional folder of configurations.
+    output: gets a line for each run; None: stdout.
     rows: those that the folder has.
     """
 
@@ -83,6 +84,7 @@ class Profile:
     models: Sequence[Model]
     folder: Path
     config_dir: str | None = None
+    output: TextIO | None = None
     rows: list[Row] = field(default_factory=list)
     tally: Tally = field(default_factory=Tally)
     children: Children = field(default_factory=Children)
@@ -145,9 +147,8 @@ class Profile:
 
     def directory(self, job: Job) -> Path:
         """The directory of a run."""
-        digest = hashlib.sha256(job.model.label.encode()).hexdigest()[:8]
         what = f"rate={job.rate:g}" if job.trial else f"seed={job.seed}"
-        return self.folder / RUNS / folder_name(job.model.label, digest) / f"{job.cell},{what}"
+        return runs_of(self.folder, job.model.label) / f"{job.cell},{what}"
 
     def _run(self, jobs: Iterable[Job]) -> None:
         """Run jobs side by side, print a line for each that ends, and write its rows."""
@@ -228,7 +229,8 @@ class Profile:
             write_rows(self.folder / ROWS, self.rows)
             said = "; ".join(dict.fromkeys(map(told, new)))
         state = "failed" if "reason" in result else "done"
-        print(self.tally.line(state, one.job.label, said, time.monotonic() - one.since), flush=True)
+        line = self.tally.line(state, one.job.label, said, time.monotonic() - one.since)
+        print(line, file=self.output or sys.stdout, flush=True)
 
     def rows_of(self, job: Job, result: dict[str, Any]) -> list[Row]:
         """The rows of a run, from what it has left: one for each measure of its cell."""
@@ -257,6 +259,11 @@ class Profile:
                 )
             )
         return rows
+
+
+def runs_of(folder: Path, label: str) -> Path:
+    """The folder of a model's runs in that of a profile."""
+    return folder / RUNS / folder_name(label, hashlib.sha256(label.encode()).hexdigest()[:8])
 
 
 def told(row: Row) -> str:

@@ -45,7 +45,7 @@ def show_profile(
     for file, rows in others.items():
         refuse_others(rows, name, suite, file)
     known = reference_rows(name, suite)
-    profile = Profile(name, suite, models, folder, config_dir)
+    profile = Profile(name, suite, models, folder, config_dir, sys.stderr if as_json else None)
     profile.carry_out()
     refuse_nothing(models, profile.rows)
     own = {row.label for row in profile.rows}

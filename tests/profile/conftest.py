@@ -35,12 +35,18 @@ cells:
 """
 
 
+def with_rates(text):
+    """The suite with three rates to choose from, and its first cell alone."""
+    return text.partition("  L3:")[0].replace("cells:", "rates: [1.0e-7, 1.0e-2, 10]\nrate_steps: 8\ncells:")
+
+
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory):
-    """A folder for --config-dir with the suite `tiny`."""
+    """A folder for --config-dir with the suites `tiny` and `rates`."""
     folder = tmp_path_factory.mktemp("conf")
     (folder / "suite").mkdir()
     (folder / "suite" / "tiny.yaml").write_text(SUITE, encoding="utf-8")
+    (folder / "suite" / "rates.yaml").write_text(with_rates(SUITE), encoding="utf-8")
     return folder
 
 

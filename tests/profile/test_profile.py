@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from urllib.parse import unquote
 
 import pytest
 
@@ -29,6 +31,8 @@ def test_a_line_for_each_cell_then_a_table_a_figure_and_a_page(profiled):
     assert "left" in lines[0] and "linear on parity, seed 1; state" in printed
     assert "By ability" in printed and "4,000 parameters" in printed
     assert {"profile.png", "profile.svg", "profile.html", "rows.csv"} <= {path.name for path in out.iterdir()}
+    links = re.findall('<a href="([^"]+)"', (out / "profile.html").read_text(encoding="utf-8"))
+    assert len(links) == 2 and all((out / unquote(link) / "summary.json").is_file() for link in links)
 
 
 def test_rows_say_what_was_run(profiled):
@@ -65,7 +69,8 @@ def test_a_profile_that_lacks_a_cell_goes_on(profile, profiled, tmp_path):
     (gone,) = out.glob("runs/*/L3,seed=1")
     shutil.rmtree(gone)
     done = profile("model=linear", "--out", out, "--json")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0 and "1/1 done" in done.stderr
+    assert len(json.loads(done.stdout)) == 3
     assert rows_in(out) == rows_in(whole)
 
 
@@ -83,6 +88,20 @@ def test_rows_of_a_stranger_stand_beside(profile, profiled, tmp_path):
     done = profile("--out", tmp_path / "out", "--compare", file)
     assert done.returncode == 0, done.stderr
     assert "theirs (theirs.csv)" in done.stdout
+
+
+@pytest.mark.slow
+def test_the_learning_rate_is_the_one_with_the_lowest_validation_loss(command, folder, tmp_path):
+    words = ["model=lstm", "--suite", "rates", "--config-dir", folder, "--out", tmp_path / "out"]
+    done = command("-m", "seqlab", "profile", *words)
+    assert done.returncode == 0, done.stderr
+    trials = {
+        float(file.parent.name.partition("rate=")[2]): json.loads(file.read_text(encoding="utf-8"))["val_loss"]
+        for file in (tmp_path / "out").glob("runs/*/parity,rate=*/profile.json")
+    }
+    assert len(trials) == 3
+    assert {row.rate for row in read_rows(tmp_path / "out" / "rows.csv")} == {min(trials, key=trials.get)}
+    assert sum("rate " in line and "validation loss" in line for line in done.stdout.splitlines()) == 3
 
 
 @pytest.mark.slow
