@@ -42,7 +42,7 @@ def test_rows_say_what_was_run(profiled):
     assert state.steps == 20 and state.rate == 1e-3 and state.budget == 4000 and state.optimum == "oracle"
     assert state.targets == pytest.approx(20 * 8 * 4.5, rel=0.3)  # strings of 1 to 8 steps, eight in a batch
     assert [length for length, _ in state.points] == list(range(1, 9))
-    assert state.low < state.value < state.high
+    assert state.bounds is not None and state.bounds[1] < state.bounds[0] < state.bounds[2]
 
 
 def test_a_cell_that_cannot_run_is_empty_with_its_reason(profiled):
