@@ -23,6 +23,7 @@ COMMANDS = {
     "export": Command("seqlab.export.__main__", "weights in a file for other programs"),
     "memory": Command("seqlab.memory", "memory that training will need"),
     "check": Command("seqlab.verify", "whether a model keeps the contract, with the likely cause of what fails"),
+    "profile": Command("seqlab.profile.__main__", "what a model can learn, beside every architecture that ships"),
     "generate": Command("lm.generate", "text from a language model"),
     "evaluate": Command("lm.evaluate", "a language model on another text"),
     "retrieve": Command("lm.retrieval", "rank or search passages by a language model's vectors"),

@@ -60,10 +60,14 @@ class Task(ABC, Generic[D, M]):
         datamodule: the data.
 
     columns: heading -> metric, for tables over many runs. better: metric -> low or high, if one direction is better.
+    optimal: baselines that know the answers or their distribution: no model is better, but for chance. solvers: those
+        that solve the task without learning it. Each other baseline is a shortcut: what a model has to be better than.
     """
 
     columns: ClassVar[Mapping[str, str]]
     better: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    optimal: ClassVar[Sequence[str]] = ("oracle", "optimal")
+    solvers: ClassVar[Sequence[str]] = ()
 
     def __init__(self, datamodule: D):
         self.data = datamodule

@@ -67,6 +67,9 @@ class Recurrence(Task[RecurrenceDataModule, SequenceModel]):
         dict.fromkeys(columns.values(), "high") | {"test/distance": "low", "test/cross_entropy": "low"}
     )
 
+    optimal = ("bayes",)
+    solvers = ("difference_table", "recurrence", "cascade", "decision_list")
+
     def __init__(
         self,
         datamodule: RecurrenceDataModule,

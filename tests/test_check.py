@@ -20,8 +20,8 @@ from seqlab.schedule import Schedule
 CONF = Path(__file__).parents[1] / "conf"
 # The file L5.yaml is the choice data=L5; logger, trainer ... likewise. A task belongs to its data,
 # ablation, mended, variant to experiments (see test_ablation.py, test_mended.py and test_experiments.py in tests), a
-# language to two data sets; a search is no group (tests/search).
-NO_CHOICE = ("task", "experiment", "pair", "size", "ablation", "mended", "variant", "language", "search")
+# language to two data sets; a search and a suite are no group (tests/search, tests/profile).
+NO_CHOICE = ("task", "experiment", "pair", "size", "ablation", "mended", "variant", "language", "search", "suite")
 CHOICES = [
     f"{group.name}={path.stem}"
     for group in sorted(CONF.iterdir())

@@ -21,6 +21,7 @@ from seqlab.files import write_json, write_jsonl
 from seqlab.lit.checkpoints import load_checkpoint
 from seqlab.lit.loggers import RunLogger, TensorBoard
 from seqlab.proportion import Proportion, value_of
+from seqlab.run.baselines import baselines
 from seqlab.run.build import Run
 from seqlab.run.directory import RunDirectory
 from seqlab.run.next_steps import after
@@ -112,7 +113,7 @@ def add_extras(
     with extras.attempt("results over validations"):
         summary["metrics"] |= finite(run.task.concluded(results, checks))[0]
     with waiting("baselines"):
-        baselines = add_baselines(run, summary, extras)
+        beside = add_baselines(run, summary, extras)
     write_json(directory.summary, summary)
     with waiting("predictions"), extras.attempt("predictions"), as_trained(run, trainer):
         write_jsonl(directory.predictions, run.task.examples(run.model))
@@ -121,7 +122,7 @@ def add_extras(
         with figures.attempt("learning_curves"):
             figures["learning_curves"] = learning_curves(checks, summary["counts"], summary["meanings"])
         with figures.attempt(f"of {type(run.task).__name__}"), as_trained(run, trainer):
-            figures.take(run.task.figures(run.model, results, baselines))
+            figures.take(run.task.figures(run.model, results, beside))
             figures.take(run.task.curves(checks))
         if summary["intervals"]:
             with figures.attempt("results"):
@@ -153,7 +154,7 @@ def add_baselines(run: Run, summary: dict[str, Any], extras: Attempts[Any]) -> M
     rows = Attempts[Results]()
     with extras.attempt("baselines"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # overflows and nearly singular matrices: handled below
-        rows.take(run.task.baselines())
+        rows.take(baselines(run.task, run.config))
     for name, results in rows.items():
         summary["baselines"][name], not_finite = finite(results)
         if not_finite:

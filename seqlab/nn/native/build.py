@@ -20,6 +20,8 @@ from pathlib import Path
 import torch
 from filelock import FileLock
 
+from seqlab.places import cache_folder
+
 FOLDER = Path(__file__).parent
 # no -march=native: machines may share a cache folder in a home directory
 PROCESSOR_FLAGS = {
@@ -75,10 +77,7 @@ def library_path() -> Path:
     parts = [path.name.encode() + b"\0" + path.read_bytes() for path in sources()]
     parts += [torch.__version__.encode(), *(word.encode() for word in processor + _flags())]
     key = hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
-    folder = os.environ.get("SEQLAB_CACHE")
-    if not folder:
-        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "seqlab"
-    return Path(folder) / f"kernels-{key}.so"
+    return cache_folder() / f"kernels-{key}.so"
 
 
 def _flags() -> list[str]:

@@ -1,0 +1,84 @@
+"""The figures of a profile: the map of all models over all measures, and curves over lengths."""
+
+import textwrap
+from collections.abc import Sequence
+
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from seqlab.profile.scores import Mean
+from seqlab.profile.standing import Standing
+from seqlab.profile.suite import Suite
+from seqlab.profile.table import between, two
+
+COLORS = colormaps["cividis"]
+CELL = (0.98, 0.46)  # inches
+PANEL = (3.4, 2.3)
+PER_LINE = 3
+MOST_CURVES = 8  # models in a panel
+
+
+def color_of(mean: Mean) -> tuple[tuple[float, ...], str]:
+    """The colour of a cell, from 0 (dark) to 1 (light), and that of the ink on it."""
+    color = COLORS(min(1.0, max(0.0, mean.value)))
+    return color, "black" if sum(color[:3]) > 1.5 else "white"
+
+
+def heat_map(shown: Sequence[Standing], name: str, suite: Suite) -> Figure:
+    """Models by measures: score and interval in each cell; a cell without a score is blank."""
+    columns = suite.measures
+    names = [standing.name if standing.origin != "here" else f"{standing.name} (here)" for standing in shown]
+    width = max(map(len, names), default=5) * 0.085 + 0.3 + CELL[0] * len(columns)
+    figure = Figure(figsize=(width, 1.9 + CELL[1] * len(shown)), layout="constrained")
+    axis = figure.subplots()
+    for y, standing in enumerate(shown):
+        for x, (cell, measure) in enumerate(columns):
+            mean = standing.scores.get((cell, measure.metric))
+            if mean is None:
+                axis.text(x, y, "-", ha="center", va="center", color="gray")
+                continue
+            color, ink = color_of(mean)
+            axis.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, color=color, linewidth=0))
+            axis.text(x, y - 0.14, two(mean.value), ha="center", va="center", fontsize="small", color=ink)
+            axis.text(x, y + 0.24, between(mean), ha="center", va="center", fontsize="xx-small", color=ink)
+    axis.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(shown) - 0.5, -0.5))
+    headings = [f"{measure.ability}:\n{textwrap.fill(measure.name or cell, 13)}" for cell, measure in columns]
+    axis.set_xticks(range(len(columns)), headings, fontsize="small")
+    axis.set_yticks(range(len(shown)), names)
+    axis.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
+    axis.spines[:].set_visible(False)
+    note = (
+        f"Suite {name} {suite.version}. 0, dark: the best shortcut or chance; 1, light: the optimum; "
+        f"small: the 95% interval. {suite.parameters:,} parameters, {len(suite.seeds)} seed(s)."
+    )
+    axis.set_xlabel(textwrap.fill(note, max(40, int(width * 12))), fontsize="small")
+    return figure
+
+
+def curves(shown: Sequence[Standing], suite: Suite) -> Figure | None:
+    """For each cell with a curve a panel: the metric over its number, a line for each model, of its first seed."""
+    cells = [cell for cell in suite.cells if any(standing.curves(cell) for standing in shown)]
+    if not cells:
+        return None
+    lines = -(-len(cells) // PER_LINE)
+    figure = Figure(figsize=(PER_LINE * PANEL[0], lines * PANEL[1] + 0.9), layout="constrained")
+    axes = figure.subplots(lines, PER_LINE, squeeze=False).flatten()
+    marks = "osv^Dx+*"
+    for axis, cell in zip(axes, cells, strict=False):
+        for place, standing in enumerate(shown[:MOST_CURVES]):
+            for points in standing.curves(cell)[:1]:
+                xs, ys = zip(*points, strict=True)
+                style = {"color": f"C{place}", "marker": marks[place], "markersize": 3, "linewidth": 1}
+                axis.plot(xs, ys, label=standing.name, **style)
+        axis.set_title(cell, fontsize="small")
+        axis.set_ylim(-0.03, 1.03)
+        axis.tick_params(labelsize="x-small")
+        axis.set_xlabel(
+            (suite.cells[cell].curve.rpartition("_by_")[2] or "number").replace("_", " "), fontsize="x-small"
+        )
+    for axis in axes[len(cells) :]:
+        axis.set_visible(False)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize="x-small")
+    return figure

@@ -1,0 +1,273 @@
+"""The runs of a profile: as many at once as there are cores, each a fork; rows are written as runs end."""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
+
+from seqlab.errors import InputError, Interrupted
+from seqlab.places import PACKAGE
+from seqlab.profile.models import Model
+from seqlab.profile.rows import SCHEMA, Row, read_rows, refuse_others, write_rows
+from seqlab.profile.suite import Suite
+from seqlab.run.config import folder_name
+from seqlab.run.directory import RunDirectory
+from seqlab.run.forks import can_fork, fork, load
+from seqlab.run.launch import Child, Children, num_cores, started_process
+from seqlab.run.tally import Tally
+
+ROWS = "rows.csv"
+RUNS = "runs"
+
+
+class Job(NamedTuple):
+    """A run of a profile: of a cell with a seed, or, with `trial`, the short run that tries a rate."""
+
+    model: Model
+    cell: str
+    seed: int
+    rate: float | None = None
+    trial: bool = False
+
+    @property
+    def label(self) -> str:
+        """For the line of the run."""
+        what = f"rate {self.rate:g}" if self.trial else f"seed {self.seed}"
+        return f"{self.model.label} on {self.cell}, {what}"
+
+
+class Going(NamedTuple):
+    """A job that runs: its process and its start, in seconds of time.monotonic()."""
+
+    job: Job
+    child: Child
+    since: float
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder. It is a lock of this process, which a fork neither has nor releases.
+
+    Raises:
+        InputError: another process holds it.
+    """
+    with open(folder / ".lock", "w", encoding="utf-8") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InputError(f"{folder}: another profile is running there; give another --out") from None
+        yield
+
+
+@dataclass
+class Profile:
+    """The runs of some models through a suite, and their rows in a folder.
+
+    name, suite: what they go through.
+    models: whose runs.
+    folder: gets rows.csv and runs/MODEL/RUN.
+    config_dir: an additional folder of configurations.
+    output: gets a line for each run; None: stdout.
+    rows: those that the folder has.
+    """
+
+    name: str
+    suite: Suite
+    models: Sequence[Model]
+    folder: Path
+    config_dir: str | None = None
+    output: TextIO | None = None
+    rows: list[Row] = field(default_factory=list)
+    tally: Tally = field(default_factory=Tally)
+    children: Children = field(default_factory=Children)
+
+    def carry_out(self) -> None:
+        """Run what is missing. A run that was cut off goes on; one that has failed is tried again.
+
+        Raises:
+            InputError: the folder has rows of another suite, or is in use.
+            KeyboardInterrupt, Interrupted: a signal ended it; no run goes on.
+            Takeover: in a fork, which is a job now.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with alone_in(self.folder):
+            self._resume()
+            missing = [job for job in self._jobs() if not self._has(job)]
+            trials = [trial for job in missing for trial in self._trials(job)]
+            trials = [trial for trial in dict.fromkeys(trials) if self._loss(trial) is None]
+            self.tally.total = len(missing) + len(trials)
+            self._run(trials)
+            self._run(missing)
+
+    def _resume(self) -> None:
+        """Read the rows that the folder has."""
+        file = self.folder / ROWS
+        if file.exists():
+            self.rows = read_rows(file)
+            refuse_others(self.rows, self.name, self.suite, file)
+
+    def _jobs(self) -> list[Job]:
+        """All runs, the seeds last to change, so that a suite that was cut off has every cell."""
+        return [
+            Job(model, cell, seed) for model in self.models for seed in self.suite.seeds for cell in self.suite.cells
+        ]
+
+    def _has(self, job: Job) -> bool:
+        """Whether there is a value of this run."""
+        wanted = (job.model.label, job.cell, job.seed)
+        return any(row.run == wanted and row.value is not None for row in self.rows)
+
+    def _trials(self, job: Job) -> list[Job]:
+        """The short runs from which the learning rate of a run follows."""
+        return [Job(job.model, job.cell, self.suite.seeds[0], rate, trial=True) for rate in self.suite.rates]
+
+    def _loss(self, trial: Job) -> float | None:
+        """The lowest validation loss of a trial; infinite where it has ended without one, None where it has not run."""
+        from seqlab.profile.job import result_of  # imports torch
+
+        result = result_of(self.directory(trial))
+        if result is None:
+            return None
+        loss = result.get("val_loss")
+        return float("inf") if loss is None else float(loss)
+
+    def _rate(self, job: Job) -> float | None:
+        """The learning rate of a run: the one with the lowest loss; None: the configuration's own."""
+        losses = {trial.rate: self._loss(trial) for trial in self._trials(job)}
+        known = {rate: loss for rate, loss in losses.items() if loss is not None}
+        return min(known, key=lambda rate: known[rate]) if known else None
+
+    def directory(self, job: Job) -> Path:
+        """The directory of a run."""
+        what = f"rate={job.rate:g}" if job.trial else f"seed={job.seed}"
+        return runs_of(self.folder, job.model.label) / f"{job.cell},{what}"
+
+    def _run(self, jobs: Iterable[Job]) -> None:
+        """Run jobs side by side, print a line for each that ends, and write its rows."""
+        going: list[Going] = []
+        for job in jobs:
+            self._begin(job, going)
+            self._end(going, below=num_cores())
+        self._end(going, below=1)
+
+    def _begin(self, job: Job, going: list[Going]) -> None:
+        from seqlab.profile.job import RESULT, Work
+
+        directory = self.directory(job)
+        if RunDirectory(directory).read_status().state == "failed":  # nothing to go on with
+            shutil.rmtree(directory)
+        (directory / RESULT).unlink(missing_ok=True)
+        suite, cell = self.suite, self.suite.cells[job.cell]
+        if job.trial:
+            assert job.rate is not None
+            own = suite.trial_overrides(job.cell, job.rate)
+        else:
+            own = suite.run_overrides(job.cell, job.seed, self._rate(job))
+        work = Work(
+            overrides=[*job.model.overrides, *own],
+            typed=job.model.options,
+            budget=suite.parameters,
+            metrics=[] if job.trial else [measure.metric for measure in cell.measures],
+            curve=cell.curve,
+            directory=str(directory.absolute()),
+            config_dir=self.config_dir,
+        )
+        self.tally.begin()
+        child = self._started(work.text)
+        self.children.add(child)
+        going.append(Going(job, child, time.monotonic()))
+
+    def _started(self, work: str) -> Child:
+        """A process for a job: a fork, or a new one where forks do not work. Each has one thread."""
+        arguments, settings = ["--job", work], {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
+        if can_fork():
+            load({}, settings)
+            return fork(arguments, settings, in_child=self.children.forget)
+        command = [sys.executable, str(PACKAGE / "__main__.py"), "profile", *arguments]
+        return started_process(command, environment=os.environ | settings)
+
+    def _end(self, going: list[Going], below: int) -> None:
+        """Wait until fewer than `below` jobs run.
+
+        Raises:
+            KeyboardInterrupt, Interrupted: a signal was received.
+        """
+        ended = self.children.wait(below)
+        for one in [one for one in going if one.child in ended]:
+            going.remove(one)
+            assert one.child.returncode is not None, "it has ended"
+            if not self.children.received or one.child.returncode == 0:
+                self._take(one, one.child.returncode)
+        if self.children.received:
+            signum = self.children.received[0]
+            error = KeyboardInterrupt() if signum == signal.SIGINT else Interrupted(signum)
+            error.add_note("the same command goes on")
+            raise error
+
+    def _take(self, one: Going, code: int) -> None:
+        """Write the rows of a job that has ended, and print its line."""
+        from seqlab.profile.job import result_of
+
+        result = result_of(self.directory(one.job))
+        if result is None:
+            status = RunDirectory(self.directory(one.job)).read_status()
+            killed = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+            result = {"reason": status.reason if code > 0 and status.reason else killed}
+        if one.job.trial:
+            said = result.get("reason") or f"validation loss {result.get('val_loss')}"
+        else:
+            new = self.rows_of(one.job, result)
+            self.rows = [row for row in self.rows if row.run != new[0].run] + new
+            write_rows(self.folder / ROWS, self.rows)
+            said = "; ".join(dict.fromkeys(map(told, new)))
+        state = "failed" if "reason" in result else "done"
+        line = self.tally.line(state, one.job.label, said, time.monotonic() - one.since)
+        print(line, file=self.output or sys.stdout, flush=True)
+
+    def rows_of(self, job: Job, result: dict[str, Any]) -> list[Row]:
+        """The rows of a run, from what it has left: one for each measure of its cell."""
+        cell = self.suite.cells[job.cell]
+        known = {key: result.get(key) for key in ("parameters", "steps", "targets", "rate", "seconds")}
+        texts = {key: str(result.get(key, "")) for key in ("widths", "version", "machine")}
+        rows = []
+        for place, measure in enumerate(cell.measures):
+            found = result.get("measures", {}).get(measure.metric, {"reason": result.get("reason", "")})
+            rows.append(
+                Row(
+                    schema=SCHEMA,
+                    suite=self.name,
+                    suite_version=self.suite.version,
+                    cell=job.cell,
+                    ability=measure.ability,
+                    metric=measure.metric,
+                    model=job.model.name,
+                    options=" ".join(job.model.options),
+                    seed=job.seed,
+                    budget=self.suite.parameters,
+                    curve="" if place else result.get("curve", ""),
+                    **known,
+                    **texts,
+                    **found,
+                )
+            )
+        return rows
+
+
+def runs_of(folder: Path, label: str) -> Path:
+    """The folder of a model's runs in that of a profile."""
+    return folder / RUNS / folder_name(label, hashlib.sha256(label.encode()).hexdigest()[:8])
+
+
+def told(row: Row) -> str:
+    """A measure in a few words: state 0.98; or why there is none."""
+    if row.score is not None:
+        return f"{row.ability} {row.score:.2f}"
+    return row.reason

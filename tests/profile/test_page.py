@@ -1,0 +1,87 @@
+"""The figure and the page of a profile, from the rows that ship."""
+
+import re
+
+import pytest
+
+from seqlab.profile.figure import curves, heat_map
+from seqlab.profile.page import page
+from seqlab.profile.rows import REFERENCE, read_rows
+from seqlab.profile.show import written
+from seqlab.profile.standing import standings
+from seqlab.profile.suite import ABILITIES, suite_named
+from tests.report.test_page import Page
+
+SUITE = suite_named("quick")
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    """The models with rows of quick in the package."""
+    rows = [row for row in read_rows(REFERENCE) if row.suite == "quick"]
+    return standings(rows, "reference", SUITE)
+
+
+@pytest.fixture(scope="module")
+def found(shipped, tmp_path_factory):
+    """The page on them, taken apart, and its text."""
+    text = page([[], shipped], "quick", SUITE, tmp_path_factory.mktemp("page"))
+    return Page(text), text
+
+
+def test_figure_and_page_are_files(shipped, tmp_path):
+    files = written([[], shipped], "quick", SUITE, tmp_path)
+    assert [file.name for file in files] == ["profile.png", "profile.svg", "profile.html"]
+    assert files[0].read_bytes()[:4] == b"\x89PNG" and b"<svg" in files[1].read_bytes()
+
+
+def test_the_map_has_every_score_and_interval(shipped):
+    (axis,) = heat_map(shipped, "quick", SUITE).axes
+    texts = [text.get_text() for text in axis.texts]
+    assert [label.get_text() for label in axis.get_yticklabels()] == [standing.name for standing in shipped]
+    num_scores = sum(len(standing.scores) for standing in shipped)
+    assert sum(" to " in text for text in texts) == num_scores
+    assert texts.count("-") == len(shipped) * len(SUITE.measures) - num_scores
+
+
+def test_the_curves_have_a_line_for_each_model(shipped):
+    figure = curves(shipped, SUITE)
+    panels = [axis for axis in figure.axes if axis.get_visible()]
+    assert [axis.get_title() for axis in panels] == [cell for cell, part in SUITE.cells.items() if part.curve]
+    with_curves = sum(bool(standing.curves("parity")) for standing in shipped)
+    assert len(panels[0].lines) == min(8, with_curves)
+
+
+def test_the_page_needs_nothing_beside_it(found):
+    parsed, text = found
+    assert not re.search(r"https?://(?!www\.w3\.org)", text)
+    assert all("src" not in script for script in parsed.all("script"))
+    assert all(image["src"].startswith("data:image/") for image in parsed.all("img"))
+
+
+def test_the_page_speaks_to_a_screen_reader_and_to_keys(found, shipped):
+    parsed, text = found
+    assert '<html lang="en">' in text and len(parsed.all("main")) == 1 and len(parsed.all("h1")) == 1
+    assert all(image["alt"] for image in parsed.all("img"))
+    assert all(heading["scope"] in ("row", "col") for heading in parsed.all("th"))
+    assert len(parsed.all("caption")) == len(parsed.all("table"))
+    scrolling = [region for region in parsed.all("div") if region.get("class") == "wide"]
+    assert all(region["tabindex"] == "0" and region["aria-label"] for region in scrolling)
+    assert text.count("<label>") == len(parsed.all("select")) == 2
+    assert any(paragraph.get("aria-live") == "polite" for paragraph in parsed.all("p"))
+    names = [standing.name for standing in shipped]
+    assert [data for tag, data in parsed.texts if tag == "option"] == 2 * names
+    assert set(ABILITIES) <= {data for tag, data in parsed.texts if tag == "th"}
+
+
+def test_names_of_strangers_are_only_text(tmp_path):
+    from tests.profile.test_rows import EMPTY, ROW
+
+    evil = [
+        ROW.__class__(**{**vars(row), "model": "<script>x</script>", "reason": row.reason and "</td><b>"})
+        for row in (ROW, EMPTY)
+    ]
+    shown = standings(evil, "evil<.csv", SUITE)
+    text = page([[], shown], "quick", SUITE, tmp_path)
+    assert "<script>x" not in text and "<b>" not in text and "evil<" not in text
+    Page(text)

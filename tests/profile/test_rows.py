@@ -1,0 +1,116 @@
+"""Files of rows: written and read, and what is refused of a stranger's."""
+
+from dataclasses import replace
+
+import pytest
+
+from seqlab.errors import InputError
+from seqlab.profile.rows import COLUMNS, REFERENCE, SCHEMA, Row, read_rows, refuse_others, write_rows
+from seqlab.profile.suite import suite_named, suites
+
+ROW = Row(
+    schema=SCHEMA, suite="quick", suite_version=1, cell="parity", ability="state", metric="test/1-40/last",
+    model="mine", options="", seed=1, budget=30000, parameters=29000, steps=1000, targets=5, rate=1e-3, value=0.75,
+    low=0.7, high=0.8, floor=0.5, shortcut="chance", best=1.0, optimum="oracle", score=0.5, curve="1:1 40:0.5",
+    seconds=3.5, version="0.3.0", machine="a, b",
+)  # fmt: skip
+EMPTY = replace(ROW, value=None, low=None, high=None, score=None, curve="", reason="refused")
+
+
+@pytest.fixture
+def text(tmp_path):
+    """(rows) -> the text of their file, by column names to change."""
+
+    def written(*rows):
+        write_rows(tmp_path / "rows.csv", rows)
+        return (tmp_path / "rows.csv").read_text(encoding="utf-8")
+
+    return written
+
+
+@pytest.fixture
+def refused(tmp_path):
+    """The text of a file -> why it is refused."""
+
+    def message(text):
+        (tmp_path / "bad.csv").write_text(text, encoding="utf-8")
+        with pytest.raises(InputError) as caught:
+            read_rows(tmp_path / "bad.csv")
+        return str(caught.value)
+
+    return message
+
+
+def test_rows_survive_a_file(tmp_path):
+    write_rows(tmp_path / "a" / "rows.csv", [ROW, EMPTY])
+    assert read_rows(tmp_path / "a" / "rows.csv") == [ROW, EMPTY]
+    assert ROW.points == [(1, 1.0), (40, 0.5)]
+    assert ROW.bounds == pytest.approx((0.5, 0.4, 0.6))
+
+
+def test_an_interval_of_a_metric_that_should_be_low_turns_round():
+    row = replace(ROW, value=0.2, low=0.1, high=0.4, floor=1.0, best=0.0, score=0.8)
+    assert row.bounds == pytest.approx((0.8, 0.6, 0.9))
+
+
+def with_cell(text, column, value):
+    """The text of a file with one cell of its first row changed. No cell before `machine` has a comma."""
+    heading, line, *rest = text.splitlines()
+    cells = line.split(",")
+    cells[COLUMNS.index(column)] = value
+    return "\n".join([heading, ",".join(cells), *rest]) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("schema", "2", "line 2: schema 2: this version reads schema 1"),
+        ("seed", "one", "line 2: seed 'one'"),
+        ("ability", "wit", "line 2: ability 'wit'"),
+        ("value", "nan", "value nan: a finite number is needed"),
+        ("score", "0.9", "score 0.9: value, floor and best give 0.5000"),
+        ("best", "0.5", "floor and best are both 0.5"),
+        ("floor", "", "a value needs floor, best and score"),
+        ("value", "", "a row without a value has no score, and a reason"),
+        ("curve", "1:x", "curve '1:x': allowed: LENGTH:VALUE"),
+        ("model", "", "model"),
+    ],
+)
+def test_a_wrong_cell_is_refused_with_its_line(text, refused, column, value, said):
+    assert said in refused(with_cell(text(ROW), column, value))
+
+
+def test_another_schema_is_refused_with_the_difference(text, refused):
+    good = text(ROW)
+    assert "'rating' is no column" in refused(good.replace("score", "rating", 1))
+    assert "it lacks reason" in refused(good.replace(",reason", "", 1))
+    assert "27 cells; there are 28 columns" in refused(good.rstrip().rpartition(",")[0] + "\n")
+    assert "in this order" in refused(good.replace("schema,suite", "suite,schema", 1))
+    assert "is no file of rows" in refused("kind,data\nrun,L5\n")
+    assert "is no file of rows" in refused("")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"suite_version": 2}, "of suite quick 2; here it is quick 1"),
+        ({"suite": "standard"}, "of suite standard 1; here it is quick 1"),
+        ({"budget": 60000}, "a budget of 60,000 parameters; suite quick has 30,000"),
+        ({"steps": 5000}, "5000 steps; suite quick has 1000"),
+        ({"cell": "chess"}, "suite quick has no test/1-40/last for state there"),
+        ({"metric": "test/loss"}, "suite quick has no test/loss for state there"),
+    ],
+)
+def test_rows_of_another_suite_or_budget_do_not_stand_beside_ours(tmp_path, change, said):
+    suite = suite_named("quick")
+    refuse_others([ROW, EMPTY], "quick", suite, tmp_path)
+    with pytest.raises(InputError, match=said):
+        refuse_others([replace(ROW, **change)], "quick", suite, tmp_path)
+
+
+def test_the_rows_of_the_package_fit_its_suites():
+    rows = read_rows(REFERENCE)
+    for name in suites():
+        refuse_others([row for row in rows if row.suite == name], name, suite_named(name), REFERENCE)
+    assert {row.suite for row in rows} <= set(suites())
+    assert len({(*row.run, row.suite, row.metric) for row in rows}) == len(rows)
