@@ -75,22 +75,23 @@ def compare(
         "states of the untrained model": of_states(fresh, encode, items),
         "states of the model": of_states(model, encode, items),
     }
-    stages: dict[str, Scores] = {"BM25": alone["BM25"]}
+    own = {name: of_continuation(continuation, encode, items) for name, continuation in tuned.items()}
+    stages: dict[str, Scores] = {}
     weights: dict[str, str] = {}
     for parts in (("BM25",), ("BM25", "lexical")):
-        for name, continuation in {"": None, **tuned}.items():
-            scores = {part: alone[part] for part in parts}
-            title = " + ".join(parts)
-            if continuation is not None:
-                title += f" + continuation ({name})"
-                scores["continuation"] = of_continuation(continuation, encode, items)
-            if title not in stages:
-                stages[title], weights[title] = mixed(scores, items)
-    second = {name: scores for name, scores in stages.items() if not name.endswith(f"{UNTRAINED})")}
-    again = reranked_stages(second, model, encode, items, weights)
-    test = {name: ranks(scores.test, items.test.relevant) for name, scores in (alone | stages).items()} | again
+        words = {part: alone[part] for part in parts}
+        title = " + ".join(parts)
+        stages[title], weights[title] = mixed(words, items)
+        for name, scores in own.items():
+            longer = f"{title} + continuation ({name})"
+            stages[longer], weights[longer] = mixed({**words, "continuation": scores}, items)
+    del weights["BM25"]  # there is nothing to choose
+    everything = [f"BM25 + lexical + continuation ({name})" for name in own if not name.endswith(UNTRAINED)]
+    again = reranked_stages({name: stages[name] for name in ("BM25", *everything)}, model, encode, items, weights)
+    test = {name: ranks(scores.test, items.test.relevant) for name, scores in ({**alone, **stages}).items()} | again
     gains = {name: reciprocal(found) for name, found in test.items()}
     compared = [(name, "BM25") for name in test if name != "BM25"]
+    compared += [("lexical", "LSA, 256"), *((name, "BM25 + lexical") for name in everything)]
     compared += [(name, control) for name in stages if (control := f"{name[:-1]}{UNTRAINED})") in stages]
     return Comparison(
         items.description,

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
+from torch.nn.utils.rnn import pad_sequence
 
 from lm.contrastive import contrastive_loss
 from lm.embed import head_inputs, linear_head
@@ -88,7 +89,7 @@ def window_of(model: SequenceModel) -> tuple[int, int]:
 
 def padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
     """Ids (rows, time) int64, padded on the right with 0, and which are real, (rows, time) bool."""
-    ids = torch.nested.nested_tensor([torch.as_tensor(row, dtype=torch.int64) for row in rows]).to_padded_tensor(0)
+    ids = pad_sequence([torch.as_tensor(row, dtype=torch.int64) for row in rows], batch_first=True)
     lengths = torch.tensor([len(row) for row in rows])
     return ids.to(device), (torch.arange(ids.shape[1]) < lengths[:, None]).to(device)
 

@@ -2,7 +2,7 @@
 
 Its states learn to point to how a text goes on (lm/continuation.py). The texts are speeches of plays that no query
 comes from, or the training part of the user's own text. Writes RUN/checkpoints/retrieval_seed1.ckpt, which
-`seqlab retrieve` and `python -m lm.index` use. With --untrained it tunes the model from before its first step, as a
+`seqlab retrieve` and `seqlab index` use. With --untrained it tunes the model from before its first step, as a
 control.
 """
 

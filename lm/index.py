@@ -1,4 +1,4 @@
-"""Make a folder of text searchable: python -m lm.index RUN FOLDER
+"""Make a folder of text searchable: seqlab index RUN FOLDER
 
 Reads .txt, .md and .gz files, splits them into passages and writes RUN/index, in the place of an older one. Without
 FOLDER it takes the text of the run. The first time, it tunes the model (seqlab finetune RUN; minutes). Then
@@ -31,7 +31,7 @@ FOLDER = "index"  # in the run directory
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, build the index and save it. Returns the exit code."""
     take_any_text()
-    parser = Parser(prog="python -m lm.index", description=__doc__)
+    parser = Parser(prog="seqlab index", description=__doc__)
     parser.add_argument("run", type=Path, help="the run directory of a language model")
     parser.add_argument("folder", nargs="?", help="a folder of text, or a file; default: the text of the run")
     options = parser.parse_args(arguments)

@@ -54,7 +54,7 @@ def load(folder: Path, checkpoints: Sequence[Path]) -> Index:
         InputError: there is none, it is damaged, or it was built with other checkpoints.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder}: there is no index; python -m lm.index RUN FOLDER makes it")
+        raise InputError(f"{folder}: there is no index; seqlab index RUN FOLDER makes it")
     import bm25s
 
     try:

@@ -34,8 +34,11 @@ def log_likelihoods(model: SequenceModel, context: Sequence[int], documents: Seq
         logits, state = model.prefill(read, model.init_state(1, before + after))
         for start in range(0, len(documents), ROWS_AT_ONCE):
             ids, real = padded([row[:after] for row in documents[start : start + ROWS_AT_ONCE]], device)
-            following, _ = model.prefill(ids[:, :-1], repeated(state, len(ids)))
-            every = torch.cat([logits[:, -1:].expand(len(ids), -1, -1), following], 1).float()
+            every = logits[:, -1:].expand(len(ids), -1, -1)
+            if ids.shape[1] > 1:
+                following, _ = model.prefill(ids[:, :-1], repeated(state, len(ids)))
+                every = torch.cat([every, following], 1)
+            every = every.float()
             chosen = every.gather(2, ids.unsqueeze(2)).squeeze(2) - every.logsumexp(2)
             parts.append((chosen * real).sum(1).cpu())
     return torch.cat(parts)

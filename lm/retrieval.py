@@ -2,7 +2,7 @@
 
 Compares the rankers that the model helps with BM25, TF-IDF and LSA, with the same model untrained, and with each
 embedding that `seqlab finetune RUN` has tuned. With --query "..." it searches the passages that
-`python -m lm.index RUN FOLDER` has indexed.
+`seqlab index RUN FOLDER` has indexed.
 """
 
 import sys

@@ -66,7 +66,7 @@ def test_tuning_learns_what_follows():
         scores = embedding.transform(firsts) @ embedding.transform(seconds).T
         same = np.equal.outer(np.arange(64) % 8, np.arange(64) % 8)
         margins.append(scores[same].mean() - scores[~same].mean())
-    assert margins[1] > margins[0] + 0.2
+    assert abs(margins[0]) < 1e-3 and margins[1] > 0.05  # the halves share no word
 
 
 def test_lexical_embedding_is_a_transformer_of_scikit_learn():

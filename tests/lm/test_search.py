@@ -103,7 +103,7 @@ def test_index_is_the_same_from_its_folder(index, tmp_path):
 
 def test_index_that_does_not_fit_is_refused(index, tmp_path):
     checkpoint, folder = tmp_path / "best.ckpt", tmp_path / "index"
-    with pytest.raises(InputError, match=r"there is no index; python -m lm\.index RUN FOLDER"):
+    with pytest.raises(InputError, match=r"there is no index; seqlab index RUN FOLDER"):
         load(folder, [checkpoint])
     checkpoint.write_bytes(b"weights")
     save(index, folder, [checkpoint])
