@@ -75,8 +75,14 @@ def directions(model: SequenceModel, rows: Sequence[Sequence[int]], weights: Ten
     return normalize(sums[:, :-1], dim=1)  # sum and mean have the same direction
 
 
-def contrastive_loss(queries: Tensor, documents: Tensor) -> Tensor:
-    """The symmetric InfoNCE loss in nats for unit vectors (n, width): the mean of both directions."""
-    scores = queries @ documents.T / TEMPERATURE
+def contrastive_loss(queries: Tensor, documents: Tensor, scale: Tensor | float = 20.0) -> Tensor:
+    """The symmetric InfoNCE loss in nats for unit vectors (n, width): the mean of both directions.
+
+    Args:
+        queries: row i belongs to row i of the documents.
+        documents: as many.
+        scale: factor of the similarities, the inverse of the temperature.
+    """
+    scores = queries @ documents.T * scale
     right = torch.arange(len(scores), device=scores.device)
     return (cross_entropy(scores, right) + cross_entropy(scores.T, right)) / 2

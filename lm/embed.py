@@ -119,6 +119,18 @@ def padded(batch: Sequence[Piece], pooling: Pooling) -> tuple[Tensor, Tensor]:
     return ids, counts
 
 
+def linear_head(model: SequenceModel) -> nn.Linear:
+    """The layer that maps a model's states to logits.
+
+    Raises:
+        ValueError: the model has no linear head.
+    """
+    head = getattr(model, "head", None) or getattr(model, "lm_head", None)
+    if not isinstance(head, nn.Linear):
+        raise ValueError(f"{type(model).__name__} has no linear head whose inputs could serve as embeddings")
+    return head
+
+
 @contextmanager
 def head_inputs(model: SequenceModel) -> Iterator[list[Tensor]]:
     """A context in which each call of the model appends the input of its head, (batch, time, width), to a list.
@@ -128,16 +140,13 @@ def head_inputs(model: SequenceModel) -> Iterator[list[Tensor]]:
     Raises:
         ValueError: the model has no linear head.
     """
-    head = getattr(model, "head", None) or getattr(model, "lm_head", None)
-    if not isinstance(head, nn.Linear):
-        raise ValueError(f"{type(model).__name__} has no linear head whose inputs could serve as embeddings")
     captured: list[Tensor] = []
 
     def keep(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
         captured.append(inputs[0])
         return (inputs[0][:, :0],)
 
-    handle = head.register_forward_pre_hook(keep)
+    handle = linear_head(model).register_forward_pre_hook(keep)
     try:
         yield captured
     finally:

@@ -1,8 +1,9 @@
-"""Fine-tune a language model for retrieval: seqlab finetune RUN
+"""Tune a language model for retrieval: seqlab finetune RUN
 
-The loss is contrastive (lm/contrastive.py). The pairs from `lm.known_items` are disjoint from the queries: halves of
-speeches from other plays, or summaries of the training part. Writes RUN/checkpoints/retrieval.ckpt, which
-`seqlab retrieve` then also evaluates.
+Its states learn to point to how a text goes on (lm/continuation.py). The texts are speeches of plays that no query
+comes from, or the training part of the user's own text. Writes RUN/checkpoints/retrieval_seed1.ckpt, which
+`seqlab retrieve` and `seqlab index` use. With --untrained it tunes the model from before its first step, as a
+control.
 """
 
 import sys
@@ -23,40 +24,51 @@ def main(arguments: Sequence[str] | None = None) -> int:
     take_any_text()
     parser = Parser(prog="seqlab finetune", description=__doc__)
     parser.add_argument("run", help="the run directory of a language model")
+    parser.add_argument("--seed", type=int, default=1, help="seed of maps, cuts and dropout (default: 1)")
+    parser.add_argument("--steps", type=int, default=150, help="steps, of 256 cuts each (default: 150)")
+    parser.add_argument("--untrained", action="store_true", help="the control: from the model before its first step")
     options = parser.parse_args(arguments)
     try:
-        print(finetune_run(options.run))
+        print(finetune_run(options.run, seed=options.seed, steps=options.steps, from_untrained=options.untrained))
     except (Exception, KeyboardInterrupt) as error:
         return tell(error)
     return 0
 
 
-def finetune_run(path: str) -> str:
+def finetune_run(path: str, *, seed: int = 1, steps: int = 150, from_untrained: bool = False) -> str:
     """Tune the best checkpoint of a run and save the result next to it. Returns a summary as text.
 
+    Args:
+        path: the run directory.
+        seed: seed of tuning; it names the file.
+        steps: number of batches.
+        from_untrained: whether to start from the model as it was before training.
+
     Raises:
-        InputError: the path is not a run directory or not a run on text; there are no queries outside the training
-            text, or fewer than two pairs.
+        InputError: the path is not a run directory or not a run on text; there are fewer than two texts to tune on, or
+            a number is out of range.
     """
-    from lm.contrastive import tune  # here, so that --help is quick
-    from lm.known_items import items_of
-    from lm.text_run import TUNED, load_text_run
+    from lm.continuation import tune  # here, so that --help is quick
+    from lm.known_items import tuning_texts
+    from lm.text_run import CONTROL, TUNED, load_text_run, save_continuation, untrained
     from seqlab.errors import InputError
-    from seqlab.lit.checkpoints import AtomicCheckpointIO, kept_in, load_checkpoint, version
 
     started()
+    for name, value, least in (("seed", seed, 0), ("steps", steps, 1)):
+        if value < least:
+            raise InputError(f"--{name} {value}: must be at least {least}")
     if not Path(path).is_dir():
         raise InputError(f"{path} is not a run directory")
-    model, task, _ = load_text_run(path)
-    items = items_of(task.data.corpus)
-    losses = tune(model, task.data.tokenizer.encode, items.tuning)
-    content = load_checkpoint(Path(path) / "checkpoints" / "best.ckpt")
-    target = Path(path) / "checkpoints" / TUNED
-    kept = kept_in(content, path)._asdict()
-    state = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-    tuned = {"config": content["config"], "state_dict": state, "tuning": {"losses": losses}, **kept}
-    AtomicCheckpointIO().save_checkpoint({"version": version(), **tuned}, target)
-    return f"{len(items.tuning):,} pairs, loss {losses[0]:.3f} -> {losses[-1]:.3f} nats; wrote {target}"
+    run = load_text_run(path)
+    texts = tuning_texts(run.task.data.corpus)
+    model = untrained(run).model if from_untrained else run.model
+    tuned, losses = tune(model, run.task.data.tokenizer.encode, texts, steps=steps, seed=seed)
+    folder = Path(path) / "checkpoints"
+    target = folder / (CONTROL if from_untrained else TUNED).format(seed=seed)
+    save_continuation(tuned, folder / "best.ckpt", target)
+    few = max(1, len(losses) // 10)
+    first, last = (sum(part) / few for part in (losses[:few], losses[-few:]))
+    return f"{len(texts):,} texts, {steps:,} steps, loss {first:.3f} -> {last:.3f} nats; wrote {target}"
 
 
 if __name__ == "__main__":

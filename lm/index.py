@@ -1,110 +1,111 @@
-"""An index of text passages and their vectors, stored in a folder and searched by cosine similarity.
+"""Make a folder of text searchable: seqlab index RUN FOLDER
 
-The folder has vectors.npz, passages.jsonl and index.json, which identifies the checkpoint by its SHA-256.
+Reads .txt, .md and .gz files, splits them into passages and writes RUN/index, in the place of an older one. Without
+FOLDER it takes the text of the run. The first time, it tunes the model (seqlab finetune RUN; minutes). Then
+`seqlab retrieve RUN --query "..." --hybrid` searches.
 """
 
-import hashlib
-import json
-import os
-import shutil
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-from torch import Tensor
+from seqlab.starting import Parser, started, starting
 
-from lm.vectors import Encode, Fitted, fit, vectors
-from seqlab.model import SequenceModel
+if __name__ == "__main__":
+    starting()
 
-FEWEST_WORDS = 40  # of a passage, except the last one of a document
+from seqlab.cli import tell
+from seqlab.errors import InputError
+from seqlab.output import take_any_text
 
+if TYPE_CHECKING:
+    import numpy as np
 
-class Index(NamedTuple):
-    """Passages, their unit vectors (passages, width), and the statistics for vectors of queries."""
+    from lm.search import Models
+    from lm.text_run import TextRun
 
-    passages: list[str]
-    vectors: Tensor
-    fitted: Fitted
-
-
-def passages(documents: Sequence[str]) -> list[str]:
-    """Splits documents into passages: consecutive paragraphs, joined until they have 40 words, within one document.
-
-    >>> passages(["Who's there?\\n\\nNay, answer me.\\n", "Long live the king!"])
-    ["Who's there?\\n\\nNay, answer me.", 'Long live the king!']
-    """
-    found = []
-    for document in documents:
-        waiting: list[str] = []
-        for paragraph in document.split("\n\n"):
-            if paragraph.strip():
-                waiting.append(paragraph.strip("\n"))
-            if sum(len(part.split()) for part in waiting) >= FEWEST_WORDS:
-                found.append("\n\n".join(waiting))
-                waiting = []
-        if waiting:
-            found.append("\n\n".join(waiting))
-    return found
+FOLDER = "index"  # in the run directory
 
 
-def build_index(model: SequenceModel, encode: Encode, texts: Sequence[str]) -> Index:
-    """Build the index of the given passages."""
-    fitted, of_passages = fit(model, encode, texts)
-    return Index(list(texts), of_passages, fitted)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line, build the index and save it. Returns the exit code."""
+    take_any_text()
+    parser = Parser(prog="seqlab index", description=__doc__)
+    parser.add_argument("run", type=Path, help="the run directory of a language model")
+    parser.add_argument("folder", nargs="?", help="a folder of text, or a file; default: the text of the run")
+    options = parser.parse_args(arguments)
+    try:
+        print(index_folder(options.run, options.folder))
+    except (Exception, KeyboardInterrupt) as error:
+        return tell(InputError(str(error)) if type(error) is ValueError else error)
+    return 0
 
 
-def search(index: Index, model: SequenceModel, encode: Encode, query: str, number: int) -> list[tuple[float, str]]:
-    """The `number` nearest passages with their cosine similarities, best first.
+def index_folder(path: Path, folder: str | None) -> str:
+    """Build and save the index of a folder's passages. Returns a summary as text.
 
     Raises:
-        ValueError: the query has no tokens.
+        InputError: the path is not a run on text, or the folder has no text.
     """
-    (direction,) = vectors(model, encode, [query], index.fitted)
-    best = (index.vectors @ direction).topk(min(number, len(index.passages)))
-    return [(score, index.passages[place]) for score, place in zip(*map(Tensor.tolist, best), strict=True)]
+    from lm.finetune import finetune_run  # here, so that --help is quick
+    from lm.index_files import save
+    from lm.own_text import own_documents
+    from lm.search import build
+    from lm.text_run import load_text_run
+
+    started()
+    documents = own_documents(folder) if folder is not None else documents_of(load_text_run(path))
+    if not checkpoints_of(path)[1].is_file():
+        print(finetune_run(str(path)), file=sys.stderr)
+    index = build(documents, models_of(path))
+    save(index, path / FOLDER, checkpoints_of(path))
+    return f"{len(index.passages):,} passages of {len(documents):,} documents; wrote {path / FOLDER}"
 
 
-def save_index(index: Index, folder: Path, checkpoint: Path) -> None:
-    """Write an index folder atomically: under a temporary name, then renamed."""
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    temporary.mkdir(parents=True)
-    try:
-        arrays = {"vectors": index.vectors, **index.fitted._asdict()}
-        np.savez(temporary / "vectors.npz", **{name: array.numpy() for name, array in arrays.items()})
-        lines = (json.dumps({"passage": passage}, ensure_ascii=False) + "\n" for passage in index.passages)
-        (temporary / "passages.jsonl").write_text("".join(lines), encoding="utf-8")
-        about = {"checkpoint_sha256": sha256(checkpoint), "passages": len(index.passages)}
-        (temporary / "index.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-        os.replace(temporary, folder)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+def documents_of(run: "TextRun") -> Mapping[str, str]:
+    """The pieces of a run's own text by name."""
+    corpus = run.task.data.corpus
+    parts = {"train": corpus.train, "val": corpus.val, "test": corpus.test}
+    return {f"{name} {number}": text for name, part in parts.items() for number, text in enumerate(part, 1)}
 
 
-def load_index(folder: Path, checkpoint: Path) -> Index:
-    """Load the index from a folder.
+def checkpoints_of(path: Path) -> tuple[Path, Path]:
+    """The files of a run's language model and of the continuation embedding tuned from it."""
+    from lm.text_run import TUNED
+
+    return path / "checkpoints" / "best.ckpt", path / "checkpoints" / TUNED.format(seed=1)
+
+
+def models_of(path: Path) -> "Models":
+    """The language model of a run and its continuation embedding.
 
     Raises:
-        ValueError: the folder is not an index, is damaged, or belongs to another checkpoint.
+        InputError: the path is not a run on text, or it was not tuned.
     """
-    try:
-        about = json.loads((folder / "index.json").read_text(encoding="utf-8"))
-        lines = (folder / "passages.jsonl").read_text(encoding="utf-8").split("\n")
-        kept = [json.loads(line)["passage"] for line in lines if line]
-        with np.load(folder / "vectors.npz") as arrays:
-            of_passages, *fitted = (torch.from_numpy(arrays[name]) for name in ("vectors", *Fitted._fields))
-        same = about["checkpoint_sha256"] == sha256(checkpoint)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{folder} is not an index or is damaged: {error}") from error
-    if not same:
-        raise ValueError(f"{folder} is the index of another checkpoint, not {checkpoint}: use another folder")
-    if len(kept) != len(of_passages) or len(kept) != about["passages"]:
-        raise ValueError(f"{folder} is a damaged index: {len(kept)} passages, {len(of_passages)} vectors")
-    return Index(kept, of_passages, Fitted(*fitted))
+    from lm.search import Models
+    from lm.text_run import load_continuation, load_text_run
+
+    run = load_text_run(path)
+    return Models(run.model, load_continuation(path, checkpoints_of(path)[1].name), run.task.data.tokenizer.encode)
 
 
-def sha256(file: Path) -> str:
-    """The SHA-256 of a file's content in hexadecimal."""
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+def embedding_of(path: str | Path) -> "Callable[..., np.ndarray]":
+    """The embedding of a run that has an index: a function embed(texts, queries=False) -> (texts, width) float32.
+
+    A query's vector times a document's is their similarity. `sklearn.preprocessing.FunctionTransformer(embed)` is a
+    transformer of scikit-learn; `lm.lexical.LexicalEmbedding` is one that needs no run.
+
+    Raises:
+        InputError: there is no run or no index.
+    """
+    from lm.index_files import load
+    from lm.search import joined
+
+    path = Path(path)
+    models, lexical = models_of(path), load(path / FOLDER, checkpoints_of(path)).lexical
+    return lambda texts, queries=False: joined(lexical, models, texts, queries=queries)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

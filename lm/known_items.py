@@ -1,26 +1,33 @@
 """Known-item retrieval: each query has exactly one relevant document among thousands.
 
-`speeches`: the first half of a speech in one of the 38 plays is the query, the second half the document. `summaries`:
-the last sentence of a summary is the query, the text before it the document. Tuning pairs contain no query. Queries
-come from whole plays, or another part of the corpus, that the model was not trained on.
+`halves`: the first half of a speech in one of the 38 plays is the query, the second half the document. `lines`: the
+even lines of a speech are the query, the odd ones the document. The second half continues the first, and the odd lines
+do not continue the even ones: what helps in both is more than continuation. `summaries`: the last sentence of a summary
+is the query, the text before it the document.
+
+Three sets of plays are apart: what is tuned is tuned on one, what is chosen is chosen by the queries of the second
+(`val`), and the queries of the third (`test`) are asked once. The model was trained on neither val nor test.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
 from typing import Literal, NamedTuple
 
 from lm.corpus import Corpus, load_corpus, plays, speeches
 from lm.derive_plays import NINE
+from lm.passages import passages
 from seqlab.errors import InputError
 from seqlab.randomness import permutation
 
 FEWEST_WORDS = 60  # of a speech
 MOST_QUERIES = 1000
-QUERY_PLAYS = 12  # the alphabetically last plays that are not in tiny-shakespeare
+QUERY_PLAYS = 12  # of test: the alphabetically last plays that are not in tiny-shakespeare
+CHOICE_PLAYS = 6  # of val: those before them
 LONG_LINE = 20  # characters; shorter lines occur in many plays
 SEED = 1
 
-Task = Literal["speeches", "summaries"]
+Task = Literal["halves", "lines", "summaries"]
 
 
 class Pair(NamedTuple):
@@ -30,29 +37,52 @@ class Pair(NamedTuple):
     document: str
 
 
+class Asked(NamedTuple):
+    """Queries, and for each the index of its document."""
+
+    queries: list[str]
+    relevant: list[int]
+
+
 class KnownItems(NamedTuple):
     """A retrieval task.
 
     description: one line for titles.
     documents: all documents to rank.
-    queries: the queries.
-    relevant: for each query, the index of its document.
-    tuning: pairs for fine-tuning, from other texts; their documents are among those to rank.
+    val: queries to choose settings by; there may be none.
+    test: queries to report.
+    tuning: other texts, whole, to tune on; the documents that they contain are among those to rank.
     """
 
     description: str
     documents: list[str]
-    queries: list[str]
-    relevant: list[int]
-    tuning: list[Pair]
+    val: Asked
+    test: Asked
+    tuning: list[str]
 
 
 def items_of(corpus: Corpus, task: Task | None = None) -> KnownItems:
-    """The retrieval task for a model that was trained on the training part of a corpus."""
-    if task == "summaries" or (task is None and corpus.name == "wiki"):
+    """The retrieval task for a model that was trained on the training part of a corpus.
+
+    Args:
+        corpus: the corpus.
+        task: default: summaries for corpus=wiki, else halves.
+    """
+    if task is None:
+        task = "summaries" if corpus.name == "wiki" else "halves"
+    if task == "summaries":
         articles = corpus if corpus.name == "wiki" else load_corpus("wiki")
-        return summary_items(articles.train, [*articles.val, *articles.test])
-    return speech_items(corpus.train)
+        return summary_items(articles.train, articles.val, articles.test)
+    return speech_items(corpus.train, task)
+
+
+def tuning_texts(corpus: Corpus) -> list[str]:
+    """Texts to tune on for a model that was trained on a corpus: of the user's own text its training part, in passages.
+
+    Raises:
+        InputError: as `items_of`.
+    """
+    return passages(corpus.train) if corpus.name in ("files", "hf") else items_of(corpus).tuning
 
 
 def halves(speech: str) -> Pair | None:
@@ -68,33 +98,54 @@ def halves(speech: str) -> Pair | None:
     return Pair(" ".join(words[:middle]), " ".join(words[middle:]))
 
 
-def speech_items(training_text: Sequence[str]) -> KnownItems:
-    """Halves of the speeches of the 38 plays, for a model that was trained on the given text.
+def every_other_line(speech: str) -> Pair | None:
+    """The even lines of a speech (from 0) and its odd ones, or None if it has one line or fewer than 60 words.
 
-    Queries come from 12 plays that are not in tiny-shakespeare, without those in the training text.
+    >>> every_other_line("\\n".join(f"line {i} " + "word " * 13 for i in range(4))).document[:6]
+    'line 1'
+    """
+    lines = [line for line in speech.split("\n") if line.strip()]
+    if len(lines) < 2 or len(speech.split()) < FEWEST_WORDS:
+        return None
+    return Pair(*(" ".join(" ".join(lines[start::2]).split()) for start in (0, 1)))
+
+
+CUTS: Mapping[str, tuple[str, Callable[[str], Pair | None]]] = {
+    "halves": ("first half of a speech -> second half", halves),
+    "lines": ("even lines of a speech -> odd lines", every_other_line),
+}
+
+
+def speech_items(training_text: Sequence[str], task: Literal["halves", "lines"] = "halves") -> KnownItems:
+    """Pieces of the speeches of the 38 plays, for a model that was trained on the given text.
+
+    Queries come from 12 plays that are not in tiny-shakespeare (test) and from 6 others (val), without those in the
+    training text. The speeches of the other plays are there to tune on.
 
     Raises:
-        InputError: the training text contains all of these plays.
+        InputError: the training text contains all plays of test.
     """
+    how, cut = CUTS[task]
     lines = {line for text in training_text for line in text.split("\n") if len(line) >= LONG_LINE}
     texts = plays()
-    query_plays = [name for name in texts if name not in NINE][-QUERY_PLAYS:]
-    unseen = [name for name in query_plays if not was_read(texts[name], lines)]
-    if not unseen:
+    others = [name for name in texts if name not in NINE]
+    of_test, of_val = others[-QUERY_PLAYS:], others[-QUERY_PLAYS - CHOICE_PLAYS : -QUERY_PLAYS]
+    unseen = [name for name in (*of_test, *of_val) if not was_read(texts[name], lines)]
+    if not set(unseen) & set(of_test):
         raise InputError("the model was trained on all plays that the queries come from")
-    pairs = {name: [pair for _, said in speeches(text) if (pair := halves(said))] for name, text in texts.items()}
-    documents = [pair.document for name in texts for pair in pairs[name]]
-    of_play = [name for name in texts for _ in pairs[name]]
-    flat = [pair for name in texts for pair in pairs[name]]
-    candidates = [place for place, name in enumerate(of_play) if name in unseen]
-    places = chosen(candidates)
+    said = {name: [speech for _, speech in speeches(text)] for name, text in texts.items()}
+    flat = [(name, pair) for name in texts for speech in said[name] if (pair := cut(speech))]
+    val, test = (
+        chosen([place for place, (name, _) in enumerate(flat) if name in unseen and name in part])
+        for part in (of_val, of_test)
+    )
     return KnownItems(
-        f"first half of a speech -> second half ({len(places):,} queries from {len(unseen)} plays that the model was "
-        f"not trained on, {len(documents):,} documents)",
-        documents,
-        [flat[place].query for place in places],
-        places,
-        [pair for name in texts if name not in query_plays for pair in pairs[name]],
+        f"{how} ({len(test):,} queries from {len(set(unseen) & set(of_test))} plays that the model was not trained on, "
+        f"{len(flat):,} documents)",
+        [pair.document for _, pair in flat],
+        Asked([flat[place][1].query for place in val], val),
+        Asked([flat[place][1].query for place in test], test),
+        [" ".join(speech.split()) for name in texts if name not in (*of_val, *of_test) for speech in said[name]],
     )
 
 
@@ -122,23 +173,24 @@ def last_sentence(summary: str) -> Pair | None:
     return Pair(sentences[-1], " ".join(sentences[:-1]))
 
 
-def summary_items(train: Sequence[str], held_out: Sequence[str]) -> KnownItems:
+def summary_items(train: Sequence[str], val: Sequence[str], test: Sequence[str]) -> KnownItems:
     """Last sentences of summaries from `lm.packaged_text`. Queries come from the held-out summaries.
 
     Raises:
-        InputError: no held-out summary has two sentences.
+        InputError: no test summary has two sentences.
     """
-    tuning = [pair for text in train if (pair := last_sentence(text.partition("\n\n")[2]))]
-    pairs = [pair for text in held_out if (pair := last_sentence(text.partition("\n\n")[2]))]
-    if not pairs:
+    bodies = [[text.partition("\n\n")[2] for text in part] for part in (train, val, test)]
+    pairs = [[pair for body in part if (pair := last_sentence(body))] for part in bodies]
+    if not pairs[2]:
         raise InputError("no summary that the model was not trained on has two sentences")
-    documents = [pair.document for pair in [*tuning, *pairs]]
-    places = chosen(range(len(tuning), len(documents)))
+    flat = [pair for part in pairs for pair in part]
+    ends = [0, *accumulate(map(len, pairs))]
+    of_val, of_test = (chosen(range(ends[part], ends[part + 1])) for part in (1, 2))
     return KnownItems(
-        f"last sentence of a summary -> the rest ({len(places):,} queries of summaries that the model was not trained "
-        f"on, {len(documents):,} documents)",
-        documents,
-        [pairs[place - len(tuning)].query for place in places],
-        places,
-        tuning,
+        f"last sentence of a summary -> the rest ({len(of_test):,} queries of summaries that the model was not trained "
+        f"on, {len(flat):,} documents)",
+        [pair.document for pair in flat],
+        Asked([flat[place].query for place in of_val], of_val),
+        Asked([flat[place].query for place in of_test], of_test),
+        bodies[0],
     )

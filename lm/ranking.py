@@ -1,25 +1,19 @@
 """Metrics of known-item ranking: MRR@10, nDCG@10 and recall, with 95% intervals, in one table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from torch import Tensor
-from torchmetrics.functional.retrieval import (
-    retrieval_normalized_dcg,
-    retrieval_recall,
-    retrieval_reciprocal_rank,
-)
 
 from seqlab.proportion import Proportion
 
 NUM_RESAMPLES = 1000
-METRICS = {
-    "MRR@10": (retrieval_reciprocal_rank, 10),
-    "nDCG@10": (retrieval_normalized_dcg, 10),
-    "recall@1": (retrieval_recall, 1),
-    "recall@10": (retrieval_recall, 10),
-    "recall@100": (retrieval_recall, 100),
+METRICS: dict[str, Callable[[np.ndarray], np.ndarray]] = {  # of the ranks; each query has one relevant document
+    "MRR@10": lambda ranks: np.where(ranks <= 10, 1 / ranks, 0.0),
+    "nDCG@10": lambda ranks: np.where(ranks <= 10, 1 / np.log2(1 + ranks), 0.0),
+    "recall@1": lambda ranks: (ranks <= 1).astype(float),
+    "recall@10": lambda ranks: (ranks <= 10).astype(float),
+    "recall@100": lambda ranks: (ranks <= 100).astype(float),
 }
 
 
@@ -31,21 +25,29 @@ class Estimate(NamedTuple):
     high: float
 
 
-def evaluate(scores: Tensor, relevant: Sequence[int]) -> dict[str, Estimate]:
-    """Each metric over all queries, with a 95% interval: Wilson for recall, which is a proportion, else bootstrap.
+def ranks(scores: np.ndarray, relevant: Sequence[int]) -> np.ndarray:
+    """The rank of each query's document, from 1: (queries,) int64. Of documents with equal scores the first is first.
 
     Args:
         scores: (queries, documents); higher is better.
         relevant: for each query, the index of its only relevant document.
+
+    >>> ranks(np.array([[1.0, 3.0, 2.0], [5.0, 5.0, 0.0]]), [2, 1]).tolist()
+    [2, 2]
     """
-    values: dict[str, list[float]] = {name: [] for name in METRICS}
-    for row, place in zip(scores.float(), relevant, strict=True):
-        # every metric looks at the 100 best documents at most
-        best = row.topk(min(100, len(row)))
-        target = best.indices == place
-        for name, (metric, top_k) in METRICS.items():
-            values[name].append(float(metric(best.values, target, top_k=top_k)) if target.any() else 0.0)
-    return {name: _estimate(name, np.array(found)) for name, found in values.items()}
+    of_target = scores[np.arange(len(scores)), relevant][:, None]
+    before = np.arange(scores.shape[1]) < np.asarray(relevant)[:, None]
+    return 1 + ((scores > of_target) | ((scores == of_target) & before)).sum(1)
+
+
+def reciprocal(found: np.ndarray) -> np.ndarray:
+    """What MRR@10 is the mean of: 1 / rank, or 0 beyond 10, (queries,) float64."""
+    return METRICS["MRR@10"](found)
+
+
+def evaluate(found: np.ndarray) -> dict[str, Estimate]:
+    """Each metric of the ranks (queries,), with a 95% interval: Wilson for recall, a proportion, else bootstrap."""
+    return {name: _estimate(name, metric(found)) for name, metric in METRICS.items()}
 
 
 def _estimate(name: str, values: np.ndarray) -> Estimate:
@@ -54,6 +56,15 @@ def _estimate(name: str, values: np.ndarray) -> Estimate:
         assert interval is not None
         return Estimate(float(values.mean()), *interval)
     return Estimate(float(values.mean()), *bootstrap_interval(values))
+
+
+def difference(first: np.ndarray, second: np.ndarray) -> Estimate:
+    """The mean of paired differences, first less second, with its interval over queries (paired bootstrap).
+
+    Args:
+        first, second: (queries,), of the same queries.
+    """
+    return Estimate(float((first - second).mean()), *bootstrap_interval(first - second))
 
 
 def bootstrap_interval(values: np.ndarray) -> tuple[float, float]:
@@ -69,4 +80,12 @@ def table(title: str, rows: Mapping[str, Mapping[str, Estimate]]) -> str:
     for name, estimates in rows.items():
         cells = (f"{value:.3f} [{low:.3f}, {high:.3f}]" for value, low, high in estimates.values())
         lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def differences(pairs: Mapping[str, Estimate]) -> str:
+    """A Markdown table of paired differences in MRR@10, one row each."""
+    lines = ["| first less second | MRR@10 |", "| --- | --- |"]
+    for name, (value, low, high) in pairs.items():
+        lines.append(f"| {name} | {value:+.3f} [{low:+.3f}, {high:+.3f}] |")
     return "\n".join(lines)

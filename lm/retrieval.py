@@ -1,8 +1,8 @@
-"""Rank known items with a trained language model: seqlab retrieve RUN
+"""Rank known items with a trained language model, or search: seqlab retrieve RUN
 
-Compares it with the same model untrained, TF-IDF, LSA and BM25, and with the model tuned by `seqlab finetune RUN`
-if there is one. With --index DIR --query "..." it instead searches the passages of the run's own text, with an index
-stored in DIR.
+Compares the rankers that the model helps with BM25, TF-IDF and LSA, with the same model untrained, and with each
+embedding that `seqlab finetune RUN` has tuned. With --query "..." it searches the passages that
+`seqlab index RUN FOLDER` has indexed.
 """
 
 import sys
@@ -21,10 +21,8 @@ from seqlab.errors import InputError, nearest, refuse_bytes
 from seqlab.output import take_any_text
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from lm.known_items import KnownItems
-    from lm.text_run import TextRun
+    from lm.comparison import Comparison
+    from lm.known_items import Task
 
 NUM_PASSAGES = 5  # passages printed per query
 
@@ -34,78 +32,66 @@ def main(arguments: Sequence[str] | None = None) -> int:
     take_any_text()
     parser = Parser(prog="seqlab retrieve", description=__doc__)
     parser.add_argument("run", type=Path, help="the run directory of a language model")
-    parser.add_argument("--task", help="speeches or summaries; default: summaries for corpus=wiki, else speeches")
-    parser.add_argument("--checkpoint", default="best.ckpt", help="file in RUN/checkpoints (default: best.ckpt)")
-    parser.add_argument("--index", type=Path, help="the index folder; built and saved if it does not exist")
-    parser.add_argument("--query", help="the text to search for with --index")
+    parser.add_argument("--task", help="halves, lines or summaries; default: summaries for corpus=wiki, else halves")
+    parser.add_argument("--query", help="the text to search for in the index of the run")
+    parser.add_argument("--hybrid", action="store_true", help="rank by BM25, vectors and likelihood, not vectors alone")
     options = parser.parse_args(arguments)
     try:
-        if (options.index is None) != (options.query is None):
-            raise InputError("--index and --query go together")
-        if options.index is not None:
+        if options.query is not None:
             refuse_bytes(options.query)
-            print(ask(options.run, options.checkpoint, options.index, options.query))
+            if options.task is not None:
+                raise InputError("--task is for the table, --query for a search: one of them")
+            print(ask(options.run, options.query, hybrid=options.hybrid))
+        elif options.hybrid:
+            raise InputError("--hybrid is a way to search: it needs --query")
         else:
-            print(compare(options.run, options.checkpoint, options.task))
+            print(comparison(options.run, options.task))
     except (Exception, KeyboardInterrupt) as error:
         return tell(InputError(str(error)) if type(error) is ValueError else error)
     return 0
 
 
-def compare(path: Path, checkpoint: str, task: str | None) -> str:
-    """The table of all rankers for a run. Raises InputError for a task that is none of `lm.known_items.Task`."""
-    import torch  # here, so that --help is quick
-
-    from lm import rankers
+def comparison(path: Path, task: str | None) -> "Comparison":
+    """All rankers for a run. Raises InputError for a task that is none of `lm.known_items.Task`."""
+    from lm.comparison import UNTRAINED, compare  # here, so that --help is quick
     from lm.known_items import Task, items_of
-    from lm.ranking import evaluate, table
-    from lm.text_run import TUNED, load_text_run, untrained
+    from lm.text_run import CONTROL, TUNED, load_continuation, load_text_run, untrained
 
     started()
     if task is not None and task not in get_args(Task):
         raise InputError(f"--task {task}: no such task; {nearest(task, get_args(Task))}")
-    trained = load_text_run(path, checkpoint)
-    items = items_of(trained.task.data.corpus, cast("Task | None", task))
-    scores = {
-        "BM25": torch.from_numpy(rankers.bm25(items.queries, items.documents)),
-        "TF-IDF": torch.from_numpy(rankers.tf_idf(items.queries, items.documents)),
-        "LSA": torch.from_numpy(rankers.lsa(items.queries, items.documents)),
-        f"{path}, untrained": model_scores(untrained(trained), items),
-        f"{path}": model_scores(trained, items),
-    }
-    if (path / "checkpoints" / TUNED).is_file():
-        scores[f"{path}, tuned on {len(items.tuning):,} other pairs"] = model_scores(load_text_run(path, TUNED), items)
-    if (by_minilm := rankers.minilm(items.queries, items.documents)) is not None:
-        scores["all-MiniLM-L6-v2"] = torch.from_numpy(by_minilm)
-    return table(items.description, {name: evaluate(rows, items.relevant) for name, rows in scores.items()})
+    run = load_text_run(path)
+    items = items_of(run.task.data.corpus, cast("Task | None", task))
+    tuned = {}
+    for end, pattern in (("", TUNED), (UNTRAINED, CONTROL)):
+        for file in sorted((path / "checkpoints").glob(pattern.format(seed="*"))):
+            if (seed := file.stem.split("_")[1].removeprefix("seed")).isdigit() and file.name == pattern.format(
+                seed=seed
+            ):
+                tuned[f"seed {seed}{end}"] = load_continuation(path, file.name)
+    return compare(items, run.task.data.tokenizer.encode, run.model, untrained(run).model, tuned)
 
 
-def model_scores(run: "TextRun", items: "KnownItems") -> "Tensor":
-    """Cosine similarities (queries, documents) of a language model's vectors."""
-    from lm.vectors import fit, vectors
+def ask(path: Path, query: str, *, hybrid: bool) -> str:
+    """The passages of a run's index that are best for a query, with the scores of each part, as text.
 
-    encode = run.task.data.tokenizer.encode
-    fitted, of_documents = fit(run.model, encode, items.documents)
-    return vectors(run.model, encode, items.queries, fitted) @ of_documents.T
-
-
-def ask(path: Path, checkpoint: str, folder: Path, query: str) -> str:
-    """The passages of a run's text nearest to a query, with their cosine similarities, as text."""
-    from lm.index import build_index, load_index, passages, save_index, search
-    from lm.text_run import load_text_run
+    Raises:
+        InputError: there is no run, no index, or the query has no words.
+    """
+    from lm.index import FOLDER, checkpoints_of, models_of
+    from lm.index_files import load
+    from lm.search import search
 
     started()
-    model, task, _ = load_text_run(path, checkpoint)
-    file = path / "checkpoints" / checkpoint if path.is_dir() else path
-    encode = task.data.tokenizer.encode
-    if folder.exists():
-        index = load_index(folder, file)
-    else:
-        corpus = task.data.corpus
-        index = build_index(model, encode, passages([*corpus.train, *corpus.val, *corpus.test]))
-        save_index(index, folder, file)
-    found = search(index, model, encode, query, NUM_PASSAGES)
-    return "\n\n".join(f"{score:.3f}\n{textwrap.indent(passage, '  ')}" for score, passage in found)
+    if not path.is_dir():
+        raise InputError(f"{path} is not a run directory")
+    index = load(path / FOLDER, checkpoints_of(path))
+    return "\n\n".join(
+        f"{found.score:.3f}  {found.source}  "
+        f"({', '.join(f'{name} {score:.3f}' for name, score in found.parts.items())})\n"
+        f"{textwrap.indent(found.passage, '  ')}"
+        for found in search(index, models_of(path), query, NUM_PASSAGES, hybrid=hybrid)
+    )
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ COMMANDS = {
     "lm.evaluate": ["RUN", "--text", "FILE"],
     "lm.retrieval": ["RUN"],
     "lm.finetune": ["RUN"],
+    "lm.index": ["RUN"],
     "factorization.explain": ["RUN"],
     "factorization.folds": ["RUN"],
     "sequences.paired": ["RUN"],

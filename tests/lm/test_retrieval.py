@@ -1,22 +1,32 @@
-"""Known-item retrieval: the tasks, the measures, tuning, the index and the command."""
+"""Known-item retrieval: the tasks, the measures, the rankers of words, pooled states, and all rankers in one table."""
 
-import json
 import math
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from lm import rankers
-from lm.contrastive import contrastive_loss, tune
+from lm.comparison import compare
+from lm.continuation import Continuation
+from lm.contrastive import contrastive_loss
 from lm.corpus import load_corpus, plays
 from lm.derive_plays import NINE
 from lm.embed import embed
-from lm.index import build_index, load_index, passages, save_index, search
-from lm.known_items import Pair, halves, last_sentence, speech_items, summary_items
-from lm.ranking import bootstrap_interval, evaluate, table
+from lm.hybrid import best_places, chosen_weights, reranked, weighted
+from lm.known_items import (
+    Asked,
+    KnownItems,
+    Pair,
+    every_other_line,
+    halves,
+    items_of,
+    last_sentence,
+    speech_items,
+    summary_items,
+    tuning_texts,
+)
+from lm.ranking import bootstrap_interval, difference, evaluate, ranks, table
 from lm.vectors import fit, inverse_document_frequency, vectors
 from seqlab.errors import InputError
 from seqlab.models.lstm import LSTM
@@ -39,19 +49,38 @@ def model(seed: int = 0) -> LSTM:
 
 
 def test_speeches_task():
-    assert len(ITEMS.queries) == len(ITEMS.relevant) > 800
+    assert len(ITEMS.test.queries) == len(ITEMS.test.relevant) > 800
+    assert len(ITEMS.val.queries) > 400
     assert len(ITEMS.documents) > 3000
-    assert len(set(ITEMS.relevant)) == len(ITEMS.relevant)
-    for query, place in zip(ITEMS.queries, ITEMS.relevant, strict=True):
+    places = [*ITEMS.val.relevant, *ITEMS.test.relevant]
+    assert len(set(places)) == len(places)
+    for query, place in zip(ITEMS.test.queries, ITEMS.test.relevant, strict=True):
         assert 0 <= len(ITEMS.documents[place].split()) - len(query.split()) <= 1
 
 
 def test_queries_are_in_nothing_that_was_learnt_from():
     trained = " ".join("\n".join(SPEECH.train).split())
-    tuned = {pair.query for pair in ITEMS.tuning}
-    assert not tuned & set(ITEMS.queries)
-    assert not any(query in trained for query in ITEMS.queries)
-    assert not {ITEMS.documents[place] for place in ITEMS.relevant} & {pair.document for pair in ITEMS.tuning}
+    tuned = "\n".join(ITEMS.tuning)
+    for asked in (ITEMS.val, ITEMS.test):
+        assert not any(query in trained or query in tuned for query in asked.queries)
+        assert not any(ITEMS.documents[place] in tuned for place in asked.relevant)
+    assert not set(ITEMS.val.queries) & set(ITEMS.test.queries)
+
+
+def test_lines_of_the_same_speeches():
+    lines = items_of(SPEECH, "lines")
+    assert len(lines.documents) == pytest.approx(len(ITEMS.documents), rel=0.01)
+    assert lines.tuning == ITEMS.tuning
+    assert "even lines" in lines.description
+    assert every_other_line("one\ntwo  2\n\nthree\nfour" + " w" * 60) == Pair("one three", "two 2 four" + " w" * 60)
+    assert every_other_line("one line " * 60) is None
+    assert every_other_line("two\nlines") is None
+
+
+def test_own_text_is_tuned_on_in_passages_of_its_training_part():
+    own = SPEECH._replace(name="files", train=("a b\n\nc " + "w " * 40,), val=("v",), test=("t",))
+    assert tuning_texts(own) == ["a b\n\nc " + "w " * 40]
+    assert tuning_texts(SPEECH) == ITEMS.tuning
 
 
 def test_plays_that_a_model_has_read_give_no_queries():
@@ -59,7 +88,7 @@ def test_plays_that_a_model_has_read_give_no_queries():
     read = [texts[name] for name in ("twelfth-night", "othello")]
     items = speech_items(read)
     assert "10 plays" in items.description
-    assert not any(query in " ".join(text.split()) for text in read for query in items.queries)
+    assert not any(query in " ".join(text.split()) for text in read for query in items.test.queries)
     with pytest.raises(InputError, match="trained on all plays"):
         speech_items([text for name, text in texts.items() if name not in NINE])
 
@@ -85,22 +114,23 @@ def test_last_sentence(summary, expected):
 
 def test_summaries_task_asks_only_for_what_is_held_out():
     texts = [f"Title {i}\n\nThis is {i}. It has {i} corners." for i in range(30)]
-    items = summary_items(texts[:20], texts[20:])
-    assert items.queries == [f"It has {i} corners." for i in range(20, 30)]
-    assert [items.documents[place] for place in items.relevant] == [f"This is {i}." for i in range(20, 30)]
-    assert len(items.tuning) == 20
+    items = summary_items(texts[:20], texts[20:23], texts[23:])
+    for asked, numbers in ((items.val, range(20, 23)), (items.test, range(23, 30))):
+        assert asked.queries == [f"It has {i} corners." for i in numbers]
+        assert [items.documents[place] for place in asked.relevant] == [f"This is {i}." for i in numbers]
+    assert items.tuning == [text.partition("\n\n")[2] for text in texts[:20]]
 
 
 # --- measures
 
 
 def test_measures_by_hand():
-    scores = torch.full((4, 200), -1.0)
+    scores = np.full((4, 200), -1.0)
     scores[0, 3] = 1  # rank 1
     scores[1, :3], scores[1, 3] = 2, 1  # rank 4
     scores[2, :10], scores[2, 150] = 2, 1  # rank 11
     scores[3, :150], scores[3, 160] = 2, 1  # rank 151
-    found = evaluate(scores, [3, 3, 150, 160])
+    found = evaluate(ranks(scores, [3, 3, 150, 160]))
     assert found["MRR@10"].value == pytest.approx((1 + 1 / 4) / 4)
     assert found["nDCG@10"].value == pytest.approx((1 + 1 / math.log2(5)) / 4)
     assert [found[name].value for name in ("recall@1", "recall@10", "recall@100")] == [0.25, 0.5, 0.75]
@@ -114,14 +144,31 @@ def test_bootstrap_interval_of_a_mean():
     assert bootstrap_interval(np.ones(5)) == (1.0, 1.0)
 
 
+def test_difference_is_paired():
+    harder = np.random.default_rng(0).random(300)
+    value, low, high = difference(harder + 0.01, harder)
+    assert value == pytest.approx(0.01) and high - low < 1e-9  # the spread over queries is in both
+    assert difference(harder, harder[::-1]).low < 0 < difference(harder, harder[::-1]).high
+
+
 def test_table_has_a_row_each():
-    rows = {name: evaluate(torch.eye(3), [0, 1, 2]) for name in ("a", "b")}
+    rows = {name: evaluate(np.array([1, 1, 1])) for name in ("a", "b")}
     lines = table("title", rows).split("\n")
     assert lines[0] == "title"
     assert lines[-1].startswith("| b | 1.000 [1.000, 1.000] |")
 
 
-@pytest.mark.parametrize("ranker", [rankers.tf_idf, rankers.lsa, rankers.bm25])
+def sublinear(queries, documents):
+    return rankers.tf_idf(queries, documents, sublinear=True)
+
+
+def narrow_lsa(queries, documents):
+    first, second = rankers.lsa(queries, documents, (6, 8))
+    assert not np.allclose(first, second)
+    return first
+
+
+@pytest.mark.parametrize("ranker", [rankers.tf_idf, sublinear, narrow_lsa, rankers.bm25])
 def test_rankers_find_shared_words(ranker):
     documents = [f"{a} {b} {a} night" for a in ("apple", "plum", "fig", "pear") for b in ("tree", "cake", "wine")]
     scores = ranker(["a plum in wine", "fig cake"], documents)
@@ -167,68 +214,53 @@ def test_contrastive_loss_by_hand():
     same = torch.eye(2)
     assert float(contrastive_loss(same, same)) == pytest.approx(math.log(1 + math.exp(-1 / 0.05)), abs=1e-6)
     assert float(contrastive_loss(same, same.flip(0))) == pytest.approx(1 / 0.05, rel=1e-6)
+    assert float(contrastive_loss(same, same.flip(0), 3.0)) == pytest.approx(3 + math.log(1 + math.exp(-3)), rel=1e-6)
     assert float(contrastive_loss(torch.ones(5, 1), torch.ones(5, 1))) == pytest.approx(math.log(5))
 
 
-def test_tuning_learns_its_pairs_and_repeats_itself():
-    words = [f"{first}{second}" * 3 for first in "abcdefgh" for second in "ijklmnop"]
-    pairs = [Pair(word, word[1:] + word[:1]) for word in words]
-    tuned, again = model(), model()
-    losses = tune(tuned, encode, pairs, epochs=60)
-    assert losses[-1] < 0.5 * losses[0]
-    assert not tuned.training
-    tune(again, encode, pairs, epochs=60)
-    for one, other in zip(tuned.parameters(), again.parameters(), strict=True):
-        torch.testing.assert_close(one, other)
+# --- several rankers
 
 
-def test_tuning_needs_pairs():
-    with pytest.raises(ValueError, match="1 pairs: at least two are needed"):
-        tune(model(), encode, ITEMS.tuning[:1])
+def test_weighted_sums_are_of_standardised_scores():
+    words = np.array([[0.0, 10.0, 20.0]])
+    vectors_ = np.array([[2.0, 1.0, 0.0]])
+    root = math.sqrt(1.5)
+    expected = np.array([[-root + 0.5 * root, 0, root - 0.5 * root]])
+    np.testing.assert_allclose(weighted({"a": words, "b": vectors_}, {"a": 1.0, "b": 0.5}), expected, atol=1e-12)
 
 
-# --- index
+def test_weights_are_those_with_the_highest_mrr():
+    rng = np.random.default_rng(0)
+    relevant = list(range(40))
+    useful = rng.normal(size=(40, 60))
+    useful[range(40), relevant] += 1
+    scores = {"first": rng.normal(size=(40, 60)), "useful": useful, "useless": -useful}
+    chosen = chosen_weights(scores, relevant, "first")
+    assert chosen == {"first": 1.0, "useful": 1.0, "useless": 0.0}
 
 
-@given(st.lists(st.text(alphabet="ab \n", max_size=300), max_size=5))
-def test_passages_lose_no_word(documents):
-    found = passages(documents)
-    assert " ".join(found).split() == " ".join(documents).split()
-    assert all(passage.strip() for passage in found)
+def test_re_ranking_moves_the_first_documents_alone():
+    scores = np.array([3.0, 5.0, 4.0, 1.0, 2.0])
+    places = best_places(scores, 3)
+    assert places.tolist() == [1, 2, 0]
+    found = reranked(scores, places, np.array([0.0, 0.0, 9.0]), 5.0)
+    assert best_places(found, 3).tolist() == [0, 1, 2]
+    assert found[[3, 4]].max() < found[places].min()
+    assert best_places(reranked(scores, places, np.zeros(3), 5.0), 3).tolist() == [1, 2, 0]
 
 
-def test_index_finds_a_passage_by_itself_and_again_from_disk(tmp_path):
-    checkpoint = tmp_path / "best.ckpt"
-    checkpoint.write_bytes(b"weights")
-    texts = ITEMS.documents[:30]
-    index = build_index(model(), encode, texts)
-    save_index(index, tmp_path / "index", checkpoint)
-    loaded = load_index(tmp_path / "index", checkpoint)
-    assert loaded.passages == texts
-    for made in (index, loaded):
-        found = search(made, model(), encode, texts[7], 3)
-        assert found[0] == (pytest.approx(1, abs=1e-5), texts[7])
-        assert [score for score, _ in found] == sorted((score for score, _ in found), reverse=True)
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["best.ckpt", "index"]
-
-
-def test_index_of_another_checkpoint_is_refused(tmp_path):
-    checkpoint = tmp_path / "best.ckpt"
-    checkpoint.write_bytes(b"weights")
-    save_index(build_index(model(), encode, ITEMS.documents[:5]), tmp_path / "index", checkpoint)
-    checkpoint.write_bytes(b"other weights")
-    with pytest.raises(ValueError, match="is the index of another checkpoint, not"):
-        load_index(tmp_path / "index", checkpoint)
-
-
-def test_damaged_index_is_refused(tmp_path):
-    checkpoint = tmp_path / "best.ckpt"
-    checkpoint.write_bytes(b"weights")
-    folder = tmp_path / "index"
-    save_index(build_index(model(), encode, ITEMS.documents[:5]), folder, checkpoint)
-    (folder / "passages.jsonl").write_text(json.dumps({"passage": "only one"}) + "\n", encoding="utf-8")
-    with pytest.raises(ValueError, match="damaged index: 1 passages, 5 vectors"):
-        load_index(folder, checkpoint)
-    (folder / "vectors.npz").write_bytes(b"PK")
-    with pytest.raises(ValueError, match="is not an index or is damaged"):
-        load_index(folder, checkpoint)
+def test_comparison_has_every_ranker_and_chooses_on_val():
+    speeches_ = [" ".join(f"word{(7 * i + j) % 50}" for j in range(30)) for i in range(40)]
+    queries, documents = ([text.split()[half] for text in speeches_] for half in (slice(15), slice(15, None)))
+    queries, documents = ([" ".join(words) for words in side] for side in (queries, documents))
+    items = KnownItems(
+        "a task", documents, Asked(queries[:5], [*range(5)]), Asked(queries[5:9], [*range(5, 9)]), speeches_[9:]
+    )
+    tuned = {"seed 1": Continuation(model()).eval(), "seed 1, untrained": Continuation(model(1)).eval()}
+    found = compare(items, encode, model(), model(1), tuned)
+    assert {"BM25", "TF-IDF", "TF-IDF, sublinear", "LSA, 256", "lexical", "BM25, re-ranked"} <= set(found.rows)
+    assert "BM25 + lexical + continuation (seed 1), re-ranked" in found.rows
+    assert "continuation (seed 1)" not in found.rows  # never alone
+    assert "BM25 + continuation (seed 1) less BM25 + continuation (seed 1, untrained)" in found.pairs
+    assert found.weights["BM25 + continuation (seed 1)"].startswith("1.0 BM25, ")
+    assert str(found).startswith("a task\n\n| ranker |")

@@ -1,0 +1,159 @@
+"""Search of a user's own text: passages, exact search, the folder of an index, and the commands."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.preprocessing import FunctionTransformer
+
+from lm import search as searching
+from lm.continuation import Continuation
+from lm.finetune import main as finetune
+from lm.index import embedding_of
+from lm.index import main as make_index
+from lm.index_files import load, save
+from lm.passages import passages
+from lm.retrieval import main as retrieve
+from lm.search import Models, build, search, similarities
+from seqlab.errors import InputError
+from seqlab.models.lstm import LSTM
+from seqlab.spec import Classes, Spec, Tokens
+
+DOCUMENTS = {
+    name: "\n\n".join(f"The {animal} number {i} {verb} in the {place} all night. " * 6 for i in range(4))
+    for name, animal, verb, place in (
+        ("one.txt", "owl", "sings", "wood"),
+        ("two.txt", "whale", "swims", "sea"),
+        ("three.txt", "mole", "digs", "garden"),
+    )
+}
+
+
+def encode(text: str) -> list[int]:
+    return [ord(character) % 60 for character in text]
+
+
+def models() -> Models:
+    torch.manual_seed(0)
+    spec = Spec(Tokens(60), Classes(60), max_length=44)
+    model, other = (LSTM(spec, d_model=16, hidden_dim=16, num_layers=1).eval() for _ in range(2))
+    return Models(model, Continuation(other).eval(), encode)
+
+
+@pytest.fixture(scope="module")
+def index():
+    return build(DOCUMENTS, models())
+
+
+@given(st.lists(st.text(alphabet="ab \n", max_size=300), max_size=5))
+def test_passages_lose_no_word(documents):
+    found = passages(documents)
+    assert " ".join(found).split() == " ".join(documents).split()
+    assert all(passage.strip() for passage in found)
+
+
+def test_search_in_blocks_is_exact(monkeypatch, tmp_path):
+    rng = np.random.default_rng(0)
+    vectors, direction = rng.normal(size=(1000, 8)).astype(np.float32), rng.normal(size=8).astype(np.float32)
+    np.save(tmp_path / "vectors.npy", vectors)
+    monkeypatch.setattr(searching, "ROWS_AT_ONCE", 64)  # sixteen blocks, the last one short
+    mapped = np.load(tmp_path / "vectors.npy", mmap_mode="r")
+    np.testing.assert_allclose(similarities(mapped, direction), vectors @ direction, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("hybrid", [False, True])
+def test_search_finds_the_passage_that_says_it(index, hybrid):
+    found = search(index, models(), "a whale that swims in the deep sea", 3, hybrid=hybrid)
+    assert [each.source for each in found] == ["two.txt"] * 3
+    assert [each.score for each in found] == sorted((each.score for each in found), reverse=True)
+    assert set(found[0].parts) == {"lexical", "continuation"} | ({"BM25", "likelihood"} if hybrid else set())
+    assert len(search(index, models(), "whale", 99, hybrid=hybrid)) == len(index.passages)
+
+
+def test_scores_of_the_parts_are_cosines(index):
+    both = models()
+    (best, *_) = search(index, both, index.passages[5], 1, hybrid=False)
+    assert best.parts["lexical"] == pytest.approx(1, abs=1e-5)
+    assert best.score == pytest.approx(best.parts["lexical"] + 0.25 * best.parts["continuation"], abs=1e-5)
+    assert abs(best.parts["continuation"]) <= 1 + 1e-5
+
+
+def test_query_without_words_is_refused(index):
+    with pytest.raises(InputError, match="a text without words"):
+        search(index, models(), " \n", 3, hybrid=True)
+
+
+def test_index_is_the_same_from_its_folder(index, tmp_path):
+    checkpoint = tmp_path / "best.ckpt"
+    checkpoint.write_bytes(b"weights")
+    for _ in range(2):  # the second takes the place of the first
+        save(index, tmp_path / "index", [checkpoint])
+    loaded = load(tmp_path / "index", [checkpoint])
+    assert isinstance(loaded.vectors, np.memmap)
+    for hybrid in (False, True):
+        first, again = (search(each, models(), "the owl sings", 4, hybrid=hybrid) for each in (index, loaded))
+        assert [each.passage for each in first] == [each.passage for each in again]
+        np.testing.assert_allclose([each.score for each in first], [each.score for each in again], rtol=1e-4)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["best.ckpt", "index"]
+
+
+def test_index_that_does_not_fit_is_refused(index, tmp_path):
+    checkpoint, folder = tmp_path / "best.ckpt", tmp_path / "index"
+    with pytest.raises(InputError, match=r"there is no index; seqlab index RUN FOLDER"):
+        load(folder, [checkpoint])
+    checkpoint.write_bytes(b"weights")
+    save(index, folder, [checkpoint])
+    checkpoint.write_bytes(b"other weights")
+    with pytest.raises(InputError, match="is the index of other checkpoints"):
+        load(folder, [checkpoint])
+    checkpoint.write_bytes(b"weights")
+    (folder / "passages.jsonl").write_text(json.dumps({"passage": "one", "source": "a"}) + "\n", encoding="utf-8")
+    with pytest.raises(InputError, match="damaged index: 1 passages"):
+        load(folder, [checkpoint])
+    np.save(folder / "usual.npy", np.array([{"an": "object"}], object), allow_pickle=True)
+    with pytest.raises(InputError, match="is not an index or is damaged: Object arrays cannot be loaded"):
+        load(folder, [checkpoint])
+
+
+# --- commands
+
+
+def test_one_command_to_index_and_one_to_search(text_runs, tmp_path, capsys):
+    run = tmp_path / "run"
+    shutil.copytree(text_runs["lstm"], run)
+    assert finetune([str(run), "--steps", "2"]) == 0
+    assert "retrieval_seed1.ckpt" in capsys.readouterr().out
+    own = tmp_path / "own"
+    own.mkdir()
+    for name, text in DOCUMENTS.items():
+        (own / name).write_text(text, encoding="utf-8")
+    assert make_index([str(run), str(own)]) == 0
+    assert "12 passages of 3 documents" in capsys.readouterr().out
+    assert retrieve([str(run), "--query", "moles dig in the garden", "--hybrid"]) == 0
+    out = capsys.readouterr().out
+    first = out.split("\n")[0]
+    assert "three.txt" in first and all(part in first for part in ("BM25", "lexical", "continuation", "likelihood"))
+    embed = embedding_of(run)
+    assert embed(["an owl", "a whale"]).shape == embed(["an owl", "a whale"], queries=True).shape
+    np.testing.assert_array_equal(FunctionTransformer(embed).fit_transform(["an owl"]), embed(["an owl"]))
+
+
+def test_bad_input_is_one_line(text_runs, tmp_path, capsys):
+    run = str(text_runs["lstm"])
+    for ran, words, message in (
+        (retrieve, [run, "--hybrid"], "it needs --query"),
+        (retrieve, [run, "--query", "x", "--task", "halves"], "--task is for the table"),
+        (retrieve, [run, "--task", "halfs"], "did you mean halves?"),
+        (retrieve, [run, "--query", "x"], "there is no index"),
+        (retrieve, [str(tmp_path / "none"), "--query", "x"], "is not a run directory"),
+        (finetune, [run, "--steps", "0"], "--steps 0: must be at least 1"),
+        (make_index, [run, str(tmp_path / "none")], "there is no such file or folder"),
+        (make_index, [str(tmp_path)], "error: "),
+    ):
+        assert ran(words) == 2, words
+        error = capsys.readouterr().err
+        assert message in error and len(error.strip().split("\n")) == 1, error
