@@ -30,9 +30,9 @@ def paired(differences: Tensor, clusters: Tensor, seed: int = 1, weights: Tensor
     """The mean difference with an interval and a test that know how items cluster.
 
     The variance is that of the ratio estimator, C / (C - 1) sum (d_c - d n_c)^2 / n^2, where d_c is the sum of a
-    cluster's n_c differences (of w times them, and n_c the sum of w, with weights w of mean 1). The test changes the sign of all differences of a cluster at once (if the two predictors
-    are equally good, either sign is as likely), FLIPS times, and counts how often the sum is at least as far from 0.
-    Everything is a function of the arguments.
+    cluster's n_c differences; with weights w of mean 1, of w times them, and n_c is the sum of w. The test changes the
+    sign of all differences of a cluster at once (if the two predictors are equally good, either sign is as likely),
+    FLIPS times, and counts how often the sum is at least as far from 0. Everything is a function of the arguments.
 
     Args:
         differences: (n,), n at least 1.

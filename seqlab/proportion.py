@@ -72,9 +72,9 @@ class Proportion(NamedTuple):
 
         Trials depend on each other within a cluster, and clusters are resampled within strata. With z_c = sum over a
         cluster of w_i (h_i - p_s), p_s the weighted mean of its stratum, the variance is sum over strata of
-        C_s / (C_s - 1) sum z_c^2 (Cochran 1977, chapter 11). A stratum of one cluster is one trial: W_s^2 p_s (1 - p_s).
-        The effective number is p (1 - p) / v (z / t)^2 as for `clustered`, with C - S degrees of freedom; at 0 and 1 it
-        is 1 / sum W_c^2.
+        C_s / (C_s - 1) sum z_c^2 (Cochran 1977, chapter 11). A stratum of one cluster is one trial, W_s^2 p_s (1 -
+        p_s). The effective number is p (1 - p) / v (z / t)^2 as for `clustered`, with C - S degrees of freedom; at 0
+        and 1 it is 1 / sum W_c^2.
 
         Args:
             hits: (n,) bool.

@@ -148,7 +148,8 @@ def made_in_training(terms: Tensor, fold: int = 0) -> Tensor:
 
 def _kept_by_some(family: Family, rules: Tensor, terms: Tensor) -> Tensor:
     """Which sequences (n, 9) some rule of (r, P) keeps, (n,) bool. Few pairs are left after the first two terms."""
-    row, rule = (grid.flatten() for grid in torch.meshgrid(torch.arange(len(terms)), torch.arange(len(rules)), indexing="ij"))
+    pairs = torch.cartesian_prod(torch.arange(len(terms)), torch.arange(len(rules)))
+    row, rule = pairs.unbind(1)
     for place in (family.order, family.order + 1):
         same = family.next_(rules[rule], terms[row, :place]) == terms[row, place]
         row, rule = row[same], rule[same]

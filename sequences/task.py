@@ -20,8 +20,8 @@ from seqlab.task import Results, Split, Task
 from sequences.baselines import compare, real_results, true_continuations
 from sequences.bayes import acceptance
 from sequences.curriculum import Samples
-from sequences.families import FAMILIES
 from sequences.datamodule import RecurrenceDataModule
+from sequences.families import FAMILIES
 from sequences.family import MASKED, NUM_TERMS, NUM_VALUES
 from sequences.held_out import made_in_training
 from sequences.loss import expected_distance, weighted_cross_entropy
@@ -86,8 +86,8 @@ class Recurrence(Task[RecurrenceDataModule, SequenceModel]):
 
     def title(self) -> str:
         return (
-            f"integer sequences, {len(FAMILIES)} families in 3 phases; each held-out sequence once, the rules of a family "
-            "equally weighed; training sees nothing that a held-out rule of a family with 50 rules or more makes"
+            f"integer sequences, {len(FAMILIES)} families in 3 phases; each held-out sequence once, all rules of a "
+            "family weighed alike; training sees nothing that a held-out rule of a family with 50 rules or more makes"
         )
 
     def notes(self) -> Sequence[str]:
@@ -97,11 +97,12 @@ class Recurrence(Task[RecurrenceDataModule, SequenceModel]):
         some = Samples(*(column[:NUM_CHECKED] for column in samples))
         known = made_in_training(some.terms, self.data.fold)
         new = {FAMILIES[number].name for number in some.family[~known].tolist()}
-        not_held_out = [FAMILIES[number].name for number in some.family.unique().tolist()]
+        names = [FAMILIES[number].name for number in some.family.unique().tolist()]
+        known_alone = [name for name in names if name not in new]
         return [
-            f"{len(samples.terms):,} test sequences, all distinct, in {num_rules:,} clusters; {float(known.double().mean()):.0%} "
-            f"of {len(known):,} are made by a training rule, too, with other numbers.",
-            f"Not held out but by sequence: {', '.join(name for name in not_held_out if name not in new) or 'none'}.",
+            f"{len(samples.terms):,} test sequences, all distinct, in {num_rules:,} clusters; "
+            f"{float(known.double().mean()):.0%} of {len(known):,} are made by a training rule, too.",
+            f"Not held out but by sequence, as training rules make all of them: {', '.join(known_alone) or 'none'}.",
         ]
 
     def loss(self, model: SequenceModel, batch: Tensor) -> Tensor:

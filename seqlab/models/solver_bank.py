@@ -34,11 +34,11 @@ class SolverBank(SequenceModel):
     """840 candidates for the next term at each step, and a body that says which of them to believe.
 
     The candidates are those of seqlab/nn/bank.py: 70 views of the last terms, each with twelve guesses at its residual.
-    body(E(x) + D(x) + W r) = (v, s): r says which candidates were right a step before; v are ordinary logits; s + g u are
-    the scores of the candidates, where u is the trust in each (`bank.trust`) and g is learned. Values of candidates
+    body(E(x) + D(x) + W r) = (v, s): r says which candidates were right a step before; v are ordinary logits; s + g u
+    are the scores of the candidates, where u is the trust in each (`bank.trust`) and g is learned. Values of candidates
     are mixed with softmax v by these scores (seqlab/nn/pointer.py). With s = v = 0 and g = 1 it is the vote of the
-    candidates, with which it begins, about; it learns whom to trust when. Nothing in it knows a family of rules, but the
-    views and guesses are chosen for rules like these. The vote itself is a baseline on data=recurrence.
+    candidates, with which it begins, about; it learns whom to trust when. Nothing in it knows a family of rules, but
+    the views and guesses are chosen for rules like these. The vote itself is a baseline on data=recurrence.
 
     Real vectors in, and outputs that are no classes, have nothing of this: the body alone reads and writes them.
 

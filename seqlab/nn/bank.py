@@ -5,6 +5,7 @@ A_h[t-1]. A guess at R_h[t+1] from earlier residuals gives a candidate A_h[t] + 
 840 candidates a step, from integers alone: nothing is learned.
 """
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -125,7 +126,7 @@ def _modulus(now: Tensor, read: list[Tensor], back: list[Tensor]) -> Tensor:
     The modulus is the greatest common divisor of the differences of the residuals. The candidate is A + R modulo it.
     """
     divisor = torch.zeros_like(now)
-    for later, earlier in zip(back, back[1:], strict=False):
+    for later, earlier in pairwise(back):
         off = torch.where((later == FAR) | (earlier == FAR), 0, later - earlier)
         divisor = torch.gcd(divisor, off)
     highest = torch.stack(read).amax(0)

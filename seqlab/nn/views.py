@@ -39,7 +39,7 @@ def views(terms_BS: Tensor) -> Views:
     windows = terms_BS.int().unfold(1, NUM_LAGS, 1).flip(2)
     there, windows = windows >= 0, windows.clamp(min=0)
     coefficients = torch.tensor(LINEAR, dtype=torch.int32, device=terms_BS.device)
-    linear = sum((windows[..., lag, None] * coefficients[:, lag] for lag in range(1, NUM_LAGS)), windows[..., :1] * coefficients[:, 0])
+    linear = torch.stack([windows[..., lag, None] * coefficients[:, lag] for lag in range(NUM_LAGS)]).sum(0).int()
     known = ~(~there.unsqueeze(2) & (coefficients != 0)).any(3) & there[..., :1]
     ratios = torch.tensor(FLOORS + CEILINGS, dtype=torch.int32, device=terms_BS.device)
     up = torch.arange(len(ratios), device=terms_BS.device) >= len(FLOORS)

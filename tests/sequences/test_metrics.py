@@ -59,9 +59,7 @@ def test_results_are_those_of_a_loop(some, pieces):
     results = metrics.compute()
     wanted = {"": lambda f, place, final: final}
     wanted |= {f"_by_length/{n + 1}": lambda f, place, final, n=n: place == n for n in range(8)}
-    wanted |= {
-        f"_by_phase/phase_{p}": lambda f, place, final, p=p: final and FAMILIES[f].phase == p for p in (1, 2, 3)
-    }
+    wanted |= {f"_by_phase/phase_{p}": lambda f, place, final, p=p: final and FAMILIES[f].phase == p for p in (1, 2, 3)}
     wanted |= {f"_by_family/{m.name}": lambda f, place, final, i=i: final and f == i for i, m in enumerate(FAMILIES)}
     assert len(results) == 2 * len(wanted) + 2
     for part, condition in wanted.items():
