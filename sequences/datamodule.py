@@ -8,11 +8,13 @@ from annotated_types import Ge, Interval
 from torch import Tensor
 
 from seqlab.lit.datamodule import BlockStream, DataModule
+from seqlab.randomness import uniforms_of
 from seqlab.spec import Classes, Spec, Tokens
 from sequences.curriculum import Samples, draw, mixture
 from sequences.evaluation import held_out
 from sequences.family import NUM_TERMS, NUM_VALUES
 from sequences.held_out import NUM_FOLDS
+from sequences.wide import draw_wide
 
 
 class RecurrenceDataModule(DataModule):
@@ -28,6 +30,7 @@ class RecurrenceDataModule(DataModule):
         num_val, num_test: number of validation and test sequences, about. A family with few has fewer.
         embedding: how a model embeds an integer (seqlab/nn/embedding.py).
         num_waves: frequencies k = 1 .. num_waves of the Fourier embedding.
+        wide: proportion of training samples from wider rules (sequences/wide.py), on which nothing is tested.
         fold: which tenth of the rules and sequences is the test, 0 .. 9; the next one is validation.
         seed: seed of the data.
     """
@@ -41,6 +44,7 @@ class RecurrenceDataModule(DataModule):
         num_test: Annotated[int, Ge(1)] = 8000,
         embedding: Literal["fourier", "learned", "number", "scalar", "pair"] = "fourier",
         num_waves: Annotated[int, Interval(ge=1, le=128)] = 16,
+        wide: Annotated[float, Interval(ge=0, le=1)] = 0.15,
         fold: Annotated[int, Interval(ge=0, lt=NUM_FOLDS)] = 0,
         seed: Annotated[int, Ge(0)] = 1,
     ):
@@ -48,7 +52,7 @@ class RecurrenceDataModule(DataModule):
         self.batch_size = batch_size
         self.total_steps = total_steps
         self.num_val, self.num_test = num_val, num_test
-        self.fold, self.seed = fold, seed
+        self.wide, self.fold, self.seed = wide, fold, seed
         self.spec = Spec(Tokens(NUM_VALUES, embedding, num_waves), Classes(NUM_VALUES), max_length=NUM_TERMS - 1)
         self.stream = BlockStream(self._train_terms, batch_size)
 
@@ -56,7 +60,11 @@ class RecurrenceDataModule(DataModule):
         def proportions(indices: Tensor) -> Tensor:
             return mixture(torch.div(indices, self.batch_size, rounding_mode="floor").double() / self.total_steps)
 
-        return draw(self.seed, start, count, proportions, self.fold).terms
+        terms = draw(self.seed, start, count, proportions, self.fold).terms
+        indices = torch.arange(start, start + count)
+        wide = (uniforms_of(self.seed, "train wide", indices, 1)[:, 0] < self.wide).nonzero().squeeze(1)
+        terms[wide] = draw_wide(self.seed, indices[wide], self.fold)
+        return terms
 
     @cached_property
     def val_samples(self) -> Samples:

@@ -1,6 +1,7 @@
 """The bank of candidates the plain way: Python loops over terms, views and guesses."""
 
 from math import gcd
+from typing import Any
 
 REACH = 7  # residuals looked back at
 ORDER_THREE = [
@@ -15,7 +16,7 @@ def term(x, t):
     return x[t] if t >= 0 else None
 
 
-def view_values(x, t):
+def view_values(x: list[int], t: int) -> list[Any]:
     """The value of each view after x[t], None where a term is missing."""
     if t < 0:
         return [None] * 70
@@ -31,11 +32,11 @@ def view_values(x, t):
     return values
 
 
-def guesses(x, t, view):
+def guesses(x: list[int], t: int, view: int) -> list[Any]:
     """The twelve guesses at the residual of a view after x[t], None where there is none."""
     seen = [view_values(x, s)[view] for s in range(t + 1)]
 
-    def residual(s):
+    def residual(s: int) -> Any:
         return x[s] - seen[s - 1] if s >= 1 and seen[s - 1] is not None else None
 
     now = seen[t] if t >= 0 else None
