@@ -1,8 +1,8 @@
-"""Wider rules, for training alone: polynomials, recurrences of order three, Beatty sequences, digits, divisors, and both.
+"""Wider rules, for training alone: polynomials, recurrences of order three, Beatty sequences, digits, divisors ...
 
-They have no enumerated rules, so nothing is tested on them; training draws some of its samples here. Each kind is stated
-by parameters, not by a list of sequences: of digits and divisors there are no functions that a real sequence of
-sequences/named.py is made with. What `may_train` forbids is drawn again: what a held-out rule keeps, every window of a
+They have no enumerated rules, so nothing is tested on them; training draws some of its samples here. Each kind is
+stated by parameters, not by a list of sequences; of digits and divisors there are other functions than those that the
+real sequences are made with. What `may_train` forbids is drawn again: what a held-out rule keeps, every window of a
 real sequence, and the buckets of validation and test.
 """
 
@@ -135,8 +135,8 @@ KINDS: tuple[Callable[[Tensor], Tensor], ...] = (*SIMPLE, sum_of_two, interleave
 def draw_wide(seed: int, indices: Tensor, fold: int = 0) -> Tensor:
     """Training sequences of wider rules, one for each sample index: (n, 9). All kinds are equally frequent.
 
-    A function of (seed, fold, index). The kind stays; its parameters are resampled while a term is outside 0 .. 255, the
-    terms change at most twice, or the sequence is held out.
+    A function of (seed, fold, index). The kind stays; its parameters are resampled while a term is outside 0 .. 255,
+    the terms change at most twice, or the sequence is held out.
     """
     terms = torch.empty(len(indices), NUM_TERMS, dtype=torch.int64)
     kinds = (uniforms_of(seed, "train wide kind", indices, 1)[:, 0] * len(KINDS)).long()

@@ -34,7 +34,7 @@ def view_values(x: list[int], t: int) -> list[Any]:
 
 def guesses(x: list[int], t: int, view: int) -> list[Any]:
     """The twelve guesses at the residual of a view after x[t], None where there is none."""
-    seen = [view_values(x, s)[view] for s in range(t + 1)]
+    seen: list[Any] = [view_values(x, s)[view] for s in range(t + 1)]
 
     def residual(s: int) -> Any:
         return x[s] - seen[s - 1] if s >= 1 and seen[s - 1] is not None else None
@@ -64,7 +64,8 @@ def candidates(x, t):
     """[(value or None, right)] of all 840 candidates after x[t]; right: 1, -1, or 0 without a candidate before."""
     rows = []
     for view in range(70):
-        now, before = view_values(x, t)[view], view_values(x, t - 1)[view] if t >= 1 else None
+        now: Any = view_values(x, t)[view]
+        before: Any = view_values(x, t - 1)[view] if t >= 1 else None
         old = guesses(x, t - 1, view) if t >= 1 else [None] * 12
         for guess, past in zip(guesses(x, t, view), old, strict=True):
             value = None if now is None or guess is None else now + guess

@@ -11,7 +11,7 @@ from tests.reference import bank as plain
 
 def by_loops(x):
     """The value with the greatest sum of exp(streak + hits / 2), each candidate counted step by step."""
-    streak, hits = [0] * 840, [0] * 840
+    streak, hits, rows = [0] * 840, [0] * 840, []
     for t in range(len(x)):
         rows = plain.candidates(x, t)
         for place, (_, right) in enumerate(rows):
