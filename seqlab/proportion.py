@@ -12,6 +12,7 @@ Z = 1.959963984540054  # 97.5% point of the normal distribution
 class Proportion(NamedTuple):
     """A binomial proportion: `hits` out of `trials`.
 
+    hits: a whole number, but for a weighted mean, of which it is as many trials as the mean says.
     effective: how many independent trials are worth as much, if the trials are not independent; None: all of them.
 
     >>> proportion = Proportion(8, 10)
@@ -21,7 +22,7 @@ class Proportion(NamedTuple):
     True
     """
 
-    hits: int
+    hits: float
     trials: int
     effective: float | None = None
 
@@ -64,6 +65,54 @@ class Proportion(NamedTuple):
             variance = len(names) / (len(names) - 1) * float(off.square().sum()) / trials**2
             effective = p * (1 - p) / variance if variance else float(trials)
         return cls(found, trials, min(float(trials), effective * (Z / student(len(names) - 1)) ** 2))
+
+    @classmethod
+    def weighted(cls, hits: "Tensor", weights: "Tensor", clusters: "Tensor", strata: "Tensor") -> "Proportion":
+        """The weighted mean of `hits` (n,) bool, p = sum w_i h_i with weights that add up to 1, as p n out of n trials.
+
+        Trials depend on each other within a cluster, and clusters are resampled within strata. With z_c = sum over a
+        cluster of w_i (h_i - p_s), p_s the weighted mean of its stratum, the variance is sum over strata of
+        C_s / (C_s - 1) sum z_c^2 (Cochran 1977, chapter 11). A stratum of one cluster is one trial, W_s^2 p_s (1 -
+        p_s). The effective number is p (1 - p) / v (z / t)^2 as for `clustered`, with C - S degrees of freedom; at 0
+        and 1 it is 1 / sum W_c^2.
+
+        Args:
+            hits: (n,) bool.
+            weights: (n,) positive; they need not add up to 1.
+            clusters: (n,) int64, the cluster of each trial.
+            strata: (n,) int64, the stratum of each trial. A cluster is in one stratum.
+
+        >>> import torch
+        >>> hits, place = torch.tensor([1, 1, 1, 0]).bool(), torch.arange(4)
+        >>> found = Proportion.weighted(hits, torch.tensor([1.0, 1.0, 1.0, 3.0]), place, place // 2)
+        >>> found.value, found.trials, round(found.effective, 2)
+        (0.5, 4, 0.21)
+        """
+        trials = hits.numel()
+        if not trials:
+            return cls(0, 0)
+        weights = weights.double() / float(weights.double().sum())
+        _, member = clusters.unique(return_inverse=True)
+        _, stratum = strata.unique(return_inverse=True)
+        num_clusters, num_strata = int(member.max()) + 1, int(stratum.max()) + 1
+        of_cluster = stratum.new_zeros(num_clusters).scatter(0, member, stratum)
+        sizes = of_cluster.bincount()
+        weight_of_stratum = stratum.bincount(weights=weights)
+        means = stratum.bincount(weights=weights * hits) / weight_of_stratum
+        p = float((weight_of_stratum * means).sum())
+        if hits.all() or not hits.any():
+            effective = 1 / float(member.bincount(weights=weights).square().sum())
+        else:
+            squares = member.bincount(weights=weights * (hits.double() - means[stratum])).square()
+            spread = of_cluster.bincount(weights=squares) * sizes / (sizes - 1).clamp(min=1)
+            alone = weight_of_stratum.square() * means * (1 - means)
+            variance = float(spread.where(sizes > 1, alone).sum())
+            effective = p * (1 - p) / variance if variance else float(trials)
+        degrees = num_clusters - num_strata
+        if degrees:
+            effective *= (Z / student(degrees)) ** 2
+        found = trials * float(hits[0]) if hits.all() or not hits.any() else p * trials
+        return cls(found, trials, min(float(trials), effective))
 
     @property
     def value(self) -> float | None:

@@ -8,9 +8,10 @@ from torch import Tensor
 
 from seqlab.attempts import Attempts
 from sequences.bayes import bayes_predictions
-from sequences.curriculum import FAMILIES, Samples
+from sequences.curriculum import Samples
+from sequences.families import FAMILIES
 from sequences.family import MASKED, NUM_TERMS, NUM_VALUES
-from sequences.metrics import NextTermMetrics, Row, exact_match
+from sequences.metrics import NextTermMetrics, Row, exact_match, parts_of, weights_of
 from sequences.named import named, window_accuracy
 from sequences.solvers import SOLVERS
 
@@ -61,16 +62,15 @@ def chance(samples: Samples) -> Row:
     """
     values = torch.arange(NUM_VALUES)
     off = (values - values.unsqueeze(1)).abs().double().mean(1)  # expected distance for each target
-    metrics = NextTermMetrics()
-    metrics.update(samples.terms[:, 1:], samples)
-    row: Row = {"cross_entropy": math.log(NUM_VALUES)}
-    for name in metrics.compute():
-        if name.startswith("accuracy"):
-            row[name] = 1 / NUM_VALUES
-    known = samples.terms[:, 1:] != MASKED
-    row["distance"] = float(off[samples.terms[known[:, -1], -1]].mean())
-    for place in range(NUM_TERMS - 1):
-        row[f"distance_by_length/{place + 1}"] = float(off[samples.terms[known[:, place], place + 1]].mean())
+    targets = samples.terms[:, 1:]
+    row: Row = {"cross_entropy": math.log(NUM_VALUES), "accuracy_macro": 1 / NUM_VALUES}
+    row["accuracy_mixture"] = 1 / NUM_VALUES
+    for part, chosen in parts_of(samples, targets != MASKED):
+        rows, places = chosen.nonzero(as_tuple=True)
+        if len(rows):
+            row[f"accuracy{part}"] = 1 / NUM_VALUES
+            weights = weights_of(Samples(*(column[rows] for column in samples)))
+            row[f"distance{part}"] = float(weights @ off[targets[rows, places]])
     for name in exact_match(samples.terms[:, 1:], samples.terms[:, 1:], samples):
         row[name] = NUM_VALUES ** (-8.0)
     for name in real_results(lambda terms: terms[:, -1]):

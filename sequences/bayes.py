@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from seqlab.randomness import uniforms
-from sequences.curriculum import FAMILIES, FINAL_MIX
+from sequences.families import FAMILIES, FINAL_MIX
 from sequences.family import MASKED, NUM_TERMS, NUM_VALUES, Family
 
 FIRST_LENGTH = 3  # shortest prefix: the initial terms of any family and one more term that tests a rule

@@ -1,51 +1,35 @@
-"""Sampling from all families: the curriculum chooses a sample's family, and rules and sequences are split."""
+"""Training sequences: the curriculum chooses a sample's family; what is held out is drawn again."""
 
 from collections.abc import Callable
 from functools import cache, reduce
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from seqlab.randomness import uniforms_of
-from sequences.family import MASKED, NUM_TERMS, NUM_VALUES, Family, bucket_of
-from sequences.phase_one import Arithmetic, ConstantTerms, LinearOrderTwo, PeriodTwo
-from sequences.phase_three import (
-    AlternatingSigns,
-    Composition,
-    DoubledTerms,
-    LinearModulo,
-    ParityCondition,
-    Switch,
-    ThresholdCondition,
-)
-from sequences.phase_two import AlternatingFactors, AlternatingSteps, GrowingSteps, Ratio, Runs, TrueGrowth
+from sequences.families import FAMILIES, FINAL_MIX, PHASES
+from sequences.family import MASKED, NUM_TERMS, NUM_VALUES, Family
+from sequences.held_out import code_of, may_train, rules_of
 
-FAMILIES: tuple[Family, ...] = (
-    ConstantTerms(), Arithmetic(), PeriodTwo(), LinearOrderTwo(),
-    AlternatingSteps(), GrowingSteps(), Ratio(), AlternatingFactors(), Runs(), TrueGrowth(),
-    LinearModulo(), DoubledTerms(), AlternatingSigns(), ParityCondition(), ThresholdCondition(), Composition(),
-    Switch(),
-)  # fmt: skip
-PHASES = (1, 2, 3)
-FINAL_MIX = (0.2, 0.3, 0.5)
-Split = Literal["train", "val", "test"]
 LARGEST_TABLE = 2**20  # bytes; larger tables take seconds to fill
 MAX_ATTEMPTS = 2**17  # never reached: the strictest family keeps one draw in a few hundred
-PATIENCE = 2**10  # initial terms tried with one held-out rule before another rule is drawn
 
 
 class Samples(NamedTuple):
-    """Drawn sequences.
+    """Sequences.
 
     terms: (n, 9) int64, MASKED where a sequence has ended.
     family: (n,) index into FAMILIES.
     rule: (n,) index into the family's rules.
+    frequency: (n,) float64, how often the draws of a family take this rule and keep the sequence, relative to its
+        other rules.
     """
 
     terms: Tensor
     family: Tensor
     rule: Tensor
+    frequency: Tensor
 
 
 def mixture(progress: Tensor) -> Tensor:
@@ -62,59 +46,48 @@ def mixture(progress: Tensor) -> Tensor:
     return (points[0] + first * (points[1] - points[0]) + second * (points[2] - points[1])).round(decimals=12)
 
 
-def draw(seed: int, split: Split, start: int, count: int, proportions: Callable[[Tensor], Tensor]) -> Samples:
-    """Samples start .. start + count - 1 of a split. Sample i is a function of (seed, split, i).
+def draw(seed: int, start: int, count: int, proportions: Callable[[Tensor], Tensor], fold: int = 0) -> Samples:
+    """Training samples start .. start + count - 1. Sample i is a function of (seed, fold, i).
 
     Args:
-        seed, split: identify the stream. No sequence is in two splits, and no rule of a family that holds out rules.
+        seed: seed of the stream.
         start, count: the range of samples.
         proportions: indices (n,) -> proportions of the phases (n, 3) for these samples.
+        fold: which tenth of the rules and sequences is the test (sequences/held_out.py).
     """
     indices = torch.arange(start, start + count)
-    numbers = uniforms_of(seed, f"{split} family", indices, 2)
+    numbers = uniforms_of(seed, "train family", indices, 2)
     phase = (numbers[:, :1] >= proportions(indices)[:, :2].cumsum(1)).sum(1)
     members = [[i for i, family in enumerate(FAMILIES) if family.phase == number] for number in PHASES]
     sizes = torch.tensor([len(group) for group in members])
     first = torch.tensor([group[0] for group in members])
-    family_index = first[phase] + (numbers[:, 1] * sizes[phase]).long()
-    samples = Samples(torch.full((count, NUM_TERMS), MASKED), family_index, torch.zeros(count, dtype=torch.int64))
-    for number in family_index.unique().tolist():
-        rows = (family_index == number).nonzero().squeeze(1)
-        samples.terms[rows], samples.rule[rows] = draw_from(FAMILIES[number], seed, split, indices[rows])
-    return samples
+    chosen = first[phase] + (numbers[:, 1] * sizes[phase]).long()
+    terms, rule = torch.full((count, NUM_TERMS), MASKED), torch.zeros(count, dtype=torch.int64)
+    for number in chosen.unique().tolist():
+        rows = (chosen == number).nonzero().squeeze(1)
+        terms[rows], rule[rows] = draw_from(FAMILIES[number], seed, indices[rows], fold)
+    return Samples(terms, chosen, rule, torch.ones(count, dtype=torch.float64))
 
 
-def draw_from(family: Family, seed: int, split: Split, indices: Tensor) -> tuple[Tensor, Tensor]:
-    """Sequences of one family (n, 9) and the indices of their rules (n,), one for each sample index.
+def draw_from(family: Family, seed: int, indices: Tensor, fold: int = 0) -> tuple[Tensor, Tensor]:
+    """Training sequences of one family (n, 9) and the indices of their rules (n,), one for each sample index.
 
-    A draw is a rule of the split and initial terms. It is resampled while a term is outside 0 .. 255, the sequence is
-    degenerate, or it belongs to another split. Several draws are tried in parallel and the first valid one is used.
-
-    In training rule and initial terms are resampled together, so a rule that keeps most of its draws is frequent. In
-    validation and test the rule stays and its initial terms alone are resampled, so every rule of a family that has
-    sequences in the split is equally likely. (After PATIENCE draws in vain another rule is drawn.)
+    A draw is a rule and initial terms. Both are resampled while a term is outside 0 .. 255, the sequence is degenerate,
+    or held out. Several draws are tried in parallel and the first valid one is used.
     """
-    wanted = SPLITS.index(split)
-    own = torch.arange(len(family.rules))
-    if family.holds_out_rules:
-        own = own[split_of_bucket(family.buckets) == wanted]
+    own = rules_of(family, "train", fold)
     rules = torch.empty(len(indices), dtype=torch.int64)
     initial = torch.empty(family.order, len(indices), dtype=torch.int64)
     missing = torch.arange(len(indices))
-    attempt, stream = 0, f"{split} {family.name}"
-    rule_every = 1 if split == "train" else PATIENCE
+    attempt, stream = 0, f"train {family.name}"
     while len(missing):
-        assert attempt < MAX_ATTEMPTS, f"{family.name} has no sequences for {split}"
+        assert attempt < MAX_ATTEMPTS, f"{family.name} has no sequences for training in fold {fold}"
         tries = max(1, min(256, 4096 // len(missing)))
         counters = indices[missing].unsqueeze(1) * MAX_ATTEMPTS + torch.arange(attempt, attempt + tries)
         numbers = uniforms_of(seed, stream, counters.flatten(), family.order + 2)
-        choice = numbers[:, 0]
-        if rule_every > 1:
-            first_tries = counters.flatten() // rule_every * rule_every
-            choice = uniforms_of(seed, stream, first_tries, family.order + 2)[:, 0]
-        rule = own[(choice * len(own)).long()]
+        rule = own[(numbers[:, 0] * len(own)).long()]
         first = family.initial(family.rules[rule], numbers[:, 1:])
-        fits = (split_of(family, rule, first) == wanted).view(len(missing), tries)
+        fits = trains(family, rule, first, fold).view(len(missing), tries)
         found = fits.any(1)
         row = found.nonzero().squeeze(1)
         place = row * tries + fits[row].long().argmax(1) if tries > 1 else row
@@ -125,37 +98,30 @@ def draw_from(family: Family, seed: int, split: Split, indices: Tensor) -> tuple
     return family.sequences(family.rules[rules], initial.T)[0], rules
 
 
-def split_of(family: Family, rule: Tensor, initial: Tensor) -> Tensor:
-    """The split, as an index into SPLITS, of the sequences of rules (n,) and initial terms (n, order); -1: not kept."""
-    table = split_table(family)
+def trains(family: Family, rule: Tensor, initial: Tensor, fold: int = 0) -> Tensor:
+    """Whether the sequences of rules (n,) and initial terms (n, order) are kept, and not held out: (n,) bool."""
+    table = training_table(family, fold)
     if table is None:
-        return computed_split(family, rule, initial)
+        return computed(family, rule, initial, fold)
     return table[reduce(lambda place, term: place * NUM_VALUES + term, initial.unbind(1), rule)]
 
 
 @cache
-def split_table(family: Family) -> Tensor | None:
-    """A lookup table of `computed_split` for all rules and initial terms, or None if it would be too large."""
+def training_table(family: Family, fold: int = 0) -> Tensor | None:
+    """A lookup table of `computed` for all rules and initial terms, or None if it would be too large."""
     size = len(family.rules) * NUM_VALUES**family.order
     if size > LARGEST_TABLE:
         return None
-    table = torch.empty(size, dtype=torch.int8)
+    table = torch.empty(size, dtype=torch.bool)
     for places in torch.arange(size).split(2**14):
         initial = [places // NUM_VALUES**power % NUM_VALUES for power in reversed(range(family.order))]
         rule = places // NUM_VALUES**family.order
-        table[places] = computed_split(family, rule, torch.stack(initial, 1)).to(torch.int8)
+        table[places] = computed(family, rule, torch.stack(initial, 1), fold)
     return table
 
 
-def computed_split(family: Family, rule: Tensor, initial: Tensor) -> Tensor:
-    """Like `split_of`, but without a table: it computes the sequences."""
+def computed(family: Family, rule: Tensor, initial: Tensor, fold: int = 0) -> Tensor:
+    """Like `trains`, but without a table: it makes the sequences."""
     terms, kept = family.sequences(family.rules[rule], initial)
-    return torch.where(kept, split_of_bucket(bucket_of(terms + 1)), -1)
-
-
-SPLITS: tuple[Split, ...] = ("train", "val", "test")
-
-
-def split_of_bucket(buckets: Tensor) -> Tensor:
-    """The split, as an index into SPLITS, of each bucket 0 .. 9: 0 is test, 1 validation, the others training."""
-    return torch.where(buckets == 0, 2, torch.where(buckets == 1, 1, 0))
+    kept[kept.clone()] = may_train(code_of(terms[kept]), fold)
+    return kept

@@ -8,24 +8,30 @@ from annotated_types import Ge, Interval
 from torch import Tensor
 
 from seqlab.lit.datamodule import BlockStream, DataModule
+from seqlab.randomness import uniforms_of
 from seqlab.spec import Classes, Spec, Tokens
-from sequences.curriculum import FINAL_MIX, Samples, draw, mixture
+from sequences.curriculum import Samples, draw, mixture
+from sequences.evaluation import held_out
 from sequences.family import NUM_TERMS, NUM_VALUES
+from sequences.held_out import NUM_FOLDS
+from sequences.wide import draw_wide
 
 
 class RecurrenceDataModule(DataModule):
     """Sequences of nine terms, (batch, 9) int64, MASKED after the end. A model predicts terms 2 .. 9 from terms 1 .. 8.
 
     Training follows the curriculum: the phase mixture of sample i is a function of its step, i // batch_size.
-    Validation and test use the final mixture. They share no sequence with training, and no rule of a family with at
-    least 50 rules.
+    Validation and test have the same number of sequences of each family, and of each of its rules. Training sees no
+    sequence of theirs, and nothing that a rule of theirs makes, for families of at least 50 rules.
 
     Args:
         total_steps: number of steps of the curriculum.
         batch_size: rows in a batch.
-        num_val, num_test: number of validation and test sequences.
+        num_val, num_test: number of validation and test sequences, about. A family with few has fewer.
         embedding: how a model embeds an integer (seqlab/nn/embedding.py).
         num_waves: frequencies k = 1 .. num_waves of the Fourier embedding.
+        wide: proportion of training samples from wider rules (sequences/wide.py), on which nothing is tested.
+        fold: which tenth of the rules and sequences is the test, 0 .. 9; the next one is validation.
         seed: seed of the data.
     """
 
@@ -38,13 +44,15 @@ class RecurrenceDataModule(DataModule):
         num_test: Annotated[int, Ge(1)] = 8000,
         embedding: Literal["fourier", "learned", "number", "scalar", "pair"] = "fourier",
         num_waves: Annotated[int, Interval(ge=1, le=128)] = 16,
+        wide: Annotated[float, Interval(ge=0, le=1)] = 0.15,
+        fold: Annotated[int, Interval(ge=0, lt=NUM_FOLDS)] = 0,
         seed: Annotated[int, Ge(0)] = 1,
     ):
         super().__init__()
         self.batch_size = batch_size
         self.total_steps = total_steps
         self.num_val, self.num_test = num_val, num_test
-        self.seed = seed
+        self.wide, self.fold, self.seed = wide, fold, seed
         self.spec = Spec(Tokens(NUM_VALUES, embedding, num_waves), Classes(NUM_VALUES), max_length=NUM_TERMS - 1)
         self.stream = BlockStream(self._train_terms, batch_size)
 
@@ -52,23 +60,21 @@ class RecurrenceDataModule(DataModule):
         def proportions(indices: Tensor) -> Tensor:
             return mixture(torch.div(indices, self.batch_size, rounding_mode="floor").double() / self.total_steps)
 
-        return draw(self.seed, "train", start, count, proportions).terms
-
-    def held_out(self, split: Literal["val", "test"]) -> Samples:
-        """The sequences of a split from the final mixture. Sequence i does not depend on their number."""
-        count = self.num_val if split == "val" else self.num_test
-        final = torch.tensor(FINAL_MIX, dtype=torch.float64)
-        return draw(self.seed, split, 0, count, lambda indices: final.expand(len(indices), -1))
+        terms = draw(self.seed, start, count, proportions, self.fold).terms
+        indices = torch.arange(start, start + count)
+        wide = (uniforms_of(self.seed, "train wide", indices, 1)[:, 0] < self.wide).nonzero().squeeze(1)
+        terms[wide] = draw_wide(self.seed, indices[wide], self.fold)
+        return terms
 
     @cached_property
     def val_samples(self) -> Samples:
         """All validation sequences."""
-        return self.held_out("val")
+        return held_out(self.seed, "val", self.num_val, self.fold)
 
     @cached_property
     def test_samples(self) -> Samples:
         """All test sequences."""
-        return self.held_out("test")
+        return held_out(self.seed, "test", self.num_test, self.fold)
 
     def evaluation_set(self, split: Literal["val", "test"]) -> Samples:
         return self.val_samples if split == "val" else self.test_samples

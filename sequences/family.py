@@ -65,9 +65,13 @@ class Family(ABC):
         """Whether splits have disjoint rules. Otherwise only their sequences are disjoint."""
         return len(self.rules) >= MIN_HELD_OUT_RULES
 
+    def makes_a_family(self, rules: Tensor) -> Tensor:
+        """Which rules (n, P) make all sequences of another family, (n,) bool. They are never held out."""
+        return torch.zeros(len(rules), dtype=torch.bool)
+
     @cached_property
     def buckets(self) -> Tensor:
-        """The hash bucket of each rule, (R,): 0 is test, 1 validation, 2 to 9 training."""
+        """The hash bucket of each rule, (R,) from 0 to 9: sequences/held_out.py says which split each belongs to."""
         return bucket_of(torch.cat([torch.full((len(self.rules), 1), hash_of_name(self.name)), self.rules], 1))
 
     def initial(self, rules: Tensor, numbers: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 Both predict the ninth term. The difference of their accuracies has a 95% interval and a p-value (signs of whole
 clusters changed at random) that know how the sequences cluster: those of a held-out rule are right or wrong together.
+Rules of a family, and families, are weighed as in the test.
 """
 
 import sys
@@ -48,7 +49,7 @@ def compare(run: "Run") -> str:
     from seqlab.paired import paired
     from sequences.datamodule import RecurrenceDataModule
     from sequences.family import MASKED
-    from sequences.metrics import clusters_of
+    from sequences.metrics import clusters_of, weights_of
     from sequences.solvers import SOLVERS
     from sequences.task import Recurrence
 
@@ -57,21 +58,21 @@ def compare(run: "Run") -> str:
     samples = run.datamodule.test_samples
     samples = type(samples)(*(part[samples.terms[:, -1] != MASKED] for part in samples))
     read, target = samples.terms[:, :-1], samples.terms[:, -1]
-    clusters = clusters_of(samples)
+    clusters, weights = clusters_of(samples), weights_of(samples)
     assert isinstance(run.model, SequenceModel)
     ours = run.task.continuations(run.model, read, 1)[:, 0] == target
     found = {name: solver(read) == target for name, solver in SOLVERS.items()}
     lines = [
-        f"{len(target):,} test sequences with nine terms, {len(samples.terms.unique(dim=0)):,} distinct, "
-        f"in {len(clusters.unique()):,} clusters; the model has {float(ours.double().mean()):.4f}",
+        f"{len(target):,} test sequences with nine terms, in {len(clusters.unique()):,} clusters; "
+        f"weighed by rule and family, the model has {float(weights @ ours.double()):.4f}",
         f"{'solver':18}{'accuracy':>9}{'model alone':>13}{'solver alone':>14}  model - solver (95%)",
     ]
     for name, theirs in found.items():
-        result = paired(ours.double() - theirs.double(), clusters, run.datamodule.seed)
+        result = paired(ours.double() - theirs.double(), clusters, run.datamodule.seed, weights)
         spread = "" if result.interval is None else f" ({result.interval[0]:+.4f} to {result.interval[1]:+.4f})"
         counts = f"{int((ours & ~theirs).sum()):13,}{int((theirs & ~ours).sum()):14,}"
         lines.append(
-            f"{name:18}{float(theirs.double().mean()):9.4f}{counts}  {result.value:+.4f}{spread}, p = {result.p:.4f}"
+            f"{name:18}{float(weights @ theirs.double()):9.4f}{counts}  {result.value:+.4f}{spread}, p = {result.p:.4f}"
         )
     return "\n".join(lines)
 

@@ -63,6 +63,11 @@ class LinearOrderTwo(Family):
     def parameters(self) -> list[list[int]]:
         return [list(range(-2, 3)), signed(2), list(range(-4, 5))]
 
+    def makes_a_family(self, rules: Tensor) -> Tensor:
+        """2 x_{t-1} - x_{t-2} makes all arithmetic sequences, x_{t-2} all of period two."""
+        every = torch.tensor([[2, -1, 0], [0, 1, 0]])
+        return (rules.unsqueeze(1) == every).all(2).any(1)
+
     def next_(self, rules: Tensor, terms: Tensor) -> Tensor:
         a, b, c = rules.unbind(1)
         return a * last(terms) + b * terms[:, -2] + c

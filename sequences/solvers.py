@@ -12,10 +12,12 @@ from torch import Tensor
 
 from sequences.family import NUM_VALUES
 from sequences.solver_rules import RULES, Rule
+from sequences.vote import vote
 
 Solver = Callable[[Tensor], Tensor]
 
-# learned on validation sequences: python -m sequences.decision_list prints it
+# learned on 20,000 validation sequences as first drawn in version 0.3; on those of today python -m
+# sequences.decision_list learns a list that gains a tenth of a point
 LEARNED_ORDER = (
     "last 3 terms seen",
     "last 3 differences seen",
@@ -96,6 +98,7 @@ SOLVERS: dict[str, Solver] = {
     "recurrence": recurrence,
     "cascade": cascade,
     "decision_list": decision_list,
+    "vote": vote,
 }
 
 

@@ -6,7 +6,7 @@ import torch
 from seqlab.proportion import Proportion
 from seqlab.run.build import build
 from sequences.baselines import compare, continued, true_continuations
-from sequences.curriculum import FAMILIES
+from sequences.families import FAMILIES
 from sequences.family import MASKED
 from sequences.solvers import SOLVERS
 
