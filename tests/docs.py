@@ -40,6 +40,7 @@ LEFT_OUT = {
     "python run.py -m experiment=regular_tasks": "the same",
     "python run.py -m experiment=rule_extrapolation_table": "hours; tests/test_check.py composes it",
     "pip ": "the network; test_extras checks the names",
+    "python docs/make_figure.py": "it writes into docs; tests/test_site.py draws the figure",
     "python docs/make_notebook.py": "a kernel; tests/test_notebook.py runs the cells",
     "make ": "makes environments; test_make_targets checks the targets",
     "tensorboard ": "a server without an end; tests/lit/test_tensorboard.py starts one",
