@@ -117,6 +117,8 @@ class Task(ABC, Generic[D, M]):
     def figures(self, model: M, results: Results, baselines: Mapping[str, Results]) -> Mapping[str, "Figure"]:
         """Task-specific figures after the test, by name. May return a seqlab.attempts.Attempts.
 
+        They get the house style of figures, in which C0 is the colour of the model.
+
         Args:
             model: the tested model.
             results: its test results.

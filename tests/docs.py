@@ -44,6 +44,7 @@ LEFT_OUT = {
     "seqlab profile --suite": "the same",
     "seqlab profile --compare": "needs a stranger's file; the same",
     "pip ": "the network; test_extras checks the names",
+    "python docs/make_figure.py": "it writes into docs; tests/test_site.py draws the figure",
     "python docs/make_notebook.py": "a kernel; tests/test_notebook.py runs the cells",
     "make ": "makes environments; test_make_targets checks the targets",
     "tensorboard ": "a server without an end; tests/lit/test_tensorboard.py starts one",

@@ -37,6 +37,7 @@ HYDRAS = "--help --hydra-help --version --cfg --resolve --package --run --multir
 HYDRAS += " --config-name --config-dir --experimental-rerun --info"
 OPTIONS = {*re.findall(r'add_argument\(\s*"(--[\w-]+)"', "".join(SOURCES)), *HYDRAS.split()}
 OPTIONS_OF_OTHERS = {"--logdir", "--host", "--backend-store-uri", "--index-url", "--no-build-isolation", "--no-deps"}
+OPTIONS_OF_OTHERS |= {"--no-save", "--no-package-lock"}  # of npm
 
 PLACE_HOLDER = re.compile(r"\b[A-Z]{3,}\b")  # conf/search/NAME.yaml
 OF_OTHERS = {

@@ -1,5 +1,6 @@
 """The site: it builds without a warning, every link leads somewhere, nothing is loaded from elsewhere."""
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -125,6 +126,16 @@ def test_the_citation_has_what_it_needs():
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert f'version = "{citation["version"]}"' in project and f'license = "{citation["license"]}"' in project
     assert f"## {citation['version']}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_the_figure_of_the_home_page_is_drawn_from_the_kept_runs():
+    specification = importlib.util.spec_from_file_location("make_figure", ROOT / "docs" / "make_figure.py")
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    (axis,) = module.draw().axes
+    ends = {line.get_label(): line.get_xydata()[-1] for line in axis.lines if line.get_label()}
+    assert ends["LSTM"].tolist() == [500, 1] and ends["Transformer"][1] < 0.7 and ends["chance"][1] == 0.5
+    assert set(ends) <= {text.get_text() for text in axis.texts}
 
 
 def test_the_readme_fits_a_screen():

@@ -1,4 +1,4 @@
-"""Figures that compare models over data sets: a map of one column, and for each model the curves of its seeds."""
+"""Figures that compare models over data sets: map and dots of a column, and the curves of the seeds of each model."""
 
 import textwrap
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ PER_LINE = 5
 
 
 def comparison(tables: Sequence[Table], column: str) -> dict[str, Figure]:
-    """The map of a column, and for each data set one figure for each metric that has an index.
+    """The map and the dots of a column, and for each data set one figure for each metric that has an index.
 
     Raises:
         InputError: no table has the column.
@@ -32,7 +32,8 @@ def comparison(tables: Sequence[Table], column: str) -> dict[str, Figure]:
     if column not in headings:
         raise InputError(f"--compare {column}: no such column; {nearest(column, headings)}")
     chosen = [(table.columns[column], block) for table in tables if column in table.columns for block in table.blocks]
-    figures = {one_name(column): column_map(column, [(metric, block) for metric, block in chosen if _models(block)])}
+    chosen = [(metric, block) for metric, block in chosen if _models(block)]
+    figures = {one_name(column): column_map(column, chosen), one_name(f"{column} dots"): column_dots(column, chosen)}
     for block in (block for table in tables for block in table.blocks):
         for family in indexed_metrics(dict.fromkeys(name for row in _models(block) for name in row.results[0])):
             figures[one_name(f"{block.data} {family}")] = curves_of_seeds(block, family)
@@ -98,6 +99,50 @@ def _cell(row: Row, metric: str, low: bool) -> str:
         number(value).removesuffix(".000") for value in (sum(values) / len(values), (min if low else max)(values))
     )
     return mean if mean == best else f"{mean} ({best})"
+
+
+def column_dots(column: str, chosen: Sequence[tuple[str, Block]]) -> Figure:
+    """A panel for each data set: each model's mean over seeds as a dot, each seed as a circle, and two vertical lines.
+
+    These are chance, dashed, and the best baseline, dotted and named.
+    """
+    models = unique(row.label for _, block in chosen for row in _models(block))
+    columns = min(4, len(chosen))
+    lines = -(-len(chosen) // columns)
+    letters = max(map(len, models))
+    size = (letters * 0.075 + columns * 2.3, lines * (0.9 + 0.23 * len(models)) + 0.2)
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(lines, columns, sharey=True, squeeze=False).flatten()
+    for axis, (metric, block) in zip(axes, chosen, strict=False):
+        for row in _models(block):
+            values = [value for result in row.results if (value := result.get(metric)) is not None]
+            y, colour = models.index(row.label), colour_of(row.label)
+            if len(values) > 1:
+                axis.plot(values, [y] * len(values), "o", color=colour, markerfacecolor="none", markersize=4)
+            if values:
+                axis.plot(sum(values) / len(values), y, "o", color=colour, markersize=7, clip_on=False)
+        for row, look in _marks(block, metric):
+            axis.axvline(over_runs(row, metric).mean, color=INK, linewidth=1, linestyle=look, zorder=1)
+            if row.label != "chance":
+                axis.set_xlabel(f"dotted: {row.label}", fontsize="small")
+        axis.set_title(textwrap.fill(block.data, 24), fontsize="small")
+        axis.set(ylim=(len(models) - 0.4, -0.6))
+        if any(metric in run["intervals"] for row in _models(block) for run in row.runs):
+            axis.set_xlim(-0.02, 1.02)
+    for axis in axes[len(chosen) :]:
+        axis.set_visible(False)
+    axes[0].set_yticks(range(len(models)), models)
+    figure.suptitle(f"{column}: mean over seeds, dashed: chance", fontsize="small")
+    return figure
+
+
+def _marks(block: Block, metric: str) -> list[tuple[Row, tuple[int, tuple[int, ...]]]]:
+    """Chance and the best other baseline, each with the dashes of its line."""
+    known = [row for row in baselines(block) if over_runs(row, metric).mean is not None]
+    others = [row for row in known if row.label != "chance"]
+    low = block.better.get(metric) == "low"
+    best = sorted(others, key=lambda row: over_runs(row, metric).mean or 0.0, reverse=not low)[:1]
+    return [(row, (0, (4, 2))) for row in known if row.label == "chance"] + [(row, (0, (1, 2))) for row in best]
 
 
 def curves_of_seeds(block: Block, family: str) -> Figure:

@@ -38,14 +38,20 @@ function ticks(low, high, count, whole = false) {
 function scale(values, unit, logarithmic, from, to, pad = 0.05) {
   const positive = Math.min(...values) > 0;
   const turn = !logarithmic ? (v) => v : positive ? Math.log10 : (v) => Math.sign(v) * Math.log10(1 + Math.abs(v));
-  const back = !logarithmic ? (v) => v : positive ? (v) => 10 ** v : (v) => Math.sign(v) * (10 ** Math.abs(v) - 1);
   let [low, high] = unit ? [0, 1] : [turn(Math.min(...values)), turn(Math.max(...values))];
   if (low === high) [low, high] = [low - 0.5, high + 0.5];
   const room = unit ? (high - low) * 0.03 : (high - low) * pad;
   [low, high] = [low - room, high + room];
   const place = (value) => from + ((turn(value) - low) / (high - low)) * (to - from);
   const limits = unit ? [0, 1] : [low, high];
-  place.ticks = (count, whole) => ticks(...limits, count, whole).map((v) => Number(back(v).toPrecision(3)));
+  place.ticks = (count, whole) => {
+    if (!logarithmic) return ticks(...limits, count, whole);
+    const round = [0]; // 1, 2 and 5 times the powers of ten, as many as there is room for
+    for (let power = -9; power < 10; power++) for (const factor of [1, 2, 5]) round.push(factor * 10 ** power, -factor * 10 ** power);
+    const inside = round.filter((value) => (value || !positive) && turn(value) >= low && turn(value) <= high).sort((a, b) => a - b);
+    let last = -Infinity;
+    return inside.filter((value) => turn(value) - last > (high - low) / (count + 2) && ((last = turn(value)), true));
+  };
   return place;
 }
 

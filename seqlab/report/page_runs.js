@@ -87,14 +87,14 @@ function predictionsTable(run) {
 }
 
 function curvesOf(runs) {
-  const names = [...new Set(runs.flatMap((run) => Object.keys(run.curves)))];
+  const names = [...new Set(runs.flatMap((run) => Object.keys(run.curves).filter((name) => run.curves[name].length > 1)))];
+  if (!names.length) return make("p", {}, "No curves are kept.");
   const distinct = runs.length < 2 || runs[0].colour !== runs[1].colour;
   return make("div", { class: "panels" }, names.map((name) => {
     const rows = runs.filter((run) => run.curves[name]?.length > 1).map((run, n) => ({
       label: runs.length < 2 ? run.label : `${"AB"[runs.indexOf(run)]} ${run.model}, ${run.seed}`, kind: "model", mean: run.curves[name], seeds: [],
       colour: distinct || n === 0 ? run.colour : "#7A7A7A",
     }));
-    if (!rows.length) return null;
     const values = rows.flatMap((row) => row.mean.map(([, value]) => value));
     const unit = runs.some((run) => run.intervals[name.replace(/^val/, "test")]);
     return lines({ title: name, x: "step", unit, rows, log: !unit && Math.min(...values) > 0 && Math.max(...values) > 20 * Math.min(...values) });
@@ -186,7 +186,7 @@ function twoRuns(first, second) {
     make("div", { class: "tools" }, back(), chooser("A", first, (event) => goTo(`compare=${event.target.value},${second}`), second),
       chooser("B", second, (event) => goTo(`compare=${first},${event.target.value}`), first)),
     make("h3", {}, "Differences of configuration"),
-    differ.length ? table(differ.length === 1 ? "1 key differs" : `${differ.length} keys differ`, ["key", "A", "B"], differ.map((key) => [key, x[key] ?? "-", y[key] ?? "-"])) : make("p", {}, "No key differs."),
+    !a.configured || !b.configured ? make("p", {}, "No configuration is kept of both runs.") : differ.length ? table(differ.length === 1 ? "1 key differs" : `${differ.length} keys differ`, ["key", "A", "B"], differ.map((key) => [key, x[key] ?? "-", y[key] ?? "-"])) : make("p", {}, "No key differs."),
     make("h3", {}, "Predictions"), predictionsDiffed(a, b),
     make("h3", {}, "Curves"), curvesOf([a, b]),
     make("h3", {}, "Results"), table("results on test data", ["metric", "A", "B", "B − A", "better"], metrics),

@@ -128,7 +128,7 @@ def indexed(block: Block) -> list[Panel]:
         if not values:
             continue
         _, by, of = family.rpartition("by_")
-        inside = _is_proportion(rows, next(iter(metrics.values())))
+        inside = all(0 <= y <= 1 for line in lines for _, y in line["mean"])
         title = family if by else f"{family}_k"
         panels.append({"kind": "lines", "heading": "", "title": title.replace("_", " "), "unit": inside,
                        "x": of.replace("_", " ") if by else "k", "rows": lines,

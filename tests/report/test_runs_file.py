@@ -117,7 +117,9 @@ def test_a_map_and_curves_compare_models(leave, tmp_path, capsys):
         leave(f"c{seed}", "linear", seed, {"test/accuracy": 0.1}, data="L3")
     place = tmp_path / "out"
     assert told(capsys, tmp_path / "runs", "--compare", "accuracy", "--out", place)[0] == 0
-    names = {f"{stem}.{suffix}" for stem in ("L1_share_by_length", "accuracy") for suffix in ("png", "svg")}
+    names = {
+        f"{stem}.{suffix}" for stem in ("L1_share_by_length", "accuracy", "accuracy_dots") for suffix in ("png", "svg")
+    }
     assert {path.name for path in place.iterdir()} == names | {"table.md"}
     for picture in place.glob("*.png"):
         with Image.open(picture) as opened:

@@ -228,7 +228,9 @@ def test_completions_are_those_that_the_summary_counts(completions, summary):
 def test_plots_are_images(run_dir):
     names = {path.name for path in (run_dir / "plots").iterdir()}
     assert {"learning_curves.png", "results.png"} <= names
-    for name in names:
+    drawn = {name for name in names if name.endswith(".png")}
+    assert names - drawn == {name.replace(".png", ".svg") for name in drawn}
+    for name in drawn:
         pixels = matplotlib.image.imread(run_dir / "plots" / name)
         assert min(pixels.shape[:2]) > 100
         assert pixels.std() > 0.01  # not a blank page
