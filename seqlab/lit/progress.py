@@ -66,7 +66,7 @@ class StepProgressBar(RichProgressBar):
     def say(self, line: str) -> None:
         """Print a line above the bar."""
         if self.progress is not None:
-            self.progress.console.print(line, markup=False, highlight=False)
+            self.progress.console.print(line, markup=False, highlight=False, no_wrap=True, overflow="crop")
 
 
 class ProgressLines(Callback):

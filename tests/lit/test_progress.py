@@ -20,7 +20,7 @@ import fcntl, os, pty, runpy, struct, sys, termios
 child, terminal = pty.fork()
 if child == 0:
     os.environ["TERM"] = "xterm"
-    fcntl.ioctl(2, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 120, 0, 0))
+    fcntl.ioctl(2, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 160, 0, 0))
     sys.argv = sys.argv[1:]
     runpy.run_path(sys.argv[0], run_name="__main__")
     sys.stdout.flush()

@@ -122,7 +122,7 @@ def test_the_log_has_the_table_and_what_was_trained(finished_run):
     log = (run / "run.log").read_text(encoding="utf-8")
     first, *_ = process.stdout.splitlines()
     assert log.startswith(first)
-    assert re.search(r"^step 10/40  train/loss \d\S+  val/loss \d\S+$", log, re.MULTILINE)
+    assert re.search(r"^step 10/40  train/loss \d\S+  val/loss \d\S+  best \d\S+  \S+ -> ", log, re.MULTILINE)
     assert len(re.findall(r"^step \d+/40 ", log, re.MULTILINE)) == 8
     table = process.stdout[process.stdout.index("metric ") : process.stdout.index("next: ")]
     assert table in log
