@@ -64,11 +64,10 @@ def train(checkout: Path, model: str, run: Path) -> None:
         if has_reached(run):
             process.send_signal(signal.SIGTERM)
             process.wait()
-    events = EventAccumulator(str(run / "tensorboard"))
+    events = EventAccumulator(str(next((run / "tensorboard").iterdir())))
     events.Reload()
     curve = [
-        (event.step + 1, float(np.interp(event.wall_time, walls, cpus)), event.value)
-        for event in events.Scalars(METRIC)
+        (event.step, float(np.interp(event.wall_time, walls, cpus)), event.value) for event in events.Scalars(METRIC)
     ]
     (run / "curve.json").write_text(json.dumps(curve), encoding="utf-8")
 

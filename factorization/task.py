@@ -20,7 +20,7 @@ from seqlab.answers import GREEDY, Answer, Fault, Sampling, Steps
 from seqlab.errors import InputError
 from seqlab.metrics import Mean
 from seqlab.model import device_of, evaluating
-from seqlab.task import Results, Split, Task
+from seqlab.task import Results, Split, Task, Watched, predictions_line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -83,10 +83,15 @@ class Factorization(Task[SemiprimesDataModule, nn.Module]):
             predicted, factors, self.factor_bits, self.slices(split), split
         )
 
-    def watch(self, model: nn.Module) -> tuple[Results, Mapping[str, str]]:
+    def watch(self, model: nn.Module) -> Watched:
         loss, predicted = self._predicted(model, "val")
         results = beta_results("val", predicted, self.data.val.factors, self.factor_bits)
-        return {"val/loss": loss} | {f"val/{name}": results[f"val/{name}"] for name in WATCHED}, {}
+        numbers, factors = (
+            part[:NUM_CLICKED].tolist() for part in (unsigned(self.data.val.numbers), self.data.val.factors)
+        )
+        rows = zip(map(str, numbers), map(str, predicted.tolist()), (f"right: {one}" for one in factors), strict=False)
+        shown = {"val/loss": loss} | {f"val/{name}": results[f"val/{name}"] for name in WATCHED}
+        return Watched(shown, {}, predictions_line(rows))
 
     def _predicted(self, model: nn.Module, split: Split) -> tuple[float, Tensor]:
         """The mean loss on a split, and the predicted factor of each number, (count,)."""

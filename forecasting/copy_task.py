@@ -16,7 +16,7 @@ from seqlab.errors import InputError
 from seqlab.metrics import Mean
 from seqlab.model import SequenceModel, device_of, evaluating, precise
 from seqlab.proportion import Proportion
-from seqlab.task import Results, Split, Task
+from seqlab.task import PREDICTIONS_SHOWN, Results, Split, Task, Watched, predictions_line
 
 NUM_WRITTEN = 50  # test sequences in predictions.jsonl
 
@@ -68,6 +68,12 @@ class Copying(Task[CopyDataModule, SequenceModel]):
         symbols = sequences[:, 0, :NUM_COPIED].tolist()
         written = self.written(model, sequences[:, 0]).tolist()
         return [{"set": "test", "symbols": s, "written": w} for s, w in zip(symbols, written, strict=True)]
+
+    def watch(self, model: SequenceModel) -> Watched:
+        inputs = self.data.drawn("val", 0, PREDICTIONS_SHOWN)[:, 0]
+        pairs = zip(inputs[:, :NUM_COPIED].tolist(), self.written(model, inputs).tolist(), strict=True)
+        rows = [(" ".join(map(str, asked)), " ".join(map(str, said)), "") for asked, said in pairs]
+        return Watched(self.evaluate(model, "val"), {}, predictions_line(rows))
 
     def written(self, model: SequenceModel, inputs: Tensor) -> Tensor:
         """The most probable ids in the last ten steps, for inputs (n, length + 20): (n, 10) int64."""

@@ -3,7 +3,7 @@
 import math
 import re
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -44,3 +44,12 @@ def numbers(words: Sequence[str]) -> np.ndarray:
             what = reprlib.repr(word)
             raise InputError(f"{what} is not a number; allowed: finite numbers separated by spaces") from None
     return np.array(values)
+
+
+def written(values: Iterable[float]) -> str:
+    """Values with blanks between, five digits each.
+
+    >>> written([1234.567, 0.5])
+    '1234.6 0.5'
+    """
+    return " ".join(f"{value:.5g}" for value in values)

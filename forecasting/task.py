@@ -16,7 +16,7 @@ from forecasting.adding_prompt import typed
 from forecasting.datamodule import ForecastDataModule
 from forecasting.intervals import mae_interval
 from forecasting.metrics import ForecastMetrics
-from forecasting.numerals import numbers
+from forecasting.numerals import numbers, written
 from forecasting.returns_datamodule import ReturnsDataModule
 from forecasting.series_datamodule import SeriesDataModule
 from forecasting.windows import Windows, single
@@ -26,12 +26,13 @@ from seqlab.errors import InputError
 from seqlab.metrics import Mean
 from seqlab.model import device_of, evaluating
 from seqlab.proportion import Proportion
-from seqlab.task import Results, Split, Task
+from seqlab.task import Results, Split, Task, Watched, predictions_line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NUM_WRITTEN = 200  # test forecasts in predictions.jsonl
+NUM_SHOWN = 2  # forecasts in a line at a validation
 LEAK = 0.56  # a proportion of correct directions above this suggests a leak; the best one seen is 0.52
 
 Data = TypeVar("Data", bound=ForecastDataModule)
@@ -96,9 +97,12 @@ class Forecast(Task[Data, nn.Module], Generic[Data]):
         """The loss by which best.ckpt is selected, of scaled outputs and targets (n, width)."""
         return mse_loss(outputs, targets)
 
-    def watch(self, model: nn.Module) -> tuple[Results, Mapping[str, str]]:
-        results = self.evaluate(model, "val")
-        return {name: value for name, value in results.items() if "_by_horizon" not in name}, {}
+    def watch(self, model: nn.Module) -> Watched:
+        outputs, (_, targets, level) = self.outputs(model, "val"), self.data.evaluation_set("val")
+        shown = {k: value for k, value in self.results_of(outputs, "val").items() if "_by_horizon" not in k}
+        said, true = (self.in_units(part.double(), level)[:NUM_SHOWN].tolist() for part in (outputs, targets))
+        rows = [("forecast", written(one), f"true: {written(other)}") for one, other in zip(said, true, strict=True)]
+        return Watched(shown, {}, predictions_line(rows))
 
     @cached_property
     def truth(self) -> Tensor:
@@ -158,7 +162,7 @@ class Forecast(Task[Data, nn.Module], Generic[Data]):
         """The forecast; there is nothing to sample from."""
         if sampling != GREEDY:
             return super().answers(model, prompt, sampling)
-        return [Answer([], [f"{value:.5g}" for value in self.forecast_of(model, self.window_of(prompt))])]
+        return [Answer([], written(self.forecast_of(model, self.window_of(prompt))).split())]
 
     def forecast_of(self, model: nn.Module, windows: Windows) -> list[float]:
         """The forecast of one window in the unit of the series, `horizon` values.
@@ -210,8 +214,7 @@ class SeriesForecast(Forecast[SeriesDataModule]):
     def describe(self, model: nn.Module, prompt: np.ndarray) -> str:
         """The forecast of every step, as text."""
         values = self.forecast_of(model, self._read(prompt))
-        lines = [f"read        {len(prompt)} values, the last {prompt[-1]:g}"]
-        return "\n".join([*lines, f"forecast    {' '.join(f'{value:.5g}' for value in values)}"])
+        return f"read        {len(prompt)} values, the last {prompt[-1]:g}\nforecast    {written(values)}"
 
 
 class RangeForecast(Forecast[ReturnsDataModule]):
@@ -263,8 +266,8 @@ class RangeForecast(Forecast[ReturnsDataModule]):
     def describe(self, model: nn.Module, prompt: Windows) -> str:
         """The log range of the next day, also as a percentage, as text."""
         (value,) = self.forecast_of(model, prompt)
-        says = f"log range {value:.5f}, the high {np.expm1(value):.2%} above the low"
-        return f"read        {self.data.window} days\nforecast    {says}"
+        read, says = self.data.window, f"log range {value:.5f}, the high {np.expm1(value):.2%} above the low"
+        return f"read        {read} days\nforecast    {says}"
 
 
 class AddingForecast(Forecast[AddingDataModule]):

@@ -1,6 +1,5 @@
 """The task of language modelling: training, perplexity beside n-grams and compressors, and generated text."""
 
-import logging
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from types import MappingProxyType
@@ -20,12 +19,10 @@ from seqlab.decode import Choose, continuation, sampler
 from seqlab.errors import InputError
 from seqlab.model import SequenceModel, device_of, evaluating, precise
 from seqlab.proportion import Proportion
-from seqlab.task import Results, Split, Task
+from seqlab.task import Results, Split, Task, Watched, predictions_line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-logger = logging.getLogger(__name__)
 
 NUM_TOKENS_SHOWN = 120  # tokens of a sample in logs, in predictions.jsonl and in describe()
 NUM_NEXT = 5  # most probable next tokens in describe()
@@ -91,11 +88,12 @@ class LanguageModel(Task[TextDataModule, SequenceModel]):
             results |= {"test/perplexity_low": interval[0], "test/perplexity_high": interval[1]}
         return results
 
-    def watch(self, model: SequenceModel) -> tuple[Results, Mapping[str, str]]:
+    def watch(self, model: SequenceModel) -> Watched:
         results = self.evaluate(model, "val")
-        samples = list(self.samples(model).values())
-        logger.info("perplexity %.1f, for example:\n%s", results["val/perplexity"], samples[-1])
-        return results, {"samples": "\n\n---\n\n".join(f"```\n{sample}\n```" for sample in samples)}
+        samples = self.samples(model)
+        texts = {"samples": "\n\n---\n\n".join(f"```\n{sample}\n```" for sample in samples.values())}
+        rows = [(prompt, sample.removeprefix(prompt), "") for prompt, sample in samples.items()]
+        return Watched(results, texts, predictions_line(rows))
 
     def baselines(self) -> Mapping[str, Results]:
         """Compressors and n-grams, on the same text."""

@@ -28,3 +28,13 @@ def table(records: Sequence[Mapping[str, Any]]) -> str:
     for record in records:
         lines.append("|".join(f"`{record[c]}`" if c in ("prompt", "completion") else str(record[c]) for c in columns))
     return "\n".join(lines)
+
+
+def few(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str]]:
+    """An ID prompt and two OOD prompts, or what there is: prompt, completion, and what it keeps."""
+    sets = {name: [record for record in records if record["set"] == name] for name in ("id", "ood")}
+    rows = []
+    for record in [*sets["id"][:1], *sets["ood"][:2]]:
+        kept = "in the language" if record["grammatical"] else f"keeps rule 1: {'yes' if record['rule_1'] else 'no'}"
+        rows.append((record["prompt"], record["completion"] or "(end)", kept))
+    return rows

@@ -18,7 +18,7 @@ from rule_extrapolation.mass import check_length, masses
 from rule_extrapolation.metrics import NAMES, model_loss, rule_results, score
 from rule_extrapolation.prompts import Prompt, framed
 from rule_extrapolation.rules import EOS
-from rule_extrapolation.samples import sampled_rows, table
+from rule_extrapolation.samples import few, sampled_rows, table
 from rule_extrapolation.sampling import sampled
 from rule_extrapolation.scoring import COLUMNS, Scoring
 from seqlab.answers import GREEDY, Answer, Sampling, Steps
@@ -27,7 +27,7 @@ from seqlab.errors import InputError
 from seqlab.metrics import Mean
 from seqlab.model import SequenceModel, device_of, evaluating
 from seqlab.randomness import derived_seed
-from seqlab.task import Checks, Results, Split, Task
+from seqlab.task import Checks, Results, Split, Task, Watched, predictions_line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -156,12 +156,14 @@ class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
             tokens |= {f"{split}/mass/{name}": mass for name, mass in short.items()}
         return tokens | rule_results(self.grammar, self.prompts, split, decoded, self.num_draws)
 
-    def watch(self, model: SequenceModel) -> tuple[Results, Mapping[str, str]]:
+    def watch(self, model: SequenceModel) -> Watched:
         decoded = self.complete(model)
         shown = self._records(
             decoded, sampled_rows([len(prompts) * self.num_draws for prompts in self.prompts.values()])
         )
-        return self._measured(model, "val", decoded), {"completions": table(shown)}
+        return Watched(
+            self._measured(model, "val", decoded), {"completions": table(shown)}, predictions_line(few(shown))
+        )
 
     def complete(self, model: SequenceModel) -> Decoded:
         """Completions of all prompts: ID, then OOD, then the empty prompt; `num_draws` rows each if they are sampled.

@@ -1,10 +1,11 @@
 """The interface of a task: loss, evaluation, baselines and prompts. A task is independent of the trainer."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import islice
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 Results = Mapping[str, Proportion | float]
 Split = Literal["val", "test"]
+PREDICTIONS_SHOWN = 3  # at a validation
+LONGEST_SHOWN = 28  # characters of a prompt, a prediction and what is said of it there
 Checks = Mapping[str, Sequence[tuple[int, float]]]  # metric -> (step, value) of each validation, in order
 
 
@@ -49,6 +52,42 @@ class Data(Protocol):
 
 D = TypeVar("D", bound=Data)
 M = TypeVar("M", bound=nn.Module)
+
+
+class Watched(NamedTuple):
+    """What to log at a validation.
+
+    results: metrics.
+    texts: in Markdown, by name.
+    predictions: a few of them, in one line (`predictions_line`).
+    """
+
+    results: Results
+    texts: Mapping[str, str] = MappingProxyType({})
+    predictions: str = ""
+
+
+def predictions_line(rows: Iterable[tuple[str, str, str]]) -> str:
+    """A few predictions in one line, for the screen.
+
+    Args:
+        rows: prompt, prediction, and what to say of it, such as the right answer.
+
+    >>> predictions_line([("( [", "] )", "in the language"), ("1 2", "4", "right: 3")])
+    '( [ -> ] ) (in the language)   1 2 -> 4 (right: 3)'
+    """
+    found = []
+    for prompt, prediction, verdict in islice(rows, PREDICTIONS_SHOWN):
+        short, answer, said = (_one_line(text) for text in (prompt, prediction, verdict))
+        short = short if len(short) <= LONGEST_SHOWN else f"...{short[-LONGEST_SHOWN:]}"
+        answer, said = (text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..." for text in (answer, said))
+        found.append(f"{short} -> {answer}" + (f" ({said})" if said else ""))
+    return "   ".join(found)
+
+
+def _one_line(text: str) -> str:
+    """A text for a terminal, without what would move its cursor."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in " ".join(text.split()))
 
 
 class Task(ABC, Generic[D, M]):
@@ -87,9 +126,9 @@ class Task(ABC, Generic[D, M]):
     def evaluate(self, model: M, split: Split) -> Results:
         """Compute every metric of a model on a split, named `split/metric`. The model's mode does not change."""
 
-    def watch(self, model: M) -> tuple[Results, Mapping[str, str]]:
-        """Compute what to log at a validation: validation metrics, and Markdown texts by name."""
-        return self.evaluate(model, "val"), {}
+    def watch(self, model: M) -> Watched:
+        """Compute what to log at a validation."""
+        return Watched(self.evaluate(model, "val"))
 
     def rates(self, batch: Any) -> Mapping[str, int]:
         """Count things in a batch, by metric name; the log shows them per second. Here: the targets of the loss."""

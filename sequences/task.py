@@ -17,7 +17,7 @@ from seqlab.decode import extend
 from seqlab.errors import InputError
 from seqlab.metrics import Mean
 from seqlab.model import SequenceModel, device_of, evaluating, precise
-from seqlab.task import Results, Split, Task
+from seqlab.task import Results, Split, Task, Watched, predictions_line
 from sequences.baselines import compare, real_results, true_continuations
 from sequences.bayes import FIRST_LENGTH, acceptance, bayes_probabilities
 from sequences.curriculum import Samples
@@ -146,14 +146,19 @@ class Recurrence(Task[RecurrenceDataModule, SequenceModel]):
                 metrics.update(logits.argmax(-1), batch, nats)
         return {f"{split}/loss": loss.compute()} | {f"{split}/{name}": row for name, row in metrics.compute().items()}
 
-    def watch(self, model: SequenceModel) -> tuple[Results, Mapping[str, str]]:
+    def watch(self, model: SequenceModel) -> Watched:
         """Validation results without the metrics by family and by length, which would be 48 more curves."""
         results = self._measured(model, "val")
         shown = {name: row for name, row in results.items() if "_by_family" not in name and "_by_length" not in name}
         terms = self.data.val_samples.terms[: 2 * NUM_SHOWN]
         with evaluating(model):
             predictions = model(inputs_of(terms.to(device_of(model)))).argmax(-1).cpu()
-        return shown, {"predictions": markdown(terms, predictions)}
+        rows = [
+            (listed(seen[:-1]), str(int(said[-1])), f"right: {int(seen[-1])}")
+            for seen, said in zip(terms, predictions, strict=True)
+            if MASKED not in seen
+        ]
+        return Watched(shown, {"predictions": markdown(terms, predictions)}, predictions_line(rows))
 
     def continuations(self, model: SequenceModel, terms: Tensor, count: int = NUM_CONTINUED) -> Tensor:
         """The greedy next `count` terms after terms (n, t), (n, count). The model reads the last eight terms."""

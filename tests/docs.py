@@ -47,6 +47,7 @@ LEFT_OUT = {
     "python docs/make_figure.py": "it writes into docs; tests/test_site.py draws the figure",
     "python docs/make_notebook.py": "a kernel; tests/test_notebook.py runs the cells",
     "make ": "makes environments; test_make_targets checks the targets",
+    "seqlab play": "a server without an end; tests/play/test_browser.py starts one",
     "tensorboard ": "a server without an end; tests/lit/test_tensorboard.py starts one",
     "export ": "a setting of the reader's machine",
     "eval ": "a setting of the reader's shell; tests/test_completion.py makes it",

@@ -11,7 +11,7 @@ from seqlab.answers import GREEDY, Answer, Fault, Sampling, Steps
 from seqlab.errors import InputError
 from seqlab.metrics import Mean
 from seqlab.model import SequenceModel, device_of, evaluating, precise
-from seqlab.task import Results, Split, Task
+from seqlab.task import Results, Split, Task, Watched, predictions_line
 from transduction.baselines import compare
 from transduction.datamodule import TransductionDataModule
 from transduction.metrics import Scored, results, scored
@@ -60,6 +60,13 @@ class Transduction(Task[TransductionDataModule, SequenceModel]):
         loss, scores = self._measured(model, split)
         lengths, decisive = self.data.evaluation_lengths(split), self.data.problem.decisive
         return {f"{split}/loss": loss, **results(split, self.data.bins, lengths, scores, decisive)}
+
+    def watch(self, model: SequenceModel) -> Watched:
+        *_, batch = self.batches(model, "val")  # the longest strings
+        records = self._records(model, Drawn(*(tensor[:NUM_WRITTEN] for tensor in batch)))
+        last = [((one["answers"] or "").split(" ")[-1], one["right"].split(" ")[-1]) for one in records]
+        rows = [(one["string"], said, f"right: {true}") for one, (said, true) in zip(records, last, strict=True)]
+        return Watched(self.evaluate(model, "val"), {}, predictions_line(rows))
 
     def _measured(self, model: SequenceModel, split: Split) -> tuple[float, list[Scored | None]]:
         kind, loss, scores = self.data.problem.kind, Mean(), []

@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,9 @@ Layout = dict[str, dict[str, list[Any]]]  # category -> chart -> ["Multiline", t
 
 class RunLogger:
     """Interface for logging more than rows of metrics. By default, texts and conclusions are ignored."""
+
+    def choose(self, names: Collection[str]) -> None:
+        """Say before training which metrics of validations and tests matter most. By default, all are logged."""
 
     def add_text(self, tag: str, markdown: str, step: int) -> None:
         """Log a text that the model generated after `step` steps."""
@@ -122,26 +125,37 @@ def _write_rows(file: Path, rows: Rows, names: list[str]) -> None:
 
 
 class TensorBoard(RunLogger, TensorBoardLogger):
-    """Writes TensorBoard event files to tensorboard/ in the run directory.
+    """Writes TensorBoard event files to tensorboard/RUN_NAME in the run directory: the metrics that matter most.
+
+    metrics.csv has all. TensorBoard names a run by the path of its folder.
 
     Args:
         save_dir: the run directory.
         first_step: the number of steps already taken; TensorBoard discards later ones from existing event files.
+        run_name: model, data and seed; other characters than letters, digits, - and = become _.
     """
 
-    def __init__(self, *, save_dir: Path, first_step: int = 0):
+    def __init__(self, *, save_dir: Path, first_step: int = 0, run_name: str = "run"):
         # purge_step is passed on to the SummaryWriter
         super().__init__(
             save_dir,
             name="tensorboard",
-            version="",
+            version=re.sub(r"[^\w=-]", "_", run_name),
             default_hp_metric=False,
             purge_step=first_step + 1 if first_step else None,
         )
         self._laid_out: Layout = {}
+        self._chosen: Collection[str] | None = None
+
+    def choose(self, names: Collection[str]) -> None:
+        self._chosen = frozenset(names)
+
+    def _is_chosen(self, name: str) -> bool:
+        return self._chosen is None or name.startswith("train/") or name in self._chosen
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Log scalars. For new names, also update the layout of the custom scalars tab."""
+        """Log the chosen scalars. For new names, also update the layout of the custom scalars tab."""
+        metrics = {name: value for name, value in metrics.items() if self._is_chosen(name)}
         super().log_metrics(metrics, step)
         layout = custom_scalars(metrics)
         if any(charts.keys() - self._laid_out.get(title, {}).keys() for title, charts in layout.items()):
@@ -155,7 +169,8 @@ class TensorBoard(RunLogger, TensorBoardLogger):
     def conclude(
         self, config: Mapping[str, Any], numbers: Mapping[str, float], figures: Mapping[str, Path], step: int
     ) -> None:
-        self.log_hyperparams(hyperparameters(config), dict(numbers), step=step)
+        shown = {name: number for name, number in numbers.items() if self._is_chosen(name)}
+        self.log_hyperparams(hyperparameters(config), shown, step=step)
         for name, file in figures.items():
             with Image.open(file) as png:
                 width, height = png.size

@@ -21,7 +21,7 @@ from seqlab.lit.precision import own_types
 from seqlab.proportion import value_of
 from seqlab.randomness import derived_seed
 from seqlab.schedule import Schedule
-from seqlab.task import Results, Task
+from seqlab.task import Results, Task, Watched
 
 
 class Module(LightningModule):
@@ -62,6 +62,7 @@ class Module(LightningModule):
         self.initial: dict[str, Any] | None = None  # where the first weights came from (seqlab/run/initial.py)
         self.row: dict[str, float] = {}
         self.counts: Mapping[str, int] = {}
+        self.predictions = ""  # a few of the last validation, in one line
         self.clock = 0, time.monotonic()
         # a loaded run was checked when it started, and its data may be absent now
         if schedule.unit == "epoch" and not self.data.restored and self.data.steps_per_epoch is None:
@@ -89,6 +90,10 @@ class Module(LightningModule):
         return loss
 
     def on_train_start(self) -> None:
+        tested = {"test/loss", *self.task.columns.values()}
+        for logger in self.loggers:
+            if isinstance(logger, RunLogger):
+                logger.choose(tested | {name.replace("test/", "val/", 1) for name in tested})
         self.clock = self.global_step, time.monotonic()
 
     def _rates(self, steps: int) -> dict[str, float]:
@@ -119,9 +124,10 @@ class Module(LightningModule):
         """At the first batch, the task evaluates the whole validation set; at others nothing is done."""
         if batch_idx:
             return
-        results, texts = self.task.watch(self.model)
-        self.log_results(results)
-        for name, markdown in texts.items():
+        watched = Watched(*self.task.watch(self.model))
+        self.log_results(watched.results)
+        self.predictions = watched.predictions
+        for name, markdown in watched.texts.items():
             self.log_text(name, markdown)
         self.clock = self.global_step, time.monotonic()  # a validation is not training time
 

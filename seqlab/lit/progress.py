@@ -10,22 +10,42 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.trainer.states import TrainerFn
 
+from seqlab.lit.checkpoints import Checkpoints
+
 LOG = "run.log"  # also in seqlab/run/directory.py, which this package may not import
 
 
 def progress(monitor: str) -> Callback:
     """The callback that shows progress on stderr: the bar if it is a terminal, else lines."""
-    return StepProgressBar(console_kwargs={"stderr": True}) if sys.stderr.isatty() else ProgressLines(monitor)
+    return StepProgressBar(monitor) if sys.stderr.isatty() else ProgressLines(monitor)
 
 
 def silence(trainer: Trainer) -> None:
     """Show no progress of this trainer."""
     shown = (StepProgressBar, ProgressLines)
     trainer.callbacks = [callback for callback in trainer.callbacks if not isinstance(callback, shown)]  # type: ignore[attr-defined]
+    keep_to_the_log(trainer)
+
+
+def keep_to_the_log(trainer: Trainer) -> None:
+    """Write validations of this trainer to run.log alone, and not on the screen."""
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, ValidationLines):
+            callback.shown = False
 
 
 class StepProgressBar(RichProgressBar):
-    """A bar over the optimizer steps up to trainer.max_steps, because an endless stream has no epoch length."""
+    """A bar over the optimizer steps up to trainer.max_steps, because an endless stream has no epoch length.
+
+    It has the training loss, the monitor at the last validation and the best so far.
+
+    Args:
+        monitor: the metric by which best.ckpt is chosen.
+    """
+
+    def __init__(self, monitor: str = "val/loss"):
+        super().__init__(console_kwargs={"stderr": True})
+        self.monitor = monitor
 
     @property
     def total_train_batches(self) -> int:
@@ -37,7 +57,16 @@ class StepProgressBar(RichProgressBar):
     def get_metrics(self, trainer, pl_module):  # type: ignore[no-untyped-def]
         metrics = super().get_metrics(trainer, pl_module)
         metrics.pop("v_num", None)
+        if self.monitor in trainer.callback_metrics:
+            metrics[self.monitor] = float(trainer.callback_metrics[self.monitor])
+        if (best := best_so_far(trainer)) is not None:
+            metrics["best"] = best
         return metrics
+
+    def say(self, line: str) -> None:
+        """Print a line above the bar."""
+        if self.progress is not None:
+            self.progress.console.print(line, markup=False, highlight=False, no_wrap=True, overflow="crop")
 
 
 class ProgressLines(Callback):
@@ -70,8 +99,10 @@ class ProgressLines(Callback):
             print(f"{reached(trainer, self.names)}  {rate:.3g} steps/s  eta {left}", file=sys.stderr, flush=True)
 
 
-class LogLines(Callback):
-    """Writes a line to run.log at each validation: step 400/1200  train/loss 0.412  val/loss 0.398
+class ValidationLines(Callback):
+    """Writes a line at each validation to run.log and on stderr, with a few predictions of the model:
+
+    step 400/1200  train/loss 0.412  val/loss 0.398  best 0.391  ([ -> ]) (in the language)
 
     Args:
         folder: the run directory.
@@ -81,11 +112,28 @@ class LogLines(Callback):
     def __init__(self, folder: Path, monitor: str):
         self.file = folder / LOG
         self.names = ("train/loss", monitor)
+        self.shown = True  # on stderr
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.state.fn == TrainerFn.FITTING and trainer.is_global_zero:
-            with open(self.file, "a", encoding="utf-8") as log:
-                print(reached(trainer, self.names), file=log)
+        if trainer.state.fn != TrainerFn.FITTING or not trainer.is_global_zero:
+            return
+        best = best_so_far(trainer)
+        parts = [reached(trainer, self.names), *([] if best is None else [f"best {best:.4g}"])]
+        line = "  ".join([*parts, *filter(None, [getattr(pl_module, "predictions", "")])])
+        with open(self.file, "a", encoding="utf-8") as log:
+            print(line, file=log)
+        if not self.shown:
+            return
+        bar = next((one for one in trainer.callbacks if isinstance(one, StepProgressBar)), None)  # type: ignore[attr-defined]
+        if bar is not None:
+            bar.say(line)
+        else:
+            print(line, file=sys.stderr, flush=True)
+
+
+def best_so_far(trainer: Trainer) -> float | None:
+    """The lowest monitor of all validations, over all parts of a resumed run; None before the first one."""
+    return next((one.best for one in trainer.callbacks if isinstance(one, Checkpoints)), None)  # type: ignore[attr-defined]
 
 
 def reached(trainer: Trainer, names: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ from seqlab.lit.checkpoints import AtomicCheckpointIO, Checkpoints, validation_i
 from seqlab.lit.clipping import AdaptiveClipping
 from seqlab.lit.interrupts import Interrupts
 from seqlab.lit.precision import ModelPrecision, Precision, refuse_impossible
-from seqlab.lit.progress import LogLines, StepProgressBar, progress
+from seqlab.lit.progress import StepProgressBar, ValidationLines, progress
 
 # Notices that users of this project cannot act on: absent devices, advertisements for other products.
 for name in ("lightning.pytorch", "lightning.fabric"):
@@ -113,7 +113,7 @@ def build_trainer(
     ]
     if clipping is not None:
         every.append(clipping)
-    every += [*(callbacks or ()), progress(monitor), LogLines(run_dir, monitor)]
+    every += [*(callbacks or ()), progress(monitor), ValidationLines(run_dir, monitor)]
     try:
         trainer = Trainer(
             accelerator=accelerator,

@@ -16,7 +16,7 @@ from seqlab import plugins
 from seqlab.errors import InputError, Interrupted, NonFiniteError
 from seqlab.files import write_json, write_text
 from seqlab.lit.checkpoints import has_begun, training_seconds, version
-from seqlab.lit.progress import silence
+from seqlab.lit.progress import keep_to_the_log, silence
 from seqlab.model import SequenceModel, num_parameters
 from seqlab.run.allocator import keep_freed_memory
 from seqlab.run.build import Run, build, configuration, construct
@@ -72,6 +72,8 @@ def train(config: RunConfig, directory: RunDirectory, *, in_sweep: bool = False,
             return summary
         if quiet:
             silence(job[1])
+        elif in_sweep:
+            keep_to_the_log(job[1])
         directory.write_status(Status("running", "", config.hash))
         try:
             with hushed(quiet):

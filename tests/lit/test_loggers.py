@@ -55,9 +55,21 @@ def test_tensorboard_forgets_what_was_cut(tmp_path):
         for step in range(first_step + 1, 8):
             logger.log_metrics({"loss": value}, step=step)
         logger.finalize("success")
-    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events = EventAccumulator(str(tmp_path / "tensorboard" / "run"))
     events.Reload()
     assert [(event.step, event.value) for event in events.Scalars("loss")] == [
         *((step, 1.0) for step in range(1, 5)),
         *((step, 2.0) for step in range(5, 8)),
     ]
+
+
+def test_tensorboard_has_what_was_chosen_under_the_name_of_the_run(tmp_path):
+    logger = TensorBoard(save_dir=tmp_path, run_name="lstm_../L5 seed1")
+    logger.choose(["val/a"])
+    logger.log_metrics({"train/loss": 1.0, "val/a": 2.0, "val/b": 3.0}, step=1)
+    logger.finalize("success")
+    (folder,) = (tmp_path / "tensorboard").iterdir()
+    assert folder.name == "lstm____L5_seed1"
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    assert set(events.Tags()["scalars"]) == {"train/loss", "val/a"}

@@ -20,7 +20,7 @@ import fcntl, os, pty, runpy, struct, sys, termios
 child, terminal = pty.fork()
 if child == 0:
     os.environ["TERM"] = "xterm"
-    fcntl.ioctl(2, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 120, 0, 0))
+    fcntl.ioctl(2, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 160, 0, 0))
     sys.argv = sys.argv[1:]
     runpy.run_path(sys.argv[0], run_name="__main__")
     sys.stdout.flush()
@@ -48,7 +48,7 @@ def run_through(command, root, tiny, tmp_path):
 def test_a_log_file_gets_lines(run_through):
     done = run_through(AT_ONCE)
     assert done.returncode == 0, done.stderr
-    lines = [line for line in done.stderr.splitlines() if line.startswith("step ")]
+    lines = [line for line in done.stderr.splitlines() if line.startswith("step ") and "steps/s" in line]
     assert len(lines) == 6
     shape = r"step {}/6  train/loss \d\S*{}  [\d.e+]+ steps/s  eta \d+:\d\d"
     assert re.fullmatch(shape.format(1, ""), lines[0])
@@ -64,6 +64,9 @@ def test_a_terminal_gets_a_bar_and_no_lines(run_through):
     assert "\x1b[" in done.stdout
     assert re.search(r"6/6", done.stdout)
     assert "steps/s" not in done.stdout
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", done.stdout)
+    assert re.search(r"val/loss: \d\S* +best: \d", text), "in the bar"
+    assert re.search(r"step 6/6  train/loss \d\S*  val/loss \d\S*  best \d\S*  \S+ -> ", text), "above the bar"
 
 
 def test_a_terminal_says_what_it_waits_for_and_a_pipe_does_not(run_through, command, root, tiny, tmp_path):
@@ -73,7 +76,13 @@ def test_a_terminal_says_what_it_waits_for_and_a_pipe_does_not(run_through, comm
     assert -1 not in places and places == sorted(places)
     assert not re.search(r" \.\.\.\r(?!\x1b\[K)", done.stdout.replace("\n", "")), "a line that nobody erased"
     piped = command(root / "run.py", *tiny("linear"), *QUICK, "hydra.run.dir=piped", cwd=tmp_path)
-    assert (piped.returncode, piped.stderr) == (0, "")
+    assert piped.returncode == 0
+    shape = r"step {}/6  train/loss \d\S*  val/loss \d\S*  best \d\S*  (\S+ -> \S+ \(.*?\)(   )?){{3}}"
+    lines = piped.stderr.splitlines()  # one for each validation, and nothing else
+    assert [bool(re.fullmatch(shape.format(step), line)) for step, line in zip((3, 6), lines, strict=True)] == [
+        True
+    ] * 2
+    assert set(lines) <= set((tmp_path / "piped" / "run.log").read_text(encoding="utf-8").splitlines())
 
 
 @pytest.mark.parametrize(("seconds", "expected"), [(0.0, 6), (3600.0, 0)])

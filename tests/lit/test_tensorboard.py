@@ -67,7 +67,7 @@ def until(true, server, log):
 
 def names(sweep):
     folder, runs = sweep
-    return {str((run / "tensorboard").relative_to(folder)): run for run in runs}
+    return {str((run / "tensorboard" / "linear_L5_seed1").relative_to(folder)): run for run in runs}
 
 
 def test_each_run_has_its_own_curves(sweep, get):
@@ -88,20 +88,21 @@ def test_each_run_has_its_own_curves(sweep, get):
 
 def test_hparams_have_the_test_metrics(sweep, get):
     experiment = get("plugin/hparams/experiment", body={"experimentName": ""})
-    assert {"optimizer/lr", "seed"} <= {info["name"] for info in experiment["hparamInfos"]}
+    assert {"learning_rate", "seed"} <= {info["name"] for info in experiment["hparamInfos"]}
+    assert 8 <= len(experiment["hparamInfos"]) <= 10
     wanted = {"experimentName": "", "allowedStatuses": ["STATUS_SUCCESS", "STATUS_UNKNOWN", "STATUS_RUNNING"]}
     wanted |= {"colParams": [{"metric": info["name"]} for info in experiment["metricInfos"]], "sliceSize": 10}
     groups = get("plugin/hparams/session_groups", body=wanted)["sessionGroups"]
-    assert sorted(group["hparams"]["optimizer/lr"] for group in groups) == [0.01, 0.02]
+    assert sorted(group["hparams"]["learning_rate"] for group in groups) == [0.01, 0.02]
     summaries = {
-        name: json.loads((run / "summary.json").read_text(encoding="utf-8"))["metrics"]
-        for name, run in names(sweep).items()
+        name: json.loads((run / "summary.json").read_text(encoding="utf-8")) for name, run in names(sweep).items()
     }
     for group in groups:
         (session,) = group["sessions"]
         values = {v["name"]["tag"]: v["value"] for v in session["metricValues"]}
-        expected = {name: value for name, value in summaries[session["name"]].items() if value is not None}
-        assert {tag: values[tag] for tag in expected} == pytest.approx(expected)
+        summary = summaries[session["name"]]
+        expected = {tag: value for tag in summary["columns"].values() if (value := summary["metrics"][tag]) is not None}
+        assert values == pytest.approx(expected)
         assert {v["trainingStep"] for v in session["metricValues"] if v["name"]["tag"] == "test/loss"} == {8}
 
 
@@ -124,5 +125,6 @@ def test_the_layout_has_both_losses_in_one_chart_and_a_chart_for_each_group(swee
         shown = get("plugin/custom_scalars/scalars", run=run, tag=pattern)["tag_to_events"]
         if expected is None:
             with open(names(sweep)[run] / "metrics.csv", newline="", encoding="utf-8") as file:
-                expected = {name for name in next(csv.reader(file)) if name.startswith("val/ood/")}
+                shares = ("rule_1", "rule_2_completion", "rule_1_and_rule_2_completion")
+                expected = {name for name in next(csv.reader(file)) if name in [f"val/ood/{share}" for share in shares]}
         assert set(shown) == expected

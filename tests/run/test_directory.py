@@ -53,7 +53,9 @@ def checks(run_dir):
 
 @pytest.fixture(scope="module")
 def events(run_dir):
-    accumulator = EventAccumulator(str(run_dir / "tensorboard"), size_guidance={"scalars": 0, "tensors": 0})
+    accumulator = EventAccumulator(
+        str(run_dir / "tensorboard" / "transformer_L5_seed1"), size_guidance={"scalars": 0, "tensors": 0}
+    )
     accumulator.Reload()
     return accumulator
 
@@ -67,7 +69,7 @@ def test_every_file_is_there(run_dir):
     logged = (directory.metrics, directory.predictions, directory.best, directory.last, directory.before_last)
     assert [path for path in (*files, *logged) if not path.is_file()] == []
     assert {path for path in run_dir.iterdir() if path.is_dir()} <= set(directory.folders)
-    assert list((run_dir / "tensorboard").glob("events.*"))
+    assert list((run_dir / "tensorboard").rglob("events.*"))
     assert not list(run_dir.rglob("*.tmp"))
 
 
@@ -109,7 +111,7 @@ def test_every_file_counts_steps_alike(finished_run, summary):
     assert [int(row["step"]) for row in trained] == [10, 20, 30, 40]
     assert float(trained[0]["train/lr"]) == pytest.approx(0.01)  # after a warm-up of 10 steps
     assert all(float(row["train/targets_per_second"]) > 0 < float(row["train/gradient_norm"]) for row in trained)
-    board = EventAccumulator(str(run / "tensorboard"))
+    board = EventAccumulator(str(run / "tensorboard" / "transformer_L5_seed1"))
     board.Reload()
     assert [event.step for event in board.Scalars("val/loss")] == [step for step, _ in validations]
     assert [event.step for event in board.Scalars("train/lr")] == [10, 20, 30, 40]
@@ -120,7 +122,7 @@ def test_the_log_has_the_table_and_what_was_trained(finished_run):
     log = (run / "run.log").read_text(encoding="utf-8")
     first, *_ = process.stdout.splitlines()
     assert log.startswith(first)
-    assert re.search(r"^step 10/40  train/loss \d\S+  val/loss \d\S+$", log, re.MULTILINE)
+    assert re.search(r"^step 10/40  train/loss \d\S+  val/loss \d\S+  best \d\S+  \S+ -> ", log, re.MULTILINE)
     assert len(re.findall(r"^step \d+/40 ", log, re.MULTILINE)) == 8
     table = process.stdout[process.stdout.index("metric ") : process.stdout.index("next: ")]
     assert table in log
@@ -252,7 +254,10 @@ def test_tensorboard_has_scalars_texts_figures_and_hyperparameters(events, summa
     assert "([" in text
     assert ")[" in text
     hyperparameters = events.PluginTagToContent("hparams")["_hparams_/session_start_info"]
-    assert b"model/d_model" in hyperparameters
+    assert b"d_model" in hyperparameters and b"also_set" in hyperparameters
+    curves = {tag for tag in tags["scalars"] if len(events.Scalars(tag)) > 1}
+    assert {"train/lr", "train/gradient_norm", "val/sos/grammatical"} <= curves and len(curves) <= 12
+    assert {tag for tag in tags["scalars"] if tag not in curves} == set(summary["columns"].values())
     assert b"test/id/grammatical" in events.PluginTagToContent("hparams")["_hparams_/experiment"]
 
 
