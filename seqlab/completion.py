@@ -5,7 +5,7 @@ zsh    eval "$(seqlab completion zsh)"            in ~/.zshrc, after compinit
 fish   seqlab completion fish | source            in ~/.config/fish/config.fish
 
 The commands are completed, and for train, memory and search the groups, their choices and the keys of the chosen
-configuration. Everywhere else the shell completes names of files.
+configuration, for profile those of the model. Everywhere else the shell completes names of files.
 """
 
 import argparse
@@ -61,7 +61,8 @@ end
 complete -c seqlab -a '(__seqlab_words)'
 """,
 }
-SEARCHES = "search"  # the folder of conf whose files are studies
+SEARCHES, SUITES = "search", "suite"  # the folders of conf whose files are studies, and suites
+OF_A_MODEL = ("model=", "model.", "variant=")  # all that a profile takes
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -98,6 +99,10 @@ def completed(line: str) -> list[str]:
         found += SCRIPTS
     elif command == "search":
         found += groups([CONF, *plugins.folders()])[SEARCHES]
+    elif command == "profile" and typed[-1:] == ["--suite"]:
+        found += groups([CONF, *plugins.folders()])[SUITES]
+    elif command == "profile":
+        found += [word for word in ["variant=", *overrides(last, typed)] if word.startswith(OF_A_MODEL)]
     if command in ("train", "memory", "search"):
         found += overrides(last, typed)
     return sorted(word for word in set(found) if word.startswith(last))

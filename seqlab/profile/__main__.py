@@ -7,6 +7,7 @@ outputs/profile/SUITE. The same command goes on where it was cut off. Without a 
 """
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from seqlab.starting import Parser, started, starting
 if __name__ == "__main__":
     starting()
 
-from seqlab.cli import tell
+from seqlab.cli import ending, tell
 from seqlab.errors import Interrupted
 from seqlab.output import take_any_text
 from seqlab.places import CONF
@@ -74,9 +75,6 @@ def command(options: argparse.Namespace) -> int:
 
 def job(text: str) -> int:
     """Do one job of a profile; what it prints goes to output.log in its directory. Returns the exit code."""
-    import json
-
-    from seqlab.errors import InputError
     from seqlab.profile.job import Work, carry_out, refused
 
     started()
@@ -84,20 +82,17 @@ def job(text: str) -> int:
     directory = Path(work.directory)
     directory.mkdir(parents=True, exist_ok=True)
     with open(directory / "output.log", "a", encoding="utf-8") as log:
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
+        sys.stdout.flush()
+        sys.stderr.flush()
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     try:
         carry_out(work)
     except (Exception, Interrupted, KeyboardInterrupt) as error:
-        code = tell(error, CONF)
-        if code == 2 and isinstance(error, Exception):
-            from seqlab.cli import ending
-
-            told = ending(error, CONF)
-            refused(directory, InputError(told.message.removeprefix("error: ") if told else error))
-        return code
+        told = ending(error, CONF)
+        if told is not None and told.code == 2:
+            refused(directory, told.message.removeprefix("error: "))
+        return tell(error, CONF)
     return 0
 
 

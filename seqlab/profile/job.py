@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from seqlab.check import check, located
-from seqlab.files import write_json, write_text
+from seqlab.files import write_json
 from seqlab.lit.checkpoints import version
 from seqlab.places import CONF, cache_folder
 from seqlab.profile.scores import Scale, scale_of
@@ -96,9 +96,9 @@ def carry_out(work: Work) -> None:
     )
 
 
-def refused(directory: Path, error: Exception) -> None:
+def refused(directory: Path, reason: str) -> None:
     """Leave the reason why a run could not begin."""
-    write_text(directory / RESULT, json.dumps({"reason": " ".join(str(error).split())}) + "\n")
+    write_json(directory / RESULT, {"reason": reason})
 
 
 def _own_keys(overrides: Sequence[str]) -> set[str]:

@@ -68,9 +68,10 @@ def by_ability(shown: Sequence[Standing], suite: Suite) -> str:
         cells = []
         for ability in ABILITIES:
             mean, incomplete = found.get(ability, (None, False))
-            cells.append(score(mean, "some tasks are missing" if incomplete else "no value", incomplete))
-        lines.append(line(standing, cells))
-    return table("By ability: the mean over its tasks; *: some tasks have no value", ["model", *ABILITIES], lines)
+            cells.append(score(mean, "no value", incomplete))
+        lines.append(line(standing, [*cells, f"<td>{escape(standing.sizes)}</td>"]))
+    headings = ["model", *ABILITIES, "parameters"]
+    return table("By ability: the mean over its tasks; *: some tasks have no value", headings, lines)
 
 
 def by_measure(shown: Sequence[Standing], suite: Suite) -> str:

@@ -170,8 +170,9 @@ def _read(file: Path, number: int, line: Sequence[str]) -> Row:
         raise InputError(f"{place}: {name} {cells.get(name, '')!r}: {said}") from error
     except ValueError as error:
         raise InputError(f"{place}: curve {cells['curve']!r}: allowed: LENGTH:VALUE with blanks between") from error
-    for name, value in vars(row).items():
-        if isinstance(value, float) and not math.isfinite(value):
+    numbers = [(name, value) for name, value in vars(row).items() if isinstance(value, float)]
+    for name, value in [*numbers, *(("curve", value) for _, value in row.points)]:
+        if not math.isfinite(value):
             raise InputError(f"{place}: {name} {value}: a finite number is needed")
     if row.value is not None:
         _check_score(row, place)

@@ -44,9 +44,11 @@ class Standing(NamedTuple):
         """How many parameters it has on a cell."""
         return next((row.parameters for row in self.rows if row.cell == cell and row.parameters is not None), None)
 
-    def seeds(self, key: Key) -> list[float]:
-        """The score of each seed."""
-        return [row.score for row in self.rows if (row.cell, row.metric) == key and row.score is not None]
+    @property
+    def sizes(self) -> str:
+        """The smallest and the largest number of parameters over the cells."""
+        known = sorted({row.parameters for row in self.rows if row.parameters is not None})
+        return "" if not known else " to ".join(f"{number:,}" for number in dict.fromkeys((known[0], known[-1])))
 
     def curves(self, cell: str) -> list[list[tuple[int, float]]]:
         """The curve of each seed."""

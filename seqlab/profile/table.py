@@ -53,6 +53,8 @@ def abilities_table(groups: Sequence[Sequence[Standing]], suite: Suite) -> Sheet
             block.append([standing.name, *("-" if cell is None else hundredths(*cell) for cell in cells)])
         blocks.append(block)
     notes = ["Hundredths of the scale, and half the width of the 95% interval; own models first, then those known."]
+    sizes = [f"{standing.name} {standing.sizes}" for group in groups for standing in group if standing.sizes]
+    notes.append(f"Parameters, fitted to {suite.parameters:,} by the width: {'; '.join(sizes)}.")
     if missing:
         notes.append("*: some tasks of this ability have no value and are left out of the mean.")
     return Sheet([Column("model", "name"), *map(Column, ABILITIES)], blocks, title="By ability", notes=notes)

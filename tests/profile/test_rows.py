@@ -72,6 +72,7 @@ def with_cell(text, column, value):
         ("best", "0.5", "floor and best are both 0.5"),
         ("floor", "", "a value needs floor, best and score"),
         ("value", "", "a row without a value has no score, and a reason"),
+        ("curve", "1:inf", "curve inf: a finite number is needed"),
         ("curve", "1:x", "curve '1:x': allowed: LENGTH:VALUE"),
         ("model", "", "model"),
     ],

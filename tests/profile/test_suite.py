@@ -25,8 +25,10 @@ def cases():
         for cell, part in suite.cells.items():
             measures = tuple((measure.metric, measure.ability) for measure in part.measures)
             seen.setdefault((tuple(part.overrides), measures), (name, cell, name == "quick" and is_small(part)))
-    for name, cell, fast in seen.values():
-        yield pytest.param(name, cell, marks=() if fast else pytest.mark.slow, id=f"{name}-{cell}")
+    return [
+        pytest.param(name, cell, marks=() if fast else pytest.mark.slow, id=f"{name}-{cell}")
+        for name, cell, fast in seen.values()
+    ]
 
 
 def is_small(part):
