@@ -65,9 +65,8 @@ def candidates(x, t):
     for view in range(70):
         now: Any = view_values(x, t)[view]
         before: Any = view_values(x, t - 1)[view] if t >= 1 else None
-        old = guesses(x, t - 1, view) if t >= 1 else [None] * 12
+        old: list[Any] = guesses(x, t - 1, view) if t >= 1 else [None] * 12
         for guess, past in zip(guesses(x, t, view), old, strict=True):
             value = None if now is None or guess is None else now + guess
-            known = before is not None and past is not None
-            rows.append((value, (1 if before + past == x[t] else -1) if known else 0))
+            rows.append((value, 0 if before is None or past is None else 1 if before + past == x[t] else -1))
     return rows
