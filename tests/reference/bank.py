@@ -20,7 +20,7 @@ def view_values(x: list[int], t: int) -> list[Any]:
     """The value of each view after x[t], None where a term is missing."""
     if t < 0:
         return [None] * 70
-    values = []
+    values: list[Any] = []
     for a in range(-2, 4):
         for b in range(-2, 4):
             values.append(a * x[t] + b * (x[t - 1] if t >= 1 else 0) if t >= 1 or b == 0 else None)
@@ -40,9 +40,8 @@ def guesses(x: list[int], t: int, view: int) -> list[Any]:
         return x[s] - seen[s - 1] if s >= 1 and seen[s - 1] is not None else None
 
     now = seen[t] if t >= 0 else None
-    found = [residual(t - back) if t >= 0 else None for back in range(6)]
-    pair = (found[0], found[1])
-    found.append(None if None in pair else 2 * pair[0] - pair[1])
+    found: list[Any] = [residual(t - back) if t >= 0 else None for back in range(6)]
+    found.append(None if None in found[:2] else 2 * found[0] - found[1])
     latest_first = [s for s in range(t, max(t - REACH, 0), -1) if residual(s) is not None]
     for allowed in (lambda off: True, lambda off: off >= 0, lambda off: off <= 0):
         fitting = [s for s in latest_first if now is not None and allowed(now - seen[s - 1])]
@@ -66,9 +65,8 @@ def candidates(x, t):
     for view in range(70):
         now: Any = view_values(x, t)[view]
         before: Any = view_values(x, t - 1)[view] if t >= 1 else None
-        old = guesses(x, t - 1, view) if t >= 1 else [None] * 12
+        old: list[Any] = guesses(x, t - 1, view) if t >= 1 else [None] * 12
         for guess, past in zip(guesses(x, t, view), old, strict=True):
             value = None if now is None or guess is None else now + guess
-            known = before is not None and past is not None
-            rows.append((value, (1 if before + past == x[t] else -1) if known else 0))
+            rows.append((value, 0 if before is None or past is None else 1 if before + past == x[t] else -1))
     return rows

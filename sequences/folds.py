@@ -1,0 +1,85 @@
+"""Pool runs that hold out different rules: python -m sequences.folds FOLDER
+
+The runs differ in data.fold alone. Families with fewer than 200 rules have a handful of test rules in one fold; over
+ten folds every rule is tested once. Hits are summed over folds, and intervals know how many independent trials a fold
+is worth.
+"""
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from seqlab.starting import Parser, started, starting
+
+if __name__ == "__main__":
+    starting()
+
+from seqlab.cli import tell
+from seqlab.errors import InputError
+from seqlab.output import take_any_text
+from seqlab.proportion import Proportion
+from seqlab.report.collect import collect
+from sequences.families import FAMILIES
+from sequences.family import MIN_HELD_OUT_RULES
+
+FEW_RULES = 200
+POOLED = tuple(family.name for family in FAMILIES if MIN_HELD_OUT_RULES <= len(family.rules) < FEW_RULES)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line and print the table. Returns the exit code."""
+    take_any_text()
+    parser = Parser(prog="python -m sequences.folds", description=__doc__)
+    parser.add_argument("folder", type=Path, help="a folder of runs on data=recurrence, one for each fold")
+    options = parser.parse_args(arguments)
+    started()
+    try:
+        runs, apart = collect([options.folder])
+        for run in apart:
+            print(f"not in the table: {run.path}: {run.status} {run.reason}".rstrip(), file=sys.stderr)
+        print(markdown([run for run in runs if f"test/accuracy_by_family/{POOLED[0]}" in run["metrics"]]), end="")
+    except (Exception, KeyboardInterrupt) as error:
+        return tell(error)
+    return 0
+
+
+def markdown(runs: list[dict[str, Any]]) -> str:
+    """A Markdown table: the model and each baseline on each family of POOLED, over all folds.
+
+    Raises:
+        InputError: there is no run.
+    """
+    if not runs:
+        raise InputError("no finished run on data=recurrence in this folder; needed: one for each fold")
+    lines = [_line(("who", "folds", *POOLED)), _line("-" for _ in range(2 + len(POOLED)))]
+    for who in (None, *runs[0]["baselines"]):
+        results = [run["metrics"] if who is None else run["baselines"].get(who, {}) for run in runs]
+        cells = (pooled(results, runs, family, spread=who is None) for family in POOLED)
+        lines.append(_line((who or f"**{runs[0]['model']}**", str(len(runs)), *cells)))
+    return "\n".join(lines) + "\n"
+
+
+def pooled(results: list[dict[str, Any]], runs: list[dict[str, Any]], family: str, *, spread: bool) -> str:
+    """The accuracy over the test sequences of all folds as text, with its 95% interval if `spread`."""
+    name = f"test/accuracy_by_family/{family}"
+    folds = [
+        Proportion(result[name] * run["counts"][name], run["counts"][name], run["effective"].get(name))
+        for result, run in zip(results, runs, strict=True)
+        if result.get(name) is not None and name in run["counts"]
+    ]
+    if not folds:
+        return ""
+    worth = sum(fold.trials if fold.effective is None else fold.effective for fold in folds)
+    total = Proportion(sum(fold.hits for fold in folds), sum(fold.trials for fold in folds), worth)
+    if not total.interval or not spread:
+        return f"{total.value:.3f}"
+    return f"{total.value:.3f} ({total.interval[0]:.3f} to {total.interval[1]:.3f})"
+
+
+def _line(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
