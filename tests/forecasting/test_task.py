@@ -31,11 +31,9 @@ def test_a_run_prints_its_baselines_and_draws_the_forecast(finished):
     metrics = ("test/mae", "test/rmse", "test/mase", "test/mse", "test/mae_by_horizon/3")
     for row in [summary["metrics"], *summary["baselines"].values()]:
         assert all(np.isfinite(row[name]) and row[name] > 0 for name in metrics)
-    assert {path.name for path in (folder / "plots").iterdir()} == {
-        "learning_curves.png",
-        "forecast.png",
-        "error_by_horizon.png",
-    }
+    names = ("learning_curves", "forecast", "error_by_horizon")
+    drawn = {f"{name}.{suffix}" for name in names for suffix in ("png", "svg")}
+    assert {path.name for path in (folder / "plots").iterdir()} == drawn
     assert "naive, cycle" in done.stdout and "mase" in done.stdout
 
 
