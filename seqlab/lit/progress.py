@@ -117,18 +117,18 @@ class ValidationLines(Callback):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.state.fn != TrainerFn.FITTING or not trainer.is_global_zero:
             return
-        best = best_so_far(trainer)
-        parts = [reached(trainer, self.names), *([] if best is None else [f"best {best:.4g}"])]
-        line = "  ".join([*parts, *filter(None, [getattr(pl_module, "predictions", "")])])
+        best, predictions = best_so_far(trainer), getattr(pl_module, "predictions", "")
+        shown_best = "" if best is None else f"best {best:.4g}"
+        line = "  ".join(filter(None, [reached(trainer, self.names), shown_best, predictions]))
         with open(self.file, "a", encoding="utf-8") as log:
             print(line, file=log)
         if not self.shown:
             return
         bar = next((one for one in trainer.callbacks if isinstance(one, StepProgressBar)), None)  # type: ignore[attr-defined]
-        if bar is not None:
-            bar.say(line)
-        else:
+        if bar is None:
             print(line, file=sys.stderr, flush=True)
+        else:  # which has the rest
+            bar.say("  ".join(filter(None, [reached(trainer, self.names[1:]), predictions])))
 
 
 def best_so_far(trainer: Trainer) -> float | None:
