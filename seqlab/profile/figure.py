@@ -13,6 +13,7 @@ from seqlab.profile.suite import Suite
 from seqlab.profile.table import between, two
 
 COLORS = colormaps["cividis"]
+BALANCE = 0.179  # the luminance on which black and white have the same contrast
 CELL = (0.98, 0.46)  # inches
 PANEL = (3.4, 2.3)
 PER_LINE = 3
@@ -20,9 +21,15 @@ MOST_CURVES = 8  # models in a panel
 
 
 def color_of(mean: Mean) -> tuple[tuple[float, ...], str]:
-    """The colour of a cell, from 0 (dark) to 1 (light), and that of the ink on it."""
+    """The colour of a cell, from 0 (dark) to 1 (light), and that of the ink on it, with a contrast of 4.5 or more."""
     color = COLORS(min(1.0, max(0.0, mean.value)))
-    return color, "black" if sum(color[:3]) > 1.5 else "white"
+    return color, "black" if luminance(color) > BALANCE else "white"
+
+
+def luminance(color: tuple[float, ...]) -> float:
+    """The relative luminance of a colour of sRGB, 0 to 1 (WCAG 2.2)."""
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in color[:3]]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def heat_map(shown: Sequence[Standing], name: str, suite: Suite) -> Figure:

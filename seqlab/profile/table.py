@@ -63,7 +63,7 @@ def abilities_table(groups: Sequence[Sequence[Standing]], suite: Suite) -> Sheet
 def hundredths(mean: Mean, incomplete: bool) -> str:
     """A mean with half the width of its interval.
 
-    >>> hundredths(Mean(0.931, 0.9, 0.95), True)
+    >>> hundredths(Mean(0.931, 0.9, 0.96), True)
     '93±3*'
     """
     return f"{round(100 * mean.value)}±{round(50 * (mean.high - mean.low))}{'*' if incomplete else ''}"

@@ -4,9 +4,10 @@ import re
 
 import pytest
 
-from seqlab.profile.figure import curves, heat_map
+from seqlab.profile.figure import color_of, curves, heat_map, luminance
 from seqlab.profile.page import page
 from seqlab.profile.rows import REFERENCE, read_rows
+from seqlab.profile.scores import Mean
 from seqlab.profile.show import written
 from seqlab.profile.standing import standings
 from seqlab.profile.suite import ABILITIES, suite_named
@@ -72,6 +73,13 @@ def test_the_page_speaks_to_a_screen_reader_and_to_keys(found, shipped):
     names = [standing.name for standing in shipped]
     assert [data for tag, data in parsed.texts if tag == "option"] == 2 * names
     assert set(ABILITIES) <= {data for tag, data in parsed.texts if tag == "th"}
+
+
+def test_ink_is_readable_on_every_colour():
+    for hundredths in range(-20, 121):
+        color, ink = color_of(Mean(hundredths / 100, 0, 0))
+        lighter, darker = sorted((luminance(color), float(ink == "white")), reverse=True)
+        assert (lighter + 0.05) / (darker + 0.05) >= 4.5
 
 
 def test_names_of_strangers_are_only_text(tmp_path):
