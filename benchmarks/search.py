@@ -43,7 +43,7 @@ def main() -> None:
             lambda: best_places(memory @ direction, 100), lambda: best_places(similarities(mapped, direction), 100)
         )
         print_ratios(
-            f"exact search, a file of {size:.2f} GB, {more:.0f} MB of memory per query",
+            f"exact search, a file of {size:.2f} GB, {more:.0f} MB more held after a query",
             [(f"{PASSAGES:,} passages, {WIDTH} dimensions", *times, 1)],
         )
 
