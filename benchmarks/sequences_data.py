@@ -1,9 +1,9 @@
 """Integer sequences: the vectorised generator versus a Python loop, and a training step versus nn.TransformerEncoder.
 
 The loop generates the same sequences from the same random numbers: it draws a rule and initial terms, computes nine
-terms, and draws again while a term leaves 0 .. 255, the end is constant, or a hash assigns the sequence to another
-split. A second loop uses Python's own random numbers, which do not depend on the sample's index. Run it with
-`python benchmarks/sequences_data.py`.
+terms, and draws again while a term leaves 0 .. 255, the end is constant, or the sequence is held out (by its hash, by a
+rule that makes it, or as a real one). A second loop uses Python's own random numbers, which do not depend on the
+sample's index. Run it with `python benchmarks/sequences_data.py`.
 """
 
 import random
@@ -18,9 +18,11 @@ from torch.nn.functional import cross_entropy
 from seqlab.models.transformer import Transformer
 from seqlab.optim import adamw
 from seqlab.randomness import GOLDEN, derived_seed
-from sequences.curriculum import FAMILIES, MAX_ATTEMPTS, draw, draw_from, mixture
+from sequences.curriculum import MAX_ATTEMPTS, draw, draw_from, mixture
 from sequences.datamodule import RecurrenceDataModule
+from sequences.families import FAMILIES
 from sequences.family import SCALES, Family
+from sequences.held_out import held_out_codes, real_codes, rules_of
 from sequences.task import inputs_of
 
 NUM_PLAIN, NUM_OURS = 2000, 16_384  # ours: a block as in training (64 batches), which fits into the CPU's caches
@@ -45,7 +47,9 @@ def mix(word: int) -> int:
 FACTORS = [mix(place * GOLDEN & MASK) for place in range(1, 10)]  # of seqlab.randomness.row_hash
 
 
-def plain(family: Family, rules: list[list[int]], draw_numbers: Callable[[int], list[float]]) -> list[int]:
+def plain(
+    family: Family, rules: list[list[int]], draw_numbers: Callable[[int], list[float]], held_out: set[int]
+) -> list[int]:
     """Generate one training sequence of a family of phase 1 from the random numbers of each attempt."""
     following = NEXT[family.name]
     attempt = 0
@@ -59,8 +63,8 @@ def plain(family: Family, rules: list[list[int]], draw_numbers: Callable[[int], 
         inside = all(0 <= term <= 255 for term in terms)
         constant = terms[-1] == terms[-2] == terms[-3] and family.name != "constant"
         if inside and not constant:
-            bucket = mix(sum((term + 1) * factor for term, factor in zip(terms, FACTORS, strict=True)) & MASK) % 10
-            if bucket >= 2:
+            code = mix(sum((term + 1) * factor for term, factor in zip(terms, FACTORS, strict=True)) & MASK)
+            if code % 10 >= 2 and code not in held_out:
                 return terms
         attempt += 1
 
@@ -81,21 +85,23 @@ def generator_speed() -> None:
     generator = random.Random(0)
     blocks = torch.arange(20 * NUM_OURS).split(NUM_OURS)
     same, quick = [], []
+    held_out = {
+        code for codes in (held_out_codes("val"), held_out_codes("test"), real_codes()) for code in codes.tolist()
+    }
     for family in FAMILIES[:4]:
-        own = family.rules[family.buckets >= 2] if family.holds_out_rules else family.rules
-        rules = own.tolist()
+        rules = family.rules[rules_of(family, "train")].tolist()
         started = time.perf_counter()
-        found = [plain(family, rules, same_numbers(family, index)) for index in range(NUM_PLAIN)]
+        found = [plain(family, rules, same_numbers(family, index), held_out) for index in range(NUM_PLAIN)]
         peer = (time.perf_counter() - started) / NUM_PLAIN
-        assert found == draw_from(family, 1, "train", torch.arange(NUM_PLAIN))[0].tolist()
+        assert found == draw_from(family, 1, torch.arange(NUM_PLAIN))[0].tolist()
         started = time.perf_counter()
         for _ in range(NUM_PLAIN):
-            plain(family, rules, lambda _, width=family.order + 2: [generator.random() for _ in range(width)])
+            plain(family, rules, lambda _, width=family.order + 2: [generator.random() for _ in range(width)], held_out)
         careless = (time.perf_counter() - started) / NUM_PLAIN
         times = []
         for indices in blocks:
             started = time.perf_counter()
-            draw_from(family, 1, "train", indices)
+            draw_from(family, 1, indices)
             times.append(time.perf_counter() - started)
         ours = sorted(times)[len(times) // 2] / NUM_OURS
         print(f"{family.name}: {1e-6 / ours:.2f} million sequences a second")
@@ -104,9 +110,9 @@ def generator_speed() -> None:
     print_ratios(f"{NUM_OURS} sequences, against a Python loop that makes the same ones, 1 thread", same)
     print_ratios("against the same loop on Python's own random numbers", quick)
     final = mixture(torch.ones(1, dtype=torch.float64))
-    draw(1, "val", 0, NUM_PLAIN, lambda rows: final.expand(len(rows), -1))  # fills the tables
+    draw(1, 0, NUM_PLAIN, lambda rows: final.expand(len(rows), -1))  # fills the tables
     started = time.perf_counter()
-    draw(1, "train", 0, 4 * NUM_OURS, lambda rows: final.expand(len(rows), -1))
+    draw(1, 0, 4 * NUM_OURS, lambda rows: final.expand(len(rows), -1))
     speed = 4e-6 * NUM_OURS / (time.perf_counter() - started)
     print(f"the final mixture of 17 families: {speed:.2f} million a second")
 
