@@ -102,9 +102,9 @@ print(type(run.model).__name__, summary["steps"], "steps")
 print("ID grammatical:", summary["metrics"]["test/id/grammatical"])
 print("beside it:", {name: values["test/id/grammatical"] for name, values in summary["baselines"].items()})
 print(run.predict("( [ ]"))""",
-    """steps, losses = zip(*run.metrics["val/loss"])
+    """losses = run.metrics["val/loss"].dropna()
 figure, axes = plt.subplots(figsize=(5, 2.5))
-axes.plot(steps, losses, ".-")
+axes.plot(losses.index, losses, ".-")
 axes.set(xlabel="step", ylabel="nats a token, validation")
 figure.tight_layout()""",
     """A finished run can train further: `resume` goes on, bit for bit as if it had not stopped.""",

@@ -32,7 +32,7 @@ class Steps(NamedTuple):
         """
         values, indices = self.probabilities.sort(dim=1, descending=True, stable=True)
         rows = zip(indices[:, :number].tolist(), values[:, :number].tolist(), strict=True)
-        return [[(self.outcomes[i], p) for i, p in zip(places, ps, strict=True)] for places, ps in rows]
+        return [[(self.outcomes[int(i)], float(p)) for i, p in zip(places, ps, strict=True)] for places, ps in rows]
 
 
 class Fault(NamedTuple):

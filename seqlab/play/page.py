@@ -50,8 +50,9 @@ def application(runs: Sequence[Looked]) -> FastAPI:
 def page(runs: Sequence[Looked]) -> gradio.Blocks:
     """The page itself: what a visitor sends goes into functions without memory, so visitors do not meet."""
 
-    def answered(prompt: str, number: float, temperature: float) -> str:
-        sampling = Sampling(max(1, min(int(number), MOST_SAMPLES)), max(0.0, float(temperature)))
+    def answered(prompt: str, number: float | None, temperature: float | None) -> str:
+        # an empty field is None
+        sampling = Sampling(max(1, min(int(number or 1), MOST_SAMPLES)), max(0.0, float(temperature or 0)))
         return side_by_side([looked(run, run.look(prompt, sampling)) for run in runs])
 
     def seen(prompt: str) -> str:
