@@ -23,16 +23,20 @@ def held() -> float:
     return sum(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 1000
 
 
+def write(file: Path, generator: np.random.Generator) -> None:
+    """A file of random vectors, a block at a time."""
+    vectors = np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=(PASSAGES, WIDTH))
+    for start in range(0, PASSAGES, ROWS_AT_ONCE):
+        block = vectors[start : start + ROWS_AT_ONCE]
+        block[:] = generator.random(block.shape, dtype=np.float32) - 0.5
+
+
 def main() -> None:
     generator = np.random.default_rng(0)
     direction = generator.random(WIDTH, dtype=np.float32) - 0.5
     with tempfile.TemporaryDirectory(dir=".") as folder:
         file = Path(folder) / "vectors.npy"
-        written = np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=(PASSAGES, WIDTH))
-        for start in range(0, PASSAGES, ROWS_AT_ONCE):
-            rows = written[start : start + ROWS_AT_ONCE]
-            rows[:] = generator.random(rows.shape, dtype=np.float32) - 0.5
-        del written, rows
+        write(file, generator)
         mapped = np.load(file, mmap_mode="r")
         before = held()
         found = best_places(similarities(mapped, direction), 100)
