@@ -59,7 +59,7 @@ def test_a_run_is_compared_with_every_solver(compose):
         _, theirs, alone, solver_alone, value, *_ = row.replace(",", "").split()
         assert float(value) == pytest.approx(accuracy - float(theirs), abs=2e-4)
         assert int(alone) + int(solver_alone) <= num_items
-    assert rows[-1].startswith("decision_list") and "p = 0.0001" in rows[-1]
+    assert rows[-1].startswith("vote") and "p = 0.0001" in rows[-1]
 
 
 def test_a_run_on_other_data_is_refused(compose):
