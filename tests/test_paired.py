@@ -35,6 +35,15 @@ def test_items_that_are_copies_add_nothing():
     assert often.p == once.p
 
 
+def test_an_item_of_weight_two_is_two_items():
+    differences, clusters = torch.tensor([1.0, 0.0, -1.0, 1.0]), torch.arange(4)
+    weighted = paired(differences, clusters, weights=torch.tensor([2.0, 1.0, 1.0, 2.0]))
+    twice = torch.tensor([0, 0, 1, 2, 3, 3])
+    repeated = paired(differences[twice], clusters[twice])
+    assert weighted.value == pytest.approx(repeated.value)
+    assert weighted.interval == pytest.approx(repeated.interval) and weighted.p == repeated.p
+
+
 def test_a_single_cluster_gives_no_interval_and_proves_nothing():
     found = paired(torch.ones(50), torch.zeros(50, dtype=torch.int64))
     assert (found.value, found.interval, found.p) == (1.0, None, 1.0)
@@ -50,7 +59,7 @@ def test_a_run_is_compared_with_every_solver(compose):
         _, theirs, alone, solver_alone, value, *_ = row.replace(",", "").split()
         assert float(value) == pytest.approx(accuracy - float(theirs), abs=2e-4)
         assert int(alone) + int(solver_alone) <= num_items
-    assert rows[-1].startswith("decision_list") and "p = 0.0001" in rows[-1]
+    assert rows[-1].startswith("vote") and "p = 0.0001" in rows[-1]
 
 
 def test_a_run_on_other_data_is_refused(compose):

@@ -118,3 +118,42 @@ def test_trials_alone_in_their_clusters_are_independent():
 def test_a_single_cluster_is_one_trial_and_none_is_none():
     assert Proportion.clustered(torch.ones(9, dtype=torch.bool), torch.zeros(9)) == Proportion(9, 9, 1.0)
     assert Proportion.clustered(torch.ones(0, dtype=torch.bool), torch.zeros(0)).interval is None
+
+
+def test_a_weighted_proportion_of_one_stratum_and_equal_weights_is_the_clustered_one():
+    generator = torch.Generator().manual_seed(3)
+    clusters = torch.randint(30, (200,), generator=generator)
+    hits = torch.rand(200, generator=generator) < clusters / 30
+    found = Proportion.weighted(hits, torch.full((200,), 7.0), clusters, torch.zeros(200))
+    expected = Proportion.clustered(hits, clusters)
+    assert found.value == pytest.approx(expected.value)
+    assert (found.trials, found.effective) == (200, pytest.approx(expected.effective))
+
+
+def test_the_interval_of_a_weighted_proportion_is_that_of_clusters_resampled_in_strata():
+    """Two strata, one with three times the weight of the other; 20,000 samples with replacement."""
+    generator = torch.Generator().manual_seed(4)
+    clusters = torch.arange(120).repeat_interleave(3)
+    strata = (clusters >= 40).long()
+    hits = torch.rand(120, generator=generator)[clusters] < torch.where(strata == 0, 0.4, 0.7)
+    weights = torch.where(strata == 0, 3.0 / 120, 1.0 / 240)
+    found = Proportion.weighted(hits, weights, clusters, strata)
+    means = hits.double().view(120, 3).mean(1)
+    picks = [
+        means[part][torch.randint(len(part), (20_000, len(part)), generator=generator)].mean(1)
+        for part in (torch.arange(40), torch.arange(40, 120))
+    ]
+    resampled = 0.75 * picks[0] + 0.25 * picks[1]
+    low, high = found.interval or (0.0, 0.0)
+    assert found.value == pytest.approx(float(resampled.mean()), abs=0.003)
+    assert (high - low) / 2 == pytest.approx(1.96 * float(resampled.std()), rel=0.1)
+
+
+def test_weighted_proportions_of_all_and_none_are_exact_and_their_heavier_clusters_count_less():
+    every, weights = torch.ones(10, dtype=torch.bool), torch.tensor([9.0] + [1.0] * 9)
+    found = Proportion.weighted(every, weights, torch.arange(10), torch.zeros(10))
+    assert (found.hits, found.value, (found.interval or (0, 0))[1]) == (10, 1.0, 1.0)
+    assert (found.effective or 10) < 10 / 2
+    none = Proportion.weighted(~every, weights, torch.arange(10), torch.zeros(10))
+    assert (none.hits, (none.interval or (1, 1))[0]) == (0, 0.0)
+    assert Proportion.weighted(every[:0], weights[:0], torch.arange(0), torch.zeros(0)) == Proportion(0, 0)
