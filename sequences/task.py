@@ -73,7 +73,7 @@ class Recurrence(Task[RecurrenceDataModule, SequenceModel]):
     )
 
     optimal = ("bayes",)
-    solvers = ("difference_table", "recurrence", "cascade", "decision_list")
+    solvers = ("difference_table", "recurrence", "cascade", "decision_list", "vote")
 
     def __init__(
         self,

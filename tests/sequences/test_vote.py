@@ -5,6 +5,8 @@ import math
 import pytest
 import torch
 
+from sequences.solvers import SOLVERS
+from sequences.task import Recurrence
 from sequences.vote import vote
 from tests.reference import bank as plain
 
@@ -44,3 +46,8 @@ def test_it_is_the_vote_of_a_loop(length):
 )
 def test_sequences_that_everybody_knows(terms, following):
     assert vote(torch.tensor([terms])).tolist() == [following]
+
+
+def test_all_solvers_but_the_two_that_copy_are_named_as_such():
+    """Then a profile takes none of them for a shortcut."""
+    assert set(Recurrence.solvers) == set(SOLVERS) - {"copy_last", "last_difference"}
