@@ -3,6 +3,7 @@
 import math
 
 import pytest
+from hydra.core.hydra_config import HydraConfig
 from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
 from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
 from tensorboard.context import RequestContext
@@ -112,7 +113,8 @@ def test_every_column_can_be_filtered(tab):
     assert tab.models(hparam="num_layers", **above) == ["transformer"]
 
 
-def test_outside_of_a_job_nothing_else_was_set():
+def test_outside_of_a_job_nothing_else_was_set(monkeypatch):
+    monkeypatch.setattr(HydraConfig.instance(), "cfg", None)  # of a test before
     found = hyperparameters({"model": {"d_model": 8}, "seed": 1, "name": {"model": "mine", "data": "L5"}})
     assert (found["d_model"], found["seed"], found["model"], found["also_set"]) == (8.0, 1.0, "mine", "-")
     assert math.isnan(found["learning_rate"])
