@@ -24,7 +24,7 @@ def address(finished_run, environment):
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, encoding="utf-8")
     try:
         assert select.select([process.stdout], [], [], 300)[0], "the page was not served"
-        yield process.stdout.readline().split()[0]
+        yield f"{process.stdout.readline().split()[0]}/"
     finally:
         process.terminate()
         process.wait(60)
