@@ -19,7 +19,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from seqlab.export.quantize import quantize
-from seqlab.show.style import INK, house_style, save_figure
+from seqlab.show.style import INK, house_style, log_axis, save_figure
 
 HIDDEN, LAYERS, LENGTH, BATCH = 512, 5, 60, 32
 REPEATS = 3
@@ -123,7 +123,9 @@ def roofline(points: dict[str, tuple[float, float]], peak: float, bytes_a_second
     for name, (intensity, rate) in points.items():
         axis.plot(intensity, rate / 1e9, marker="o", markersize=7)
         axis.annotate(name, (intensity, rate / 1e9), (8, 0), textcoords="offset points", fontsize="small", va="center")
-    axis.set(xscale="log", yscale="log", xlabel="operations a byte of memory", ylabel="10⁹ operations a second")
+    log_axis(axis, "x")
+    log_axis(axis, "y")
+    axis.set(xlabel="operations a byte of memory", ylabel="10⁹ operations a second")
     return figure
 
 

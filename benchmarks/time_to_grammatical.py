@@ -21,7 +21,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from seqlab.show.style import house_style, save_figure
+from seqlab.show.style import house_style, log_axis, save_figure
 
 HERE = Path(__file__).resolve().parents[1]
 RUNS = HERE / "outputs" / "time_to_grammatical"
@@ -84,7 +84,8 @@ def draw(curves: dict[str, dict[str, Curve]], file: Path) -> None:
     for panel, (model, versions) in zip(panels, curves.items(), strict=True):
         for version, curve in versions.items():
             panel.plot([seconds for _, seconds, _ in curve], [value for *_, value in curve], ".-", label=version)
-        panel.set(title=model, xlabel="CPU seconds", xscale="log", ylim=(-0.03, 1.03))
+        panel.set(title=model, xlabel="CPU seconds", ylim=(-0.03, 1.03))
+        log_axis(panel, "x")
     panels[0].set_ylabel("ID prompts completed grammatically")
     panels[0].legend()
     save_figure(figure, file)

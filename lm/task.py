@@ -196,7 +196,9 @@ class LanguageModel(Task[TextDataModule, SequenceModel]):
     def examples(self, model: SequenceModel) -> list[dict[str, Any]]:
         """The samples as in the logs, but from the final model."""
         samples = self.samples(model).items()
-        return [{"set": "samples", "prompt": prompt, "completion": text} for prompt, text in samples]
+        return [
+            {"set": "samples", "prompt": prompt, "completion": text.removeprefix(prompt)} for prompt, text in samples
+        ]
 
     def sample_prompt(self) -> str:
         """The first of the fixed prompts."""

@@ -1,6 +1,6 @@
 """Where a string breaks the rules of its language."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypedDict
 
 from rule_extrapolation.grammars import Grammar
@@ -27,9 +27,15 @@ def broken(grammar: Grammar, symbols: Sequence[int]) -> list[Broken]:
     >>> [(found["rule"], found["at"]) for found in broken(Dyck(), Dyck().parse("[[)"))]
     [('brackets are matched', 3), ('parentheses are matched, and inside each pair of them brackets balance', 2)]
     """
+    return [{"rule": words, "at": len(grammar.text(symbols[:place]))} for _, words, place in breaks(grammar, symbols)]
+
+
+def breaks(grammar: Grammar, symbols: Sequence[int]) -> Iterator[tuple[int, str, int]]:
+    """Each rule that a string breaks: its number, what it says, and the index of the symbol as in `break_of`."""
     rules = ((grammar.rule_1, grammar.rule_1_description), (grammar.rule_2, grammar.rule_2_description))
-    places = [(words, break_of(rule, symbols)) for rule, words in rules]
-    return [{"rule": words, "at": len(grammar.text(symbols[:place]))} for words, place in places if place is not None]
+    for number, (rule, words) in enumerate(rules, 1):
+        if (place := break_of(rule, symbols)) is not None:
+            yield number, words, place
 
 
 def break_of(rule: Rule, symbols: Sequence[int]) -> int | None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from rule_extrapolation.broken import break_of
+from rule_extrapolation.broken import breaks
 from rule_extrapolation.following import Following
 from rule_extrapolation.grammars import Grammar
 from rule_extrapolation.prompts import Prompt, framed, oracle_completion
@@ -20,10 +20,10 @@ WHOLE = "all rules together"
 
 def named_rules(grammar: Grammar) -> dict[str, Rule]:
     """The rules of a language by what they say; the second one only if there is one."""
-    first = {f"rule 1: {grammar.rule_1_description}": grammar.rule_1}
+    first = {_named(1, grammar.rule_1_description): grammar.rule_1}
     if isinstance(grammar.rule_2, Anything):
         return first
-    return first | {f"rule 2: {grammar.rule_2_description}": grammar.rule_2, WHOLE: grammar.grammatical}
+    return first | {_named(2, grammar.rule_2_description): grammar.rule_2, WHOLE: grammar.grammatical}
 
 
 def steps(model: SequenceModel, grammar: Grammar, prompt: Prompt, room: int) -> Steps:
@@ -80,12 +80,15 @@ def faults(grammar: Grammar, symbols: Sequence[int], *, ended: bool) -> list[Fau
         symbols: ids after SOS, without EOS.
         ended: whether the string ends there. One that was cut breaks no rule by ending.
     """
-    places = {words: break_of(rule, symbols) for words, rule in named_rules(grammar).items() if words != WHOLE}
     return [
-        Fault(place, f"breaks {words}")
-        for words, place in places.items()
-        if place is not None and (ended or place < len(symbols))
+        Fault(place, f"breaks {_named(number, words)}")
+        for number, words, place in breaks(grammar, symbols)
+        if ended or place < len(symbols)
     ]
+
+
+def _named(number: int, words: str) -> str:
+    return f"rule {number}: {words}"
 
 
 def possible(grammar: Grammar, rule: Rule, symbols: Sequence[int]) -> list[bool]:

@@ -31,6 +31,8 @@ def activations(model: nn.Module, inputs: Tensor, names: Sequence[str] | None = 
     Raises:
         InputError: there is no such module, or the model does not call it.
     """
+    if isinstance(names, str):
+        raise InputError(f"names={names!r}: give a list, such as [{names!r}]")
     known = {name: module for name, module in model.named_modules() if name}
     attentions = {
         f"{name}.{WEIGHTS}": module for name, module in known.items() if isinstance(module, CausalSelfAttention)

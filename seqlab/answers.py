@@ -35,6 +35,15 @@ class Steps(NamedTuple):
         return [[(self.outcomes[int(i)], float(p)) for i, p in zip(places, ps, strict=True)] for places, ps in rows]
 
 
+def quoted(text: str) -> str:
+    """The name of an outcome as it is, or quoted where blanks and line breaks would hide it.
+
+    >>> quoted("a b"), quoted(" a"), quoted("")
+    ('a b', "' a'", "''")
+    """
+    return text if text.strip() == text and text.isprintable() and text else repr(text)
+
+
 class Fault(NamedTuple):
     """What is wrong with a completion.
 

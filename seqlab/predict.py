@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from seqlab.answers import Answer, Sampling, Steps
 
 NUM_SHOWN = 5  # outcomes of a step
+MOST_SAMPLES = 10_000  # of a prompt: they are decoded together
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -92,6 +93,8 @@ def sampling_of(options: argparse.Namespace) -> "Sampling | None":
         if given.get(name, least) < least:
             option = "num" if name == "number" else name.replace("_", "-")
             raise InputError(f"--{option} {given[name]}: must be at least {least}")
+    if given.get("number", 1) > MOST_SAMPLES:
+        raise InputError(f"--num {given['number']}: must be at most {MOST_SAMPLES:,}")
     if not 0 <= given.get("temperature", 1) < math.inf:
         raise InputError(f"--temperature {given['temperature']}: must be finite, and 0 (greedy) or above")
     return Sampling(**given)
@@ -135,9 +138,17 @@ def predict(
 
 
 def plain(record: Record) -> dict[str, Any]:
-    """A record for JSON: prompt, answer; `probs`, all outcomes of each step, the most probable first; `samples`."""
+    """A record for JSON: prompt, answer; `probs`, all outcomes of each step, the most probable first; `samples`.
+
+    Raises:
+        InputError: a probability is NaN, as of weights that are.
+    """
+    from seqlab.errors import InputError
+
     found: dict[str, Any] = {"prompt": record.prompt, "answer": record.answer}
     if record.steps is not None:
+        if not record.steps.probabilities.isfinite().all():
+            raise InputError("the model's probabilities are not numbers")
         each = zip(record.steps.places, record.steps.best(len(record.steps.outcomes)), strict=True)
         found["probs"] = [{"at": place, "next": outcomes} for place, outcomes in each]
     if record.samples is not None:
@@ -152,18 +163,15 @@ def lines(record: Record) -> Iterator[str]:
     """A record for a reader: the answer, a line for each step, a line for each sample with what is wrong with it."""
     yield record.answer
     if record.steps is not None:
-        width = max(len(_quoted(place)) for place in record.steps.places)
+        from seqlab.answers import quoted
+
+        width = max(len(quoted(place)) for place in record.steps.places)
         for place, best in zip(record.steps.places, record.steps.best(NUM_SHOWN), strict=True):
-            shown = "   ".join(f"{_quoted(outcome)} ({probability:.1%})" for outcome, probability in best)
-            yield f"at {_quoted(place):{width}}  {shown}"
+            shown = "   ".join(f"{quoted(outcome)} ({probability:.1%})" for outcome, probability in best)
+            yield f"at {quoted(place):{width}}  {shown}"
     for number, one in enumerate(record.samples or (), start=1):
         notes = "; ".join([*(fault.reason for fault in one.faults), *([one.note] if one.note else [])])
         yield f"sample {number:<3}  {one.text or '(ends at once)'}" + (f"   [{notes}]" if notes else "")
-
-
-def _quoted(text: str) -> str:
-    """A name as it is, or quoted where blanks and line breaks would hide it."""
-    return text if text.strip() == text and text.isprintable() and text else repr(text)
 
 
 def _typed(prompts: Iterable[str]) -> Iterator[str]:

@@ -4,13 +4,14 @@ Every error is an InputError with the line that the command would print.
 """
 
 import contextlib
+import csv
 import io
 import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
@@ -46,31 +47,56 @@ if TYPE_CHECKING:
 class TrainedRun(build.Run):
     """A run with its directory.
 
-    directory: where its files are.
+    directory: where its files are; None for a checkpoint that lies in no run directory.
     """
 
-    directory: Path
+    directory: Path | None
 
     @property
     def summary(self) -> dict[str, Any]:
-        """What summary.json says: test metrics, intervals, baselines, steps, seconds (docs/runs.md)."""
-        return read_summary(self.directory)
+        """What summary.json says: test metrics, intervals, baselines, steps, seconds (docs/runs.md).
+
+        Raises:
+            InputError: there is no such file, or it is damaged.
+        """
+        return read_summary(self._file("summary").parent)
+
+    def _path(self) -> Path:
+        if self.directory is None:
+            raise InputError("this run was loaded from a checkpoint alone, which has no run directory")
+        return self.directory
+
+    def _file(self, name: Literal["summary", "metrics"]) -> Path:
+        file: Path = getattr(RunDirectory(self._path()), name)
+        if not file.is_file():
+            raise InputError(f"{file}: no such file")
+        return file
 
     @property
     def metrics(self) -> "DataFrame":
-        """Every logged metric, a column each, by step; NaN at steps at which it was not logged."""
+        """Every logged metric, a column each, by step; NaN at steps at which it was not logged.
+
+        Raises:
+            InputError: there is no metrics.csv, or it is damaged.
+        """
         from pandas import DataFrame, Series  # here, because it takes half a second
 
-        found = read_metrics(RunDirectory(self.directory).metrics)
+        file = self._file("metrics")
+        try:
+            found = read_metrics(file)
+        except (ValueError, csv.Error) as error:
+            raise InputError(f"{file} is damaged: {error}") from error
         frame = DataFrame({name: Series(dict(points), dtype=float) for name, points in found.items()})
         return frame.sort_index().rename_axis("step")
 
     def __repr__(self) -> str:
         name, parameters = self.config["name"] | self.task.names(), num_parameters(self.model)
-        return (
-            f"TrainedRun({name['model']} on {name['data']}, seed {self.config['seed']}, {parameters:,} parameters, "
-            f"{self.summary['steps']} steps, {self.directory})"
-        )
+        try:
+            end = f"{self.summary['steps']} steps, {self.directory}"
+        except (InputError, OSError):
+            end = f"no results, {self.directory or 'a checkpoint alone'}"
+        about = f"{name['model']} on {name['data']}, seed {self.config['seed']}, {parameters:,} parameters"
+        return f"TrainedRun({about}, {end})"
 
     def predict(self, prompt: str) -> str:
         """Say in words what the model predicts for a prompt, like `seqlab predict`.
@@ -122,8 +148,11 @@ class TrainedRun(build.Run):
         Args:
             max_steps: train up to this step; None: up to that of the run.
             quiet: as for `train`.
+
+        Raises:
+            InputError: it was loaded from a checkpoint alone.
         """
-        words = [f"resume={shlex.quote(str(self.directory))}"]
+        words = [f"resume={shlex.quote(str(self._path()))}"]
         return train(words + ([] if max_steps is None else [f"trainer.max_steps={max_steps}"]), quiet=quiet)
 
 
@@ -139,7 +168,13 @@ def load_run(path: str | Path, checkpoint: str = "best.ckpt", *, trust: Iterable
         InputError: the path is not a run directory, or the checkpoint is missing or damaged.
     """
     run, path = build.load_run(path, checkpoint, trust=trust), Path(path)
-    return TrainedRun(**vars(run), directory=path if path.is_dir() else path.absolute().parents[1])
+    return TrainedRun(**vars(run), directory=path if path.is_dir() else _around(path.absolute()))
+
+
+def _around(checkpoint: Path) -> Path | None:
+    """The run directory whose checkpoint a file is, if it is one."""
+    directory = RunDirectory(checkpoint.parent.parent)
+    return directory.path if checkpoint.parent == directory.checkpoints else None
 
 
 def train(words: str | Sequence[str] = (), dir: str | Path | None = None, *, quiet: bool | None = None) -> TrainedRun:

@@ -46,6 +46,8 @@ def test_names_that_are_none_are_refused():
         activations(model, IDS, ["haed"])
     with pytest.raises(InputError, match=r"weights: no such module"):
         activations(model, IDS, ["lstm.weights"])
+    with pytest.raises(InputError, match=r"^names='head': give a list, such as \['head'\]"):
+        activations(model, IDS, "head")
     model.spare = torch.nn.Linear(2, 2)
     with pytest.raises(InputError, match=r"^spare: the model does not call this module"):
         activations(model, IDS, ["spare", "head"])

@@ -5,6 +5,7 @@ import json
 import sys
 
 import pytest
+import torch
 
 from seqlab.predict import main
 
@@ -85,6 +86,7 @@ def test_samples_are_a_function_of_the_seed_and_their_number(finished_run, capsy
         (["--num", "3"], "--num 3 says how to sample: add --sample"),
         (["--top-k", "2", "--probs"], "--top-k 2 says how to sample: add --sample"),
         (["--sample", "--num", "0"], "--num 0: must be at least 1"),
+        (["--sample", "--num", "10001"], "--num 10001: must be at most 10,000"),
         (["--sample", "--top-k", "0"], "--top-k 0: must be at least 1"),
         (["--sample", "--seed", "-1"], "--seed -1: must be at least 0"),
         (["--sample", "--temperature", "-1"], "--temperature -1.0: must be finite"),
@@ -95,3 +97,15 @@ def test_bad_ways_to_sample_are_one_line(words, part, capsys):
     assert main(["no/run", "( [", *words]) == 2
     told = capsys.readouterr()
     assert told.out == "" and told.err.startswith(f"error: {part}") and told.err.count("\n") == 1
+
+
+def test_probabilities_that_are_no_numbers_are_one_line_of_json(finished_run, tmp_path, capsys):
+    checkpoint = tmp_path / "nan.ckpt"
+    content = torch.load(finished_run[0] / "checkpoints" / "best.ckpt", weights_only=True)
+    for weight in content["state_dict"].values():
+        if weight.is_floating_point():
+            weight.fill_(float("nan"))
+    torch.save(content, checkpoint)
+    assert main([str(checkpoint), "( [", "--probs", "--json"]) == 2
+    told = capsys.readouterr()
+    assert (told.out, told.err) == ("", "error: the model's probabilities are not numbers\n")

@@ -1,6 +1,7 @@
 """SeqLab from Python: a run is what the command makes, errors are one InputError, and any module can be tested."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -47,6 +48,33 @@ def test_a_run_answers_and_shows_its_inside(run):
         run.activations("a a b", names=["haed"])
     with pytest.raises(InputError, match="not a symbol"):
         run.complete("x")
+
+
+@pytest.mark.parametrize(("part", "file"), [("summary", "summary.json"), ("metrics", "metrics.csv")])
+def test_a_run_without_a_file_says_so(run, tmp_path, part, file):
+    shutil.copytree(run.directory, tmp_path / "run")
+    (tmp_path / "run" / file).unlink()
+    other = seqlab.load_run(tmp_path / "run")
+    with pytest.raises(InputError, match=f"{file}: no such file"):
+        getattr(other, part)
+    assert repr(other).startswith("TrainedRun(lstm on L3") and (part == "metrics" or "no results" in repr(other))
+
+
+def test_a_damaged_log_is_one_line(run, tmp_path):
+    shutil.copytree(run.directory, tmp_path / "run")
+    (tmp_path / "run" / "metrics.csv").write_text("step,val/loss\n1,two\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"metrics\.csv is damaged"):
+        _ = seqlab.load_run(tmp_path / "run").metrics
+
+
+def test_a_checkpoint_alone_is_in_no_directory(run, tmp_path):
+    best = run.directory / "checkpoints" / "best.ckpt"
+    assert seqlab.load_run(best).directory == run.directory
+    alone = seqlab.load_run(shutil.copy(best, tmp_path / "alone.ckpt"))
+    assert alone.directory is None and "a checkpoint alone" in repr(alone)
+    for use in (lambda: alone.summary, lambda: alone.metrics, lambda: alone.resume()):
+        with pytest.raises(InputError, match="no run directory"):
+            use()
 
 
 def test_it_is_the_run_of_the_command(run, command, tmp_path):

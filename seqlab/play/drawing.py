@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from seqlab.play.looks import Inside
+from seqlab.show.style import house_style
 
 
 def picture(inside: Inside) -> str:
@@ -18,13 +19,13 @@ def picture(inside: Inside) -> str:
     there = [part for part in (inside.attention, inside.norms) if part]
     if not there:
         return ""
-    figure = Figure(figsize=(7, 5 * len(there)), layout="constrained")
-    axes = iter(figure.subplots(len(there), squeeze=False)[:, 0])
-    if inside.attention:
-        draw_attention(next(axes), inside.attention)
-    if inside.norms:
-        draw_norms(next(axes), inside.norms)
-    with io.BytesIO() as file:
+    with house_style(), io.BytesIO() as file:
+        figure = Figure(figsize=(7, 5 * len(there)), layout="constrained")
+        axes = iter(figure.subplots(len(there), squeeze=False)[:, 0])
+        if inside.attention:
+            draw_attention(next(axes), inside.attention)
+        if inside.norms:
+            draw_norms(next(axes), inside.norms)
         figure.savefig(file, format="svg", metadata={"Date": None})
         return f"data:image/svg+xml;base64,{base64.b64encode(file.getvalue()).decode()}"
 
@@ -37,7 +38,8 @@ def draw_attention(axes: Any, attention: Mapping[str, Tensor]) -> None:
         for column, tile in enumerate(maps.numpy()):
             top, left = row * (steps + 1), column * (steps + 1)
             whole[top : top + steps, left : left + steps] = tile
-    axes.imshow(whole, cmap="cividis", vmin=0, vmax=1, interpolation="nearest")
+    axes.imshow(whole, vmin=0, vmax=1, interpolation="nearest")
+    axes.grid(False)
     middle = (steps - 1) / 2
     axes.set_xticks([place * (steps + 1) + middle for place in range(heads)], [str(head + 1) for head in range(heads)])
     axes.set_yticks([place * (steps + 1) + middle for place in range(len(attention))], range(1, len(attention) + 1))

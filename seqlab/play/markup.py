@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from html import escape
 
-from seqlab.answers import Answer, Steps
+from seqlab.answers import Answer, Steps, quoted
 from seqlab.play.looks import Inside, Look, Looked
 
 MOST_OUTCOMES = 12  # rows of a heat map
@@ -82,7 +82,7 @@ def _cell(probability: float) -> str:
 
 
 def _name(text: str) -> str:
-    return escape(text if text.strip() == text and text.isprintable() and text else repr(text))
+    return escape(quoted(text))
 
 
 def completion(answer: Answer) -> str:

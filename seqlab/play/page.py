@@ -23,6 +23,7 @@ POLICY = (
     "style-src 'self' 'unsafe-inline'; connect-src 'self' data: blob:; frame-ancestors 'none'; form-action 'self'"
 )
 HOSTS = ("127.0.0.1", "localhost")
+UPLOAD = "/gradio_api/upload"
 
 
 def application(runs: Sequence[Looked]) -> FastAPI:
@@ -33,6 +34,11 @@ def application(runs: Sequence[Looked]) -> FastAPI:
     async def guard(request: Request, following: RequestResponseEndpoint) -> Response:
         if request.url.hostname not in HOSTS:  # a site elsewhere whose name leads to this machine
             return Response("this page is for 127.0.0.1 alone", status_code=403)
+        origin = request.headers.get("origin")
+        if origin is not None and origin != f"{request.url.scheme}://{request.url.netloc}":
+            return Response("this page answers no other page", status_code=403)
+        if request.scope["path"].rstrip("/") == UPLOAD:  # nobody needs to leave files here
+            return Response(status_code=404)
         response = await following(request)
         response.headers["Content-Security-Policy"] = POLICY
         response.headers["Referrer-Policy"] = "no-referrer"
@@ -48,12 +54,12 @@ def application(runs: Sequence[Looked]) -> FastAPI:
 
 
 def page(runs: Sequence[Looked]) -> gradio.Blocks:
-    """The page itself: what a visitor sends goes into functions without memory, so visitors do not meet."""
+    """The page itself: what a visitor sends is kept for that visitor alone, so visitors do not meet."""
 
-    def answered(prompt: str, number: float | None, temperature: float | None) -> str:
-        # an empty field is None
+    def answered(prompt: str | None, number: float | None, temperature: float | None) -> tuple[str, str]:
+        asked = prompt or ""  # an empty field is None
         sampling = Sampling(max(1, min(int(number or 1), MOST_SAMPLES)), max(0.0, float(temperature or 0)))
-        return side_by_side([looked(run, run.look(prompt, sampling)) for run in runs])
+        return side_by_side([looked(run, run.look(asked, sampling)) for run in runs]), asked
 
     def seen(prompt: str) -> str:
         found = [(run, run.inside(prompt)) for run in runs]
@@ -74,12 +80,13 @@ def page(runs: Sequence[Looked]) -> gradio.Blocks:
         with gradio.Tab("Inside", id="inside"):
             gradio.Markdown("What each model attends to, and how large each part of its state is, step by step.")
             inside = gradio.HTML(elem_id="inside")
-        given = [prompt, number, temperature]
+        asked = gradio.State("")  # what was answered: the visitor may type the next prompt meanwhile
+        given, shown = [prompt, number, temperature], [answers, asked]
         for event in (prompt.submit, ask.click, blocks.load):
-            event(answered, given, answers, show_progress="minimal").then(seen, prompt, inside, show_progress="hidden")
+            event(answered, given, shown, show_progress="minimal").then(seen, asked, inside, show_progress="hidden")
         for button in buttons:
             chosen = button.click(lambda text: text, button, prompt, show_progress="hidden")
-            chosen.then(answered, given, answers, show_progress="minimal").then(
-                seen, prompt, inside, show_progress="hidden"
+            chosen.then(answered, given, shown, show_progress="minimal").then(
+                seen, asked, inside, show_progress="hidden"
             )
     return blocks

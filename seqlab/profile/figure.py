@@ -11,6 +11,8 @@ from seqlab.profile.scores import Mean
 from seqlab.profile.standing import Standing
 from seqlab.profile.suite import Suite
 from seqlab.profile.table import between, two
+from seqlab.show.palette import colour_of
+from seqlab.show.style import QUIET
 
 COLORS = colormaps["cividis"]
 BALANCE = 0.179  # the luminance on which black and white have the same contrast
@@ -43,7 +45,7 @@ def heat_map(shown: Sequence[Standing], name: str, suite: Suite) -> Figure:
         for x, (cell, measure) in enumerate(columns):
             mean = standing.scores.get((cell, measure.metric))
             if mean is None:
-                axis.text(x, y, "-", ha="center", va="center", color="gray")
+                axis.text(x, y, "-", ha="center", va="center", color=QUIET)
                 continue
             color, ink = color_of(mean)
             axis.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, color=color, linewidth=0))
@@ -55,6 +57,7 @@ def heat_map(shown: Sequence[Standing], name: str, suite: Suite) -> Figure:
     axis.set_yticks(range(len(shown)), names)
     axis.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
     axis.spines[:].set_visible(False)
+    axis.grid(False)
     note = (
         f"Suite {name} {suite.version}. 0, dark: the best shortcut or chance; 1, light: the optimum; "
         f"small: the 95% interval. {suite.parameters:,} parameters, {len(suite.seeds)} seed(s)."
@@ -76,7 +79,7 @@ def curves(shown: Sequence[Standing], suite: Suite) -> Figure | None:
         for place, standing in enumerate(shown[:MOST_CURVES]):
             for points in standing.curves(cell)[:1]:
                 xs, ys = zip(*points, strict=True)
-                style = {"color": f"C{place}", "marker": marks[place], "markersize": 3, "linewidth": 1}
+                style = {"color": colour_of(standing.label), "marker": marks[place], "markersize": 3, "linewidth": 1}
                 axis.plot(xs, ys, label=standing.name, **style)
         axis.set_title(cell, fontsize="small")
         axis.set_ylim(-0.03, 1.03)

@@ -16,6 +16,7 @@ from seqlab.profile.scores import Mean
 from seqlab.profile.standing import Standing, abilities
 from seqlab.profile.suite import ABILITIES, Suite
 from seqlab.profile.table import SCALE, between, two
+from seqlab.show.style import house_style
 
 HERE = Path(__file__).parent
 REPORT = HERE.parent / "report"  # whose style this page has
@@ -31,7 +32,8 @@ def page(groups: Sequence[Sequence[Standing]], name: str, suite: Suite, folder: 
     """
     shown = [standing for group in groups for standing in group]
     title = f"Profile: suite {name} {suite.version}"
-    figure = curves(shown, suite)
+    with house_style():
+        figure = curves(shown, suite)
     parts = [
         f"<h1>{escape(title)}</h1>",
         f"<p>{escape(suite.about[:1].upper() + suite.about[1:])}. {escape(SCALE)} The width of each model is fitted to "
@@ -150,7 +152,8 @@ def data(shown: Sequence[Standing]) -> str:
 def image(figure: Figure, caption: str) -> str:
     """An embedded figure with its caption."""
     file = io.BytesIO()
-    figure.savefig(file, format="svg")
+    with house_style():
+        figure.savefig(file, format="svg", metadata={"Date": None})
     content = base64.b64encode(file.getvalue()).decode()
     text = escape(caption)
     picture = f'<img alt="{text}; the numbers follow as tables" src="data:image/svg+xml;base64,{content}">'

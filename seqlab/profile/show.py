@@ -15,8 +15,7 @@ from seqlab.profile.standing import Standing, standings
 from seqlab.profile.suite import Suite, suite_named, suites
 from seqlab.profile.table import abilities_table, measures_table
 from seqlab.show.layout import show
-
-DPI = 130
+from seqlab.show.style import house_style, save_figure
 
 
 def show_profile(
@@ -94,9 +93,8 @@ def written(groups: Sequence[Sequence[Standing]], name: str, suite: Suite, folde
 
     files = [folder / f"profile.{suffix}" for suffix in ("png", "svg", "html")]
     shown = [standing for group in groups for standing in group]
-    figure = heat_map(shown, name, suite)
-    for file in files[:2]:
-        figure.savefig(file, dpi=DPI)
+    with house_style():
+        save_figure(heat_map(shown, name, suite), files[0])
     files[2].write_text(page(groups, name, suite, folder), encoding="utf-8")
     return files
 

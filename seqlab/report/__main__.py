@@ -7,6 +7,7 @@ over seeds, with baselines and chance, the best in bold. Unfinished and failed r
 import argparse
 import hashlib
 import io
+import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -30,6 +31,7 @@ from seqlab.run.config import folder_name, one_name
 from seqlab.show.layout import show
 from seqlab.show.style import house_style, save_figure
 
+SURROGATES = re.compile("[\ud800-\udfff]")  # of names and files that are not UTF-8
 SUFFIXES = {"terminal": ".txt", "markdown": ".md", "csv": ".csv", "latex": ".tex", "html": ".html"}
 
 
@@ -167,16 +169,18 @@ def chosen_format(format: str | None, out: Path | None) -> str:
 
 
 def as_text(tables: Sequence[Table], apart: Sequence[Apart], format: str, place: Path) -> str:
-    """Format the report as the content of a file in the folder `place`."""
+    """Format the report as the content of a file in the folder `place`. What UTF-8 has no bytes for is replaced."""
     if format == "html":
         from seqlab.report.page import page  # lazy, because only this format draws with matplotlib
 
-        return page(tables, apart, place)
-    if format == "terminal":
+        text = page(tables, apart, place)
+    elif format == "terminal":
         written = io.StringIO()
         show(*sheets(tables, apart), file=written)
-        return written.getvalue()
-    return {"markdown": markdown, "csv": comma_separated, "latex": latex}[format](tables, apart)
+        text = written.getvalue()
+    else:
+        text = {"markdown": markdown, "csv": comma_separated, "latex": latex}[format](tables, apart)
+    return SURROGATES.sub("\ufffd", text)
 
 
 def copy_plots(collection: Collection, folder: Path) -> None:

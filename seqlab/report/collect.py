@@ -2,8 +2,9 @@
 
 import csv
 import json
+import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -71,26 +72,51 @@ def run_folders(folders: Iterable[Path]) -> list[Path]:
 def read_run(path: Path) -> dict[str, Any] | None:
     """Read summary.json with folder, configuration and metrics.csv; None if there is no summary yet.
 
+    A value that is no finite number, which only a damaged file has, is None; such points and intervals are left out.
+
     Raises:
         ValueError: a file is damaged; the message names it.
     """
     directory = RunDirectory(path)
-    if not directory.summary.exists():
+    if not directory.summary.is_file():
         return None
     summary = read_summary(path)
     known = {"columns": {}, "intervals": {}, "seconds": 0.0, "description": summary["data"], "stopped": ""}
     run = {**known, **summary, "path": path, "config": read_config(path), "checks": {}}
-    if directory.metrics.exists():
+    if directory.metrics.is_file():
         names = {TRAINING, VALIDATION, *(checked(metric) for metric in run["columns"].values())}
-        run["checks"] = _read(directory.metrics, lambda file: read_metrics(file, names))
-    return run
+        checks = _read(directory.metrics, lambda file: read_metrics(file, names))
+        run["checks"] = {name: [(x, y) for x, y in points if math.isfinite(y)] for name, points in checks.items()}
+    return run | {
+        "metrics": finite(run["metrics"]),
+        "baselines": {name: finite(results) for name, results in run["baselines"].items()},
+        "intervals": {name: ends for name, ends in run["intervals"].items() if not ends or all(map(is_finite, ends))},
+        "seconds": run["seconds"] if is_finite(run["seconds"]) else 0.0,
+    }
+
+
+def is_finite(value: float) -> bool:
+    """Whether a number is finite as a float.
+
+    >>> is_finite(1), is_finite(float("nan")), is_finite(10**400)
+    (True, False, False)
+    """
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+def finite(results: Mapping[str, float | None]) -> dict[str, float | None]:
+    """Results in which a value that is no finite number is None."""
+    return {name: value if value is not None and is_finite(value) else None for name, value in results.items()}
 
 
 def plots_of(run: dict[str, Any]) -> list[Path]:
-    """The figures of a run, PNG and SVG. Links out of its folder are ignored, because they could lead to any file."""
+    """The figures of a run, PNG and SVG: files in its folder. A link out of it could lead to anything."""
     inside = run["path"].resolve()
     files = [file for file in sorted(RunDirectory(run["path"]).plots.glob("*.*")) if file.suffix in (".png", ".svg")]
-    return [file for file in files if file.resolve().is_relative_to(inside)]
+    return [file for file in files if file.is_file() and file.resolve().is_relative_to(inside)]
 
 
 def read_config(path: Path) -> dict[str, str] | None:
@@ -99,10 +125,10 @@ def read_config(path: Path) -> dict[str, str] | None:
     Interpolations are not resolved. trainer.max_steps is the value of the last resume.
     """
     directory = RunDirectory(path)
-    if not directory.config.exists():
+    if not directory.config.is_file():
         return None
     config = flat(_read(directory.config, _read_yaml))
-    if directory.overrides.exists():
+    if directory.overrides.is_file():
         for text in _read(directory.overrides, _read_yaml) or []:
             if key_of(str(text)) == "trainer.max_steps":
                 config["trainer.max_steps"] = str(text).partition("=")[2]

@@ -1,5 +1,7 @@
 """Figures that compare models over data sets: map and dots of a column, and the curves of the seeds of each model."""
 
+import hashlib
+import re
 import textwrap
 from collections.abc import Sequence
 
@@ -11,7 +13,7 @@ from seqlab.errors import InputError, nearest
 from seqlab.report.indexed_metrics import indexed_metrics
 from seqlab.report.panels import baselines, over_runs
 from seqlab.report.rows import Block, Row, Table, unique
-from seqlab.run.config import one_name
+from seqlab.run.config import folder_name, one_name
 from seqlab.show.palette import colour_of
 from seqlab.show.style import INK
 from seqlab.show.table import number
@@ -34,10 +36,27 @@ def comparison(tables: Sequence[Table], column: str) -> dict[str, Figure]:
     chosen = [(table.columns[column], block) for table in tables if column in table.columns for block in table.blocks]
     chosen = [(metric, block) for metric, block in chosen if _models(block)]
     figures = {one_name(column): column_map(column, chosen), one_name(f"{column} dots"): column_dots(column, chosen)}
-    for block in (block for table in tables for block in table.blocks):
+    blocks = [block for table in tables for block in table.blocks]
+    for title, block in zip(titles(blocks), blocks, strict=True):
         for family in indexed_metrics(dict.fromkeys(name for row in _models(block) for name in row.results[0])):
-            figures[one_name(f"{block.data} {family}")] = curves_of_seeds(block, family)
+            name = one_name(f"{block.data} {family}")
+            if title != block.data:  # long, and of no more than the characters of a file's name
+                digest = hashlib.sha256(title.encode()).hexdigest()[:8]
+                name = f"{folder_name(title, digest)}_{one_name(family)}"
+            figures[name] = curves_of_seeds(block, family)
     return figures
+
+
+def titles(blocks: Sequence[Block]) -> list[str]:
+    """The data set of each block; of several with one data set also what their descriptions do not share."""
+    parts = [re.split(r"[;,] ", block.description) for block in blocks]
+    found: list[str] = []
+    for block, own in zip(blocks, parts, strict=True):
+        others = [part for other, part in zip(blocks, parts, strict=True) if other.data == block.data]
+        apart = ", ".join(part for part in own if any(part not in other for other in others))
+        title = block.data if len(others) == 1 else f"{block.data}: {apart or block.description}"
+        found.append(f"{title} ({found.count(title) + 1})" if title in found else title)
+    return found
 
 
 def _models(block: Block) -> list[Row]:
@@ -51,7 +70,9 @@ def column_map(column: str, chosen: Sequence[tuple[str, Block]]) -> Figure:
     included. What was not run, or has no value, is blank.
     """
     models = unique(row.label for _, block in chosen for row in _models(block))
-    size = (max(map(len, models)) * 0.085 + 0.2 + CELL[0] * len(chosen), 1.5 + CELL[1] * len(models))
+    names = [textwrap.fill(title, 12) for title in titles([block for _, block in chosen])]
+    above = 0.16 * max(name.count("\n") for name in names)
+    size = (max(map(len, models)) * 0.085 + 0.2 + CELL[0] * len(chosen), 1.5 + above + CELL[1] * len(models))
     figure = Figure(figsize=size, layout="constrained")
     axis = figure.subplots()
     for x, (metric, block) in enumerate(chosen):
@@ -67,12 +88,14 @@ def column_map(column: str, chosen: Sequence[tuple[str, Block]]) -> Figure:
             ink = "black" if sum(color[:3]) > 1.5 else "white"
             axis.text(x, y, _cell(row, metric, low), ha="center", va="center", fontsize="small", color=ink)
     axis.set(xlim=(-0.5, len(chosen) - 0.5), ylim=(len(models) - 0.5, -0.5))
-    axis.set_xticks(range(len(chosen)), [textwrap.fill(block.data, 12) for _, block in chosen])
+    axis.set_xticks(range(len(chosen)), names)
     axis.set_yticks(range(len(models)), models)
     axis.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
     axis.spines[:].set_visible(False)
     axis.grid(False)
-    note = f"{column}: mean over seeds (best seed); from dark, chance, to light, the best row"
+    several = any(len(row.results) > 1 for _, block in chosen for row in _models(block))
+    of = "mean over seeds (best seed)" if several else "one seed each"
+    note = f"{column}: {of}; from dark, chance, to light, the best row"
     axis.set_xlabel(textwrap.fill(note, max(30, int(size[0] * 11))), fontsize="small")
     return figure
 
@@ -113,7 +136,8 @@ def column_dots(column: str, chosen: Sequence[tuple[str, Block]]) -> Figure:
     size = (letters * 0.075 + columns * 2.3, lines * (0.9 + 0.23 * len(models)) + 0.2)
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(lines, columns, sharey=True, squeeze=False).flatten()
-    for axis, (metric, block) in zip(axes, chosen, strict=False):
+    names = titles([block for _, block in chosen])
+    for axis, title, (metric, block) in zip(axes, names, chosen, strict=False):
         for row in _models(block):
             values = [value for result in row.results if (value := result.get(metric)) is not None]
             y, colour = models.index(row.label), colour_of(row.label)
@@ -125,7 +149,7 @@ def column_dots(column: str, chosen: Sequence[tuple[str, Block]]) -> Figure:
             axis.axvline(over_runs(row, metric).mean, color=INK, linewidth=1, linestyle=look, zorder=1)
             if row.label != "chance":
                 axis.set_xlabel(f"dotted: {row.label}", fontsize="small")
-        axis.set_title(textwrap.fill(block.data, 24), fontsize="small")
+        axis.set_title(textwrap.fill(title, 24), fontsize="small")
         axis.set(ylim=(len(models) - 0.4, -0.6))
         if any(metric in run["intervals"] for row in _models(block) for run in row.runs):
             axis.set_xlim(-0.02, 1.02)

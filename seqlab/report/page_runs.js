@@ -52,20 +52,25 @@ function marked(text, promptLength, marks, same = Infinity) {
   return span;
 }
 
-const wordsOf = (marks, text) => marks.map(([rule, at]) => `${rule}: ${at >= text.length ? "at the end" : `at symbol ${at + 1}`}`).join("; ");
+const wordsOf = (marks, text) => marks.map(([rule, at]) => `${rule}: ${at >= text.length ? "at the end" : `at character ${at + 1}`}`).join("; ");
+
+// Prompt and completion of a record as one text, and where the completion begins; null if it lacks one of them.
+function joinedOf({ fields, blank }, row) {
+  const [prompt, completion] = ["prompt", "completion"].map((name) => fields.indexOf(name));
+  if (prompt < 0 || completion < 0) return null;
+  const given = `${row[prompt]}${row[prompt] === "" ? "" : blank}`;
+  return { text: `${given}${row[completion]}`, begins: given.length, completion: String(row[completion]) };
+}
 
 // What a record shows: prompt and completion as one marked text if it has them, and its other fields.
-function fieldsOf(predictions, row, marks, same) {
-  const value = (name) => row[predictions.fields.indexOf(name)];
-  const joined = predictions.fields.includes("prompt") && predictions.fields.includes("completion");
-  const [prompt, completion] = joined ? [String(value("prompt")), String(value("completion"))] : ["", ""];
-  const gap = /\s/.test(prompt) && !/\s$/.test(prompt) && !marks.length ? " " : "";
+function fieldsOf(predictions, row, marks) {
+  const joined = joinedOf(predictions, row);
   const cells = predictions.fields.flatMap((name, n) => {
     if (joined && name === "completion") return [];
-    if (joined && name === "prompt") return [marked(prompt + gap + completion, prompt.length, marks, same)];
+    if (joined && name === "prompt") return [marked(joined.text, joined.begins, marks)];
     return [row[n] === null ? "" : row[n] === true ? "yes" : row[n] === false ? "no" : String(row[n])];
   });
-  return { cells, text: joined ? prompt + completion : "" };
+  return { cells, text: joined ? joined.text : "" };
 }
 
 function predictionsTable(run) {
@@ -142,24 +147,23 @@ function predictionsDiffed(a, b) {
   const { fields } = a.predictions;
   const answer = (run, n) => {
     const { fields: own, rows, broken } = run.predictions;
-    if (own.includes("prompt") && own.includes("completion")) {
-      return { prompt: String(rows[n][own.indexOf("prompt")]), text: String(rows[n][own.indexOf("completion")]), marks: broken[n] };
-    }
+    const joined = joinedOf(run.predictions, rows[n]);
+    if (joined) return { ...joined, marks: broken[n] };
     const given = own.findIndex((name) => name !== "set");
     const text = own.flatMap((name, k) => (name === "set" || k === given ? [] : [`${name.replaceAll("_", " ")} ${rows[n][k]}`])).join(", ");
-    return { prompt: "", text, marks: [] };
+    return { text, begins: 0, completion: text, marks: [] };
   };
   let differing = 0;
   const given = fields.findIndex((name) => name !== "set");
   const rows = pairs.map(([m, n]) => {
     const [x, y] = [answer(a, m), answer(b, n)];
-    const same = x.text === y.text;
+    const same = x.completion === y.completion;
     differing += !same;
     let from = 0;
-    while (!same && from < x.text.length && x.text[from] === y.text[from]) from++;
-    const cell = (side) => marked(side.prompt + side.text, side.prompt.length, side.marks, same ? Infinity : side.prompt.length + from);
+    while (!same && from < x.completion.length && x.completion[from] === y.completion[from]) from++;
+    const cell = (side) => marked(side.text, side.begins, side.marks, same ? Infinity : side.begins + from);
     const input = make("span", { class: "string" }, String(a.predictions.rows[m][given]) || "(empty)");
-    return [input, cell(x), cell(y), same ? "same" : "differ", wordsOf(x.marks, x.prompt + x.text), wordsOf(y.marks, y.prompt + y.text)];
+    return [input, cell(x), cell(y), same ? "same" : "differ", wordsOf(x.marks, x.text), wordsOf(y.marks, y.text)];
   });
   const marking = rows.some((row) => row[4] || row[5]);
   const headings = [fields[given].replaceAll("_", " "), "A", "B", "A and B", ...(marking ? ["A breaks", "B breaks"] : [])];

@@ -19,6 +19,7 @@ OF_RUN = (20, 200)  # of one run: at least, at most
 MOST_POINTS = (60, 300)  # of one curve: with hundreds of runs, with few
 FEW = 50  # runs
 MOST_LETTERS = 400  # of a field
+JOINED = ("prompt", "completion")  # one text on the page
 Plain = dict[str, Any]
 
 
@@ -76,18 +77,21 @@ def rounded(value: float) -> float:
 
 def href(run: Path, place: Path) -> str:
     """The address of a run directory, or of the file that keeps a run, relative to the page."""
-    target = quote(Path(os.path.relpath(run.resolve(), place.resolve())).as_posix())
+    target = quote(os.fsencode(Path(os.path.relpath(run.resolve(), place.resolve())).as_posix()))
     return target if run.is_file() else f"{target}/"
 
 
 def predictions_of(path: Path, most: int) -> Plain:
-    """The predictions of a run, evenly spaced over each set of them: {"total", "fields", "rows", "broken", "problem"}.
+    """The predictions of a run, evenly spaced over each set of them: {"total", "fields", "rows", "broken", "blank",
+    "problem"}.
 
-    `broken` has for each row the marks of its text, [rule in words, place]. A file that is damaged, or a link out of
+    `broken` has for each row the marks of its text, [rule in words, place], which count the characters of prompt and
+    completion: these are whole where there are marks. `blank` is what stands between prompt and completion: a blank
+    between lists, nothing between texts. A file that is damaged, or a link out of
     the run, gives no rows and the reason.
     """
     file = RunDirectory(path).predictions
-    empty = {"total": 0, "fields": [], "rows": [], "broken": [], "problem": ""}
+    empty = {"total": 0, "fields": [], "rows": [], "broken": [], "blank": "", "problem": ""}
     if not path.is_dir() or not file.is_file():
         return empty
     if not file.resolve().is_relative_to(path.resolve()):
@@ -98,11 +102,15 @@ def predictions_of(path: Path, most: int) -> Plain:
             raise ValueError("a line is no record")
         chosen = spread(records, most)
         fields = list(dict.fromkeys(name for record in chosen for name in record if name != "broken"))
-        rows = [[plain(record.get(name)) for name in fields] for record in chosen]
         marks = [marks_of(record.get("broken")) for record in chosen]
+        rows = [
+            [plain(record.get(name), whole=bool(of) and name in JOINED) for name in fields]
+            for record, of in zip(chosen, marks, strict=True)
+        ]
+        lists = all(isinstance(record.get(name), list) for record in chosen for name in JOINED)
     except (OSError, ValueError, RecursionError) as error:
         return empty | {"problem": f"predictions.jsonl cannot be read: {str(error)[:MOST_LETTERS]}"}
-    return empty | {"total": len(records), "fields": fields, "rows": rows, "broken": marks}
+    return empty | {"total": len(records), "fields": fields, "rows": rows, "broken": marks, "blank": " " * lists}
 
 
 def spread(records: Sequence[Plain], most: int) -> list[Plain]:
@@ -114,8 +122,8 @@ def spread(records: Sequence[Plain], most: int) -> list[Plain]:
     return [record for part in parts for record in part]
 
 
-def plain(value: Any) -> str | float | bool | None:
-    """A value that the page shows: lists and numbers become short texts.
+def plain(value: Any, *, whole: bool = False) -> str | float | bool | None:
+    """A value that the page shows: lists and numbers become texts, which are cut to some letters if not `whole`.
 
     >>> plain([0.123456, 2]), plain("a"), plain(True), plain(float("nan"))
     ('0.1235 2', 'a', True, 'nan')
@@ -129,7 +137,7 @@ def plain(value: Any) -> str | float | bool | None:
     if isinstance(value, list) and all(isinstance(item, int | float | str) for item in value):
         value = " ".join(str(plain(item)) for item in value)
     text = value if isinstance(value, str) else json.dumps(value)
-    return text if len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]} ..."
+    return text if whole or len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]} ..."
 
 
 def marks_of(broken: Any) -> list[tuple[str, int]]:

@@ -13,7 +13,7 @@ from seqlab.files import write_text
 from seqlab.search.confirm import Comparison, best_of, mean_and_deviation, verdict
 from seqlab.search.plan import Plan, Range, Scalar
 from seqlab.show.layout import Column, Sheet, show
-from seqlab.show.style import QUIET, house_style, save_figure
+from seqlab.show.style import QUIET, house_style, log_axis, save_figure
 from seqlab.show.table import number
 
 CAUTION = "The best of many trials on one seed looks better than it is"
@@ -126,7 +126,7 @@ def figures(trials: Sequence[FrozenTrial], plan: Plan) -> dict[str, Figure]:
             panel.legend()
         panel.set(xlabel=key, ylabel="" if place else f"lowest {plan.metric}")
         if plain and allowed.log:
-            panel.set_xscale("log")
+            log_axis(panel, "x")
     if numbers[0] == 0:
         axis.axhline(values[0], color=QUIET, linestyle=":", label="default")
     axis.legend()

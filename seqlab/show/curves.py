@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from seqlab.show.labels import ends_of, label_ends
 from seqlab.show.palette import DASHES, PALETTE
+from seqlab.show.style import log_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,7 +69,7 @@ def learning_curves(
         meanings: the last part of a metric's name -> words.
     """
     from matplotlib.figure import Figure  # lazy: a run draws once, at its end
-    from matplotlib.ticker import LogFormatter, MaxNLocator
+    from matplotlib.ticker import MaxNLocator
 
     panels: dict[str, list[str]] = {}
     for name, points in metrics.items():
@@ -92,9 +93,7 @@ def learning_curves(
         axis.set_xlabel("step")
         axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         if losses:
-            axis.set_yscale("log")
-            axis.yaxis.set_major_formatter(LogFormatter())
-            axis.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
+            log_axis(axis, "y")
         elif all(0 <= value <= 1 for name in names for _, value in metrics[name]):
             axis.set_ylim(-0.03, 1.03)
         if len(names) > 1:

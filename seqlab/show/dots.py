@@ -114,7 +114,7 @@ def _panel(axis: "Axes", summary: Mapping[str, Any], group: str, metrics: Sequen
             clip_on=False,
             label=f"{summary['model']}, 95% interval",
         )
-    counts = [summary["counts"][name] for name in names]
+    counts = [count for name in names if (count := summary["counts"].get(name)) is not None]
     count = f"n = {min(counts)}{f' to {max(counts)}' if max(counts) > min(counts) else ''}" if counts else ""
     axis.set_title(f"{group.replace('_', ' ') or 'all'} ({count})")
     axis.set_yticks(range(len(metrics)), labels)

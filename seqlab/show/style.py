@@ -1,20 +1,32 @@
 """The house style of figures, and how they are written: as PNG, and as SVG that follows the theme of the reader."""
 
 import io
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from seqlab.files import write_text
 from seqlab.show.palette import PALETTE, colour_of
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 STYLE = Path(__file__).with_name("seqlab.mplstyle")
 INK, QUIET, GRID = "#1f2328", "#59636e", "#d9dee4"  # as in the style file
 IN_THE_DARK = {INK: "#e6e9ed", QUIET: "#a3adb8", GRID: "#3a4149", "#000000": "#e6e9ed"}
+
+
+def log_axis(axes: "Axes", of: Literal["x", "y"]) -> None:
+    """Make the axis of x or y logarithmic, with plain numbers at its ticks: matplotlib's own ones are formulas."""
+    from matplotlib.ticker import LogFormatter
+
+    axes.set(**{f"{of}scale": "log"})
+    axis = axes.xaxis if of == "x" else axes.yaxis
+    axis.set_major_formatter(LogFormatter())
+    axis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
 
 
 @contextmanager
@@ -61,5 +73,5 @@ def themed(svg: str) -> str:
         for light, dark in IN_THE_DARK.items()
         for part in ("fill", "stroke")
     )
-    head, mark, body = svg.partition("<defs>")
-    return f"{head}<style>@media (prefers-color-scheme: dark){{{rules}}}</style>\n {mark}{body}"
+    style = f"<style>@media (prefers-color-scheme: dark){{{rules}}}</style>"
+    return re.sub(r"<svg\b[^>]*>", lambda found: f"{found[0]}\n {style}", svg, count=1)

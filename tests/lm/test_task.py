@@ -59,7 +59,7 @@ def test_a_run_leaves_its_numbers_samples_and_tokenizer(text_runs, name):
     assert (run_dir / "tokenizer.json").read_text(encoding="utf-8") == task.data.tokenizer.json
     assert "tokens_per_second" in (run_dir / "metrics.csv").read_text(encoding="utf-8")
     records = [json.loads(line) for line in (run_dir / "predictions.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert records and all(record["completion"].startswith(record["prompt"]) for record in records)
+    assert {record["prompt"]: record["prompt"] + record["completion"] for record in records} == task.samples(model)
     assert (run_dir / "plots" / "bits_per_character.png").is_file()
 
 

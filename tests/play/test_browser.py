@@ -3,21 +3,15 @@
 import select
 import subprocess
 import sys
-from pathlib import Path
-from urllib.parse import urlsplit
+from contextlib import ExitStack
 
 import pytest
 
 from seqlab.predict import main as predict
+from tests.browser import chromium, opened, problems
 
-CHROMIUM = next((path for path in ("/usr/bin/chromium", "/usr/bin/chromium-browser") if Path(path).exists()), None)
 pytest.importorskip("gradio", reason="extra `play`: gradio")
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed: apt-get install chromium"),
-]
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 WAIT = 120_000  # ms
 
 
@@ -30,7 +24,7 @@ def address(finished_run, environment):
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, encoding="utf-8")
     try:
         assert select.select([process.stdout], [], [], 300)[0], "the page was not served"
-        yield process.stdout.readline().split()[0]
+        yield f"{process.stdout.readline().split()[0]}/"
     finally:
         process.terminate()
         process.wait(60)
@@ -38,33 +32,22 @@ def address(finished_run, environment):
 
 @pytest.fixture(scope="module")
 def browser():
-    with sync_api.sync_playwright() as playwright:
-        options = ["--no-sandbox", "--disable-background-networking"]
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
-        yield chromium
-        chromium.close()
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture
 def visit(browser, address):
-    """A new visitor's page, once its first answer is there. What goes wrong in it is in `page.trouble`."""
-    contexts = []
+    """A new visitor's page, once its first answer is there."""
+    with ExitStack() as pages:
 
-    def opened():
-        contexts.append(browser.new_context(viewport={"width": 1400, "height": 1000}))
-        page = contexts[-1].new_page()
-        page.set_default_timeout(WAIT)
-        page.hosts, page.trouble = set(), []
-        page.on("request", lambda request: page.hosts.add(urlsplit(request.url).hostname))
-        page.on("console", lambda message: page.trouble.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: page.trouble.append(str(error)))
-        page.goto(address)
-        page.wait_for_selector("#answers section")
-        return page
+        def visited():
+            page = pages.enter_context(opened(browser, address))
+            page.set_default_timeout(WAIT)
+            page.wait_for_selector("#answers section")
+            return page
 
-    yield opened
-    for context in contexts:
-        context.close()
+        yield visited
 
 
 def asked(page, prompt):
@@ -94,7 +77,6 @@ def test_the_completion_is_what_predict_prints_and_nobody_else_is_asked(visit, f
     parts = page.locator("#answers section pre").all_inner_texts()
     assert len(parts) == 4 and parts[0] == parts[2] == parts[3] == printed
     assert page.locator("#answers table").count() == 4
-    assert page.hosts == {"127.0.0.1"} and page.trouble == []
     assert page.locator("a[href^=http]").count() == 0
 
 
@@ -127,6 +109,10 @@ def test_with_the_keyboard_alone(visit):
     image = page.locator("#inside img").first
     assert "attention weights and norms of the state" in image.get_attribute("alt")
     assert image.evaluate("image => image.complete && image.naturalWidth > 100")
+
+
+def test_nothing_serious_for_readers_of_a_screen(visit):
+    assert problems(visit()) == []
 
 
 def reached(page, there, most=40):

@@ -3,13 +3,15 @@
 import threading
 
 import pytest
+import torch
 
 pytest.importorskip("gradio", reason="extra `play`: gradio")
 from fastapi.testclient import TestClient
 
 from seqlab.answers import Answer, Fault, Sampling
 from seqlab.play.__main__ import main
-from seqlab.play.looks import Looked
+from seqlab.play.drawing import picture
+from seqlab.play.looks import Inside, Looked
 from seqlab.play.markup import completion, looked, watched
 from seqlab.play.page import application
 from seqlab.predict import main as predict
@@ -18,6 +20,12 @@ from seqlab.predict import main as predict
 @pytest.fixture(scope="module")
 def run(finished_run):
     return Looked.load(str(finished_run[0]), "best.ckpt")
+
+
+@pytest.fixture(scope="module")
+def client(run):
+    with TestClient(application([run]), base_url="http://127.0.0.1:7860") as client:
+        yield client
 
 
 def test_a_look_is_what_predict_prints(run, finished_run, capsys):
@@ -68,11 +76,43 @@ def test_visitors_at_once_get_their_own_answers(run):
     assert found == {number: (alone[prompt], 1) for number, prompt in enumerate(prompts)}
 
 
-def test_the_page_is_for_this_machine_and_asks_no_other(run):
-    app = application([run])
-    page = TestClient(app, base_url="http://127.0.0.1:7860").get("/")
+def test_the_page_is_for_this_machine_and_asks_no_other(client):
+    page = client.get("/")
     assert page.status_code == 200 and "connect-src 'self'" in page.headers["content-security-policy"]
-    assert TestClient(app, base_url="http://evil.example").get("/").status_code == 403
+    assert TestClient(client.app, base_url="http://evil.example").get("/").status_code == 403
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "http://127.0.0.1:8000", "https://127.0.0.1:7860", "null"])
+def test_another_page_is_not_answered(client, origin):
+    assert client.get("/", headers={"Origin": origin}).status_code == 403
+    assert client.get("/", headers={"Origin": "http://127.0.0.1:7860"}).status_code == 200
+
+
+def test_no_file_is_left_here(client):
+    assert client.post("/gradio_api/upload", files={"files": ("a.txt", b"a")}).status_code == 404
+
+
+def asked(client, function, *given):
+    """What a function of the page answers a visitor."""
+    answer = client.post(f"/gradio_api/run/{function}", json={"data": list(given), "session_hash": "visitor"})
+    assert answer.status_code == 200, answer.text
+    return answer.json()["data"]
+
+
+def test_cleared_fields_are_answered(client, run):
+    answer = asked(client, "answered", None, None, None)[0]
+    assert looked(run, run.look("", Sampling(1, 0.0))) in answer
+
+
+def test_the_inside_is_that_of_the_prompt_that_was_answered(client, run):
+    asked(client, "answered", "( [", 1, 1.0)
+    (html,) = asked(client, "seen", None)  # the field is not read again
+    assert picture(run.inside("( [")) in html
+
+
+def test_names_with_dollar_signs_are_text():
+    broken = Inside("", {}, {"$\\nope{$ a": torch.ones(3)})
+    assert picture(broken).startswith("data:image/svg+xml;base64,")
 
 
 @pytest.mark.parametrize(

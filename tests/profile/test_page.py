@@ -11,6 +11,7 @@ from seqlab.profile.scores import Mean
 from seqlab.profile.show import written
 from seqlab.profile.standing import standings
 from seqlab.profile.suite import ABILITIES, suite_named
+from seqlab.show.palette import colour_of
 from tests.report.test_page import Page
 
 SUITE = suite_named("quick")
@@ -33,7 +34,7 @@ def found(shipped, tmp_path_factory):
 def test_figure_and_page_are_files(shipped, tmp_path):
     files = written([[], shipped], "quick", SUITE, tmp_path)
     assert [file.name for file in files] == ["profile.png", "profile.svg", "profile.html"]
-    assert files[0].read_bytes()[:4] == b"\x89PNG" and b"<svg" in files[1].read_bytes()
+    assert files[0].read_bytes()[:4] == b"\x89PNG" and b"prefers-color-scheme" in files[1].read_bytes()
 
 
 def test_the_map_has_every_score_and_interval(shipped):
@@ -51,6 +52,7 @@ def test_the_curves_have_a_line_for_each_model(shipped):
     assert [axis.get_title() for axis in panels] == [cell for cell, part in SUITE.cells.items() if part.curve]
     with_curves = sum(bool(standing.curves("parity")) for standing in shipped)
     assert len(panels[0].lines) == min(8, with_curves)
+    assert all(line.get_color() == colour_of(line.get_label()) for panel in panels for line in panel.lines)
 
 
 def test_the_page_needs_nothing_beside_it(found):

@@ -1,6 +1,8 @@
 """The page of the report as a reader uses it, in Chromium."""
 
 import json
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
@@ -8,6 +10,7 @@ from seqlab.report.__main__ import main
 from tests.browser import chromium, opened, problems
 
 pytestmark = pytest.mark.browser
+MOST_BYTES = 5_000_000
 EVIL = "<script>document.title='ran'</script><img src=x onerror=\"document.title='ran'\">"
 
 
@@ -101,6 +104,25 @@ def test_two_runs_are_compared_prompt_by_prompt(runs, address, browser):
         assert differing.locator(".differs, mark").all_inner_texts()[-1][0] == "]"  # breaks a rule there, and differs
 
 
+def test_prompt_and_completion_are_one_text_in_both_views(leave, address, browser):
+    asked = [("To be or", ", not"), ([1, 2], [3, 4])]
+    for seed in (1, 2):
+        for data, (prompt, completion) in zip(("text", "lists"), asked, strict=True):
+            run = leave(f"{data}{seed}", seed=seed, data=data)
+            record = {"set": "a", "prompt": prompt, "completion": completion[:seed], "broken": []}
+            (run / "predictions.jsonl").write_text(json.dumps(record), encoding="utf-8")
+    with opened(browser, address()) as page:
+        for data, texts in (("text", ("To be or,", "To be or, ")), ("lists", ("1 2 3", "1 2 3 4"))):
+            numbers = page.evaluate(f"RUNS.flatMap((run, n) => run.data === '{data}' ? [n] : [])")
+            for number, text in zip(numbers, texts, strict=True):
+                page.evaluate(f"location.hash = 'run={number}'")
+                page.get_by_role("heading", name=f"seed {1 + numbers.index(number)}").wait_for()
+                assert page.locator("#chosen .string").first.text_content() == text
+            page.evaluate(f"location.hash = 'compare={numbers[0]},{numbers[1]}'")
+            page.get_by_role("heading", name="side by side").wait_for()
+            assert page.locator("#chosen td .string").all_text_contents() == list(texts)
+
+
 def test_names_and_files_of_a_stranger_are_only_text(leave, address, browser):
     texts = {"description": EVIL, "notes": [EVIL], "columns": {EVIL: "test/accuracy"}, "meanings": {"accuracy": EVIL}}
     rows = {"chance": {}, EVIL: {"test/accuracy": 0.1}}
@@ -171,6 +193,7 @@ def test_a_thousand_runs(runs, address, browser):
     """They are all there, one page of them within the megabytes that a browser reads at once."""
     runs(1000, curve=40)
     where = address()
+    assert Path(unquote(urlsplit(where).path)).stat().st_size < MOST_BYTES
     with opened(browser, where) as page:
         assert page.locator(".results a").count() == 1000
         page.evaluate("location.hash = 'compare=0,999'")

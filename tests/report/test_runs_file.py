@@ -5,6 +5,9 @@ import csv
 import pytest
 
 from seqlab.report.__main__ import main
+from seqlab.report.collect import collect
+from seqlab.report.comparison import comparison
+from seqlab.report.rows import tables_of
 
 
 @pytest.fixture
@@ -127,3 +130,26 @@ def test_a_map_and_curves_compare_models(leave, tmp_path, capsys):
     code, _, error = told(capsys, tmp_path / "runs", "--compare", "acuracy", "--out", place)
     assert code == 2 and "did you mean accuracy?" in error
     assert told(capsys, tmp_path / "runs", "--compare", "accuracy")[0] == 2
+
+
+def test_data_of_one_name_has_figures_of_its_own(leave, tmp_path, capsys):
+    curve = {f"test/share_by_length/{n}": 0.5 for n in range(1, 6)}
+    for n, about in enumerate(("easy, up to 16 symbols", "easy, up to 32 symbols")):
+        leave(f"a{n}", metrics={"test/accuracy": 0.5, **curve}, description=about)
+    place = tmp_path / "out"
+    assert told(capsys, tmp_path / "runs", "--compare", "accuracy", "--out", place)[0] == 0
+    curves = sorted(path.stem.partition("-")[0] for path in place.glob("*share_by_length.png"))
+    assert curves == ["L1_up_to_16_symbols", "L1_up_to_32_symbols"]
+    figures = comparison(tables_of(collect([tmp_path / "runs"]).runs), "accuracy")
+    labels = [label.get_text().replace("\n", " ") for label in figures["accuracy"].axes[0].get_xticklabels()]
+    assert labels == ["L1: up to 16 symbols", "L1: up to 32 symbols"]
+    panels = [axis.get_title().replace("\n", " ") for axis in figures["accuracy_dots"].axes]
+    assert panels == labels
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_the_map_speaks_of_a_best_seed_where_there_are_several(leave, tmp_path, seeds):
+    for seed in range(seeds):
+        leave(f"a{seed}", seed=seed)
+    figure = comparison(tables_of(collect([tmp_path / "runs"]).runs), "accuracy")["accuracy"]
+    assert ("best seed" in figure.axes[0].get_xlabel().replace("\n", " ")) == (seeds == 2)

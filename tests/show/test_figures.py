@@ -1,5 +1,6 @@
 """The figures of a run in the house style: dots of its results, learning curves, and the files that are written."""
 
+import re
 from itertools import pairwise
 
 import numpy as np
@@ -11,7 +12,7 @@ from seqlab.show.curves import learning_curves
 from seqlab.show.dots import result_dots
 from seqlab.show.labels import apart, ends_of, label_ends
 from seqlab.show.palette import OF_MODEL, PALETTE
-from seqlab.show.style import INK, house_style, save_figure
+from seqlab.show.style import INK, house_style, save_figure, themed
 
 NAMES = [f"test/{group}/{rule}" for group in ("id", "ood", "sos") for rule in ("rule_1", "rule_2")]
 
@@ -99,3 +100,26 @@ def test_a_model_has_one_colour():
         line = Figure().subplots().plot([1, 2], color="C0")[0]
         assert to_hex(line.get_color()).upper() == OF_MODEL["deltanet"]
     assert len(set(PALETTE)) == len(PALETTE) and set(OF_MODEL.values()) <= set(PALETTE)
+
+
+def test_names_with_dollar_signs_are_text(summary, tmp_path):
+    summary["model"] = summary["meanings"]["rule_1"] = r"$\nope{$ costs $2"
+    summary["counts"] = {}  # of a run of somebody else
+    with house_style():
+        figure = result_dots(summary)
+        save_figure(figure, tmp_path / "a.png")
+    assert any(r"$\nope{$" in label.get_text() for label in figure.axes[0].get_yticklabels())
+
+
+def test_ticks_of_a_logarithmic_axis_are_plain_numbers():
+    with house_style():
+        figure = learning_curves({"train/loss": [(1, 1000.0), (2, 0.01)], "val/loss": [(1, 100.0), (2, 0.1)]})
+        figure.draw_without_rendering()
+        labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert "100" in labels and not any("$" in label for label in labels)
+
+
+@pytest.mark.parametrize("inside", ["", "<defs/>", "<g/><defs></defs>"])
+def test_a_drawing_follows_the_theme_whatever_is_in_it(inside):
+    text = themed(f'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg">{inside}</svg>')
+    assert re.search(r"<svg [^>]*>\s*<style>@media", text) and text.endswith(f"{inside}</svg>")
