@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TextIO
 from seqlab.errors import InputError, Interrupted
 from seqlab.places import PACKAGE
 from seqlab.profile.models import Model
-from seqlab.profile.rows import SCHEMA, Row, read_rows, refuse_others, write_rows
+from seqlab.profile.rows import SCHEMA, Row, one_line, read_rows, refuse_others, write_rows
 from seqlab.profile.suite import Suite
 from seqlab.run.config import folder_name
 from seqlab.run.directory import RunDirectory
@@ -262,6 +262,7 @@ class Profile:
         rows = []
         for place, measure in enumerate(cell.measures):
             found = result.get("measures", {}).get(measure.metric, {"reason": result.get("reason", "")})
+            found = {**found, "reason": one_line(found.get("reason", ""))}
             rows.append(
                 Row(
                     schema=SCHEMA,
