@@ -67,7 +67,8 @@ def refuse_others(runs: list[dict[str, Any]]) -> None:
     if absent := [run for run in runs if run["config"] is None]:
         raise InputError(f"{absent[0]['path']}: no config.yaml, so its fold is unknown")
     others = [key for key in differing_keys(run["config"] for run in runs) if key != "data.fold"]
-    if others or len(models := sorted({run["model"] for run in runs})) > 1:
+    models = sorted({run["model"] for run in runs})
+    if others or len(models) > 1:
         found = ", ".join(others) or f"model: {', '.join(models)}"
         raise InputError(f"these runs differ in {found}; allowed: in data.fold alone")
     seen = {}
