@@ -39,7 +39,7 @@ class Continuation(nn.Module):
         model: a token model with a linear head, whose rows are the vectors of the tokens.
 
     Raises:
-        ValueError: the model has no linear head.
+        InputError: the model has no linear head.
     """
 
     def __init__(self, model: SequenceModel):

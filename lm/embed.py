@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from seqlab.errors import InputError
 from seqlab.model import SequenceModel
 
 Pooling = Literal["mean", "last"]
@@ -123,11 +124,11 @@ def linear_head(model: SequenceModel) -> nn.Linear:
     """The layer that maps a model's states to logits.
 
     Raises:
-        ValueError: the model has no linear head.
+        InputError: the model has no linear head.
     """
     head = getattr(model, "head", None) or getattr(model, "lm_head", None)
     if not isinstance(head, nn.Linear):
-        raise ValueError(f"{type(model).__name__} has no linear head whose inputs could serve as embeddings")
+        raise InputError(f"{type(model).__name__} has no linear head whose inputs could serve as embeddings")
     return head
 
 
@@ -138,7 +139,7 @@ def head_inputs(model: SequenceModel) -> Iterator[list[Tensor]]:
     The head gets zero steps instead, so its logits, which are larger than the states, are not computed.
 
     Raises:
-        ValueError: the model has no linear head.
+        InputError: the model has no linear head.
     """
     captured: list[Tensor] = []
 

@@ -16,7 +16,6 @@ if __name__ == "__main__":
     starting()
 
 from seqlab.cli import tell
-from seqlab.errors import InputError
 from seqlab.output import take_any_text
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         print(index_folder(options.run, options.folder))
     except (Exception, KeyboardInterrupt) as error:
-        return tell(InputError(str(error)) if type(error) is ValueError else error)
+        return tell(error)
     return 0
 
 

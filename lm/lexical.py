@@ -58,13 +58,16 @@ class LexicalEmbedding(TransformerMixin, BaseEstimator):
             tuning: texts whose chunks are tuned on; default: the texts themselves.
 
         Raises:
-            InputError: the texts have no words of two letters or more.
+            InputError: the texts have fewer than two different words of two letters or more.
         """
         self.words_ = TfidfVectorizer(sublinear_tf=True)
         try:
             self.words_.fit(texts)
         except ValueError as error:  # an empty vocabulary
             raise InputError(f"{len(texts):,} texts without a word of two letters or more: nothing to embed") from error
+        if len(self.words_.vocabulary_) < 2:
+            (word,) = self.words_.vocabulary_
+            raise InputError(f"{len(texts):,} texts with the word {word!r} alone: two different ones are needed")
         found = self._counts(texts)
         width = min(self.components, len(texts), len(self.words_.vocabulary_))
         svd = TruncatedSVD(width, n_iter=3, random_state=derived_seed(self.seed, "lsa") % 2**32)

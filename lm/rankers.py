@@ -84,11 +84,12 @@ def word_index(texts: Sequence[str]) -> "BM25":
 
 
 def word_scores(index: "BM25", queries: Sequence[str]) -> np.ndarray:
-    """BM25 scores (queries, texts) float32."""
+    """BM25 scores (queries, texts) float32; 0 for a query without a word of two letters or more."""
     import bm25s
 
     tokens: Any = bm25s.tokenize(list(queries), stopwords=[], return_ids=False, show_progress=False)
-    return np.stack([index.get_scores([str(word) for word in words]) for words in tokens])
+    nothing = np.zeros(index.scores["num_docs"], np.float32)  # bm25s refuses a query without words
+    return np.stack([index.get_scores([str(word) for word in words]) if words else nothing for words in tokens])
 
 
 def minilm(queries: Sequence[str], documents: Sequence[str]) -> np.ndarray | None:

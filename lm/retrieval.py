@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             print(comparison(options.run, options.task))
     except (Exception, KeyboardInterrupt) as error:
-        return tell(InputError(str(error)) if type(error) is ValueError else error)
+        return tell(error)
     return 0
 
 

@@ -20,6 +20,7 @@ from seqlab.errors import InputError
 from seqlab.output import take_any_text
 from seqlab.proportion import Proportion
 from seqlab.report.collect import collect
+from seqlab.report.settings import differing_keys
 from sequences.families import FAMILIES
 from sequences.family import MIN_HELD_OUT_RULES
 
@@ -48,16 +49,34 @@ def markdown(runs: list[dict[str, Any]]) -> str:
     """A Markdown table: the model and each baseline on each family of POOLED, over all folds.
 
     Raises:
-        InputError: there is no run.
+        InputError: there is no run, two have the same fold, or they differ in more than the fold.
     """
     if not runs:
         raise InputError("no finished run on data=recurrence in this folder; needed: one for each fold")
+    refuse_others(runs)
     lines = [_line(("who", "folds", *POOLED)), _line("-" for _ in range(2 + len(POOLED)))]
     for who in (None, *runs[0]["baselines"]):
         results = [run["metrics"] if who is None else run["baselines"].get(who, {}) for run in runs]
         cells = (pooled(results, runs, family, spread=who is None) for family in POOLED)
         lines.append(_line((who or f"**{runs[0]['model']}**", str(len(runs)), *cells)))
     return "\n".join(lines) + "\n"
+
+
+def refuse_others(runs: list[dict[str, Any]]) -> None:
+    """Raise InputError unless the configurations of runs differ in data.fold alone, and in it all."""
+    if absent := [run for run in runs if run["config"] is None]:
+        raise InputError(f"{absent[0]['path']}: no config.yaml, so its fold is unknown")
+    others = [key for key in differing_keys(run["config"] for run in runs) if key != "data.fold"]
+    models = sorted({run["model"] for run in runs})
+    if others or len(models) > 1:
+        found = ", ".join(others) or f"model: {', '.join(models)}"
+        raise InputError(f"these runs differ in {found}; allowed: in data.fold alone")
+    seen = {}
+    for run in runs:
+        fold = run["config"].get("data.fold", "0")
+        if fold in seen:
+            raise InputError(f"data.fold={fold} twice: {seen[fold]} and {run['path']}; needed: one run for each fold")
+        seen[fold] = run["path"]
 
 
 def pooled(results: list[dict[str, Any]], runs: list[dict[str, Any]], family: str, *, spread: bool) -> str:

@@ -23,6 +23,9 @@ SCHEMA = 1
 REFERENCE = Path(__file__).parent / "reference.csv"
 SLACK = 0.002  # of a score that a file states: values have six digits
 LARGEST = 2**26  # bytes of a file
+LONGEST = 1000  # characters of a text, but for a curve
+HIGHEST = 1e6  # of a score or its bounds, and their negative
+OVER_BUDGET = 3  # times the budget are the most parameters
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -116,7 +119,13 @@ def text_of(rows: Iterable[Row]) -> str:
 
 
 def _cell(value: Any) -> str:
-    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+    return "" if value is None else repr(float(value)) if isinstance(value, float) else str(value)
+
+
+def one_line(text: str) -> str:
+    """A reason as a file of rows may have it."""
+    plain = "".join(letter if letter.isprintable() else " " for letter in text)
+    return " ".join(plain.split())[:LONGEST]
 
 
 def write_rows(file: Path, rows: Iterable[Row]) -> None:
@@ -126,7 +135,7 @@ def write_rows(file: Path, rows: Iterable[Row]) -> None:
 
 
 def read_rows(file: Path) -> list[Row]:
-    """Read a file of rows; each line is checked by itself.
+    """Read a file of rows; each line is checked by itself, and that no measure of a run is there twice.
 
     Raises:
         InputError: it is no such file, or a line is wrong; the error names the line and the column.
@@ -142,7 +151,14 @@ def read_rows(file: Path) -> list[Row]:
             lines = list(reader)
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{file} is no file of rows: {error}") from error
-    return [_read(file, number, line) for number, line in enumerate(lines, 2)]
+    rows, seen = [], {}
+    for number, line in enumerate(lines, 2):
+        row = _read(file, number, line)
+        first = seen.setdefault((row.suite, *row.run, row.metric), number)
+        if first != number:
+            raise InputError(f"{file}: line {number}: {row.metric} of {row.label} again; line {first} has it")
+        rows.append(row)
+    return rows
 
 
 def _difference(heading: Sequence[str]) -> str:
@@ -157,6 +173,11 @@ def _read(file: Path, number: int, line: Sequence[str]) -> Row:
     place = f"{file}: line {number}"
     if len(line) != len(COLUMNS):
         raise InputError(f"{place}: {len(line)} cells; there are {len(COLUMNS)} columns")
+    for name, text in zip(COLUMNS, line, strict=True):
+        if not text.isprintable():
+            raise InputError(f"{place}: {name} {text[:40]!a}: a character that is not printable")
+        if len(text) > LONGEST and name != "curve":
+            raise InputError(f"{place}: {name} has {len(text):,} characters; allowed: {LONGEST:,}")
     cells = {name: text for name, text in zip(COLUMNS, line, strict=True) if text}
     if cells.get("schema") != str(SCHEMA):
         raise InputError(f"{place}: schema {cells.get('schema', '')}: this version reads schema {SCHEMA}")
@@ -175,10 +196,18 @@ def _read(file: Path, number: int, line: Sequence[str]) -> Row:
         if not math.isfinite(value):
             raise InputError(f"{place}: {name} {value}: a finite number is needed")
     if row.value is not None:
+        _check_value(row, row.value, place)
         _check_score(row, place)
     elif row.score is not None or not row.reason:
         raise InputError(f"{place}: a row without a value has no score, and a reason")
     return row
+
+
+def _check_value(row: Row, value: float, place: str) -> None:
+    if row.steps is None or row.parameters is None:
+        raise InputError(f"{place}: a value needs steps and parameters")
+    if not (value if row.low is None else row.low) <= value <= (value if row.high is None else row.high):
+        raise InputError(f"{place}: value {value}: not between low {row.low} and high {row.high}")
 
 
 def _check_score(row: Row, place: str) -> None:
@@ -192,10 +221,13 @@ def _check_score(row: Row, place: str) -> None:
     right = row.scale.score(row.value)
     if abs(row.score - right) > SLACK * max(1.0, abs(right)):
         raise InputError(f"{place}: score {row.score}: value, floor and best give {right:.4f}")
+    for bound in row.bounds or ():
+        if not abs(bound) <= HIGHEST:
+            raise InputError(f"{place}: score {row.score:g} with a bound {bound:g}; allowed: up to {HIGHEST:g}")
 
 
 def refuse_others(rows: Iterable[Row], name: str, suite: Suite, file: Path) -> None:
-    """Raise InputError unless rows belong to a suite: its version, its cells and measures, its budgets.
+    """Raise InputError unless rows belong to a suite: its version, cells, measures, seeds and budgets.
 
     Args:
         rows: of the file.
@@ -211,5 +243,9 @@ def refuse_others(rows: Iterable[Row], name: str, suite: Suite, file: Path) -> N
             raise InputError(f"{who}: suite {name} has no {row.metric} for {row.ability} there")
         if row.budget != suite.parameters:
             raise InputError(f"{who}: a budget of {row.budget:,} parameters; suite {name} has {suite.parameters:,}")
+        if row.parameters is not None and row.parameters > OVER_BUDGET * row.budget:
+            raise InputError(f"{who}: {row.parameters:,} parameters; allowed: {OVER_BUDGET} times the budget")
+        if row.seed not in suite.seeds:
+            raise InputError(f"{who}: seed {row.seed}; suite {name} has {', '.join(map(str, suite.seeds))}")
         if row.steps is not None and row.steps != (steps := suite.cells[row.cell].steps):
             raise InputError(f"{who}: {row.steps} steps; suite {name} has {steps}")

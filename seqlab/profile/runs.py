@@ -2,6 +2,7 @@
 
 import fcntl
 import hashlib
+import math
 import os
 import shutil
 import signal
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple, TextIO
 from seqlab.errors import InputError, Interrupted
 from seqlab.places import PACKAGE
 from seqlab.profile.models import Model
-from seqlab.profile.rows import SCHEMA, Row, read_rows, refuse_others, write_rows
+from seqlab.profile.rows import SCHEMA, Row, one_line, read_rows, refuse_others, write_rows
 from seqlab.profile.suite import Suite
 from seqlab.run.config import folder_name
 from seqlab.run.directory import RunDirectory
@@ -102,7 +103,7 @@ class Profile:
             self._resume()
             missing = [job for job in self._jobs() if not self._has(job)]
             trials = [trial for job in missing for trial in self._trials(job)]
-            trials = [trial for trial in dict.fromkeys(trials) if self._loss(trial) is None]
+            trials = [trial for trial in dict.fromkeys(trials) if self.loss(trial) is None]
             self.tally.total = len(missing) + len(trials)
             self._run(trials)
             self._run(missing)
@@ -129,21 +130,35 @@ class Profile:
         """The short runs from which the learning rate of a run follows."""
         return [Job(job.model, job.cell, self.suite.seeds[0], rate, trial=True) for rate in self.suite.rates]
 
-    def _loss(self, trial: Job) -> float | None:
-        """The lowest validation loss of a trial; infinite where it has ended without one, None where it has not run."""
+    def loss(self, trial: Job) -> float | None:
+        """The lowest validation loss of a trial; infinite where it has ended without one.
+
+        None where it has not run or could not begin: then it is tried again.
+        """
         from seqlab.profile.job import result_of  # imports torch
 
         result = result_of(self.directory(trial))
-        if result is None:
+        if result is None or "reason" in result:
             return None
         loss = result.get("val_loss")
         return float("inf") if loss is None else float(loss)
 
-    def _rate(self, job: Job) -> float | None:
+    def rate(self, job: Job) -> float | None:
         """The learning rate of a run: the one with the lowest loss; None: the configuration's own."""
-        losses = {trial.rate: self._loss(trial) for trial in self._trials(job)}
-        known = {rate: loss for rate, loss in losses.items() if loss is not None}
+        losses = {trial.rate: self.loss(trial) for trial in self._trials(job)}
+        known = {rate: loss for rate, loss in losses.items() if loss is not None and math.isfinite(loss)}
         return min(known, key=lambda rate: known[rate]) if known else None
+
+    def without_rate(self, job: Job) -> str:
+        """Why no learning rate can be chosen for a run; empty where one can, or none is to be chosen."""
+        from seqlab.profile.job import result_of
+
+        if job.trial or not self.suite.rates or self.rate(job) is not None:
+            return ""
+        results = (result_of(self.directory(trial)) or {} for trial in self._trials(job))
+        said = next((result["reason"] for result in results if "reason" in result), "")
+        rates = ", ".join(f"{rate:g}" for rate in self.suite.rates)
+        return said or f"none of the learning rates {rates} led to a validation loss"
 
     def directory(self, job: Job) -> Path:
         """The directory of a run."""
@@ -154,6 +169,9 @@ class Profile:
         """Run jobs side by side, print a line for each that ends, and write its rows."""
         going: list[Going] = []
         for job in jobs:
+            if reason := self.without_rate(job):
+                self._report(job, {"reason": reason}, 0.0)
+                continue
             self._begin(job, going)
             self._end(going, below=num_cores())
         self._end(going, below=1)
@@ -170,7 +188,7 @@ class Profile:
             assert job.rate is not None
             own = suite.trial_overrides(job.cell, job.rate)
         else:
-            own = suite.run_overrides(job.cell, job.seed, self._rate(job))
+            own = suite.run_overrides(job.cell, job.seed, self.rate(job))
         work = Work(
             overrides=[*job.model.overrides, *own],
             typed=job.model.options,
@@ -221,15 +239,19 @@ class Profile:
             status = RunDirectory(self.directory(one.job)).read_status()
             killed = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
             result = {"reason": status.reason if code > 0 and status.reason else killed}
-        if one.job.trial:
+        self._report(one.job, result, time.monotonic() - one.since)
+
+    def _report(self, job: Job, result: dict[str, Any], seconds: float) -> None:
+        """Write the rows of a job from its result, and print its line."""
+        if job.trial:
             said = result.get("reason") or f"validation loss {result.get('val_loss')}"
         else:
-            new = self.rows_of(one.job, result)
+            new = self.rows_of(job, result)
             self.rows = [row for row in self.rows if row.run != new[0].run] + new
             write_rows(self.folder / ROWS, self.rows)
             said = "; ".join(dict.fromkeys(map(told, new)))
         state = "failed" if "reason" in result else "done"
-        line = self.tally.line(state, one.job.label, said, time.monotonic() - one.since)
+        line = self.tally.line(state, job.label, said, seconds)
         print(line, file=self.output or sys.stdout, flush=True)
 
     def rows_of(self, job: Job, result: dict[str, Any]) -> list[Row]:
@@ -240,6 +262,7 @@ class Profile:
         rows = []
         for place, measure in enumerate(cell.measures):
             found = result.get("measures", {}).get(measure.metric, {"reason": result.get("reason", "")})
+            found = {**found, "reason": one_line(found.get("reason", ""))}
             rows.append(
                 Row(
                     schema=SCHEMA,

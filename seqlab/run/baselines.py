@@ -2,15 +2,17 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from seqlab.attempts import Attempts
-from seqlab.files import write_json
+from seqlab.files import at_home, write_json
 from seqlab.lit.checkpoints import version
 from seqlab.proportion import Proportion
 from seqlab.run.forks import targets
@@ -30,14 +32,16 @@ def kept_in(folder: Path) -> Iterator[None]:
 
 
 def baselines(task: Task, config: Mapping[str, Any]) -> Attempts[Results]:
-    """The baselines of a task, from the folder of `kept_in` if it has them. Those with a failure are not kept.
+    """The baselines of a task, from the folder of `kept_in` if it has them.
+
+    Those with a failure are not kept, nor those of data or a task that is given a file, whose content may change.
 
     Args:
         task: it computes them.
         config: of the run, resolved.
     """
     folder = _folder.get()
-    if folder is None:
+    if folder is None or _reads_files([config[key] for key in ("data", "task")]):
         rows = Attempts[Results]()
         rows.take(task.baselines())
         return rows
@@ -56,15 +60,30 @@ def baselines(task: Task, config: Mapping[str, Any]) -> Attempts[Results]:
 
 
 def _digest(config: Mapping[str, Any]) -> str:
-    """A name for what the baselines depend on: data, task, and the sources of the packages that these come from."""
+    """A name for what the baselines depend on: data, task, and the sources of SeqLab and of what these come from."""
     nodes = {key: config[key] for key in ("data", "task")}
     sha = hashlib.sha256(json.dumps([version(), nodes], sort_keys=True, default=str).encode())
-    packages = {target.partition(".")[0] for target in targets(nodes)}
+    packages = {"seqlab"} | {target.partition(".")[0] for target in targets(nodes)}
     for package in sorted(packages):
-        for place in sorted(getattr(import_module(package), "__path__", ())):
-            for source in sorted(Path(place).rglob("*.py")):
-                sha.update(source.read_bytes())
+        for source in _sources(import_module(package)):
+            sha.update(source.read_bytes())
     return sha.hexdigest()[:16]
+
+
+def _sources(module: ModuleType) -> list[Path]:
+    """The files of a package, or of a single module."""
+    if hasattr(module, "__path__"):
+        return [source for place in sorted(module.__path__) for source in sorted(Path(place).rglob("*.py"))]
+    return [] if module.__file__ is None else [Path(module.__file__)]
+
+
+def _reads_files(node: Any) -> bool:
+    """Whether a value of a nested configuration names a file or a folder that exists."""
+    if isinstance(node, Mapping):
+        node = list(node.values())
+    if isinstance(node, list):
+        return any(map(_reads_files, node))
+    return isinstance(node, str) and bool(node) and os.path.exists(at_home(node))
 
 
 def _plain(row: Results) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Search of a user's own text: passages, exact search, the folder of an index, and the commands."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -82,6 +83,12 @@ def test_scores_of_the_parts_are_cosines(index):
     assert abs(best.parts["continuation"]) <= 1 + 1e-5
 
 
+@pytest.mark.parametrize("query", ["I", "?!", "zzz"])
+def test_query_without_known_words_is_ranked_by_the_other_parts(index, query):
+    found = search(index, models(), query, 3, hybrid=True)
+    assert len(found) == 3 and all(each.parts["BM25"] == 0 for each in found)
+
+
 def test_query_without_words_is_refused(index):
     with pytest.raises(InputError, match="a text without words"):
         search(index, models(), " \n", 3, hybrid=True)
@@ -112,11 +119,66 @@ def test_index_that_does_not_fit_is_refused(index, tmp_path):
         load(folder, [checkpoint])
     checkpoint.write_bytes(b"weights")
     (folder / "passages.jsonl").write_text(json.dumps({"passage": "one", "source": "a"}) + "\n", encoding="utf-8")
-    with pytest.raises(InputError, match="damaged index: 1 passages"):
+    with pytest.raises(InputError, match="is damaged: 1 passages; needed: 12"):
         load(folder, [checkpoint])
     np.save(folder / "usual.npy", np.array([{"an": "object"}], object), allow_pickle=True)
     with pytest.raises(InputError, match="is not an index or is damaged: Object arrays cannot be loaded"):
         load(folder, [checkpoint])
+
+
+def listed(value):
+    return lambda file: file.write_text(json.dumps(value), encoding="utf-8")
+
+
+def array(value):
+    return lambda file: np.save(file, value)
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("lexical.npz", lambda file: file.write_bytes(file.read_bytes()[:40])),
+        ("bm25/vocab.index.json", listed([])),
+        ("bm25/vocab.index.json", listed({"owl": 10**6})),
+        ("bm25/params.index.json", listed([])),
+        ("bm25/indices.csc.index.npy", array(np.full(3, 10**6, np.int32))),
+        ("index.json", listed([])),
+        ("words.json", listed(["owl"])),
+        ("vectors.npy", array(np.zeros((), np.float32))),
+        ("vectors.npy", array(np.zeros((12, 5), np.float32))),
+        ("usual.npy", array(np.zeros(12, np.int32))),
+        ("passages.jsonl", lambda file: file.write_text('{"passage": 1, "source": 2}\n' * 12, encoding="utf-8")),
+    ],
+)
+def test_damaged_file_is_one_line(index, tmp_path, name, damage):
+    save(index, tmp_path / "index", [])
+    damage(tmp_path / "index" / name)
+    with pytest.raises(InputError, match="is not an index or is damaged") as caught:
+        load(tmp_path / "index", [])
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_index_runs_no_other_backend_than_it_was_made_with(index, tmp_path):
+    save(index, tmp_path / "index", [])
+    file = tmp_path / "index" / "bm25" / "params.index.json"
+    listed({**json.loads(file.read_text(encoding="utf-8")), "backend": "numba"})(file)
+    assert search(load(tmp_path / "index", []), models(), "owl", 1, hybrid=True)[0].source == "one.txt"
+
+
+def test_old_index_stays_if_the_new_one_cannot_take_its_place(index, tmp_path, monkeypatch):
+    save(index, tmp_path / "index", [])
+    rename = os.replace
+
+    def full(source, target):
+        if str(source).endswith(".tmp"):
+            raise OSError("no space left")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="no space left"):
+        save(index, tmp_path / "index", [])
+    assert len(load(tmp_path / "index", []).passages) == 12
+    assert [file.name for file in tmp_path.iterdir()] == ["index"]
 
 
 # --- commands

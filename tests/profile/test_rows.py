@@ -42,8 +42,9 @@ def refused(tmp_path):
 
 
 def test_rows_survive_a_file(tmp_path):
-    write_rows(tmp_path / "a" / "rows.csv", [ROW, EMPTY])
-    assert read_rows(tmp_path / "a" / "rows.csv") == [ROW, EMPTY]
+    empty = replace(EMPTY, seed=2)
+    write_rows(tmp_path / "a" / "rows.csv", [ROW, empty])
+    assert read_rows(tmp_path / "a" / "rows.csv") == [ROW, empty]
     assert ROW.points == [(1, 1.0), (40, 0.5)]
     assert ROW.bounds == pytest.approx((0.5, 0.4, 0.6))
 
@@ -51,6 +52,17 @@ def test_rows_survive_a_file(tmp_path):
 def test_an_interval_of_a_metric_that_should_be_low_turns_round():
     row = replace(ROW, value=0.2, low=0.1, high=0.4, floor=1.0, best=0.0, score=0.8)
     assert row.bounds == pytest.approx((0.8, 0.6, 0.9))
+
+
+def test_own_rows_can_be_read_back_where_the_scale_is_short(tmp_path):
+    scale = {"floor": 5.5451774, "best": 5.5441774, "low": None, "high": None}
+    row = replace(ROW, value=5.5446214, score=(5.5446214 - 5.5451774) / (5.5441774 - 5.5451774), **scale)
+    write_rows(tmp_path / "rows.csv", [row])
+    assert read_rows(tmp_path / "rows.csv") == [row]
+
+
+def test_a_measure_that_is_there_twice_is_refused(text, refused):
+    assert "line 3: test/1-40/last of mine again; line 2 has it" in refused(text(ROW, replace(ROW, value=0.75)))
 
 
 def with_cell(text, column, value):
@@ -75,6 +87,14 @@ def with_cell(text, column, value):
         ("curve", "1:inf", "curve inf: a finite number is needed"),
         ("curve", "1:x", "curve '1:x': allowed: LENGTH:VALUE"),
         ("model", "", "model"),
+        ("model", "\x1b[31mred", "model '\\x1b[31mred': a character that is not printable"),
+        ("version", "x" * 1001, "version has 1,001 characters; allowed: 1,000"),
+        ("low", "0.76", "value 0.75: not between low 0.76 and high 0.8"),
+        ("high", "0.7", "value 0.75: not between low 0.7 and high 0.7"),
+        ("high", "1e308", "a bound inf; allowed: up to 1e+06"),
+        ("high", "1e7", "allowed: up to 1e+06"),
+        ("steps", "", "a value needs steps and parameters"),
+        ("parameters", "", "a value needs steps and parameters"),
     ],
 )
 def test_a_wrong_cell_is_refused_with_its_line(text, refused, column, value, said):
@@ -98,6 +118,8 @@ def test_another_schema_is_refused_with_the_difference(text, refused):
         ({"suite": "standard"}, "of suite standard 1; here it is quick 1"),
         ({"budget": 60000}, "a budget of 60,000 parameters; suite quick has 30,000"),
         ({"steps": 5000}, "5000 steps; suite quick has 1000"),
+        ({"seed": 77}, "seed 77; suite quick has 1"),
+        ({"parameters": 90_001}, "90,001 parameters; allowed: 3 times the budget"),
         ({"cell": "chess"}, "suite quick has no test/1-40/last for state there"),
         ({"metric": "test/loss"}, "suite quick has no test/loss for state there"),
     ],

@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 
+import seqlab
 from seqlab.attempts import Attempts
 from seqlab.proportion import Proportion
 from seqlab.run.baselines import baselines, kept_in
@@ -70,6 +71,38 @@ def test_a_change_of_the_sources_computes_them_again(tmp_path, monkeypatch):
         (package / "new.py").write_text("x = 1\n", encoding="utf-8")
         baselines(task, config)
     assert task.asked["times"] == 2
+
+
+def test_a_change_of_a_single_module_computes_them_again(tmp_path, monkeypatch):
+    module = tmp_path / "packages" / "lone_module.py"
+    module.parent.mkdir()
+    module.write_text("x = 1\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(module.parent)
+    task, config = Counting(), {**CONFIG, "data": {"_target_": "lone_module.Data"}}
+    with kept_in(tmp_path / "kept"):
+        for text in ("x = 1\n", "x = 1\n", "x = 2\n"):
+            module.write_text(text, encoding="utf-8")
+            baselines(task, config)
+    assert task.asked["times"] == 2
+
+
+def test_a_change_of_the_engine_computes_them_again(task, tmp_path, monkeypatch):
+    (tmp_path / "later.py").write_text("x = 1\n", encoding="utf-8")
+    with kept_in(tmp_path / "kept"):
+        baselines(task, CONFIG)
+        monkeypatch.setattr(seqlab, "__path__", [*seqlab.__path__, str(tmp_path)])
+        baselines(task, CONFIG)
+    assert task.asked["times"] == 2
+
+
+@pytest.mark.parametrize("name", ["file.txt", ""])
+def test_those_of_a_users_file_are_not_kept(task, tmp_path, name):
+    (tmp_path / "file.txt").write_text("a", encoding="utf-8")
+    config = {**CONFIG, "data": {**CONFIG["data"], "files": [str(tmp_path / name)]}}
+    with kept_in(tmp_path / "kept"):
+        baselines(task, config)
+        baselines(task, config)
+    assert task.asked["times"] == 2 and not (tmp_path / "kept").exists()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"chance": 3}', '{"chance": {"test/a": [1]}}'])

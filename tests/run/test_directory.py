@@ -14,8 +14,7 @@ from seqlab.errors import InputError
 from seqlab.run.directory import RunDirectory, Status
 
 METRICS = ["rule_1", "rule_2", "rule_2_completion", "rule_1_and_rule_2_completion", "grammatical", "finished"]
-GROUPS = ["id", "id_finished", "ood", "ood_finished", "sos", "sos_finished"]
-RULES = [f"{group}/{metric}" for group in GROUPS for metric in METRICS]
+RULES = [f"{group}{end}/{metric}" for group in ("id", "ood", "sos") for end in ("", "_finished") for metric in METRICS]
 TOKENS = ["loss", "nats_above_optimal", "accuracy"]
 
 
@@ -35,8 +34,8 @@ def summary(run_dir):
 
 @pytest.fixture(scope="module")
 def completions(run_dir):
-    lines = (run_dir / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
-    return [json.loads(line, parse_constant=no_constant) for line in lines]
+    text = (run_dir / "predictions.jsonl").read_text(encoding="utf-8")
+    return [json.loads(line, parse_constant=no_constant) for line in text.splitlines()]
 
 
 @pytest.fixture(scope="module")
@@ -293,10 +292,9 @@ def test_only_an_empty_directory_is_removed_with_the_folders_made_for_it(tmp_pat
     monkeypatch.chdir(tmp_path)
     directory = RunDirectory(tmp_path / "a" / "b" / "run")
     directory.path.mkdir(parents=True)
-    directory.log.touch()
     directory.summary.touch()
     directory.remove_if_empty()
     assert directory.is_run() and directory.is_used()
-    directory.summary.unlink()
+    directory.summary.rename(directory.log)
     directory.remove_if_empty()
     assert list(tmp_path.iterdir()) == []
