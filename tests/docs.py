@@ -42,6 +42,7 @@ LEFT_OUT = {
     "python -m seqlab.report outputs/hybrid": "reads these runs",
     "python -m sequences.folds outputs/folds": "reads these runs; the same test",
     "python run.py -m experiment=rule_extrapolation_table": "hours; tests/test_check.py composes it",
+    "python -m seqlab.report outputs/table": "reads these runs",
     "seqlab profile model": "minutes; tests/profile/test_profile.py runs it, tiny",
     "seqlab profile variant": "the same",
     "seqlab profile --suite": "the same",
