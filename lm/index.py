@@ -16,6 +16,7 @@ if __name__ == "__main__":
     starting()
 
 from seqlab.cli import tell
+from seqlab.errors import InputError
 from seqlab.output import take_any_text
 
 if TYPE_CHECKING:
@@ -54,7 +55,10 @@ def index_folder(path: Path, folder: str | None) -> str:
     from lm.text_run import load_text_run
 
     started()
-    documents = own_documents(folder) if folder is not None else documents_of(load_text_run(path))
+    try:
+        documents = own_documents(folder) if folder is not None else documents_of(load_text_run(path))
+    except ValueError as error:  # of the corpus: files that are missing or too short
+        raise InputError(str(error)) from error
     if not checkpoints_of(path)[1].is_file():
         print(finetune_run(str(path)), file=sys.stderr)
     index = build(documents, models_of(path))

@@ -86,7 +86,7 @@ class Proportion(NamedTuple):
         >>> hits, place = torch.tensor([1, 1, 1, 0]).bool(), torch.arange(4)
         >>> found = Proportion.weighted(hits, torch.tensor([1.0, 1.0, 1.0, 3.0]), place, place // 2)
         >>> found.value, found.trials, round(found.effective, 2)
-        (0.5, 4, 0.21)
+        (0.5, 4, 0.83)
         """
         trials = hits.numel()
         if not trials:

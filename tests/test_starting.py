@@ -23,6 +23,9 @@ COMMANDS = {
     "factorization.explain": ["RUN"],
     "factorization.folds": ["RUN"],
     "sequences.paired": ["RUN"],
+    "sequences.folds": ["RUN"],
+    "seqlab.play": ["RUN"],
+    "seqlab.profile": ["model=linear"],
 }
 CODES = {signal.SIGINT: (130, "interrupted"), signal.SIGTERM: (143, "interrupted: SIGTERM")}
 STOP = """

@@ -65,7 +65,7 @@ def test_a_terminal_gets_a_bar_and_no_lines(run_through):
     assert re.search(r"6/6", done.stdout)
     assert "steps/s" not in done.stdout
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", done.stdout)
-    assert re.search(r"val/loss: \d\S*\s+best: \d", text), "in the bar"
+    assert re.search(r"val/loss:\s+\d\S*\s+best:\s+\d", text), "in the bar"
     assert re.search(r"step 6/6  val/loss \d\S*  \S+ -> ", text), "above the bar"
 
 

@@ -100,7 +100,7 @@ def test_an_explanation_is_true_arithmetic_of_the_terms_read():
         ("model.body._target_=seqlab.model.Rereading", "is abstract"),
         ("model.body.num_heads=7", "num_heads=7 does not divide d_model"),
         ("model.body.d_model=0", r"model\.body\.d_model=0"),
-        ("model.body=lstm", r"model\.body=lstm: .*callable"),
+        ("model.body=lstm", r"model\.body=lstm: .*model@model\.body=lstm puts one there"),
         ("model.look_back=0", r"model\.look_back=0"),
     ],
 )
