@@ -80,7 +80,7 @@ def test_a_run_shows_where_its_strings_break_rules(runs, address, browser):
     runs()
     with opened(browser, address()) as page:
         page.get_by_role("link", name="seed 1").first.click()
-        assert page.get_by_role("heading", level=2).inner_text() == "L1, lstm, seed 1"
+        page.get_by_role("heading", level=2, name="L1, lstm, seed 1", exact=True).wait_for()
         (mark,) = page.locator("tbody mark").all()
         assert (mark.get_attribute("title"), mark.inner_text()[0]) == ("pairs match", "⊣")
         assert "pairs match: at the end" in page.locator("#chosen").inner_text()
@@ -197,4 +197,4 @@ def test_a_thousand_runs(runs, address, browser):
     with opened(browser, where) as page:
         assert page.locator(".results a").count() == 1000
         page.evaluate("location.hash = 'compare=0,999'")
-        assert page.get_by_role("heading", level=2).inner_text() == "Two runs side by side"
+        page.get_by_role("heading", level=2, name="Two runs side by side", exact=True).wait_for()
