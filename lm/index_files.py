@@ -62,7 +62,7 @@ def _put(new: Path, folder: Path, old: Path) -> None:
         os.replace(folder, old)
     try:
         os.replace(new, folder)
-    except BaseException:
+    except BaseException:  # whatever stops it, Ctrl-C too: the old index comes back, and the error goes on
         if old.exists():
             os.replace(old, folder)
         raise
