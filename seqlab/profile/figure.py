@@ -60,7 +60,7 @@ def heat_map(shown: Sequence[Standing], name: str, suite: Suite) -> Figure:
     axis.grid(False)
     note = (
         f"Suite {name} {suite.version}. 0, dark: the best shortcut or chance; 1, light: the optimum; "
-        f"small: the 95% interval. {suite.parameters:,} parameters, {len(suite.seeds)} seed(s)."
+        f"small: the 95% interval. {suite.parameters:,} parameters, {suite.counted_seeds}."
     )
     axis.set_xlabel(textwrap.fill(note, max(40, int(width * 12))), fontsize="small")
     return figure

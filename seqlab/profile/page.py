@@ -37,7 +37,7 @@ def page(groups: Sequence[Sequence[Standing]], name: str, suite: Suite, folder: 
     parts = [
         f"<h1>{escape(title)}</h1>",
         f"<p>{escape(suite.about[:1].upper() + suite.about[1:])}. {escape(SCALE)} The width of each model is fitted to "
-        f"{suite.parameters:,} parameters; {len(suite.seeds)} seed(s). There is no number over all tasks.</p>",
+        f"{suite.parameters:,} parameters; {suite.counted_seeds}. There is no number over all tasks.</p>",
         "<h2>By ability</h2>",
         by_ability(shown, suite),
         "<h2>By task</h2>",

@@ -104,8 +104,7 @@ def list_suites(config_dir: str | None = None) -> None:
     rows = read_rows(REFERENCE)
     for name in suites(config_dir):
         suite = suite_named(name, config_dir)
-        seeds = f"{len(suite.seeds)} seed{'s' * (len(suite.seeds) > 1)}"
-        print(f"{name} {suite.version}: {suite.about}; {suite.parameters:,} parameters, {seeds}")
+        print(f"{name} {suite.version}: {suite.about}; {suite.parameters:,} parameters, {suite.counted_seeds}")
         for cell, part in suite.cells.items():
             said = ", ".join(dict.fromkeys(measure.ability for measure in part.measures))
             print(f"  {cell:<20}{part.steps:>6} steps  {said}")

@@ -75,6 +75,11 @@ class Suite:
     rate_steps: Annotated[int, Ge(2)] = 200
 
     @property
+    def counted_seeds(self) -> str:
+        """How many seeds there are, in words: "1 seed", "3 seeds"."""
+        return f"{len(self.seeds)} seed{'s' * (len(self.seeds) > 1)}"
+
+    @property
     def measures(self) -> list[tuple[str, Measure]]:
         """Every measure with its cell, in order of the abilities."""
         found = [(cell, measure) for cell, part in self.cells.items() for measure in part.measures]

@@ -93,8 +93,7 @@ def column_map(column: str, chosen: Sequence[tuple[str, Block]]) -> Figure:
     axis.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
     axis.spines[:].set_visible(False)
     axis.grid(False)
-    several = any(len(row.results) > 1 for _, block in chosen for row in _models(block))
-    of = "mean over seeds (best seed)" if several else "one seed each"
+    of = "mean over seeds (best seed)" if _several(chosen) else "one seed each"
     note = f"{column}: {of}; from dark, chance, to light, the best row"
     axis.set_xlabel(textwrap.fill(note, max(30, int(size[0] * 11))), fontsize="small")
     return figure
@@ -114,6 +113,11 @@ def _range(block: Block, metric: str, low: bool) -> tuple[float, float]:
     chance = [over_runs(row, metric).mean for row in baselines(block) if row.label == "chance"]
     worst, best = (max(values), min(values)) if low else (min(values), max(values))
     return (worst if not chance or chance[0] is None else chance[0]), best
+
+
+def _several(chosen: Sequence[tuple[str, Block]]) -> bool:
+    """Whether any model has more than one seed."""
+    return any(len(row.results) > 1 for _, block in chosen for row in _models(block))
 
 
 def _cell(row: Row, metric: str, low: bool) -> str:
@@ -156,7 +160,8 @@ def column_dots(column: str, chosen: Sequence[tuple[str, Block]]) -> Figure:
     for axis in axes[len(chosen) :]:
         axis.set_visible(False)
     axes[0].set_yticks(range(len(models)), models)
-    figure.suptitle(f"{column}: mean over seeds, dashed: chance", fontsize="small")
+    of = "mean over seeds" if _several(chosen) else "one seed each"
+    figure.suptitle(f"{column}: {of}, dashed: chance", fontsize="small")
     return figure
 
 

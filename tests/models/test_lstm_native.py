@@ -30,6 +30,24 @@ def pair(kind, options, spec=None, **more):
     return models
 
 
+def losses_of_twenty_steps(models, lr):
+    """Train each model on the same packed rows: [[loss of each step] of each model]."""
+    torch.manual_seed(2)
+    batches = [(torch.randint(7, (10, 40)), torch.randint(1, 41, (10,))) for _ in range(20)]
+    losses = []
+    for model in models:
+        optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
+        losses.append([])
+        for tokens, lengths in batches:
+            targets = torch.cat([row[:length] for row, length in zip(tokens + 1, lengths, strict=True)]) % 7
+            loss = nn.functional.cross_entropy(model.packed(tokens, lengths), targets)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses[-1].append(loss.item())
+    return losses
+
+
 def packed_and_gradients(model, inputs, lengths):
     logits = model.packed(inputs, lengths)
     weights = torch.linspace(-1, 1, logits.numel()).view_as(logits)
@@ -57,19 +75,7 @@ def test_models_are_as_near_to_float64_as_with_torch(kind, options, spec):
 @pytest.mark.parametrize(("kind", "options"), MODELS)
 def test_twenty_steps_of_training_are_the_same_to_rounding(kind, options):
     models = pair(kind, options)
-    torch.manual_seed(2)
-    batches = [(torch.randint(7, (10, 40)), torch.randint(1, 41, (10,))) for _ in range(20)]
-    losses = []
-    for model in models:
-        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
-        losses.append([])
-        for tokens, lengths in batches:
-            targets = torch.cat([row[:length] for row, length in zip(tokens + 1, lengths, strict=True)]) % 7
-            loss = nn.functional.cross_entropy(model.packed(tokens, lengths), targets)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            losses[-1].append(loss.item())
+    losses = losses_of_twenty_steps(models, lr=1e-2)
     assert losses[0][-1] < 0.95 * losses[0][0]
     torch.testing.assert_close(losses[1], losses[0], rtol=1e-5, atol=1e-6)
     assert max(errors(models[1].state_dict().values(), models[0].state_dict().values())) < 1e-4

@@ -4,11 +4,11 @@ import copy
 
 import pytest
 import torch
-from torch.nn.functional import cross_entropy
 
 from seqlab.contract.measure import random_inputs
 from seqlab.export.quantize import quantize
 from seqlab.nn.native import build
+from tests.models.test_lstm_native import losses_of_twenty_steps
 from tests.models.test_mamba import mamba, relative_error
 from tests.small_models import token_spec
 
@@ -56,19 +56,8 @@ def test_native_rows_are_as_near_to_float64_as_plain_ones(options, lengths):
 
 
 def test_twenty_native_steps_of_training_are_the_plain_ones_to_rounding():
-    torch.manual_seed(2)
-    batches = [(torch.randint(7, (10, 40)), torch.randint(1, 41, (10,))) for _ in range(20)]
-    models, losses = pair(), []
-    for model in models:
-        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-        losses.append([])
-        for tokens, lengths in batches:
-            targets = torch.cat([row[:length] for row, length in zip(tokens + 1, lengths, strict=True)]) % 7
-            loss = cross_entropy(model.packed(tokens, lengths), targets)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            losses[-1].append(loss.item())
+    models = pair()
+    losses = losses_of_twenty_steps(models, lr=1e-3)
     assert losses[0][-1] < 0.95 * losses[0][0]
     torch.testing.assert_close(losses[1], losses[0], rtol=1e-4, atol=1e-5)
     for name, parameter in models[0].named_parameters():
