@@ -14,7 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from lightning import Trainer
+from torch import Tensor
 
 from seqlab.attempts import Attempts, reason
 from seqlab.files import write_json, write_jsonl
@@ -45,13 +47,7 @@ def finish(
 
     A job of a sweep prints nothing: the sweep has a line for it, and its run.log has the table.
     """
-    results: dict[str, Proportion | float] = {}
-    summary["best_step"] = load_checkpoint(directory.best)["global_step"]
-    for stage, file in (("test_last", directory.last), ("test", directory.best)):  # best.ckpt last: it stays loaded
-        with waiting(f"testing {file.name}"):
-            tested = evaluate(run, trainer, file)
-        for key, result in tested.items():
-            results[key.replace("test/", f"{stage}/", 1)] = result
+    summary["best_step"], results = both_checkpoints(run, trainer, directory)
     metrics, not_finite = finite(results)
     summary |= {
         "metrics": metrics,
@@ -71,9 +67,29 @@ def finish(
         print(f"run directory: {directory.path}")
 
 
-def evaluate(run: Run, trainer: Trainer, checkpoint: Path) -> Results:
+def both_checkpoints(run: Run, trainer: Trainer, directory: RunDirectory) -> tuple[int, Results]:
+    """The step of best.ckpt, and the test results of both checkpoints: `test_last/` and `test/`.
+
+    Where both hold the same weights, these are tested once. The weights of best.ckpt stay loaded.
+    """
+    best, last = load_checkpoint(directory.best), load_checkpoint(directory.last)
+    with waiting(f"testing {directory.last.name}"):
+        tested = evaluate(run, trainer, last)
+    results = {key.replace("test/", "test_last/", 1): result for key, result in tested.items()}
+    if not same_weights(best["state_dict"], last["state_dict"]):
+        with waiting(f"testing {directory.best.name}"):
+            tested = evaluate(run, trainer, best)
+    return best["global_step"], results | dict(tested)
+
+
+def same_weights(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
+    """Whether two sets of weights are equal, bit for bit but for the sign of 0; a NaN equals nothing."""
+    return one.keys() == other.keys() and all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+
+
+def evaluate(run: Run, trainer: Trainer, checkpoint: Mapping[str, Any]) -> Results:
     """Evaluate a checkpoint on the test set, with the trainer's device and precision. Its weights stay loaded."""
-    run.module.load_state_dict(load_checkpoint(checkpoint)["state_dict"])
+    run.module.load_state_dict(checkpoint["state_dict"])
     with as_trained(run, trainer):
         return run.task.evaluate(run.model, "test")
 

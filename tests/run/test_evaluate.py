@@ -5,10 +5,12 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from lightning.pytorch.loggers import CSVLogger
 
 from seqlab.lit.loggers import RunLogger
 from seqlab.run.directory import RunDirectory, Status
+from seqlab.run.evaluate import same_weights
 from seqlab.run.resume import Start
 from seqlab.run.train import fit
 from tests.run.test_resume import TASKS
@@ -166,3 +168,33 @@ def test_nothing_is_missing_of_any_task(prepare, tmp_path, data):
     assert all(math.isfinite(value) for value in summary["metrics"].values() if value is not None)
     assert {path.stem for path in (tmp_path / "run" / "plots").iterdir()} >= {"learning_curves"}
     assert (tmp_path / "run" / "predictions.jsonl").read_text(encoding="utf-8")
+
+
+def test_weights_are_the_same_only_where_every_number_is():
+    def weights(**changes):
+        return {"a": torch.tensor([1.0, 2.0]), "b": torch.tensor([3])} | changes
+
+    assert same_weights(weights(), weights())
+    for other in (
+        weights(a=torch.tensor([1.0, 2.0 + 2**-22])),
+        weights(a=torch.tensor([[1.0, 2.0]])),
+        weights(c=torch.tensor([3])),
+        {"a": weights()["a"]},
+    ):
+        assert not same_weights(weights(), other)
+        assert not same_weights(other, weights())
+    without = weights(a=torch.tensor([math.nan, 2.0]))
+    assert not same_weights(without, without)
+
+
+@pytest.mark.parametrize(("every", "alike"), [(4, True), (2, False)])
+def test_both_checkpoints_are_tested_unless_they_hold_the_same_weights(prepare, tmp_path, every, alike):
+    """With a rate this high, the second validation is worse than the first."""
+    (tmp_path / "run").mkdir()  # as Hydra makes it
+    words = [*STEPS, f"trainer.val_every={every}", "optimizer=sgd", "optimizer.lr=1", "logger=csv"]
+    run, trainer = prepare("model=linear", "data=copy", *words)
+    summary = fit(run, trainer, Start(run.config, None, 0, None), RunDirectory(tmp_path / "run"))
+    assert summary["best_step"] == (4 if alike else 2)
+    tested = {name: value for name, value in summary["metrics"].items() if name.startswith("test/")}
+    assert len(tested) > 2
+    assert all(value == summary["metrics"][f"test_last/{name[5:]}"] for name, value in tested.items()) == alike
