@@ -26,7 +26,7 @@ from seqlab.show.style import house_style, log_axis, save_figure
 HERE = Path(__file__).resolve().parents[1]
 RUNS = HERE / "outputs" / "time_to_grammatical"
 METRIC = "val/id/grammatical"
-MODELS = ("transformer", "lstm", "mamba", "xlstm")
+MODELS = ("transformer", "mamba", "xlstm", "lstm")
 TICKS = os.sysconf("SC_CLK_TCK")
 Curve = list[tuple[int, float, float]]  # step, CPU seconds since the start, proportion of prompts
 
@@ -64,7 +64,7 @@ def train(checkout: Path, model: str, run: Path) -> None:
         if has_reached(run):
             process.send_signal(signal.SIGTERM)
             process.wait()
-    events = EventAccumulator(str(next((run / "tensorboard").iterdir())))
+    events = EventAccumulator(str(run / "tensorboard"))  # a run to its end has two files there
     events.Reload()
     curve = [
         (event.step, float(np.interp(event.wall_time, walls, cpus)), event.value) for event in events.Scalars(METRIC)

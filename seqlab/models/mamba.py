@@ -13,6 +13,7 @@ from seqlab.model import SequenceModel, precise, zeros
 from seqlab.nn.embedding import input_layer
 from seqlab.nn.native import mamba as native
 from seqlab.nn.native.choice import takes_native
+from seqlab.nn.native.product import linear as linear_by_kernel
 from seqlab.nn.scan import Backend, Eigenvalues, cuda_kernel, selective_scan
 from seqlab.ragged import real_steps, row_starts
 from seqlab.spec import Classes, Spec, Tokens
@@ -83,10 +84,10 @@ class Mixer(nn.Module):
         conv, bias = self.conv1d, self.conv1d.bias
         assert bias is not None
         projections = (self.x_proj.weight, self.dt_proj.weight, self.dt_proj.bias)
-        xz_PE = self.in_proj(u_PC)
+        xz_PE = linear_by_kernel(u_PC, self.in_proj.weight)
         a_DN, signed = -torch.exp(self.A_log), self.eigenvalues == "signed"
         y_PD = native.mix(xz_PE, conv.weight, bias, *projections, a_DN, self.D, starts, signed=signed)
-        return self.out_proj(y_PD)
+        return linear_by_kernel(y_PD, self.out_proj.weight)
 
 
 class Block(nn.Module):

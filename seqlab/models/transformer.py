@@ -6,7 +6,7 @@ from typing import Annotated, Literal, NamedTuple
 import torch
 from annotated_types import Ge, Gt, Interval
 from torch import Tensor, nn
-from torch.nn.functional import gelu, linear, relu
+from torch.nn.functional import gelu, relu
 
 from seqlab.model import SequenceModel, check_room, zeros
 from seqlab.nn.attention import CausalSelfAttention
@@ -14,6 +14,7 @@ from seqlab.nn.dropout import Dropout
 from seqlab.nn.embedding import input_layer, tie
 from seqlab.nn.native import transformer as native
 from seqlab.nn.native.choice import Backend, takes_native
+from seqlab.nn.native.product import linear
 from seqlab.nn.positional import (
     STRIDE,
     LearnedPositions,

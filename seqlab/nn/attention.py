@@ -4,10 +4,11 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear, scaled_dot_product_attention
+from torch.nn.functional import scaled_dot_product_attention
 
 from seqlab.nn.dropout import Dropout
 from seqlab.nn.native import transformer as native
+from seqlab.nn.native.product import linear
 from seqlab.nn.positional import alibi, alibi_slopes, rotated
 
 # B batch, T time (new steps), S cache capacity, H heads, D head width, C channels = H D, N tokens of all rows in a row
@@ -41,9 +42,9 @@ class CausalSelfAttention(nn.Module):
         nn.init.zeros_(self.qkv.bias)
         nn.init.zeros_(self.out.bias)
 
-    def _projected(self, x: Tensor, positions_T: Tensor | None) -> Tensor:
-        """Queries, keys and values of steps at these positions (None: not rotary): (..., T, C) to (..., T, 3, H, D)."""
-        qkv = self.qkv(x).unflatten(-1, (3, self.num_heads, -1))
+    def _projected(self, qkv: Tensor, positions_T: Tensor | None) -> Tensor:
+        """Queries, keys and values apart, for steps at these positions (None: not rotary): (..., T, 3, H, D)."""
+        qkv = qkv.unflatten(-1, (3, self.num_heads, -1))
         if positions_T is None:
             return qkv
         return torch.cat([rotated(qkv[..., :2, :, :], positions_T), qkv[..., 2:, :, :]], -3)
@@ -51,7 +52,7 @@ class CausalSelfAttention(nn.Module):
     def _heads(self, x_BTC: Tensor, start: int = 0) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values of steps start .. start + T - 1, each (B, H, T, D)."""
         positions_T = torch.arange(start, start + x_BTC.shape[1], device=x_BTC.device) if self.is_rotary else None
-        q, k, v = self._projected(x_BTC, positions_T).permute(2, 0, 3, 1, 4)
+        q, k, v = self._projected(self.qkv(x_BTC), positions_T).permute(2, 0, 3, 1, 4)
         return q, k, v
 
     def forward(self, x_BTC: Tensor) -> Tensor:
@@ -91,7 +92,7 @@ class CausalSelfAttention(nn.Module):
         positions_N = None
         if self.is_rotary:
             positions_N = torch.arange(len(x_NC)) - starts[:-1].repeat_interleave(starts.diff())
-        qkv = self._projected(x_NC, positions_N).flatten(1)
+        qkv = self._projected(linear(x_NC, self.qkv.weight, self.qkv.bias), positions_N).flatten(1)
         y_NC = native.causal_attention(qkv, starts, self.num_heads, self.dropout, self.slopes_H)
         return linear(y_NC, self.out.weight)
 
@@ -104,7 +105,7 @@ class CausalSelfAttention(nn.Module):
         """
         time = x_BTC.shape[1]
         if use_native and time == 1:
-            qkv = self._projected(x_BTC, torch.tensor([length]) if self.is_rotary else None).flatten(1)
+            qkv = self._projected(self.qkv(x_BTC), torch.tensor([length]) if self.is_rotary else None).flatten(1)
             return self.out(native.attention_step(qkv, keys_BHSD, values_BHSD, length, self.slopes_H)).unsqueeze(1)
         q_BHTD, k_BHTD, v_BHTD = self._heads(x_BTC, length)
         stop = length + time

@@ -1,9 +1,9 @@
-"""One LSTM layer over rows of different lengths on a CPU, by lstm.cpp and torch's matrix products.
+"""One LSTM layer over rows of different lengths on a CPU, by lstm.cpp and matrix products.
 
 Steps are stored time-major: step 0 of all rows, the longest row first, then step 1 of the rows that have one, and so
 on. So the rows that still run are the first ones of the step before, and no step is computed that is not read. The
-products of the inputs of all steps are one product of torch, as are those of each weight's gradient. The recurrent
-product of each step is part of the kernel in float32; in bfloat16 it is torch's, which knows the processor's units.
+products of the inputs of all steps are one product, as are those of each weight's gradient. The recurrent product of
+each step is part of the kernel in float32; in bfloat16 it is torch's, which knows the processor's units.
 
 tests/nn/test_native_lstm.py compares values and gradients with plain torch.
 """
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from seqlab.nn.native.calls import FLAG, LONG, POINTER, place, threads, typed
+from seqlab.nn.native.product import crossed, times
 from seqlab.ragged import real_steps, row_starts
 
 # B rows, T steps of the longest row, N steps of all rows, C input width, H hidden units
@@ -152,7 +153,7 @@ class Layer(torch.autograd.Function):
         ctx.types, ctx.order = (x.dtype, weight_ih.dtype), order
         x, weight_ih, weight_hh = (tensor.detach().to(dtype) for tensor in (x, weight_ih, weight_hh))
         bias, hidden = bias_ih + bias_hh, weight_hh.shape[1]
-        gates, out = x @ weight_ih.t(), x.new_empty(len(x), hidden)
+        gates, out = times(x, weight_ih.t()), x.new_empty(len(x), hidden)
         cells = bias.new_empty(len(x) if keep else order.num_rows, hidden)
         if dtype == torch.bfloat16:
             activations = torch.empty_like(gates, dtype=torch.float32) if keep else None
@@ -233,12 +234,12 @@ def _backward_by_steps(
 def _weight_gradients(ctx: Any, dgates: Tensor, x: Tensor, weight_ih: Tensor, out: Tensor) -> tuple[Tensor | None, ...]:
     """The gradients of x, both weights and both biases, each where it is wanted."""
     (x_type, weight_type), needed, order = ctx.types, ctx.needs_input_grad, ctx.order
-    dx = (dgates @ weight_ih).to(x_type) if needed[0] else None
-    dweight_ih = (dgates.t() @ x).to(weight_type) if needed[1] else None
+    dx = times(dgates, weight_ih).to(x_type) if needed[0] else None
+    dweight_ih = crossed(dgates, x).to(weight_type) if needed[1] else None
     dweight_hh = None
     if needed[2]:
         before = out[: len(out) - order.num_rows] if order.before is None else out.index_select(0, order.before)
-        dweight_hh = (dgates[order.num_rows :].t() @ before).to(weight_type)
+        dweight_hh = crossed(dgates[order.num_rows :], before).to(weight_type)
     dbias = dgates.sum(0, dtype=weight_type) if needed[3] or needed[4] else None
     return dx, dweight_ih, dweight_hh, dbias, None if dbias is None else dbias.clone()
 

@@ -11,6 +11,7 @@ from torch.autograd.function import once_differentiable
 
 from seqlab.nn.native import scan
 from seqlab.nn.native.convolution import Convolution
+from seqlab.nn.native.product import crossed, times
 
 # B rows, N steps of all rows, D inner channels, S states per channel, R rank of the step sizes, K convolution width
 
@@ -38,7 +39,7 @@ class Mix(torch.autograd.Function):
         convolution = Convolution(xz[:, :channels], conv_weight.detach()[:, 0].t().contiguous(), conv_bias, starts)
         x = convolution.forward()
         x_weight, dt_weight = x_weight.detach().to(x.dtype), dt_weight.detach().to(x.dtype)
-        projected = x @ x_weight.t()
+        projected = times(x, x_weight.t())
         delta = projected[:, :rank] @ dt_weight.t()
         _, b, c = projected.split([rank, a.shape[1], a.shape[1]], 1)
         inner = torch.empty_like(x) if keep else None
@@ -69,8 +70,8 @@ class Mix(torch.autograd.Function):
             dprojected[:, rank : rank + states] = to.b_NS
             dprojected[:, rank + states :] = to.c_NS
             ddt_weight = (to.delta_ND.t() @ projected[:, :rank]).to(a.dtype)
-            dx_weight = (dprojected.t() @ x).to(a.dtype)
-            dx = torch.addmm(to.x_ND, dprojected, x_weight)
+            dx_weight = crossed(dprojected, x).to(a.dtype)
+            dx = to.x_ND + times(dprojected, x_weight)
         convolution = Convolution(xz[:, :channels], weight_KD, conv_bias, starts)
         dweight_KD, dconv_bias = convolution.backward(dx, dxz[:, :channels])
         dconv = dweight_KD.t().unsqueeze(1)

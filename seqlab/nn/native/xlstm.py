@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import layer_norm, linear
+from torch.nn.functional import layer_norm
 
 from seqlab.nn.native.calls import FLAG, LONG, NUMBER, POINTER, place, threads, typed
 from seqlab.nn.native.convolution import CausalConvolution
+from seqlab.nn.native.product import linear, matmul
 
 # N steps of all rows one after another, B rows, C channels, I inner channels of an mLSTM layer, H heads, D head width,
 # K width of the convolution, P block size of the projections to queries, keys and values
@@ -170,7 +171,7 @@ def mlstm(layer: Any, x_NC: Tensor, starts: Tensor) -> Tensor:
     cell = layer.mlstm_cell
     weight, bias = convolution_of(layer)
     out_IN = MLSTM.apply(
-        layer.proj_up.weight @ x_NC.T, starts, MLSTMSizes(cell.config.num_heads, cell.outnorm.eps),
+        matmul(layer.proj_up.weight, x_NC.T), starts, MLSTMSizes(cell.config.num_heads, cell.outnorm.eps),
         weight, bias, layer.q_proj.weight, layer.k_proj.weight,
         layer.v_proj.weight, cell.igate.weight, cell.fgate.weight, cell.igate.bias, cell.fgate.bias,
         cell.outnorm.weight_proxy, layer.learnable_skip,
