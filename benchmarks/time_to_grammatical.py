@@ -64,7 +64,8 @@ def train(checkout: Path, model: str, run: Path) -> None:
         if has_reached(run):
             process.send_signal(signal.SIGTERM)
             process.wait()
-    events = EventAccumulator(str(run / "tensorboard"))  # a run to its end has two files there
+    board = next((run / "tensorboard").rglob("events*")).parent  # it has two files, if the run went to its end
+    events = EventAccumulator(str(board))
     events.Reload()
     curve = [
         (event.step, float(np.interp(event.wall_time, walls, cpus)), event.value) for event in events.Scalars(METRIC)
