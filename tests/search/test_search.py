@@ -3,9 +3,6 @@
 import json
 import re
 import shlex
-import sqlite3
-import sys
-from contextlib import closing
 
 import pytest
 
@@ -14,63 +11,11 @@ from optuna.distributions import CategoricalDistribution
 from optuna.trial import create_trial
 
 from seqlab.run.directory import RunDirectory
-from seqlab.search import study as study_module
 from seqlab.search.__main__ import CONF, main
 from seqlab.search.plan import Plan, Range, defaults, read_plan
 from seqlab.search.study import stored, suggestion
 from seqlab.show.table import number
-
-PLAN = """
-words: [model=linear, trainer.max_steps=5]
-num_trials: 6
-space:
-  optimizer.lr: {low: 1e-4, high: 1.0, log: true}
-  model.d_model: [64, 128]
-"""
-# The validation loss is lowest at lr=0.01; a run with lr above 0.3 stops as one does whose loss is infinite.
-STAND_IN = """
-import json, math, os, signal, sys, time
-from pathlib import Path
-words = dict(word.split("=", 1) for word in sys.argv[1:])
-folder = Path(words["hydra.run.dir"].strip("'"))
-folder.mkdir(parents=True, exist_ok=True)
-with open(folder / "starts", "a") as starts:
-    starts.write("x")
-lr, seed = float(words["optimizer.lr"]), int(words.get("seed", 1))
-if os.environ.get("KILLS") == folder.name and (folder / "starts").read_text() == "x":
-    if os.environ["SIGNAL"] == "SIGKILL":
-        os.kill(os.getppid(), signal.SIGKILL)
-        sys.exit()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    os.kill(os.getppid(), signal.SIGTERM)
-    time.sleep(60)
-if words["model.d_model"] == os.environ.get("REFUSED"):
-    print("error: that is refused")
-    sys.exit(2)
-if lr > 0.3:
-    reason = {"status": "failed", "reason": "the loss is inf at step 3"}
-    (folder / "status.json").write_text(json.dumps(reason))
-    sys.exit(1)
-loss = (math.log10(lr) + 2) ** 2 + 0.001 * seed
-(folder / "metrics.csv").write_text(f"step,val/loss,val/nothing\\n4,{loss + 1},nan\\n5,{loss},nan\\n")
-metrics = {"test/loss": loss + 0.1}
-summary = {"model": "linear", "data": "L5", "seed": seed, "steps": 5, "baselines": {}, "metrics": metrics}
-(folder / "summary.json").write_text(json.dumps({"columns": {"loss": "test/loss"}, **summary}))
-"""
-
-
-@pytest.fixture
-def search(tmp_path, monkeypatch, capsys):
-    """(words, the plan's text) -> (exit code, stdout, stderr) of the command, whose study is tmp_path/study."""
-    (tmp_path / "run.py").write_text(STAND_IN, encoding="utf-8")
-    monkeypatch.setattr(study_module, "TRAIN", (sys.executable, str(tmp_path / "run.py")))
-
-    def ran(*words, plan=PLAN, folder="study"):
-        (tmp_path / "plan.yaml").write_text(plan, encoding="utf-8")
-        code = main([str(tmp_path / "plan.yaml"), f"search.dir={tmp_path / folder}", *words])
-        return code, *capsys.readouterr()
-
-    return ran
+from tests.search.conftest import PLAN
 
 
 def trials(folder):
@@ -248,57 +193,6 @@ def test_real_runs(command, tmp_path):
     runs = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((tmp_path / "study").rglob("status.json"))]
     assert {run["status"] for run in runs} == {"done"}
     assert len(runs) in (3, 5)
-
-
-@pytest.mark.parametrize("name", ["a b", "x%20y", "x%y", "q?mode=ro", "h#1", "{0}", "été", "a=1,b=2"])
-def test_a_study_may_lie_in_any_folder(search, tmp_path, name):
-    code, _, err = search("search.num_trials=2", folder=name)
-    assert (code, err) == (0, "")
-    assert (tmp_path / name / "study.db").stat().st_size > 0
-    assert {path.name for path in tmp_path.iterdir()} == {name, "plan.yaml", "run.py"}
-    assert len(trials(tmp_path / name)) == 2
-
-
-@pytest.mark.parametrize("content", [b"no database", b"SQLite format 3\0" + b"x" * 5000, "folder", "tables"])
-def test_a_file_that_is_no_study_is_refused_in_one_line(search, tmp_path, content):
-    file = tmp_path / "study" / "study.db"
-    file.parent.mkdir()
-    if content == "folder":
-        file.mkdir()
-    elif content == "tables":
-        with sqlite3.connect(file) as database:
-            database.execute("CREATE TABLE studies (x)")
-            database.execute("CREATE TABLE version_info (x)")
-    else:
-        file.write_bytes(content)
-    code, out, err = search()
-    assert (code, out) == (2, "")
-    (line,) = err.splitlines()
-    assert line.startswith(f"error: {file}: ")
-    assert isinstance(content, str) or file.read_bytes() == content
-
-
-@pytest.mark.slow
-def test_a_study_that_another_program_has_locked_says_so(search, tmp_path):
-    assert search("search.num_trials=2")[0] == 0
-    file = tmp_path / "study" / "study.db"
-    with closing(sqlite3.connect(file, isolation_level=None)) as other:
-        other.execute("BEGIN EXCLUSIVE")
-        code, out, err = search("search.num_trials=3")
-        assert (code, out) == (2, "")
-        (line,) = err.splitlines()
-        cure = "another program has it open: close that, and give the same command again"
-        assert line == f"error: {file}: database is locked; {cure}"
-    assert search("search.num_trials=3")[0] == 0
-    assert len(trials(tmp_path / "study")) == 3
-
-
-def test_a_damaged_plan_is_named(search, tmp_path):
-    assert search("search.num_trials=1")[0] == 0
-    for text in ("{", "[1]"):
-        (tmp_path / "study" / "plan.json").write_text(text, encoding="utf-8")
-        code, _, err = search("search.num_trials=1")
-        assert code == 2 and err.startswith(f"error: {tmp_path / 'study' / 'plan.json'}") and err.count("\n") == 1
 
 
 def test_words_that_hydra_cannot_read_and_the_home_folder(search, tmp_path, monkeypatch):
