@@ -121,8 +121,8 @@ def measured(metric: str, summary: Mapping[str, Any], task: str) -> dict[str, An
     if (interval := summary["intervals"].get(metric)) is not None:
         found |= {"low": interval[0], "high": interval[1]}
     kind: Any = located(task)
-    low = summary["better"].get(metric) == "low"
-    scale = scale_of(metric, summary["baselines"], optimal=kind.optimal, solvers=kind.solvers, low=low)
+    better = summary["better"].get(metric)
+    scale = scale_of(metric, summary["baselines"], optimal=kind.optimal, solvers=kind.solvers, better=better)
     if not isinstance(scale, Scale):
         return {**found, "reason": scale}
     ends = {"floor": scale.floor, "shortcut": scale.shortcut, "best": scale.best, "optimum": scale.optimum}

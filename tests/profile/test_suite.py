@@ -53,9 +53,10 @@ def test_the_oracle_scores_one_and_the_best_shortcut_nothing(compose, name, cell
     task = construct(config["task"], datamodule=construct(config["data"]))
     rows = {name: {metric: value_of(value) for metric, value in row.items()} for name, row in task.baselines().items()}
     for measure in part.measures:
-        low = task.better.get(measure.metric) == "low"
-        scale = scale_of(measure.metric, rows, optimal=task.optimal, solvers=task.solvers, low=low)
+        kinds = {"optimal": task.optimal, "solvers": task.solvers}
+        scale = scale_of(measure.metric, rows, **kinds, better=task.better.get(measure.metric))
         assert isinstance(scale, Scale), scale
+        assert scale == scale_of(measure.metric, rows, **kinds, better=None)  # what nobody says follows from the ends
         scores = {
             name: scale.score(value) for name, row in rows.items() if (value := row.get(measure.metric)) is not None
         }
@@ -70,14 +71,35 @@ def test_the_oracle_scores_one_and_the_best_shortcut_nothing(compose, name, cell
 
 def test_a_scale_that_cannot_be_says_why():
     rows = {"chance": {"a": 0.5, "b": 1.0}, "oracle": {"a": 1.0, "b": 1.0}, "solver": {"a": 0.9, "c": 1.0}}
-    kinds = {"optimal": ("oracle",), "solvers": ("solver",), "low": False}
+    kinds = {"optimal": ("oracle",), "solvers": ("solver",), "better": "high"}
     assert scale_of("a", rows, **kinds) == Scale(0.5, 1.0, "chance", "oracle")
     assert scale_of("b", rows, **kinds) == "the shortcut chance reaches the optimum of b"
     assert scale_of("c", rows, **kinds) == "no baseline knows the optimum of c"
     assert scale_of("a", {"oracle": {"a": 1.0}}, **kinds) == "no shortcut has a value of a"
     losses = {"chance": {"loss": 2.0}, "ngram": {"loss": 1.5}, "optimal": {"loss": 1.0}}
-    low = scale_of("loss", losses, optimal=("optimal",), solvers=(), low=True)
+    low = scale_of("loss", losses, optimal=("optimal",), solvers=(), better="low")
     assert low == Scale(1.5, 1.0, "ngram", "optimal") and low.score(1.25) == 0.5
+
+
+def test_where_nobody_says_what_is_better_it_is_the_way_from_the_shortcuts_to_the_optimum():
+    """The floor is then the shortcut nearest to the optimum, whichever way that is."""
+    rows = {
+        "chance": {"distance": 85.0, "hits": 0.1, "odd": 1.0},
+        "copy": {"distance": 20.0, "hits": 0.3, "odd": 3.0},
+        "oracle": {"distance": 0.0, "hits": 1.0, "odd": 2.0},
+    }
+    kinds = {"optimal": ("oracle",), "solvers": (), "better": None}
+    assert scale_of("distance", rows, **kinds) == Scale(20.0, 0.0, "copy", "oracle")
+    assert scale_of("hits", rows, **kinds) == Scale(0.3, 1.0, "copy", "oracle")
+    assert "shortcuts are on both sides of the optimum" in scale_of("odd", rows, **kinds)
+    same = {"chance": {"hits": 1.0}, "oracle": {"hits": 1.0}}
+    assert scale_of("hits", same, **kinds) == "the shortcut chance reaches the optimum of hits"
+
+
+def test_a_metric_that_better_does_not_name_may_be_low_in_a_cell():
+    rows = {"chance": {"test/distance_by_length/8": 80.0}, "bayes": {"test/distance_by_length/8": 0.0}}
+    summary = {"better": {}, "baselines": rows, "intervals": {}, "metrics": {"test/distance_by_length/8": 20.0}}
+    assert measured("test/distance_by_length/8", summary, "sequences.task.Recurrence")["score"] == 0.75
 
 
 @pytest.mark.parametrize(
