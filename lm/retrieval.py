@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("run", type=Path, help="the run directory of a language model")
     parser.add_argument("--task", help="halves, lines or summaries; default: summaries for corpus=wiki, else halves")
     parser.add_argument("--query", help="the text to search for in the index of the run")
-    parser.add_argument("--hybrid", action="store_true", help="rank by BM25, vectors and likelihood, not vectors alone")
+    parser.add_argument("--hybrid", action="store_true", help="rank by BM25 and vectors, not by vectors alone")
     options = parser.parse_args(arguments)
     try:
         if options.query is not None:

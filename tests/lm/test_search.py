@@ -75,6 +75,21 @@ def test_search_finds_the_passage_that_says_it(index, hybrid):
     assert len(search(index, models(), "whale", 99, hybrid=hybrid)) == len(index.passages)
 
 
+def test_a_hybrid_search_ranks_by_the_weights_that_validation_chose(index):
+    """Beside both embeddings it gave none to re-ranking: the order is that of the weighted sum."""
+    found = search(index, models(), "a mole digs in the deep sea", len(index.passages), hybrid=True)
+    parts = {name: np.array([each.parts[name] for each in found]) for name in found[0].parts}
+    total = sum(
+        weight * (parts[name] - parts[name].mean()) / parts[name].std()
+        for name, weight in (("BM25", 1), ("lexical", 0.25), ("continuation", 0.25))
+    )
+    np.testing.assert_allclose([each.score for each in found], total, atol=1e-4)
+    assert len({each.parts["likelihood"] for each in found}) > 1
+    few = search(index, models(), "a mole digs in the deep sea", 2, hybrid=True)
+    assert [each.passage for each in few] == [each.passage for each in found[:2]]
+    assert few[1].parts["likelihood"] == pytest.approx(found[1].parts["likelihood"], abs=1e-4)
+
+
 def test_scores_of_the_parts_are_cosines(index):
     both = models()
     (best, *_) = search(index, both, index.passages[5], 1, hybrid=False)
