@@ -3,7 +3,7 @@
 import pytest
 
 from seqlab.errors import InputError
-from seqlab.profile.job import measured
+from seqlab.profile.job import measured, refuse_other_budget, targets_of
 from seqlab.profile.models import models_of
 from seqlab.profile.scores import Scale, scale_of
 from seqlab.profile.sizes import fitted
@@ -36,6 +36,13 @@ def is_small(part):
     return part.curve == "test/right_by_length"
 
 
+def test_a_cell_whose_data_have_another_budget_is_refused():
+    refuse_other_budget(1000, 1040)
+    refuse_other_budget(1000, 0)
+    with pytest.raises(InputError, match="the cell states 1,100 targets; its data have 1,000 in its steps"):
+        refuse_other_budget(1000, 1100)
+
+
 def test_quick_is_a_part_of_standard_and_standard_of_full():
     tasks = [set(SUITES[name].cells) for name in NAMES]
     assert tasks[0] <= tasks[1] <= tasks[2]
@@ -51,6 +58,7 @@ def test_the_oracle_scores_one_and_the_best_shortcut_nothing(compose, name, cell
     few = ["data.num_test=16"] if name == "quick" and is_small(part) else []
     config = compose(*SUITES[name].run_overrides(cell, 1), *few, "model=lstm", full=True)
     task = construct(config["task"], datamodule=construct(config["data"]))
+    assert targets_of(task, task.data, part.steps) == pytest.approx(part.targets, rel=0.02)  # what the cell states
     rows = {name: {metric: value_of(value) for metric, value in row.items()} for name, row in task.baselines().items()}
     for measure in part.measures:
         kinds = {"optimal": task.optimal, "solvers": task.solvers}
@@ -109,6 +117,7 @@ def test_a_metric_that_better_does_not_name_may_be_low_in_a_cell():
         ("seeds: [1]", "seed: [1]", "seed: no such key; did you mean seeds?"),
         ("ability: state", "ability: wit", "cells.parity.measures.0.ability: "),
         ("steps: 20", "steps: many", "cells.parity.steps: "),
+        ("targets: 640", "", "cells.parity.targets: "),
         ("about: two", "about: [two", "cannot be read"),
     ],
 )
