@@ -45,9 +45,13 @@ def best_places(scores: np.ndarray, number: int) -> np.ndarray:
 
     >>> best_places(np.array([1.0, 3.0, 2.0, 3.0]), 3).tolist()
     [1, 3, 2]
+    >>> best_places(np.array([3.0, 1.0, 3.0, 3.0]), 2).tolist()
+    [0, 2]
     """
     number = min(number, len(scores))
-    found = np.sort(np.argpartition(-scores, number - 1)[:number])
+    last = -np.partition(-scores, number - 1)[number - 1]
+    above = np.flatnonzero(scores > last)
+    found = np.sort(np.concatenate([above, np.flatnonzero(scores == last)[: number - len(above)]]))
     return found[np.argsort(-scores[found], kind="stable")]
 
 

@@ -7,7 +7,7 @@ from tests.profile.test_profile import rows_in
 LAUNCHERS = {
     "joblib": ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
     "submitit": ["hydra/launcher=submitit_local"],
-    "ray": ["hydra/launcher=ray_local", "+hydra.launcher.ray.init.num_cpus=2", "hydra.launcher.ray.remote.num_cpus=1"],
+    "ray": ["hydra/launcher=ray_local", "+hydra.launcher.ray.init.num_cpus=2", "+hydra.launcher.ray.remote.num_cpus=1"],
 }
 
 
