@@ -239,7 +239,7 @@ class Profile:
         if result is None:
             status = RunDirectory(self.directory(one.job)).read_status()
             killed = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-            result = {"reason": status.reason if code > 0 and status.reason else killed}
+            result = {"reason": status.reason if code >= 0 and status.reason else killed}
         self._report(one.job, result, time.monotonic() - one.since)
 
     def _report(self, job: Job, result: dict[str, Any], seconds: float) -> None:
