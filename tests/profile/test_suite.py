@@ -3,6 +3,7 @@
 import pytest
 
 from seqlab.errors import InputError
+from seqlab.plugins import trusting
 from seqlab.profile.job import measured, refuse_other_budget, targets_of
 from seqlab.profile.models import models_of
 from seqlab.profile.scores import Scale, scale_of
@@ -165,6 +166,18 @@ def test_a_variant_comes_before_a_model_of_its_name():
     assert (one.group, two.group) == ("variant", "variant")
     (hf,) = models_of(["model=hf", "model.type=llama"], None)
     assert hf.overrides == ["model=hf", "model.type=llama"] and hf.label == "hf model.type=llama"
+
+
+def test_a_plug_in_brings_a_suite(folder, tmp_path, monkeypatch):
+    package = tmp_path / "seqlab_of_suites"
+    (package / "conf" / "suite").mkdir(parents=True)
+    (package / "__init__.py").write_text("", encoding="utf-8")
+    text = (folder / "suite" / "tiny.yaml").read_text(encoding="utf-8")
+    (package / "conf" / "suite" / "theirs.yaml").write_text(text, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    with trusting(["seqlab_of_suites"]):
+        assert {"theirs", *NAMES} <= set(suites()) and suite_named("theirs").parameters == 4000
+    assert "theirs" not in suites()
 
 
 def test_the_suites_of_this_project_are_found():
