@@ -12,22 +12,27 @@ import numpy as np
 from lm.ranking import ranks, reciprocal
 
 NUM_RERANKED = 100
+ROUNDING = 1e-6  # relative to the highest score, which may be float32
 GRID = (0.0, 0.25, 0.5, 0.75, 1.0)
 # Where no queries are known to choose them by, such as in a search. Of the continuation the weight with the highest
-# mean over halves and lines on the validation plays: a query may or may not be continued by what it looks for.
+# mean over halves and lines on the validation plays: a query may or may not be continued by what it looks for. Beside
+# both embeddings, as in a search, validation chose no re-ranking.
 WEIGHTS = {"BM25": 1.0, "lexical": 0.25, "continuation": 0.25}
-RERANKING_WEIGHT = 0.25
+RERANKING_WEIGHT = 0.0
 
 
 def standardized(scores: np.ndarray) -> np.ndarray:
     """Scores (..., documents) less the mean over documents, divided by the standard deviation; 0 where all are equal.
 
-    >>> standardized(np.array([[1.0, 3.0], [5.0, 5.0]])).tolist()
-    [[-1.0, 1.0], [0.0, 0.0]]
+    Scores that differ by rounding alone are equal: a query's words may be in all documents as often.
+
+    >>> standardized(np.array([[1.0, 3.0], [5.0, 5.0], [0.3, 0.1 + 0.2]])).tolist()
+    [[-1.0, 1.0], [0.0, 0.0], [0.0, 0.0]]
     """
     centred = scores - scores.mean(-1, keepdims=True)
     spread = centred.std(-1, keepdims=True)
-    return np.divide(centred, spread, out=np.zeros_like(centred), where=spread > 0)
+    differ = spread > ROUNDING * np.abs(scores).max(-1, keepdims=True)
+    return np.divide(centred, spread, out=np.zeros_like(centred), where=differ)
 
 
 def weighted(scores: Mapping[str, np.ndarray], weights: Mapping[str, float]) -> np.ndarray:
@@ -40,9 +45,13 @@ def best_places(scores: np.ndarray, number: int) -> np.ndarray:
 
     >>> best_places(np.array([1.0, 3.0, 2.0, 3.0]), 3).tolist()
     [1, 3, 2]
+    >>> best_places(np.array([3.0, 1.0, 3.0, 3.0]), 2).tolist()
+    [0, 2]
     """
     number = min(number, len(scores))
-    found = np.sort(np.argpartition(-scores, number - 1)[:number])
+    last = -np.partition(-scores, number - 1)[number - 1]
+    above = np.flatnonzero(scores > last)
+    found = np.sort(np.concatenate([above, np.flatnonzero(scores == last)[: number - len(above)]]))
     return found[np.argsort(-scores[found], kind="stable")]
 
 

@@ -1,6 +1,7 @@
 """Make a folder of text searchable: seqlab index RUN FOLDER
 
-Reads .txt, .md and .gz files, splits them into passages and writes RUN/index, in the place of an older one. Without
+Reads .txt, .md and .gz files, splits them into passages and writes RUN/index, in the place of an older one. A file that
+is no text is left out, and a line says why. Without
 FOLDER it takes the text of the run. The first time, it tunes the model (seqlab finetune RUN; minutes). Then
 `seqlab retrieve RUN --query "..." --hybrid` searches.
 """
@@ -50,13 +51,13 @@ def index_folder(path: Path, folder: str | None) -> str:
     """
     from lm.finetune import finetune_run  # here, so that --help is quick
     from lm.index_files import save
-    from lm.own_text import own_documents
+    from lm.own_text import readable_documents
     from lm.search import build
     from lm.text_run import load_text_run
 
     started()
     try:
-        documents = own_documents(folder) if folder is not None else documents_of(load_text_run(path))
+        documents = readable_documents(folder) if folder is not None else documents_of(load_text_run(path))
     except ValueError as error:  # of the corpus: files that are missing or too short
         raise InputError(str(error)) from error
     if not checkpoints_of(path)[1].is_file():
@@ -96,8 +97,8 @@ def models_of(path: Path) -> "Models":
 def embedding_of(path: str | Path) -> "Callable[..., np.ndarray]":
     """The embedding of a run that has an index: a function embed(texts, queries=False) -> (texts, width) float32.
 
-    A query's vector times a document's is their similarity. `sklearn.preprocessing.FunctionTransformer(embed)` is a
-    transformer of scikit-learn; `lm.lexical.LexicalEmbedding` is one that needs no run.
+    A query's vector times a document's is their similarity. A text without words is refused with InputError. The same
+    as a transformer of scikit-learn is `lm.transformer.TextEmbedding`; `lm.lexical.LexicalEmbedding` needs no run.
 
     Raises:
         InputError: there is no run or no index.

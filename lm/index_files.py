@@ -45,7 +45,7 @@ def save(index: Index, folder: Path, checkpoints: Sequence[Path]) -> None:
         (temporary / "words.json").write_text(json.dumps(index.lexical.words()), encoding="utf-8")
         index.bm25.save(temporary / "bm25", show_progress=False)
         lines = (
-            json.dumps({"source": source, "passage": passage}, ensure_ascii=False) + "\n"
+            json.dumps({"source": source, "passage": passage}) + "\n"  # a name may have bytes that are not UTF-8
             for source, passage in zip(index.sources, index.passages, strict=True)
         )
         (temporary / "passages.jsonl").write_text("".join(lines), encoding="utf-8")

@@ -55,6 +55,26 @@ def own_documents(path: str) -> dict[str, str]:
     return documents
 
 
+def readable_documents(path: str) -> dict[str, str]:
+    """As `own_documents`, but a file of a folder that is no text is left out, and stderr says why: for a search.
+
+    Raises:
+        ValueError: there is no such path, or nothing to read.
+    """
+    files, _ = _files(path)
+    documents, reasons = {}, []
+    for name, file in files.items():
+        try:
+            documents[name] = _text(name, file)
+        except ValueError as error:
+            reasons.append(str(error))
+    if not documents:
+        raise ValueError(reasons[0] if len(files) == 1 else f"data.path={path}: no file is text: {reasons[0]}")
+    for reason in reasons:
+        print(f"left out: {reason}", file=sys.stderr)
+    return documents
+
+
 def _text(name: str, file: Path) -> str:
     packed = file.suffix.lower() == ".gz"
     try:

@@ -6,7 +6,6 @@ embedding that `seqlab finetune RUN` has tuned. With --query "..." it searches t
 """
 
 import sys
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from lm.known_items import Task
 
 NUM_PASSAGES = 5  # passages printed per query
+MOST_SHOWN = 2000  # characters of a passage
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("run", type=Path, help="the run directory of a language model")
     parser.add_argument("--task", help="halves, lines or summaries; default: summaries for corpus=wiki, else halves")
     parser.add_argument("--query", help="the text to search for in the index of the run")
-    parser.add_argument("--hybrid", action="store_true", help="rank by BM25, vectors and likelihood, not vectors alone")
+    parser.add_argument("--hybrid", action="store_true", help="rank by BM25 and vectors, not by vectors alone")
     options = parser.parse_args(arguments)
     try:
         if options.query is not None:
@@ -87,11 +87,25 @@ def ask(path: Path, query: str, *, hybrid: bool) -> str:
         raise InputError(f"{path} is not a run directory")
     index = load(path / FOLDER, checkpoints_of(path))
     return "\n\n".join(
-        f"{found.score:.3f}  {found.source}  "
+        f"{found.score:.3f}  {plain(found.source)}  "
         f"({', '.join(f'{name} {score:.3f}' for name, score in found.parts.items())})\n"
-        f"{textwrap.indent(found.passage, '  ')}"
+        + "\n".join(f"  {plain(line)}" for line in shortened(found.passage).split("\n"))
         for found in search(index, models_of(path), query, NUM_PASSAGES, hybrid=hybrid)
     )
+
+
+def shortened(passage: str) -> str:
+    """The beginning of a passage, which may be one word of megabytes."""
+    return passage if len(passage) <= MOST_SHOWN else f"{passage[:MOST_SHOWN]} ..."
+
+
+def plain(text: str) -> str:
+    """A text for a terminal, without what would move its cursor or change its colours.
+
+    >>> plain("a\\tb\\x1b[31m")
+    'a b\ufffd[31m'
+    """
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text.replace("\t", " "))
 
 
 if __name__ == "__main__":

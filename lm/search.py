@@ -105,8 +105,8 @@ def search(index: Index, models: Models, query: str, number: int, *, hybrid: boo
         models: those that it was built with.
         query: a text.
         number: how many, up to 100.
-        hybrid: whether to rank by the weighted sum of BM25 and both parts of the vectors, with the first 100 re-ranked
-            by likelihood, instead of by the vectors alone.
+        hybrid: whether to rank by the weighted sum of BM25 and both parts of the vectors (lm/hybrid.py has what
+            validation chose), instead of by the vectors alone. Likelihoods are then known of the passages found.
 
     Raises:
         InputError: the query has no words.
@@ -122,7 +122,7 @@ def search(index: Index, models: Models, query: str, number: int, *, hybrid: boo
         return found(index, scores, parts, best_places(scores, number))
     parts["BM25"] = word_scores(index.bm25, [query])[0]
     scores = weighted(parts, WEIGHTS)
-    places = best_places(scores, NUM_RERANKED)
+    places = best_places(scores, NUM_RERANKED if RERANKING_WEIGHT else number)
     beginnings = [document_ids(models.encode, index.passages[place]) for place in places]
     likely = log_likelihoods(models.model, query_ids(models.encode, query), beginnings).numpy() - index.usual[places]
     parts["likelihood"] = np.zeros(len(scores), np.float32)

@@ -50,31 +50,22 @@ class Proportion(NamedTuple):
         >>> same.hits, same.trials, round(same.effective, 2)
         (8, 12, 0.42)
         """
-        found, trials = int(hits.sum()), hits.numel()
+        trials = hits.numel()
         if not trials:
             return cls(0, 0)
-        names, members = clusters.unique(return_inverse=True)
-        if len(names) == 1:
-            return cls(found, trials, 1.0)
-        sizes = members.bincount().double()
-        p = found / trials
-        if found in (0, trials):
-            effective = trials**2 / float(sizes.square().sum())
-        else:
-            off = members.bincount(weights=hits.double()) - p * sizes
-            variance = len(names) / (len(names) - 1) * float(off.square().sum()) / trials**2
-            effective = p * (1 - p) / variance if variance else float(trials)
-        return cls(found, trials, min(float(trials), effective * (Z / student(len(names) - 1)) ** 2))
+        equal = hits.double().fill_(1 / trials)
+        return cls(int(hits.sum()), trials, _mean_of_clusters(hits, equal, clusters)[1])
 
     @classmethod
     def weighted(cls, hits: "Tensor", weights: "Tensor", clusters: "Tensor", strata: "Tensor") -> "Proportion":
         """The weighted mean of `hits` (n,) bool, p = sum w_i h_i with weights that add up to 1, as p n out of n trials.
 
-        Trials depend on each other within a cluster, and clusters are resampled within strata. With z_c = sum over a
-        cluster of w_i (h_i - p_s), p_s the weighted mean of its stratum, the variance is sum over strata of
-        C_s / (C_s - 1) sum z_c^2 (Cochran 1977, chapter 11). A stratum of one cluster is one trial, W_s^2 p_s (1 -
-        p_s). The effective number is p (1 - p) / v (z / t)^2 as for `clustered`, with C - S degrees of freedom; at 0
-        and 1 it is 1 / sum W_c^2.
+        Trials depend on each other within a cluster, and clusters are resampled within strata. Each stratum has its
+        mean p_s and the interval l_s .. u_s that `clustered` gives it, with Student's quantile for its clusters. With
+        W_s the weight of a stratum, half the interval of p is (sqrt sum W_s^2 (p_s - l_s)^2 + sqrt sum W_s^2 (u_s -
+        p_s)^2) / 2: Newcombe's way to add proportions (Newcombe 1998, method 10; Yan & Su 2010). The effective number
+        is that of which the score interval is as wide. A stratum whose trials are all right has an interval, too: a
+        sum of variances would take it for certain, and cover the truth less often than it says.
 
         Args:
             hits: (n,) bool.
@@ -86,33 +77,24 @@ class Proportion(NamedTuple):
         >>> hits, place = torch.tensor([1, 1, 1, 0]).bool(), torch.arange(4)
         >>> found = Proportion.weighted(hits, torch.tensor([1.0, 1.0, 1.0, 3.0]), place, place // 2)
         >>> found.value, found.trials, round(found.effective, 2)
-        (0.5, 4, 0.83)
+        (0.5, 4, 1.28)
         """
         trials = hits.numel()
         if not trials:
             return cls(0, 0)
         weights = weights.double() / float(weights.double().sum())
-        _, member = clusters.unique(return_inverse=True)
-        _, stratum = strata.unique(return_inverse=True)
-        num_clusters, num_strata = int(member.max()) + 1, int(stratum.max()) + 1
-        of_cluster = stratum.new_zeros(num_clusters).scatter(0, member, stratum)
-        sizes = of_cluster.bincount()
-        weight_of_stratum = stratum.bincount(weights=weights)
-        means = stratum.bincount(weights=weights * hits) / weight_of_stratum
-        p = float((weight_of_stratum * means).sum())
+        p = below = above = 0.0
+        for name in strata.unique():
+            mine = strata == name
+            share = float(weights[mine].sum())
+            mean, worth = _mean_of_clusters(hits[mine], weights[mine] / share, clusters[mine])
+            low, high = score_interval(mean, worth)
+            p += share * mean
+            below += (share * (mean - low)) ** 2
+            above += (share * (high - mean)) ** 2
         if hits.all() or not hits.any():
-            effective = 1 / float(member.bincount(weights=weights).square().sum())
-        else:
-            squares = member.bincount(weights=weights * (hits.double() - means[stratum])).square()
-            spread = of_cluster.bincount(weights=squares) * sizes / (sizes - 1).clamp(min=1)
-            alone = weight_of_stratum.square() * means * (1 - means)
-            variance = float(spread.where(sizes > 1, alone).sum())
-            effective = p * (1 - p) / variance if variance else float(trials)
-        degrees = num_clusters - num_strata
-        if degrees:
-            effective *= (Z / student(degrees)) ** 2
-        found = trials * float(hits[0]) if hits.all() or not hits.any() else p * trials
-        return cls(found, trials, min(float(trials), effective))
+            p = float(hits[0])  # without rounding
+        return cls(trials * p, trials, min(float(trials), _as_wide(p, (below**0.5 + above**0.5) / 2)))
 
     @property
     def value(self) -> float | None:
@@ -127,13 +109,53 @@ class Proportion(NamedTuple):
         """
         if not self.trials:
             return None
-        n = self.trials if self.effective is None else self.effective
-        p = self.hits / self.trials
-        centre = p + Z * Z / (2 * n)
-        spread = Z * (p * (1 - p) / n + Z * Z / (4 * n * n)) ** 0.5
-        low, high = ((centre + sign * spread) / (1 + Z * Z / n) for sign in (-1, 1))
+        low, high = score_interval(self.hits / self.trials, self.trials if self.effective is None else self.effective)
         # one bound is exactly 0 or 1 up to rounding error: return it exactly
         return (0.0 if self.hits == 0 else low), (1.0 if self.hits == self.trials else high)
+
+
+def score_interval(p: float, n: float) -> tuple[float, float]:
+    """Wilson's 95% interval of a proportion p of n trials: all q with |p - q| <= Z sqrt(q (1 - q) / n).
+
+    >>> [round(bound, 3) for bound in score_interval(0.8, 10)]
+    [0.49, 0.943]
+    """
+    centre = p + Z * Z / (2 * n)
+    spread = Z * (p * (1 - p) / n + Z * Z / (4 * n * n)) ** 0.5
+    low, high = ((centre + sign * spread) / (1 + Z * Z / n) for sign in (-1, 1))
+    return low, high
+
+
+def _as_wide(p: float, half: float) -> float:
+    """The number of trials n of which `score_interval` is 2 half wide.
+
+    half^2 (n + Z^2)^2 = Z^2 (p (1 - p) n + Z^2 / 4), a quadratic equation in n.
+    """
+    square, z = half * half, Z * Z
+    linear = 2 * square * z - z * p * (1 - p)
+    return (-linear + (linear * linear - 4 * square * z * z * (square - 0.25)) ** 0.5) / (2 * square)
+
+
+def _mean_of_clusters(hits: "Tensor", weights: "Tensor", clusters: "Tensor") -> tuple[float, float]:
+    """The weighted mean of hits (n,) and its effective number of trials, as `Proportion.clustered` says.
+
+    Args:
+        hits: (n,) bool, n > 0.
+        weights: (n,) float64 that add up to 1.
+        clusters: (n,) int64.
+    """
+    _, members = clusters.unique(return_inverse=True)
+    shares = members.bincount(weights=weights)
+    p, number, trials = float(weights @ hits.double()), len(shares), float(hits.numel())
+    if number == 1:
+        return p, 1.0
+    if hits.all() or not hits.any():
+        p, effective = float(hits[0]), 1 / float(shares.square().sum())
+    else:
+        off = members.bincount(weights=weights * (hits.double() - p))
+        variance = number / (number - 1) * float(off.square().sum())
+        effective = p * (1 - p) / variance if variance else trials
+    return p, min(trials, effective * (Z / student(number - 1)) ** 2)
 
 
 @cache

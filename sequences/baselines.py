@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,9 +15,34 @@ from sequences.family import MASKED, NUM_TERMS, NUM_VALUES
 from sequences.metrics import NextTermMetrics, Row, exact_match, parts_of, weights_of
 from sequences.named import named, window_accuracy
 from sequences.solvers import SOLVERS
+from sequences.vote import after_each, vote
+from sequences.vote import continued as voted
 
 NUM_BAYES = 1000  # test sequences for the Bayes predictor, which takes about ten seconds
 Predict = Callable[[Tensor], Tensor]  # terms (n, t) -> next terms (n,)
+
+
+class Ways(NamedTuple):
+    """How a solver answers for whole sequences.
+
+    after_each: terms (n, t) -> the next term after each of them, from those up to it, (n, t).
+    continued: terms (n, t), count -> the next `count` terms, each from all terms before it, (n, count).
+    """
+
+    after_each: Callable[[Tensor], Tensor]
+    continued: Callable[[Tensor, int], Tensor]
+
+
+def plain(solver: Predict) -> Ways:
+    """The ways of any solver: it is asked again for each term."""
+
+    def each(terms: Tensor) -> Tensor:
+        return torch.stack([solver(terms[:, :length]) for length in range(1, terms.shape[1] + 1)], 1)
+
+    return Ways(each, lambda terms, count: continued(solver, terms, count))
+
+
+FASTER: dict[Predict, Ways] = {vote: Ways(after_each, voted)}  # of those that can go on from what they have read
 
 
 def compare(samples: Samples) -> Attempts[Row]:
@@ -46,12 +72,12 @@ def tested(row: Row) -> Row:
 
 def solver_results(solver: Predict, samples: Samples) -> Row:
     """Results of a solver: the next term after every prefix, the eight terms after the first eight, real sequences."""
-    metrics = NextTermMetrics()
-    predictions = [solver(samples.terms[:, :length].clamp(min=0)) for length in range(1, NUM_TERMS)]
+    metrics, ways = NextTermMetrics(), FASTER.get(solver) or plain(solver)
+    predictions = ways.after_each(samples.terms[:, :-1].clamp(min=0))
     # clamped, because MASKED would mean no prediction: one outside 0 .. 255 counts as wrong, at the nearer end
-    metrics.update(torch.stack(predictions, 1).clamp(0, NUM_VALUES - 1), samples)
+    metrics.update(predictions.clamp(0, NUM_VALUES - 1), samples)
     whole, truth = true_continuations(samples)
-    matches = exact_match(continued(solver, whole.terms[:, :-1]), truth, whole)
+    matches = exact_match(ways.continued(whole.terms[:, :-1], NUM_TERMS - 1), truth, whole)
     return {**metrics.compute(), **matches, **{f"real/{key}": value for key, value in real_results(solver).items()}}
 
 
@@ -89,7 +115,7 @@ def true_continuations(samples: Samples) -> tuple[Samples, Tensor]:
     return whole, truth
 
 
-def continued(solver: Predict, terms: Tensor, count: int = NUM_TERMS - 1) -> Tensor:
+def continued(solver: Predict, terms: Tensor, count: int) -> Tensor:
     """The next `count` terms predicted by a solver, each from all terms before it, (n, count)."""
     start = terms.shape[1]
     for _ in range(count):

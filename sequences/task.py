@@ -36,6 +36,7 @@ MIN_PROMPT = 3
 NUM_CONTINUED = 8  # terms
 NUM_SHOWN = 5  # values with probabilities in describe(); twice as many sequences are logged as text
 NUM_CHECKED = 1000  # test sequences compared with all training rules, in some seconds
+ROWS_AT_ONCE = 512  # continued together: a bank of candidates takes megabytes a row
 NUM_WRITTEN = 200  # test sequences in predictions.jsonl
 
 logger = logging.getLogger(__name__)
@@ -162,8 +163,9 @@ class Recurrence(Task[RecurrenceDataModule, SequenceModel]):
 
     def continuations(self, model: SequenceModel, terms: Tensor, count: int = NUM_CONTINUED) -> Tensor:
         """The greedy next `count` terms after terms (n, t), (n, count). The model reads the last eight terms."""
-        terms = terms.to(device_of(model))
-        return extend(model, terms, count, choose=lambda logits: logits.argmax(-1)).cpu()
+        device, parts = device_of(model), terms.split(ROWS_AT_ONCE)
+        found = [extend(model, part.to(device), count, choose=lambda logits: logits.argmax(-1)).cpu() for part in parts]
+        return torch.cat(found)
 
     def baselines(self) -> Mapping[str, Results]:
         """Chance, the solvers and the Bayes predictor, with the same metrics on the same sequences."""

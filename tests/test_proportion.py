@@ -157,3 +157,57 @@ def test_weighted_proportions_of_all_and_none_are_exact_and_their_heavier_cluste
     none = Proportion.weighted(~every, weights, torch.arange(10), torch.zeros(10))
     assert (none.hits, (none.interval or (1, 1))[0]) == (0, 0.0)
     assert Proportion.weighted(every[:0], weights[:0], torch.arange(0), torch.zeros(0)) == Proportion(0, 0)
+
+
+def by_variances(hits, weights, strata):
+    """The interval from the sum of the strata's variances, each trial a cluster: what `weighted` must do better."""
+    p = float(weights @ hits.double())
+    variance = 0.0
+    for name in strata.unique():
+        share, own = float(weights[strata == name].sum()), hits[strata == name].double()
+        variance += share**2 * float(own.var()) / len(own)
+    n = p * (1 - p) / variance if variance else len(hits)
+    return Proportion(p * len(hits), len(hits), min(float(len(hits)), n)).interval
+
+
+def covers(truths, sizes, interval_of):
+    """The proportion of 400 draws whose interval has the truth in it; strata of equal weight."""
+    strata = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
+    weights = (1 / torch.tensor(sizes, dtype=torch.float64) / len(sizes))[strata]
+    chances, truth, found = torch.tensor(truths)[strata], sum(truths) / len(truths), 0
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(400):
+        low, high = interval_of(torch.rand(len(strata), generator=generator) < chances, weights, strata)
+        found += low <= truth <= high
+    return found / 400
+
+
+@pytest.mark.parametrize(
+    ("truths", "sizes"),
+    [
+        ((0.9, 0.5), (10, 300)),
+        ((0.9, 0.98, 1, 0.99, 1), (4, 10, 15, 40, 60)),
+        ((0.95, 0.96, 0.97, 0.9, 1), (4, 10, 15, 40, 60)),
+        ((0.5, 0.2, 1, 0.7, 0.98), (4, 10, 15, 40, 60)),
+    ],
+)
+def test_the_interval_over_strata_covers_the_truth_as_often_as_it_says(truths, sizes):
+    def interval_of(hits, weights, strata):
+        return Proportion.weighted(hits, weights, torch.arange(len(hits)), strata).interval
+
+    assert covers(truths, sizes, interval_of) >= 0.94
+
+
+def test_a_sum_of_variances_would_not():
+    """It is certain of a stratum whose few clusters are all right. So `weighted` adds intervals."""
+    assert covers((0.9, 0.5), (10, 300), by_variances) < 0.9
+
+
+def test_a_stratum_that_is_all_right_is_not_certain():
+    """Of two strata, one of five clusters that are all right: the interval is wider than the other's share of it."""
+    hits = torch.cat([torch.ones(5), torch.arange(1000) % 2]).bool()
+    strata = torch.arange(1005) >= 5
+    weights = torch.where(strata, 0.5 / 1000, 0.5 / 5).double()
+    low, high = Proportion.weighted(hits, weights, torch.arange(1005), strata).interval or (0, 0)
+    least, most = Proportion.clustered(hits[5:], torch.arange(1000)).interval or (0, 1)
+    assert (high - low) > 3 * 0.5 * (most - least)

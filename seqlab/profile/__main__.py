@@ -4,6 +4,7 @@ The model (model=NAME, variant=NAME, a plug-in's, model=hf model.type=llama, wit
 each task of a suite, at a stated budget of steps and parameters. A score of 0 is the best shortcut or chance, 1 the
 optimum. A line for each run, with the time that is left; then a table, a figure and a page in the folder
 outputs/profile/SUITE. The same command goes on where it was cut off. Without a model: what is known already.
+Runs share the cores of this machine; hydra/launcher=slurm, ray_local and others hand them to a cluster.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from seqlab.run.forks import Takeover
 from seqlab.run.launch import quiet_threads
 
 SUITE = "quick"
+LAUNCHER = ("hydra/launcher=", "hydra.launcher.")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,8 +37,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] == ["--job"]:  # a process that one of our own has started
         return job(words[1])
+    if words[:1] == ["--launch"]:  # another one
+        from seqlab.profile.launched import launch
+
+        return launch(words[1:])
     parser = Parser(prog="seqlab profile", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("overrides", nargs="*", help="model=NAME or variant=NAME, and model.KEY=VALUE")
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        help="model=NAME or variant=NAME, model.KEY=VALUE; "
+        "hydra/launcher=NAME and hydra.launcher.KEY=VALUE to run on a cluster",
+    )
     parser.add_argument("--suite", default=SUITE, help=f"the suite, see --list; default: {SUITE}")
     parser.add_argument("--model", metavar="A,B", help="several models or variants by their names")
     parser.add_argument("--compare", metavar="FILE.csv", type=Path, action="append", default=[],
@@ -68,9 +79,12 @@ def command(options: argparse.Namespace) -> int:
         list_suites(options.config_dir)
         return 0
     suite = suite_named(options.suite, options.config_dir)
-    models = models_of(options.overrides, options.model, options.config_dir)
+    launcher = [text for text in options.overrides if text.lstrip("+").startswith(LAUNCHER)]
+    overrides = [text for text in options.overrides if text not in launcher]
+    models = models_of(overrides, options.model, options.config_dir)
     folder = options.out or Path("outputs") / "profile" / options.suite
-    return show_profile(options.suite, suite, models, folder, options.compare, options.json, options.config_dir)
+    shown = (options.compare, options.json, options.config_dir, launcher)
+    return show_profile(options.suite, suite, models, folder, *shown)
 
 
 def job(text: str) -> int:

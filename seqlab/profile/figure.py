@@ -11,7 +11,7 @@ from seqlab.profile.scores import Mean
 from seqlab.profile.standing import Standing
 from seqlab.profile.suite import Suite
 from seqlab.profile.table import between, two
-from seqlab.show.palette import colour_of
+from seqlab.show.palette import DASHES, MARKERS, colour_of
 from seqlab.show.style import QUIET
 
 COLORS = colormaps["cividis"]
@@ -19,7 +19,7 @@ BALANCE = 0.179  # the luminance on which black and white have the same contrast
 CELL = (0.98, 0.46)  # inches
 PANEL = (3.4, 2.3)
 PER_LINE = 3
-MOST_CURVES = 8  # models in a panel
+LEGEND = 4  # models in a line of it
 
 
 def color_of(mean: Mean) -> tuple[tuple[float, ...], str]:
@@ -67,20 +67,28 @@ def heat_map(shown: Sequence[Standing], name: str, suite: Suite) -> Figure:
 
 
 def curves(shown: Sequence[Standing], suite: Suite) -> Figure | None:
-    """For each cell with a curve a panel: the metric over its number, a line for each model, of its first seed."""
+    """For each cell with a curve a panel: the metric over its number, a line for each model, of its first seed.
+
+    Models of one colour differ by their marks, and from fifteen models on by their dashes.
+    """
     cells = [cell for cell in suite.cells if any(standing.curves(cell) for standing in shown)]
     if not cells:
         return None
     lines = -(-len(cells) // PER_LINE)
-    figure = Figure(figsize=(PER_LINE * PANEL[0], lines * PANEL[1] + 0.9), layout="constrained")
+    height = lines * PANEL[1] + 0.5 + 0.2 * -(-len(shown) // LEGEND)
+    figure = Figure(figsize=(PER_LINE * PANEL[0], height), layout="constrained")
     axes = figure.subplots(lines, PER_LINE, squeeze=False).flatten()
-    marks = "osv^Dx+*"
+    known = {}
     for axis, cell in zip(axes, cells, strict=False):
-        for place, standing in enumerate(shown[:MOST_CURVES]):
+        for place, standing in enumerate(shown):
             for points in standing.curves(cell)[:1]:
                 xs, ys = zip(*points, strict=True)
-                style = {"color": colour_of(standing.label), "marker": marks[place], "markersize": 3, "linewidth": 1}
-                axis.plot(xs, ys, label=standing.name, **style)
+                turn, mark = divmod(place, len(MARKERS))
+                style = {"color": colour_of(standing.label), "marker": MARKERS[mark], "markersize": 3, "linewidth": 1}
+                (line,) = axis.plot(xs, ys, label=standing.name, **style)
+                if dashes := DASHES[turn % len(DASHES)]:
+                    line.set_dashes(dashes)
+                known.setdefault(standing.name, line)
         axis.set_title(cell, fontsize="small")
         axis.set_ylim(-0.03, 1.03)
         axis.tick_params(labelsize="x-small")
@@ -89,6 +97,5 @@ def curves(shown: Sequence[Standing], suite: Suite) -> Figure | None:
         )
     for axis in axes[len(cells) :]:
         axis.set_visible(False)
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize="x-small")
+    figure.legend([*known.values()], [*known], loc="outside lower center", ncols=LEGEND, fontsize="x-small")
     return figure

@@ -10,9 +10,11 @@ from typing import Any
 import torch
 
 from seqlab.check import check, located
+from seqlab.errors import InputError
 from seqlab.files import write_json
 from seqlab.lit.checkpoints import version
 from seqlab.places import CONF, cache_folder
+from seqlab.profile.jobs import RESULT
 from seqlab.profile.scores import Scale, scale_of
 from seqlab.profile.sizes import Size, fitted
 from seqlab.run.baselines import kept_in
@@ -27,7 +29,7 @@ from seqlab.run.values import key_of, placed
 from seqlab.show.curves import read_metrics
 
 BATCHES = 32  # whose targets are counted
-RESULT = "profile.json"  # in a run's directory
+TOLERANCE = 0.05  # of a number of targets that a cell states
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Work:
     budget: number of parameters.
     metrics: of the test, that are read off.
     curve: the beginning of the names of metrics that are drawn.
+    targets: the number of targets that training must see, about; 0: any.
     directory: of the run.
     config_dir: an additional folder of configurations.
     """
@@ -48,6 +51,7 @@ class Work:
     budget: int
     metrics: Sequence[str]
     curve: str
+    targets: int
     directory: str
     config_dir: str | None = None
 
@@ -72,7 +76,8 @@ def carry_out(work: Work) -> None:
     size = fitted(plain["model"], data.spec, work.budget, _own_keys(work.typed))
     with refusals(plain["task"]["_target_"]):
         task = construct(plain["task"], datamodule=data)
-        targets = sum(task.num_targets(data.train_batch(step)) for step in range(BATCHES)) / BATCHES
+    targets = targets_of(task, data, plain["trainer"]["max_steps"])
+    refuse_other_budget(targets, work.targets)
     words = [*work.overrides, *size.overrides, placed("hydra.run.dir", directory.path)]
     config = RunConfig.of(composed(readable_overrides(with_config_dir(words, work.config_dir), CONF), CONF))
     with kept_in(cache_folder() / "baselines"):
@@ -84,7 +89,7 @@ def carry_out(work: Work) -> None:
             "parameters": summary["num_parameters"],
             "widths": _widths(size),
             "steps": summary["steps"],
-            "targets": round(targets * summary["steps"]),
+            "targets": targets,
             "rate": plain["optimizer"].get("lr"),
             "seconds": summary["seconds"],
             "version": version(),
@@ -94,6 +99,18 @@ def carry_out(work: Work) -> None:
             "curve": curve(summary["metrics"], work.curve),
         },
     )
+
+
+def targets_of(task: Any, data: Any, steps: int) -> int:
+    """The number of targets in so many training batches, from the mean of the first 32."""
+    counts = [task.num_targets(data.train_batch(step)) for step in range(BATCHES)]
+    return round(sum(counts) / BATCHES * steps)
+
+
+def refuse_other_budget(found: int, stated: int) -> None:
+    """Raise InputError unless a number of targets is that which a cell states, within 5%; 0: it states none."""
+    if stated and abs(found - stated) > TOLERANCE * stated:
+        raise InputError(f"the cell states {stated:,} targets; its data have {found:,} in its steps")
 
 
 def refused(directory: Path, reason: str) -> None:
@@ -121,8 +138,8 @@ def measured(metric: str, summary: Mapping[str, Any], task: str) -> dict[str, An
     if (interval := summary["intervals"].get(metric)) is not None:
         found |= {"low": interval[0], "high": interval[1]}
     kind: Any = located(task)
-    low = summary["better"].get(metric) == "low"
-    scale = scale_of(metric, summary["baselines"], optimal=kind.optimal, solvers=kind.solvers, low=low)
+    better = summary["better"].get(metric)
+    scale = scale_of(metric, summary["baselines"], optimal=kind.optimal, solvers=kind.solvers, better=better)
     if not isinstance(scale, Scale):
         return {**found, "reason": scale}
     ends = {"floor": scale.floor, "shortcut": scale.shortcut, "best": scale.best, "optimum": scale.optimum}

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from matplotlib.figure import Figure
 
 from seqlab.profile.figure import color_of, curves
-from seqlab.profile.runs import runs_of
+from seqlab.profile.jobs import runs_of
 from seqlab.profile.scores import Mean
 from seqlab.profile.standing import Standing, abilities
 from seqlab.profile.suite import ABILITIES, Suite
@@ -45,7 +45,8 @@ def page(groups: Sequence[Sequence[Standing]], name: str, suite: Suite, folder: 
         "<h2>Two models</h2>",
         pair(shown, suite),
         "<h2>Over lengths</h2>",
-        "<p>No curve.</p>" if figure is None else image(figure, "The metric of each task over lengths, by model"),
+        "" if figure is None else image(figure, "The metric of each task over lengths, by model"),
+        without_curve(suite),
         points(shown, suite),
         "<h2>Runs</h2>",
         runs(groups[0], folder),
@@ -175,6 +176,12 @@ def points(shown: Sequence[Standing], suite: Suite) -> str:
             built = table(f"{cell}: {suite.cells[cell].curve}", ["model", *map(str, lengths)], lines)
             parts.append(f"<details><summary>{escape(cell)} as a table</summary>{built}</details>")
     return "\n".join(parts)
+
+
+def without_curve(suite: Suite) -> str:
+    """Which cells have no curve; nothing where all have one."""
+    names = ", ".join(cell for cell, part in suite.cells.items() if not part.curve)
+    return f"<p>Without a curve, as their tests are not by length: {escape(names)}.</p>" if names else ""
 
 
 def runs(own: Sequence[Standing], folder: Path) -> str:

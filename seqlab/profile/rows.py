@@ -9,8 +9,9 @@ import io
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from annotated_types import Ge
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
@@ -24,8 +25,11 @@ REFERENCE = Path(__file__).parent / "reference.csv"
 SLACK = 0.002  # of a score that a file states: values have six digits
 LARGEST = 2**26  # bytes of a file
 LONGEST = 1000  # characters of a text, but for a curve
+FORMULA = ("=", "+", "-", "@")  # a spreadsheet computes what begins so
 HIGHEST = 1e6  # of a score or its bounds, and their negative
 OVER_BUDGET = 3  # times the budget are the most parameters
+OFF_BUDGET = 0.05  # of a cell's targets may a row have more or fewer, as seeds differ
+Count = Annotated[int, Ge(1)]
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -54,10 +58,10 @@ class Row:
     options: str
     seed: int
     budget: int
-    parameters: int | None = None
+    parameters: Count | None = None
     widths: str = ""
-    steps: int | None = None
-    targets: int | None = None
+    steps: Count | None = None
+    targets: Count | None = None
     rate: float | None = None
     value: float | None = None
     low: float | None = None
@@ -106,6 +110,7 @@ class Row:
 
 
 COLUMNS = tuple(Row.__dataclass_fields__)
+TEXTS = tuple(name for name, field in Row.__dataclass_fields__.items() if field.type is str)
 READER = TypeAdapter(Row)
 
 
@@ -125,7 +130,7 @@ def _cell(value: Any) -> str:
 def one_line(text: str) -> str:
     """A reason as a file of rows may have it."""
     plain = "".join(letter if letter.isprintable() else " " for letter in text)
-    return " ".join(plain.split())[:LONGEST]
+    return " ".join(plain.split()).lstrip("".join(FORMULA))[:LONGEST]
 
 
 def write_rows(file: Path, rows: Iterable[Row]) -> None:
@@ -141,6 +146,8 @@ def read_rows(file: Path) -> list[Row]:
         InputError: it is no such file, or a line is wrong; the error names the line and the column.
     """
     try:
+        if file.exists() and not file.is_file():
+            raise InputError(f"{file} is no file: nothing is read from folders and devices")
         if (size := file.stat().st_size) > LARGEST:
             raise InputError(f"{file}: {size:,} bytes; a file of rows has at most {LARGEST:,}")
         with open(file, encoding="utf-8", newline="") as opened:
@@ -178,6 +185,9 @@ def _read(file: Path, number: int, line: Sequence[str]) -> Row:
             raise InputError(f"{place}: {name} {text[:40]!a}: a character that is not printable")
         if len(text) > LONGEST and name != "curve":
             raise InputError(f"{place}: {name} has {len(text):,} characters; allowed: {LONGEST:,}")
+        # own overrides may begin with +
+        if text.lstrip("+" if name == "options" else "").startswith(FORMULA) and name in TEXTS:
+            raise InputError(f"{place}: {name} {text[:40]!r}: begins as a formula of a spreadsheet")
     cells = {name: text for name, text in zip(COLUMNS, line, strict=True) if text}
     if cells.get("schema") != str(SCHEMA):
         raise InputError(f"{place}: schema {cells.get('schema', '')}: this version reads schema {SCHEMA}")
@@ -190,7 +200,9 @@ def _read(file: Path, number: int, line: Sequence[str]) -> Row:
         said = f"{problem['msg'][0].lower()}{problem['msg'][1:]}"
         raise InputError(f"{place}: {name} {cells.get(name, '')!r}: {said}") from error
     except ValueError as error:
-        raise InputError(f"{place}: curve {cells['curve']!r}: allowed: LENGTH:VALUE with blanks between") from error
+        raise InputError(
+            f"{place}: curve {cells['curve'][:40]!r}: allowed: LENGTH:VALUE with blanks between"
+        ) from error
     numbers = [(name, value) for name, value in vars(row).items() if isinstance(value, float)]
     for name, value in [*numbers, *(("curve", value) for _, value in row.points)]:
         if not math.isfinite(value):
@@ -247,5 +259,8 @@ def refuse_others(rows: Iterable[Row], name: str, suite: Suite, file: Path) -> N
             raise InputError(f"{who}: {row.parameters:,} parameters; allowed: {OVER_BUDGET} times the budget")
         if row.seed not in suite.seeds:
             raise InputError(f"{who}: seed {row.seed}; suite {name} has {', '.join(map(str, suite.seeds))}")
+        targets = suite.cells[row.cell].targets
+        if row.targets is not None and abs(row.targets - targets) > OFF_BUDGET * targets:
+            raise InputError(f"{who}: {row.targets:,} targets; suite {name} has {targets:,} there")
         if row.steps is not None and row.steps != (steps := suite.cells[row.cell].steps):
             raise InputError(f"{who}: {row.steps} steps; suite {name} has {steps}")

@@ -1,71 +1,34 @@
 """The runs of a profile: as many at once as there are cores, each a fork; rows are written as runs end."""
 
-import fcntl
-import hashlib
 import math
 import os
 import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from seqlab.errors import InputError, Interrupted
+from seqlab.files import write_text
 from seqlab.places import PACKAGE
+from seqlab.profile.jobs import RESULT, Going, Job, alone_in, runs_of
 from seqlab.profile.models import Model
 from seqlab.profile.rows import SCHEMA, Row, one_line, read_rows, refuse_others, write_rows
 from seqlab.profile.suite import Suite
-from seqlab.run.config import folder_name
 from seqlab.run.directory import RunDirectory
 from seqlab.run.forks import can_fork, fork, load
 from seqlab.run.launch import Child, Children, num_cores, started_process
 from seqlab.run.tally import Tally
 
+if TYPE_CHECKING:
+    from seqlab.profile.job import Work
+
 ROWS = "rows.csv"
-RUNS = "runs"
-
-
-class Job(NamedTuple):
-    """A run of a profile: of a cell with a seed, or, with `trial`, the short run that tries a rate."""
-
-    model: Model
-    cell: str
-    seed: int
-    rate: float | None = None
-    trial: bool = False
-
-    @property
-    def label(self) -> str:
-        """For the line of the run."""
-        what = f"rate {self.rate:g}" if self.trial else f"seed {self.seed}"
-        return f"{self.model.label} on {self.cell}, {what}"
-
-
-class Going(NamedTuple):
-    """A job that runs: its process and its start, in seconds of time.monotonic()."""
-
-    job: Job
-    child: Child
-    since: float
-
-
-@contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder. It is a lock of this process, which a fork neither has nor releases.
-
-    Raises:
-        InputError: another process holds it.
-    """
-    with open(folder / ".lock", "w", encoding="utf-8") as file:
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError(f"{folder}: another profile is running there; give another --out") from None
-        yield
+LAUNCHER_LOG = "launcher.log"  # what a launcher of Hydra prints
+SECONDS = 0.2  # between two looks for what jobs have left
 
 
 @dataclass
@@ -77,6 +40,7 @@ class Profile:
     folder: gets rows.csv and runs/MODEL/RUN.
     config_dir: an additional folder of configurations.
     output: gets a line for each run; None: stdout.
+    launcher: overrides of Hydra's launcher that starts the runs; none: they share the cores of this machine.
     rows: those that the folder has.
     """
 
@@ -86,6 +50,7 @@ class Profile:
     folder: Path
     config_dir: str | None = None
     output: TextIO | None = None
+    launcher: Sequence[str] = ()
     rows: list[Row] = field(default_factory=list)
     tally: Tally = field(default_factory=Tally)
     children: Children = field(default_factory=Children)
@@ -167,17 +132,51 @@ class Profile:
 
     def _run(self, jobs: Iterable[Job]) -> None:
         """Run jobs side by side, print a line for each that ends, and write its rows."""
-        going: list[Going] = []
+        able: list[Job] = []
         for job in jobs:
             if reason := self.without_rate(job):
                 self._report(job, {"reason": reason}, 0.0)
-                continue
-            self._begin(job, going)
+            else:
+                able.append(job)
+        if self.launcher and able:
+            self._launch(able)
+            return
+        going: list[Going] = []
+        for job in able:
+            work = self._begun(job)
+            self.children.add(child := self._started(work.text))
+            going.append(Going(job, child, time.monotonic()))
             self._end(going, below=num_cores())
         self._end(going, below=1)
 
-    def _begin(self, job: Job, going: list[Going]) -> None:
-        from seqlab.profile.job import RESULT, Work
+    def _launch(self, jobs: Sequence[Job]) -> None:
+        """Hand jobs to a launcher of Hydra, and take what each leaves as soon as it is there."""
+        from seqlab.profile.launched import JOBS, command_of, file_of
+
+        (self.folder / JOBS).mkdir(exist_ok=True)
+        for number, job in enumerate(jobs):
+            write_text(file_of(self.folder, number), self._begun(job).text)
+        since, waiting, ended = time.monotonic(), list(jobs), False
+        with open(self.folder / LAUNCHER_LOG, "w", encoding="utf-8") as log:
+            child = started_process(command_of(self.folder.absolute(), len(jobs), self.launcher), log=log)
+        self.children.add(child)
+        while waiting and not ended:
+            time.sleep(SECONDS)
+            ended = child.poll() is not None  # before the last look
+            for job in [job for job in waiting if ended or (self.directory(job) / RESULT).exists()]:
+                waiting.remove(job)
+                if not self.children.received or (self.directory(job) / RESULT).exists():
+                    self._take(Going(job, child, since), child.returncode or 0)
+        self.children.wait()
+        self._stop_if_told()
+        if child.returncode:
+            lines = (self.folder / LAUNCHER_LOG).read_text(encoding="utf-8", errors="replace").split("\n")
+            said = next((line for line in reversed(lines) if line.strip()), f"exit code {child.returncode}")
+            raise InputError(f"{' '.join(self.launcher)}: {one_line(said)}; more in {self.folder / LAUNCHER_LOG}")
+
+    def _begun(self, job: Job) -> "Work":
+        """What a job has to do, in a directory without what cannot be gone on with."""
+        from seqlab.profile.job import Work
 
         directory = self.directory(job)
         if RunDirectory(directory).read_status().state == "failed":  # nothing to go on with
@@ -189,19 +188,17 @@ class Profile:
             own = suite.trial_overrides(job.cell, job.rate)
         else:
             own = suite.run_overrides(job.cell, job.seed, self.rate(job))
-        work = Work(
+        self.tally.begin()
+        return Work(
             overrides=[*job.model.overrides, *own],
             typed=job.model.options,
             budget=suite.parameters,
             metrics=[] if job.trial else [measure.metric for measure in cell.measures],
             curve=cell.curve,
+            targets=0 if job.trial else cell.targets,
             directory=str(directory.absolute()),
             config_dir=self.config_dir,
         )
-        self.tally.begin()
-        child = self._started(work.text)
-        self.children.add(child)
-        going.append(Going(job, child, time.monotonic()))
 
     def _started(self, work: str) -> Child:
         """A process for a job: a fork, or a new one where forks do not work. Each has one thread."""
@@ -224,6 +221,10 @@ class Profile:
             assert one.child.returncode is not None, "it has ended"
             if not self.children.received or one.child.returncode == 0:
                 self._take(one, one.child.returncode)
+        self._stop_if_told()
+
+    def _stop_if_told(self) -> None:
+        """Raise KeyboardInterrupt or Interrupted if a signal was received."""
         if self.children.received:
             signum = self.children.received[0]
             error = KeyboardInterrupt() if signum == signal.SIGINT else Interrupted(signum)
@@ -238,7 +239,7 @@ class Profile:
         if result is None:
             status = RunDirectory(self.directory(one.job)).read_status()
             killed = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-            result = {"reason": status.reason if code > 0 and status.reason else killed}
+            result = {"reason": status.reason if code >= 0 and status.reason else killed}
         self._report(one.job, result, time.monotonic() - one.since)
 
     def _report(self, job: Job, result: dict[str, Any], seconds: float) -> None:
@@ -282,11 +283,6 @@ class Profile:
                 )
             )
         return rows
-
-
-def runs_of(folder: Path, label: str) -> Path:
-    """The folder of a model's runs in that of a profile."""
-    return folder / RUNS / folder_name(label, hashlib.sha256(label.encode()).hexdigest()[:8])
 
 
 def told(row: Row) -> str:

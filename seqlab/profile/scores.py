@@ -1,7 +1,7 @@
 """Scores on one scale: 0 is the best shortcut or chance, 1 the optimum; and their intervals."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from seqlab.proportion import student
 
@@ -30,7 +30,12 @@ class Scale(NamedTuple):
 
 
 def scale_of(
-    metric: str, baselines: Mapping[str, Row], *, optimal: Sequence[str], solvers: Sequence[str], low: bool
+    metric: str,
+    baselines: Mapping[str, Row],
+    *,
+    optimal: Sequence[str],
+    solvers: Sequence[str],
+    better: Literal["low", "high"] | None,
 ) -> Scale | str:
     """The scale of a metric, or the reason why it has none.
 
@@ -39,7 +44,8 @@ def scale_of(
         baselines: the test results of each baseline.
         optimal: those baselines that know the answers, or their distribution.
         solvers: those that solve the task without learning; they are neither a floor nor an optimum.
-        low: whether low values are better.
+        better: whether low or high values are better. None: nobody says; then it is the direction from the shortcuts
+            to the optimum, if all shortcuts are on one side of it.
     """
     known = {name: value for name, row in baselines.items() if (value := row.get(metric)) is not None}
     tops = {name: value for name, value in known.items() if name in optimal}
@@ -48,9 +54,13 @@ def scale_of(
         return f"no baseline knows the optimum of {metric}"
     if not floors:
         return f"no shortcut has a value of {metric}"
-    better = min if low else max
-    top, floor = better(tops, key=lambda name: tops[name]), better(floors, key=lambda name: floors[name])
-    if (tops[top] >= floors[floor]) if low else (tops[top] <= floors[floor]):
+    if better is None:
+        if min(floors.values()) < min(tops.values()) and max(floors.values()) > max(tops.values()):
+            return f"whether low or high {metric} is better is not known: shortcuts are on both sides of the optimum"
+        better = "low" if max(floors.values()) > max(tops.values()) else "high"
+    best_of = min if better == "low" else max
+    top, floor = best_of(tops, key=lambda name: tops[name]), best_of(floors, key=lambda name: floors[name])
+    if (tops[top] >= floors[floor]) if better == "low" else (tops[top] <= floors[floor]):
         return f"the shortcut {floor} reaches the optimum of {metric}"
     return Scale(floors[floor], tops[top], floor, top)
 

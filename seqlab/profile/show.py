@@ -26,6 +26,7 @@ def show_profile(
     compared: Sequence[Path],
     as_json: bool,
     config_dir: str | None = None,
+    launcher: Sequence[str] = (),
 ) -> int:
     """Run the suite for some models and show them beside what is known. Returns the exit code.
 
@@ -36,6 +37,7 @@ def show_profile(
         compared: files with rows of others.
         as_json: print the rows as JSON, and no table.
         config_dir: an additional folder of configurations.
+        launcher: overrides of Hydra's launcher that starts the runs; none: they share the cores of this machine.
 
     Raises:
         InputError: a file of rows is not one, or does not fit; or a model cannot be built for any cell.
@@ -44,7 +46,7 @@ def show_profile(
     for file, rows in others.items():
         refuse_others(rows, name, suite, file)
     known = reference_rows(name, suite)
-    profile = Profile(name, suite, models, folder, config_dir, sys.stderr if as_json else None)
+    profile = Profile(name, suite, models, folder, config_dir, sys.stderr if as_json else None, launcher)
     profile.carry_out()
     refuse_nothing(models, profile.rows)
     own = {row.label for row in profile.rows}
@@ -107,6 +109,6 @@ def list_suites(config_dir: str | None = None) -> None:
         print(f"{name} {suite.version}: {suite.about}; {suite.parameters:,} parameters, {suite.counted_seeds}")
         for cell, part in suite.cells.items():
             said = ", ".join(dict.fromkeys(measure.ability for measure in part.measures))
-            print(f"  {cell:<20}{part.steps:>6} steps  {said}")
+            print(f"  {cell:<20}{part.steps:>6} steps {part.targets:>10,} targets  {said}")
         known = dict.fromkeys(row.label for row in rows if (row.suite, row.suite_version) == (name, suite.version))
         print(f"  rows in this package: {', '.join(known) or 'none'}")

@@ -40,13 +40,16 @@ class Cell:
     """A task with its budget and its test bins.
 
     overrides: as for `seqlab train`: the data and their lengths.
-    steps: of training, all with their targets; it never stops early.
+    steps: of training; it never stops early.
+    targets: how many targets the model sees in these steps, about, whatever the model (tokens, where each has one). The
+        data say how many; a run whose data have other ones, by more than 5%, is refused.
     measures: what is read off the test.
     curve: the metrics CURVE/1, CURVE/2 ... are drawn over their numbers; empty: there are none.
     """
 
     overrides: Annotated[Sequence[str], MinLen(1)]
     steps: Annotated[int, Ge(2)]
+    targets: Annotated[int, Ge(1)]
     measures: Annotated[Sequence[Measure], MinLen(1)]
     curve: str = ""
 

@@ -9,7 +9,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.base import clone as unfitted
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, Normalizer
 
 from lm import search as searching
 from lm.continuation import Continuation
@@ -17,9 +20,11 @@ from lm.finetune import main as finetune
 from lm.index import embedding_of
 from lm.index import main as make_index
 from lm.index_files import load, save
+from lm.own_text import readable_documents
 from lm.passages import passages
 from lm.retrieval import main as retrieve
 from lm.search import Models, build, search, similarities
+from lm.transformer import TextEmbedding
 from seqlab.errors import InputError
 from seqlab.models.lstm import LSTM
 from seqlab.spec import Classes, Spec, Tokens
@@ -57,6 +62,43 @@ def test_passages_lose_no_word(documents):
     assert all(passage.strip() for passage in found)
 
 
+def test_long_paragraphs_are_cut():
+    found = passages(["word " * 1000, "x" * 10**6])
+    assert [len(passage.split()) for passage in found] == [200] * 5 + [1]
+
+
+def test_odd_files_of_a_folder_are_left_out_with_a_reason(tmp_path, capsys):
+    (tmp_path / "good.txt").write_text("some words here", encoding="utf-8")
+    (tmp_path / "empty.txt").write_text("")
+    (tmp_path / "binary.md").write_bytes(bytes(range(256)))
+    (tmp_path / "latin.txt").write_bytes("caf\u00e9".encode("latin-1"))
+    (tmp_path / "broken.gz").write_bytes(b"\x1f\x8bno")
+    os.mkfifo(tmp_path / "fifo.txt")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    (tmp_path / "nowhere.txt").symlink_to(tmp_path / "absent")
+    assert [*readable_documents(str(tmp_path)).values()] == ["some words here"]
+    said = capsys.readouterr().err
+    assert all(
+        text in said for text in ("empty.txt contains no text", "binary.md is not text", "latin.txt is not UTF-8")
+    )
+    assert said.count("left out: ") == 4 and "broken.gz cannot be read" in said
+    (tmp_path / "good.txt").unlink()
+    with pytest.raises(ValueError, match=r"no file is text: .*binary.md is not text"):
+        readable_documents(str(tmp_path))
+    with pytest.raises(ValueError, match=r"empty.txt contains no text"):
+        readable_documents(str(tmp_path / "empty.txt"))
+
+
+def test_names_and_passages_that_are_no_plain_text_survive_and_are_shown_plainly(tmp_path, capsys, monkeypatch):
+    """A name with bytes that are not UTF-8, escapes for a terminal, and one word of a megabyte."""
+    save(build({"\udcff.txt": "a red \x1b[31mowl\n\t" + "x" * 10**6}, models()), tmp_path / "index", [])
+    monkeypatch.setattr("lm.index.checkpoints_of", lambda path: [])
+    monkeypatch.setattr("lm.index.models_of", lambda path: models())
+    assert retrieve([str(tmp_path), "--query", "owl", "--hybrid"]) == 0
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown and "red \ufffd[31mowl" in shown and len(shown) < 2500
+
+
 def test_search_in_blocks_is_exact(monkeypatch, tmp_path):
     rng = np.random.default_rng(0)
     vectors, direction = rng.normal(size=(1000, 8)).astype(np.float32), rng.normal(size=8).astype(np.float32)
@@ -73,6 +115,22 @@ def test_search_finds_the_passage_that_says_it(index, hybrid):
     assert [each.score for each in found] == sorted((each.score for each in found), reverse=True)
     assert set(found[0].parts) == {"lexical", "continuation"} | ({"BM25", "likelihood"} if hybrid else set())
     assert len(search(index, models(), "whale", 99, hybrid=hybrid)) == len(index.passages)
+
+
+def test_a_hybrid_search_ranks_by_the_weights_that_validation_chose(index):
+    """Beside both embeddings it gave none to re-ranking: the order is that of the weighted sum."""
+    found = search(index, models(), "a mole digs in the deep sea", len(index.passages), hybrid=True)
+    parts = {name: np.array([each.parts[name] for each in found]) for name in found[0].parts}
+    total = sum(
+        weight * (parts[name] - parts[name].mean()) / parts[name].std()
+        for name, weight in (("BM25", 1), ("lexical", 0.25), ("continuation", 0.25))
+    )
+    np.testing.assert_allclose([each.score for each in found], total, atol=1e-4)
+    assert len({each.parts["likelihood"] for each in found}) > 1
+    few = search(index, models(), "a mole digs in the deep sea", 2, hybrid=True)
+    likelihoods = {each.passage: each.parts["likelihood"] for each in found}
+    assert [each.score for each in few] == pytest.approx([each.score for each in found[:2]])
+    assert [each.parts["likelihood"] for each in few] == pytest.approx([likelihoods[each.passage] for each in few])
 
 
 def test_scores_of_the_parts_are_cosines(index):
@@ -202,6 +260,14 @@ def test_one_command_to_index_and_one_to_search(text_runs, tmp_path, capsys):
     embed = embedding_of(run)
     assert embed(["an owl", "a whale"]).shape == embed(["an owl", "a whale"], queries=True).shape
     np.testing.assert_array_equal(FunctionTransformer(embed).fit_transform(["an owl"]), embed(["an owl"]))
+    transformer = unfitted(TextEmbedding(run, queries=True))
+    assert transformer.get_params() == {"run": run, "queries": True}
+    with pytest.raises(NotFittedError):
+        transformer.transform(["an owl"])
+    found = make_pipeline(transformer, Normalizer()).fit_transform(np.array(["an owl", "a whale"]))
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, rtol=1e-5)
+    np.testing.assert_array_equal(transformer.transform(["an owl"]), embed(["an owl"], queries=True))
+    assert transformer.set_params(queries=False).transform([]).shape == (0, found.shape[1])
 
 
 def test_bad_input_is_one_line(text_runs, tmp_path, capsys):

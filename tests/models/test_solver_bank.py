@@ -24,7 +24,7 @@ def with_body(body, spec, **options):
     return small_model("solver_bank", spec, body=inner, **options).eval()
 
 
-@pytest.mark.parametrize("body", ["lstm", "mamba"])
+@pytest.mark.parametrize("body", ["lstm", "mamba", "xlstm"])
 def test_another_body_reads_step_by_step_as_it_reads_the_whole(body):
     model = with_body(body, NUMBERS)
     subject = Subject(lambda: with_body(body, NUMBERS), model, random_inputs(NUMBERS, 3, 8))

@@ -23,6 +23,7 @@ cells:
       - data.num_test=16
       - data.batch_size=8
     steps: 20
+    targets: 640
     curve: test/right_by_length
     measures:
       - {ability: state, metric: test/1-8/last}
@@ -30,6 +31,7 @@ cells:
   L3:
     overrides: [data=L3, data.max_length=12, data.num_val=16, data.num_test=32, data.batch_size=8]
     steps: 20
+    targets: 1300
     measures:
       - {ability: counting, metric: test/id/grammatical}
 """

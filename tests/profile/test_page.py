@@ -51,8 +51,24 @@ def test_the_curves_have_a_line_for_each_model(shipped):
     panels = [axis for axis in figure.axes if axis.get_visible()]
     assert [axis.get_title() for axis in panels] == [cell for cell, part in SUITE.cells.items() if part.curve]
     with_curves = sum(bool(standing.curves("parity")) for standing in shipped)
-    assert len(panels[0].lines) == min(8, with_curves)
+    assert len(panels[0].lines) == with_curves > 8
+    looks = [(line.get_color(), line.get_marker(), line.get_linestyle()) for line in panels[0].lines]
+    assert len(set(looks)) == len(looks)
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == [line.get_label() for line in panels[0].lines]
     assert all(line.get_color() == colour_of(line.get_label()) for panel in panels for line in panel.lines)
+
+
+def test_twenty_models_have_twenty_lines(shipped):
+    many = [standing._replace(label=f"{standing.label}_{n}") for n in range(2) for standing in shipped]
+    lines = curves(many, SUITE).axes[0].lines
+    looks = {(line.get_color(), line.get_marker(), str(line._dash_pattern)) for line in lines}
+    assert len(lines) == len(looks) == len(many) > 20
+
+
+def test_the_page_says_which_cells_have_no_lengths(found):
+    text = " ".join(data for _, data in found[0].texts)
+    assert "Without a curve, as their tests are not by length: L3, L5." in text
 
 
 def test_the_page_needs_nothing_beside_it(found):

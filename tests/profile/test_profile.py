@@ -134,6 +134,7 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_rows(environment, folder, p
         (["model=lstm", "--model", "lstm"], "a model is named twice"),
         (["model=lstm", "model.d_modle=8"], "d_modle"),
         (["model=lstm", "model.cell=grv"], "model.cell=grv"),
+        (["model=linear", "hydra/launcher=slrum"], "slrum"),
         (["--suite", "quik"], "--suite quik: no such suite; did you mean quick?"),
         (["--compare", "absent.csv"], "absent.csv: No such file"),
         ([], "no rows of suite tiny yet"),
@@ -151,4 +152,4 @@ def test_the_list_has_every_suite_with_its_budget(profile):
     assert done.returncode == 0 and done.stderr == ""
     for name in ("quick", "standard", "full", "tiny"):
         assert f"\n{name} 1: " in f"\n{done.stdout}"
-    assert "L3" in done.stdout and "20 steps" in done.stdout
+    assert "L3" in done.stdout and "20 steps        640 targets" in done.stdout

@@ -1,18 +1,20 @@
 """Files of rows: written and read, and what is refused of a stranger's."""
 
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from seqlab.errors import InputError
-from seqlab.profile.rows import COLUMNS, REFERENCE, SCHEMA, Row, read_rows, refuse_others, write_rows
+from seqlab.profile.rows import COLUMNS, REFERENCE, SCHEMA, Row, one_line, read_rows, refuse_others, write_rows
 from seqlab.profile.suite import suite_named, suites
 
 ROW = Row(
     schema=SCHEMA, suite="quick", suite_version=1, cell="parity", ability="state", metric="test/1-40/last",
-    model="mine", options="", seed=1, budget=30000, parameters=29000, steps=1000, targets=5, rate=1e-3, value=0.75,
-    low=0.7, high=0.8, floor=0.5, shortcut="chance", best=1.0, optimum="oracle", score=0.5, curve="1:1 40:0.5",
-    seconds=3.5, version="0.3.0", machine="a, b",
+    model="mine", options="", seed=1, budget=30000, parameters=29000, steps=1000, targets=1_146_000, rate=1e-3,
+    value=0.75, low=0.7, high=0.8, floor=0.5, shortcut="chance", best=1.0, optimum="oracle", score=0.5,
+    curve="1:1 40:0.5", seconds=3.5, version="0.3.0", machine="a, b",
 )  # fmt: skip
 EMPTY = replace(ROW, value=None, low=None, high=None, score=None, curve="", reason="refused")
 
@@ -87,6 +89,15 @@ def with_cell(text, column, value):
         ("curve", "1:inf", "curve inf: a finite number is needed"),
         ("curve", "1:x", "curve '1:x': allowed: LENGTH:VALUE"),
         ("model", "", "model"),
+        ("model", "=cmd()", "model '=cmd()': begins as a formula"),
+        ("version", "@SUM(A1)", "version '@SUM(A1)': begins as a formula"),
+        ("options", "+=1+1", "options '+=1+1': begins as a formula"),
+        ("widths", "-1+1", "widths '-1+1': begins as a formula"),
+        ("curve", "=1:1", "curve '=1:1': begins as a formula"),
+        ("curve", "9" * 9000 + ":1", "allowed: LENGTH:VALUE"),
+        ("parameters", "-5", "parameters '-5'"),
+        ("targets", "0", "targets '0'"),
+        ("seconds", "inf", "seconds inf: a finite number is needed"),
         ("model", "\x1b[31mred", "model '\\x1b[31mred': a character that is not printable"),
         ("version", "x" * 1001, "version has 1,001 characters; allowed: 1,000"),
         ("low", "0.76", "value 0.75: not between low 0.76 and high 0.8"),
@@ -99,6 +110,24 @@ def with_cell(text, column, value):
 )
 def test_a_wrong_cell_is_refused_with_its_line(text, refused, column, value, said):
     assert said in refused(with_cell(text(ROW), column, value))
+
+
+def test_what_is_no_file_or_too_large_is_not_read(tmp_path):
+    fifo, huge = tmp_path / "fifo.csv", tmp_path / "huge.csv"
+    os.mkfifo(fifo)
+    with open(huge, "wb") as file:
+        file.truncate(2**26 + 1)
+    for file, said in ((fifo, "is no file"), (tmp_path, "is no file"), (Path("/dev/zero"), "is no file"),
+                       (huge, "67,108,865 bytes; a file of rows has at most 67,108,864")):  # fmt: skip
+        with pytest.raises(InputError, match=said):
+            read_rows(file)
+
+
+def test_own_overrides_and_reasons_are_no_formulas(tmp_path):
+    rows = [replace(ROW, options="+model.new=1"), replace(EMPTY, seed=2, reason=one_line("-=+1 is no width"))]
+    write_rows(tmp_path / "rows.csv", rows)
+    assert read_rows(tmp_path / "rows.csv") == rows
+    assert rows[1].reason == "1 is no width"
 
 
 def test_another_schema_is_refused_with_the_difference(text, refused):
@@ -118,6 +147,7 @@ def test_another_schema_is_refused_with_the_difference(text, refused):
         ({"suite": "standard"}, "of suite standard 1; here it is quick 1"),
         ({"budget": 60000}, "a budget of 60,000 parameters; suite quick has 30,000"),
         ({"steps": 5000}, "5000 steps; suite quick has 1000"),
+        ({"targets": 9_000_000}, "9,000,000 targets; suite quick has 1,150,000 there"),
         ({"seed": 77}, "seed 77; suite quick has 1"),
         ({"parameters": 90_001}, "90,001 parameters; allowed: 3 times the budget"),
         ({"cell": "chess"}, "suite quick has no test/1-40/last for state there"),

@@ -3,7 +3,8 @@
 import pytest
 
 from seqlab.errors import InputError
-from seqlab.profile.job import measured
+from seqlab.plugins import trusting
+from seqlab.profile.job import measured, refuse_other_budget, targets_of
 from seqlab.profile.models import models_of
 from seqlab.profile.scores import Scale, scale_of
 from seqlab.profile.sizes import fitted
@@ -36,6 +37,13 @@ def is_small(part):
     return part.curve == "test/right_by_length"
 
 
+def test_a_cell_whose_data_have_another_budget_is_refused():
+    refuse_other_budget(1000, 1040)
+    refuse_other_budget(1000, 0)
+    with pytest.raises(InputError, match="the cell states 1,100 targets; its data have 1,000 in its steps"):
+        refuse_other_budget(1000, 1100)
+
+
 def test_quick_is_a_part_of_standard_and_standard_of_full():
     tasks = [set(SUITES[name].cells) for name in NAMES]
     assert tasks[0] <= tasks[1] <= tasks[2]
@@ -51,11 +59,13 @@ def test_the_oracle_scores_one_and_the_best_shortcut_nothing(compose, name, cell
     few = ["data.num_test=16"] if name == "quick" and is_small(part) else []
     config = compose(*SUITES[name].run_overrides(cell, 1), *few, "model=lstm", full=True)
     task = construct(config["task"], datamodule=construct(config["data"]))
+    assert targets_of(task, task.data, part.steps) == pytest.approx(part.targets, rel=0.02)  # what the cell states
     rows = {name: {metric: value_of(value) for metric, value in row.items()} for name, row in task.baselines().items()}
     for measure in part.measures:
-        low = task.better.get(measure.metric) == "low"
-        scale = scale_of(measure.metric, rows, optimal=task.optimal, solvers=task.solvers, low=low)
+        kinds = {"optimal": task.optimal, "solvers": task.solvers}
+        scale = scale_of(measure.metric, rows, **kinds, better=task.better.get(measure.metric))
         assert isinstance(scale, Scale), scale
+        assert scale == scale_of(measure.metric, rows, **kinds, better=None)  # what nobody says follows from the ends
         scores = {
             name: scale.score(value) for name, row in rows.items() if (value := row.get(measure.metric)) is not None
         }
@@ -70,14 +80,35 @@ def test_the_oracle_scores_one_and_the_best_shortcut_nothing(compose, name, cell
 
 def test_a_scale_that_cannot_be_says_why():
     rows = {"chance": {"a": 0.5, "b": 1.0}, "oracle": {"a": 1.0, "b": 1.0}, "solver": {"a": 0.9, "c": 1.0}}
-    kinds = {"optimal": ("oracle",), "solvers": ("solver",), "low": False}
+    kinds = {"optimal": ("oracle",), "solvers": ("solver",), "better": "high"}
     assert scale_of("a", rows, **kinds) == Scale(0.5, 1.0, "chance", "oracle")
     assert scale_of("b", rows, **kinds) == "the shortcut chance reaches the optimum of b"
     assert scale_of("c", rows, **kinds) == "no baseline knows the optimum of c"
     assert scale_of("a", {"oracle": {"a": 1.0}}, **kinds) == "no shortcut has a value of a"
     losses = {"chance": {"loss": 2.0}, "ngram": {"loss": 1.5}, "optimal": {"loss": 1.0}}
-    low = scale_of("loss", losses, optimal=("optimal",), solvers=(), low=True)
+    low = scale_of("loss", losses, optimal=("optimal",), solvers=(), better="low")
     assert low == Scale(1.5, 1.0, "ngram", "optimal") and low.score(1.25) == 0.5
+
+
+def test_where_nobody_says_what_is_better_it_is_the_way_from_the_shortcuts_to_the_optimum():
+    """The floor is then the shortcut nearest to the optimum, whichever way that is."""
+    rows = {
+        "chance": {"distance": 85.0, "hits": 0.1, "odd": 1.0},
+        "copy": {"distance": 20.0, "hits": 0.3, "odd": 3.0},
+        "oracle": {"distance": 0.0, "hits": 1.0, "odd": 2.0},
+    }
+    kinds = {"optimal": ("oracle",), "solvers": (), "better": None}
+    assert scale_of("distance", rows, **kinds) == Scale(20.0, 0.0, "copy", "oracle")
+    assert scale_of("hits", rows, **kinds) == Scale(0.3, 1.0, "copy", "oracle")
+    assert "shortcuts are on both sides of the optimum" in scale_of("odd", rows, **kinds)
+    same = {"chance": {"hits": 1.0}, "oracle": {"hits": 1.0}}
+    assert scale_of("hits", same, **kinds) == "the shortcut chance reaches the optimum of hits"
+
+
+def test_a_metric_that_better_does_not_name_may_be_low_in_a_cell():
+    rows = {"chance": {"test/distance_by_length/8": 80.0}, "bayes": {"test/distance_by_length/8": 0.0}}
+    summary = {"better": {}, "baselines": rows, "intervals": {}, "metrics": {"test/distance_by_length/8": 20.0}}
+    assert measured("test/distance_by_length/8", summary, "sequences.task.Recurrence")["score"] == 0.75
 
 
 @pytest.mark.parametrize(
@@ -87,6 +118,7 @@ def test_a_scale_that_cannot_be_says_why():
         ("seeds: [1]", "seed: [1]", "seed: no such key; did you mean seeds?"),
         ("ability: state", "ability: wit", "cells.parity.measures.0.ability: "),
         ("steps: 20", "steps: many", "cells.parity.steps: "),
+        ("targets: 640", "", "cells.parity.targets: "),
         ("about: two", "about: [two", "cannot be read"),
     ],
 )
@@ -134,6 +166,18 @@ def test_a_variant_comes_before_a_model_of_its_name():
     assert (one.group, two.group) == ("variant", "variant")
     (hf,) = models_of(["model=hf", "model.type=llama"], None)
     assert hf.overrides == ["model=hf", "model.type=llama"] and hf.label == "hf model.type=llama"
+
+
+def test_a_plug_in_brings_a_suite(folder, tmp_path, monkeypatch):
+    package = tmp_path / "seqlab_of_suites"
+    (package / "conf" / "suite").mkdir(parents=True)
+    (package / "__init__.py").write_text("", encoding="utf-8")
+    text = (folder / "suite" / "tiny.yaml").read_text(encoding="utf-8")
+    (package / "conf" / "suite" / "theirs.yaml").write_text(text, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    with trusting(["seqlab_of_suites"]):
+        assert {"theirs", *NAMES} <= set(suites()) and suite_named("theirs").parameters == 4000
+    assert "theirs" not in suites()
 
 
 def test_the_suites_of_this_project_are_found():

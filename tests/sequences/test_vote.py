@@ -5,9 +5,10 @@ import math
 import pytest
 import torch
 
+from sequences.baselines import plain as asked_again
 from sequences.solvers import SOLVERS
 from sequences.task import Recurrence
-from sequences.vote import vote
+from sequences.vote import after_each, continued, vote
 from tests.reference import bank as plain
 
 
@@ -46,6 +47,16 @@ def test_it_is_the_vote_of_a_loop(length):
 )
 def test_sequences_that_everybody_knows(terms, following):
     assert vote(torch.tensor([terms])).tolist() == [following]
+
+
+def test_going_on_from_what_was_read_is_asking_again():
+    """Rows of three kinds: with a rule, without one, and more of them than are read at once."""
+    start = torch.randint(40, (150, 2), generator=torch.Generator().manual_seed(1))
+    terms = (start[:, :1] + start[:, 1:] * torch.arange(8)) % 256
+    terms[::3] = torch.randint(256, (50, 8), generator=torch.Generator().manual_seed(2))
+    slow = asked_again(vote)
+    assert after_each(terms).equal(slow.after_each(terms))
+    assert continued(terms, 4).equal(slow.continued(terms, 4))
 
 
 def test_all_solvers_but_the_two_that_copy_are_named_as_such():
