@@ -48,7 +48,7 @@ def finish(
     results: dict[str, Proportion | float] = {}
     summary["best_step"] = load_checkpoint(directory.best)["global_step"]
     for stage, file in (("test_last", directory.last), ("test", directory.best)):  # best.ckpt last: it stays loaded
-        with waiting(f"testing {file.name}"):
+        with waiting(f"testing {file.name}", on_a_pipe=not in_sweep):
             tested = evaluate(run, trainer, file)
         for key, result in tested.items():
             results[key.replace("test/", f"{stage}/", 1)] = result
@@ -112,13 +112,13 @@ def add_extras(
         summary["last_five_checks"] = spread_of_last_checks(checks, last=5)
     with extras.attempt("results over validations"):
         summary["metrics"] |= finite(run.task.concluded(results, checks))[0]
-    with waiting("baselines"):
+    with waiting("baselines", on_a_pipe=shown):
         beside = add_baselines(run, summary, extras)
     write_json(directory.summary, summary)
-    with waiting("predictions"), extras.attempt("predictions"), as_trained(run, trainer):
+    with waiting("predictions", on_a_pipe=shown), extras.attempt("predictions"), as_trained(run, trainer):
         write_jsonl(directory.predictions, run.task.examples(run.model))
     figures = Attempts["Figure"]()
-    with waiting("plots"), house_style(summary["model"]):
+    with waiting("plots", on_a_pipe=shown), house_style(summary["model"]):
         with figures.attempt("learning_curves"):
             figures["learning_curves"] = learning_curves(checks, summary["counts"], summary["meanings"])
         with figures.attempt(f"of {type(run.task).__name__}"), as_trained(run, trainer):
