@@ -135,7 +135,7 @@ class TrainedRun(build.Run):
         Args:
             prompt: as for `predict`.
             names: of modules, as `run.model.named_modules()` has them; layers.0.attention.weights is for the attention
-                weights of a Transformer's layer, (1, heads, steps, steps). None: all modules, without weights.
+                weights of a Transformer's layer, (1, heads, steps, steps), attentions.0.weights for model=hf. None: all.
 
         Raises:
             InputError: the prompt is not one of this task, or the model has or calls no such module.
