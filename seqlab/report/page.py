@@ -80,7 +80,7 @@ def results(table: Table, first: int) -> str:
             mean = row.cells[metric].mean
             inner = f"<strong>{text}</strong>" if metric in row.best else text
             cells.append(td("" if mean is None else repr(mean), inner=inner, number=True))
-        cells += [td(n, number=True), td("", inner=links, css="runs"), td(steps, number=True)]
+        cells += [td(n, number=True), td("", inner=f'<div class="seeds">{links}</div>', css="runs"), td(steps, number=True)]
         cells.append(td(time, order=time.partition(" ")[0], number=True))
         lines.append(f'<tr class="{row.kind}">{"".join(cells)}</tr>')
     data, model, n, *rest = FIXED
