@@ -134,8 +134,9 @@ class TrainedRun(build.Run):
 
         Args:
             prompt: as for `predict`.
-            names: of modules, as `run.model.named_modules()` has them; layers.0.attention.weights is for the attention
-                weights of a Transformer's layer, (1, heads, steps, steps), attentions.0.weights for model=hf. None: all.
+            names: of modules, as `run.model.named_modules()` has them; for the attention weights of a layer, (1, heads,
+                steps, steps), layers.0.attention.weights of a Transformer, attentions.0.weights of model=hf. None: all
+                modules, without weights.
 
         Raises:
             InputError: the prompt is not one of this task, or the model has or calls no such module.
