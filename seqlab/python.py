@@ -134,9 +134,8 @@ class TrainedRun(build.Run):
 
         Args:
             prompt: as for `predict`.
-            names: of modules, as `run.model.named_modules()` has them; for the attention weights of a layer, (1, heads,
-                steps, steps), layers.0.attention.weights of a Transformer, attentions.0.weights of model=hf. None: all
-                modules, without weights.
+            names: of modules, as `run.model.named_modules()` has them, or attention weights, (1, heads, steps, steps):
+                layers.0.attention.weights, of model=hf attentions.0.weights. None: all modules, without weights.
 
         Raises:
             InputError: the prompt is not one of this task, or the model has or calls no such module.
