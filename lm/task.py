@@ -24,7 +24,8 @@ from seqlab.task import Results, Split, Task, Watched, predictions_line
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-NUM_TOKENS_SHOWN = 120  # tokens of a sample in logs, in predictions.jsonl and in describe()
+NUM_TOKENS_SHOWN = 120  # tokens of a sample in logs, in predictions.jsonl and of --sample
+NUM_TOKENS_DESCRIBED = 16  # tokens of the sample in describe(), which has to be quick
 NUM_NEXT = 5  # most probable next tokens in describe()
 TEMPERATURE = 0.8  # of these samples
 
@@ -184,13 +185,11 @@ class LanguageModel(Task[TextDataModule, SequenceModel]):
         texts = {}
         for prompt in self.prompts:
             start = self.parse_prompt(prompt)
-            texts[prompt] = self._sample(model, start)
+            texts[prompt] = self._sample(model, start, NUM_TOKENS_SHOWN)
         return texts
 
-    def _sample(self, model: SequenceModel, start: Tensor) -> str:
-        ids = self.generate(
-            model, start, start.shape[1] + NUM_TOKENS_SHOWN, temperature=TEMPERATURE, seed=self.data.seed
-        )
+    def _sample(self, model: SequenceModel, start: Tensor, number: int) -> str:
+        ids = self.generate(model, start, start.shape[1] + number, temperature=TEMPERATURE, seed=self.data.seed)
         return self.data.tokenizer.decode(ids[0].tolist())
 
     def examples(self, model: SequenceModel) -> list[dict[str, Any]]:
@@ -241,8 +240,8 @@ class LanguageModel(Task[TextDataModule, SequenceModel]):
         return [Answer([read], [decode(row)], blank="") for row in tokens]
 
     def describe(self, model: SequenceModel, prompt: Tensor) -> str:
-        """The most probable next tokens and one sample, as text."""
-        sample = self._sample(model, prompt)
+        """The most probable next tokens and a sample of 16, as text."""
+        sample = self._sample(model, prompt, NUM_TOKENS_DESCRIBED)
         with evaluating(model):
             logits, _ = model.prefill(prompt.to(device_of(model)), model.init_state(1))
         best = logits[0, -1].float().softmax(-1).cpu().topk(NUM_NEXT)

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from seqlab.errors import InputError, nearest
 from seqlab.model import SequenceModel, State, device_of, evaluating
@@ -14,6 +15,15 @@ from seqlab.nn.native.choice import plain_torch
 
 DIMENSIONS = re.compile("_[A-Z]+$")  # at the end of a field's name
 WEIGHTS = "weights"  # what stands for the attention weights of a module, after its name
+
+
+@runtime_checkable
+class HasAttentions(Protocol):
+    """A module that tells the attention weights of its layers itself: model=hf."""
+
+    def attentions(self, inputs: Tensor) -> Sequence[Tensor]:
+        """The weights of each layer that has them, (batch, heads, steps, steps)."""
+        ...
 
 
 def activations(model: nn.Module, inputs: Tensor, names: Sequence[str] | None = None) -> dict[str, Tensor]:
@@ -26,7 +36,8 @@ def activations(model: nn.Module, inputs: Tensor, names: Sequence[str] | None = 
         model: any module.
         inputs: one batch for it.
         names: of modules, as `model.named_modules()` has them; NAME.weights: the attention weights of the
-            Transformer's module NAME, (batch, heads, steps, steps). None: all modules that are called, without weights.
+            Transformer's module NAME, (batch, heads, steps, steps); attentions.0.weights and so on: those of model=hf.
+            None: all modules that are called, without weights.
 
     Raises:
         InputError: there is no such module, or the model does not call it.
@@ -34,36 +45,23 @@ def activations(model: nn.Module, inputs: Tensor, names: Sequence[str] | None = 
     if isinstance(names, str):
         raise InputError(f"names={names!r}: give a list, such as [{names!r}]")
     known = {name: module for name, module in model.named_modules() if name}
-    attentions = {
-        f"{name}.{WEIGHTS}": module for name, module in known.items() if isinstance(module, CausalSelfAttention)
-    }
-    for name in names or ():
-        if name not in known and name not in attentions:
-            raise InputError(f"{name}: no such module; {nearest(name, [*known, *attentions])}")
-    found: dict[str, Tensor] = {}
-    wanted = list(known) if names is None else names
+    asked = list(known) if names is None else names
+    unknown = [name for name in asked if name not in known]
+    weights = _weights(model, inputs) if unknown else {}
+    for name in unknown:
+        if name not in weights:
+            raise InputError(f"{name}: no such module; {nearest(name, [*known, *weights])}")
+    outputs: dict[str, Tensor] = {}
 
     def keep(name: str) -> Any:
         def hook(module: nn.Module, given: Any, output: Any) -> None:
             if (tensor := next(_tensors(output), None)) is not None:
-                found[name] = tensor.detach().cpu().clone()
+                outputs[name] = tensor.detach().cpu().clone()
 
         return hook
 
-    def keep_weights(name: str) -> Any:
-        def hook(module: CausalSelfAttention, given: Any) -> None:
-            found[name] = module.weights(given[0]).detach().cpu()
-
-        return hook
-
-    handles = [known[name].register_forward_hook(keep(name)) for name in wanted if name in known]
-    handles += [attentions[name].register_forward_pre_hook(keep_weights(name)) for name in wanted if name in attentions]
-    try:
-        with evaluating(model), plain_torch():
-            model(inputs.to(device_of(model)))
-    finally:
-        for handle in handles:
-            handle.remove()
+    _read(model, inputs, [known[name].register_forward_hook(keep(name)) for name in asked if name in known])
+    found = outputs | {name: weights[name] for name in unknown}
     for name in names or ():
         if name not in found:
             called = nearest(name, found) if found else "none of those asked for is"
@@ -72,9 +70,39 @@ def activations(model: nn.Module, inputs: Tensor, names: Sequence[str] | None = 
 
 
 def attention_weights(model: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
-    """The attention weights of each of the Transformer's layers, (heads, steps, steps); empty for other models."""
-    names = [f"{n}.{WEIGHTS}" for n, module in model.named_modules() if isinstance(module, CausalSelfAttention)]
-    return {name: tensor[0] for name, tensor in activations(model, inputs, names).items()} if names else {}
+    """The attention weights of each layer that has them, (heads, steps, steps); empty for models without attention."""
+    return {name: tensor[0] for name, tensor in _weights(model, inputs).items()}
+
+
+def _weights(model: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
+    """All attention weights by name, (batch, heads, steps, steps), on the CPU."""
+    found: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Any:
+        def hook(module: nn.Module, given: Any) -> None:
+            if isinstance(module, CausalSelfAttention):
+                found[f"{name}.{WEIGHTS}"] = module.weights(given[0]).detach().cpu()
+            elif isinstance(module, HasAttentions):
+                for layer, weights in enumerate(module.attentions(given[0])):
+                    found[f"{name}.attentions.{layer}.{WEIGHTS}".lstrip(".")] = weights.detach().cpu()
+
+        return hook
+
+    attending = (CausalSelfAttention, HasAttentions)
+    names = [name for name, module in model.named_modules() if isinstance(module, attending)]
+    if names:
+        _read(model, inputs, [model.get_submodule(name).register_forward_pre_hook(keep(name)) for name in names])
+    return found
+
+
+def _read(model: nn.Module, inputs: Tensor, hooks: Sequence[RemovableHandle]) -> None:
+    """Let a model read inputs, and remove hooks."""
+    try:
+        with evaluating(model), plain_torch():
+            model(inputs.to(device_of(model)))
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def state_norms(model: SequenceModel, inputs: Tensor) -> dict[str, Tensor]:

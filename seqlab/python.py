@@ -134,8 +134,8 @@ class TrainedRun(build.Run):
 
         Args:
             prompt: as for `predict`.
-            names: of modules, as `run.model.named_modules()` has them; layers.0.attention.weights is for the attention
-                weights of a Transformer's layer, (1, heads, steps, steps). None: all modules, without weights.
+            names: of modules, as `run.model.named_modules()` has them, or attention weights, (1, heads, steps, steps):
+                layers.0.attention.weights, of model=hf attentions.0.weights. None: all modules, without weights.
 
         Raises:
             InputError: the prompt is not one of this task, or the model has or calls no such module.

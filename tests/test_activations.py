@@ -5,6 +5,7 @@ import torch
 
 from seqlab.activations import activations, attention_weights, named_parts, state_norms
 from seqlab.errors import InputError
+from seqlab.models.hf import HF
 from seqlab.models.lstm import LSTM
 from seqlab.models.transformer import Transformer
 from seqlab.spec import Classes, Spec, Tokens
@@ -38,6 +39,33 @@ def test_attention_weights_are_those_that_the_layer_uses(positions):
     read = (weights @ values).transpose(1, 2).flatten(2)
     torch.testing.assert_close(model.layers[1].attention.out(read).detach(), found[name], rtol=1e-4, atol=1e-5)
     assert [*attention_weights(model, IDS)] == ["layers.0.attention.weights", f"{name}.weights"]
+
+
+@pytest.mark.parametrize("type", ["gpt2", "llama"])
+def test_weights_of_the_library_are_those_that_its_layers_use(type):
+    model = HF(SPEC, type=type, **SIZES).eval()
+    found = activations(model, IDS, ["attentions.1.weights"])
+    (weights,) = found.values()
+    assert weights.shape == (1, 2, 6, 6)
+    torch.testing.assert_close(weights.sum(-1), torch.ones(1, 2, 6))
+    assert (weights.triu(1) == 0).all()
+    assert [*attention_weights(model, IDS)] == ["attentions.0.weights", "attentions.1.weights"]
+    torch.testing.assert_close(activations(model, IDS)["net.lm_head"], model(IDS).detach())
+    if type == "gpt2":
+        name = "net.transformer.h.1.attn"
+        inside = activations(model, IDS, [f"{name}.c_attn", f"{name}.c_proj"])
+        values = inside[f"{name}.c_attn"].unflatten(-1, (3, 2, 4))[:, :, 2].transpose(1, 2)
+        read = (weights @ values).transpose(1, 2).flatten(2)
+        layer = model.get_submodule(f"{name}.c_proj")
+        torch.testing.assert_close(layer(read).detach(), inside[f"{name}.c_proj"], rtol=1e-4, atol=1e-5)
+
+
+def test_what_is_no_attention_is_not_shown():
+    assert attention_weights(HF(SPEC, type="mamba2", **SIZES).eval(), IDS) == {}
+    falcon = HF(SPEC, type="falcon", **SIZES).eval()  # its plain implementation sees the future here
+    assert attention_weights(falcon, IDS) == {}
+    with pytest.raises(InputError, match=r"^attentions.0.weights: no such module"):
+        activations(falcon, IDS, ["attentions.0.weights"])
 
 
 def test_names_that_are_none_are_refused():

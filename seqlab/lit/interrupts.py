@@ -1,6 +1,8 @@
 """Ends a run on Ctrl-C or SIGTERM between two steps, after writing a checkpoint."""
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -9,6 +11,27 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from seqlab.errors import Interrupted
 from seqlab.lit.checkpoints import Checkpoints, agreed, validation_is_due
+
+
+@contextmanager
+def sigterm_raises() -> Iterator[None]:
+    """Inside the block, SIGTERM raises `Interrupted` as Ctrl-C raises KeyboardInterrupt; a second one ends the process.
+
+    A handler that is already there is left alone.
+    """
+    before = signal.getsignal(signal.SIGTERM)
+
+    def end(signum: int, frame: FrameType | None) -> None:
+        signal.signal(signum, before)
+        raise Interrupted(signum)
+
+    if before == signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        if before == signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, before)
 
 
 class Interrupts(Callback):

@@ -8,10 +8,17 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import RichProgressBar
+from lightning.pytorch.callbacks.progress.rich_progress import ProcessingSpeedColumn
 from lightning.pytorch.trainer.states import TrainerFn
+from rich import get_console
+from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TimeRemainingColumn
+from rich.progress import Task as RichTask
+from rich.table import Column
+from rich.text import Text
 
 from seqlab.lit.checkpoints import Checkpoints
 
+WIDE = 100  # columns of a terminal that has room for the speed
 LOG = "run.log"  # also in seqlab/run/directory.py, which this package may not import
 
 
@@ -34,10 +41,22 @@ def keep_to_the_log(trainer: Trainer) -> None:
             callback.shown = False
 
 
+class Line(ProgressColumn):
+    """A text in the bar that is never broken into lines."""
+
+    def __init__(self) -> None:
+        super().__init__(table_column=Column(no_wrap=True))
+        self.text = ""
+
+    def render(self, task: RichTask) -> Text:
+        return Text(self.text, style="italic")
+
+
 class StepProgressBar(RichProgressBar):
     """A bar over the optimizer steps up to trainer.max_steps, because an endless stream has no epoch length.
 
-    It has the training loss, the monitor at the last validation and the best so far.
+    It has the time that is left, the training loss, the monitor at the last validation and the best so far, in one line
+    of 80 columns. Where there is room it has the speed too.
 
     Args:
         monitor: the metric by which best.ckpt is chosen.
@@ -45,28 +64,27 @@ class StepProgressBar(RichProgressBar):
 
     def __init__(self, monitor: str = "val/loss"):
         super().__init__(console_kwargs={"stderr": True})
-        self.monitor = monitor
+        self.names = ("train/loss", monitor)
+        self.losses = Line()
 
     @property
     def total_train_batches(self) -> int:
         return self.trainer.max_steps
 
-    def _get_train_description(self, current_epoch: int) -> str:
-        return "training"
+    def configure_columns(self, trainer: Trainer) -> list[Any]:
+        speed = [ProcessingSpeedColumn("dim")] if get_console().width >= WIDE else []
+        return [BarColumn(bar_width=None), MofNCompleteColumn(), TimeRemainingColumn(compact=True), *speed, self.losses]
 
     def get_metrics(self, trainer, pl_module):  # type: ignore[no-untyped-def]
-        metrics = super().get_metrics(trainer, pl_module)
-        metrics.pop("v_num", None)
-        if self.monitor in trainer.callback_metrics:
-            metrics[self.monitor] = float(trainer.callback_metrics[self.monitor])
-        if (best := best_so_far(trainer)) is not None:
-            metrics["best"] = best
-        return metrics
+        """Refresh what the bar says; the library's own column, which breaks lines, gets nothing."""
+        best = best_so_far(trainer)
+        self.losses.text = "  ".join([*newest(trainer, self.names), *([] if best is None else [f"best {best:.4g}"])])
+        return {}
 
     def say(self, line: str) -> None:
         """Print a line above the bar."""
         if self.progress is not None:
-            self.progress.console.print(line, markup=False, highlight=False, no_wrap=True, overflow="crop")
+            self.progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 class ProgressLines(Callback):
@@ -138,10 +156,13 @@ def best_so_far(trainer: Trainer) -> float | None:
 
 def reached(trainer: Trainer, names: Sequence[str]) -> str:
     """The step of a trainer, and its newest values of some metrics."""
-    known = [
-        f"{name} {float(trainer.callback_metrics[name]):.4g}" for name in names if name in trainer.callback_metrics
-    ]
-    return "  ".join([f"step {trainer.global_step}/{trainer.max_steps}", *known])
+    return "  ".join([f"step {trainer.global_step}/{trainer.max_steps}", *newest(trainer, names)])
+
+
+def newest(trainer: Trainer, names: Sequence[str]) -> list[str]:
+    """The newest values of some metrics, those that are known."""
+    values = trainer.callback_metrics
+    return [f"{name} {float(values[name]):.4g}" for name in names if name in values]
 
 
 def clock(seconds: float) -> str:

@@ -1,5 +1,6 @@
 """Any causal language model of the library transformers, small and with random weights, behind the contract."""
 
+import copy
 import functools
 import inspect
 import logging
@@ -154,6 +155,21 @@ class HF(Rereading):
             return self._run(inputs, use_cache=False).logits
         except IndexError as error:  # beyond its table of positions
             raise ValueError(f"model.type={self.model_type} does not read {inputs.shape[1]} steps: {error}") from error
+
+    @torch.no_grad()
+    def attentions(self, inputs: Tensor) -> list[Tensor]:
+        """The attention weights of each layer that has them, (batch, heads, steps, steps) float32; rows sum to 1.
+
+        The library has weights in its plain implementation alone (`eager`). They are left out where the type computes
+        something else there (falcon), and where what it calls so are no weights (rwkv).
+        """
+        eager, steps = copy.deepcopy(self), inputs.shape[1]
+        eager.net.set_attn_implementation("eager")
+        output = eager._run(inputs, use_cache=False, output_attentions=True)
+        if difference(output.logits, self._run(inputs, use_cache=False).logits) > TOLERANCE:
+            return []
+        found = [one.float() for one in getattr(output, "attentions", None) or () if isinstance(one, Tensor)]
+        return [one for one in found if one.ndim == 4 and one.shape[2:] == (steps, steps)]
 
     def init_state(self, batch: int, length: int | None = None) -> Any:
         room = self.spec.max_length if length is None else length

@@ -71,7 +71,7 @@ def results(table: Table, first: int) -> str:
     lines = []
     for row in table.rows:
         data, label, n, steps, time = fixed_texts(row)
-        links = ", ".join(f'<a href="#run={first + k}">seed {run["seed"]}</a>' for k, run in enumerate(row.runs))
+        seeds = ", ".join(f'<a href="#run={first + k}">seed {run["seed"]}</a>' for k, run in enumerate(row.runs))
         first += len(row.runs)
         kind = "" if row.kind == "model" else f' <span class="kind">{row.kind}</span>'
         cells = [f'<th scope="row" data-sort="{escape(label)}">{escape(label)}{kind}</th>', td(data)]
@@ -80,7 +80,8 @@ def results(table: Table, first: int) -> str:
             mean = row.cells[metric].mean
             inner = f"<strong>{text}</strong>" if metric in row.best else text
             cells.append(td("" if mean is None else repr(mean), inner=inner, number=True))
-        cells += [td(n, number=True), td("", inner=links, css="runs"), td(steps, number=True)]
+        links = td("", inner=f'<div class="seeds">{seeds}</div>', css="runs")
+        cells += [td(n, number=True), links, td(steps, number=True)]
         cells.append(td(time, order=time.partition(" ")[0], number=True))
         lines.append(f'<tr class="{row.kind}">{"".join(cells)}</tr>')
     data, model, n, *rest = FIXED

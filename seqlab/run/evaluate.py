@@ -47,7 +47,7 @@ def finish(
 
     A job of a sweep prints nothing: the sweep has a line for it, and its run.log has the table.
     """
-    summary["best_step"], results = both_checkpoints(run, trainer, directory)
+    summary["best_step"], results = both_checkpoints(run, trainer, directory, shown=not in_sweep)
     metrics, not_finite = finite(results)
     summary |= {
         "metrics": metrics,
@@ -67,17 +67,17 @@ def finish(
         print(f"run directory: {directory.path}")
 
 
-def both_checkpoints(run: Run, trainer: Trainer, directory: RunDirectory) -> tuple[int, Results]:
+def both_checkpoints(run: Run, trainer: Trainer, directory: RunDirectory, *, shown: bool) -> tuple[int, Results]:
     """The step of best.ckpt, and the test results of both checkpoints: `test_last/` and `test/`.
 
     Where both hold the same weights, these are tested once. The weights of best.ckpt stay loaded.
     """
     best, last = load_checkpoint(directory.best), load_checkpoint(directory.last)
-    with waiting(f"testing {directory.last.name}"):
+    with waiting(f"testing {directory.last.name}", on_a_pipe=shown):
         tested = evaluate(run, trainer, last)
     results = {key.replace("test/", "test_last/", 1): result for key, result in tested.items()}
     if not same_weights(best["state_dict"], last["state_dict"]):
-        with waiting(f"testing {directory.best.name}"):
+        with waiting(f"testing {directory.best.name}", on_a_pipe=shown):
             tested = evaluate(run, trainer, best)
     return best["global_step"], results | dict(tested)
 
@@ -128,13 +128,13 @@ def add_extras(
         summary["last_five_checks"] = spread_of_last_checks(checks, last=5)
     with extras.attempt("results over validations"):
         summary["metrics"] |= finite(run.task.concluded(results, checks))[0]
-    with waiting("baselines"):
+    with waiting("baselines", on_a_pipe=shown):
         beside = add_baselines(run, summary, extras)
     write_json(directory.summary, summary)
-    with waiting("predictions"), extras.attempt("predictions"), as_trained(run, trainer):
+    with waiting("predictions", on_a_pipe=shown), extras.attempt("predictions"), as_trained(run, trainer):
         write_jsonl(directory.predictions, run.task.examples(run.model))
     figures = Attempts["Figure"]()
-    with waiting("plots"), house_style(summary["model"]):
+    with waiting("plots", on_a_pipe=shown), house_style(summary["model"]):
         with figures.attempt("learning_curves"):
             figures["learning_curves"] = learning_curves(checks, summary["counts"], summary["meanings"])
         with figures.attempt(f"of {type(run.task).__name__}"), as_trained(run, trainer):

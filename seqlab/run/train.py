@@ -16,6 +16,7 @@ from seqlab import plugins
 from seqlab.errors import InputError, Interrupted, NonFiniteError
 from seqlab.files import write_json, write_text
 from seqlab.lit.checkpoints import has_begun, training_seconds, version
+from seqlab.lit.interrupts import sigterm_raises
 from seqlab.lit.progress import keep_to_the_log, silence
 from seqlab.model import SequenceModel, num_parameters
 from seqlab.run.allocator import keep_freed_memory
@@ -56,7 +57,7 @@ def train(config: RunConfig, directory: RunDirectory, *, in_sweep: bool = False,
     if rank_zero_only.rank:  # type: ignore[attr-defined]
         train_along(config, directory)
         return {}
-    with directory.claimed():
+    with directory.claimed(), sigterm_raises():
         try:
             with hushed(quiet), waiting("reading or drawing the data, building the model"):
                 job = accepted(directory, config, in_sweep)

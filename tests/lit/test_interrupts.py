@@ -53,3 +53,31 @@ def test_a_signal_leaves_checkpoint_and_summary(started, root, signum, code):
     assert content["global_step"] == summary["steps"] > 0
     run = seqlab.load_run(run_dir, "last.ckpt")
     assert all(torch.equal(run.module.state_dict()[name], value) for name, value in content["state_dict"].items())
+
+
+@pytest.mark.parametrize(("signum", "said", "code"), [(signal.SIGTERM, ": SIGTERM", 143), (signal.SIGINT, "", 130)])
+def test_a_signal_after_training_says_how_to_go_on_and_the_rest_follows(
+    command, root, environment, tiny, tmp_path, signum, said, code
+):
+    words = ["trainer.max_steps=2", "trainer.val_every=2", "trainer.min_steps=0", "trainer.accelerator=cpu"]
+    process = subprocess.Popen(
+        [sys.executable, str(root / "run.py"), *tiny("linear"), *words, "logger=csv", "hydra.run.dir=run"],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+    )
+    assert process.stderr is not None
+    while (line := process.stderr.readline()) != "predictions ...\n":
+        assert line, "the run ended before"
+    process.send_signal(signum)
+    stderr = process.communicate(timeout=60)[1]
+    assert process.returncode == code, stderr
+    expected = [f"interrupted{said}", f"to resume it: python {root / 'run.py'} resume=run"]
+    assert [line for line in stderr.splitlines() if line and not line.endswith(" ...")] == expected
+    assert json.loads((tmp_path / "run" / "status.json").read_text(encoding="utf-8"))["status"] == "interrupted"
+    done = command(root / "run.py", "resume=run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "seed 1, 2 steps" in done.stdout

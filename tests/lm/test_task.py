@@ -78,7 +78,11 @@ def test_a_checkpoint_holds_its_tokenizer(text_runs, tmp_path):
     content["config"]["data"] |= {"path": str(tmp_path / "gone"), "cache_dir": str(tmp_path / "no_cache")}
     torch.save(content, tmp_path / "moved.ckpt")
     model, task, _ = load_text_run(tmp_path / "moved.ckpt")
-    assert "sample" in task.describe(model, task.parse_prompt("MENENIUS:\n"))
+    described = task.describe(model, (prompt := task.parse_prompt("MENENIUS:\n")))
+    first, second, sample = described.split("\n", 2)
+    assert first.startswith("next    ") and second == "sample  (temperature 0.8, seed 1)"
+    ids = task.generate(model, prompt, prompt.shape[1] + 16, temperature=0.8, seed=1)[0]
+    assert sample == task.data.tokenizer.decode(ids.tolist()), "sixteen tokens, so that a prompt takes a moment"
     assert "unknown" in evaluate(str(tmp_path / "moved.ckpt"), str(ROOT / "tests" / "lm" / "coriolanus.txt"))
 
 
