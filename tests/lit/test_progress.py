@@ -71,7 +71,7 @@ def test_a_terminal_gets_a_bar_and_no_lines(run_through):
 
 def test_a_terminal_says_what_it_waits_for_and_a_pipe_what_follows_training(run_through, command, root, tiny, tmp_path):
     done = run_through(ON_A_TERMINAL)
-    stages = ["loading torch", "reading or drawing the data", "testing best.ckpt", "baselines", "plots"]
+    stages = ["loading torch", "reading or drawing the data", "testing last.ckpt", "baselines", "plots"]
     places = [done.stdout.find(f"\x1b[K{stage}") for stage in stages]
     assert -1 not in places and places == sorted(places)
     assert not re.search(r" \.\.\.\r(?!\x1b\[K)", done.stdout.replace("\n", "")), "a line that nobody erased"
@@ -82,9 +82,7 @@ def test_a_terminal_says_what_it_waits_for_and_a_pipe_what_follows_training(run_
     assert [bool(re.fullmatch(shape.format(step), line)) for step, line in zip((3, 6), lines, strict=False)] == [
         True
     ] * 2
-    assert lines[2:] == [
-        f"{stage} ..." for stage in ("testing last.ckpt", "testing best.ckpt", "baselines", "predictions", "plots")
-    ]
+    assert lines[2:] == [f"{stage} ..." for stage in ("testing last.ckpt", "baselines", "predictions", "plots")]
     assert set(lines[:2]) <= set((tmp_path / "piped" / "run.log").read_text(encoding="utf-8").splitlines())
 
 
