@@ -29,8 +29,8 @@ class Transduction(Task[TransductionDataModule, SequenceModel]):
 
     Three scores for each bin of lengths: the proportion of strings whose last answer is right (`last`), of all answers
     that are right (`every`), and of strings without a wrong answer (`whole`). `horizon` is the longest test length up
-    to which the last answer (where answers are sets, every answer) is right in more than nine of ten strings, at that
-    length and at all shorter ones; 0 if there is none. What a model cannot read has no score.
+    to which the last answer (where answers are sets or written strings, every answer) is right in more than nine of ten
+    strings, at that length and at all shorter ones; 0 if there is none. What a model cannot read has no score.
 
     Args:
         datamodule: the problem and its strings.
