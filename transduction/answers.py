@@ -5,17 +5,17 @@ from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from torch import Tensor
 
-from transduction.problem import ASK, Answering, Drawn, Problem, always, below, numerals
+from transduction.problem import ASK, MOST_NAMES, Answering, Drawn, Problem, always, below, numerals
 from transduction.running import Readout, Running
 
 
 class Rewriting(Problem):
     """Write a string again in another order: n symbols, then n times ?, at which the answers are due.
 
-    A string is right if all of it is. The last answer alone needs one symbol; of `sort` it is nearly always the largest.
+    A string is right if all of it is: the last answer alone needs one symbol, and that of `sort` is the largest.
 
     Args:
         order: `copy`, `reverse`, or `sort` (ascending).
@@ -30,7 +30,7 @@ class Rewriting(Problem):
         self,
         *,
         order: Literal["copy", "reverse", "sort"] = "reverse",
-        alphabet: Annotated[int, Ge(2)] = 2,
+        alphabet: Annotated[int, Ge(2), Le(MOST_NAMES)] = 2,
         repeats: bool = True,
     ):
         self.order, self.repeats, self.alphabet = order, repeats, alphabet

@@ -9,10 +9,10 @@ from itertools import pairwise
 from typing import Annotated
 
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from torch import Tensor
 
-from transduction.problem import Answering, always, below, numerals
+from transduction.problem import MOST_NAMES, Answering, always, below, numerals
 from transduction.written import Written
 
 
@@ -128,7 +128,7 @@ class Counting(Written):
         numbers: how many there are.
     """
 
-    def __init__(self, *, numbers: Annotated[int, Ge(2)] = 100):
+    def __init__(self, *, numbers: Annotated[int, Ge(2), Le(MOST_NAMES)] = 100):
         self.numbers = numbers
         super().__init__(numerals(numbers), numerals(numbers))
 

@@ -8,6 +8,9 @@ import pytest
 import torch
 from hydra.utils import get_class
 
+from seqlab.check import check
+from seqlab.errors import InputError
+from seqlab.run.build import configuration
 from tests.conftest import ROOT
 from tests.transduction.by_hand import BY_HAND
 from transduction.answers import Majority, Rewriting
@@ -107,7 +110,9 @@ def test_tables_are_groups(group, number):
     assert torch.equal(table[table], table[:, table])  # (a b) c = a (b c)
 
 
-@pytest.mark.parametrize("group", ["Z1", "S1", "A2", "D4", "S7", "Z1001", "z2", "", "Z-2", "S3 ", "Z0", "S", "S99", "Z1２"])
+@pytest.mark.parametrize(
+    "group", ["Z1", "S1", "A2", "D4", "S7", "Z1001", "z2", "", "Z-2", "S3 ", "Z0", "S", "S99", "Z1２"]
+)
 def test_what_is_no_group_is_refused(group):
     with pytest.raises(ValueError, match=f"group={group}"):
         GroupWord(group=group)
@@ -148,6 +153,28 @@ def test_strings_that_a_problem_does_not_have():
 def lengths(problem, *wanted):
     """Those that the problem has."""
     return [length for length in wanted if length >= problem.shortest and problem.has(length)]
+
+
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [
+        ("sort", "problem.alphabet=100000000000"),
+        ("recall", "problem.num_keys=10001"),
+        ("noisy_recall", "problem.noise=1000000000"),
+        ("noisy_recall", "problem.num_noises=10001"),
+        ("selective_copy", "problem.number=100000000"),
+        ("memorise", "problem.dictionary=4294967296"),
+        ("memorise", "problem.num_keys=32000000000"),
+        ("counting", "problem.numbers=100000000000"),
+        ("dyck_2_3", "problem.depth=100000000000"),
+        ("parity", "max_length=100001"),
+        ("parity", "test_lengths=[100,100000000000]"),
+    ],
+)
+def test_sizes_that_no_memory_holds_are_refused(compose, name, word):
+    """Before anything of that size is made."""
+    with pytest.raises(InputError, match=f"^data.{word.split('=')[0]}.*should be less than"):
+        check(compose(f"data={name}", f"data.{word}", full=True), configuration)
 
 
 @pytest.mark.parametrize(
