@@ -161,11 +161,24 @@ def test_lengths_that_cannot_be(options, part):
 
 
 @pytest.mark.slow
-def test_the_lstm_learns_parity_and_the_transformer_does_not(prepare):
-    """Within 600 steps; the LSTM keeps it to length 500."""
-    for model, solved in (("lstm", True), ("transformer", False)):
-        run, trainer = prepare(f"model={model}", "data=parity", "trainer.max_steps=600", "logger=csv", full=True)
-        trainer.fit(run.module, datamodule=run.datamodule)
-        results = run.task.evaluate(run.model, "test")
-        assert (results["test/horizon"] == 500) == solved
-        assert (results["test/41-100/last"].value > 0.9) == solved
+@pytest.mark.parametrize(
+    ("words", "solved"),
+    [
+        ("variant=lstm data=parity", True),
+        ("variant=transformer data=parity", False),
+        ("variant=lstm data=S3", True),
+        ("variant=mamba data=parity", False),
+        ("variant=mamba_signed data=parity", True),
+        ("variant=transformer data=recall data.max_length=4 data.test_lengths=[8]", True),
+        ("variant=lstm data=recall data.max_length=4 data.test_lengths=[8]", False),
+    ],
+)
+def test_what_an_architecture_learns_within_900_steps(prepare, words, solved):
+    """The recurrent network keeps a state beyond the lengths of training, the Transformer looks up what it has read."""
+    steps = ["trainer.max_steps=900", "trainer.min_steps=900", "logger=csv", "trainer.accelerator=cpu"]
+    run, trainer = prepare("experiment=state_tracking", *words.split(), *steps, full=True)
+    trainer.fit(run.module, datamodule=run.datamodule)
+    results = run.task.evaluate(run.model, "test")
+    assert (results["test/horizon"] >= run.datamodule.max_length) == solved
+    if "lstm" in words and solved:
+        assert results["test/horizon"] == 500
