@@ -48,6 +48,15 @@ class Transduction(Task[TransductionDataModule, SequenceModel]):
         known = f"training up to length {self.data.max_length}, test up to {self.data.evaluation_lengths('test')[-1]}"
         return f"{self.data.problem.title}; {known}; short strings may occur in both, longer ones only in the test"
 
+    def notes(self) -> Sequence[str]:
+        """How many test strings are distinct, in each bin: of some lengths there are few."""
+        counts = []
+        for name, lengths in self.data.bins.items():
+            strings = [self.data.drawn("test", length, 0, self.data.num_test).inputs for length in lengths]
+            distinct = sum(len(part.unique(dim=0)) for part in strings)
+            counts.append(f"{distinct:,} of {sum(map(len, strings)):,} at {name}")
+        return [f"Distinct test strings: {', '.join(counts)}."]
+
     def loss(self, model: SequenceModel, batch: Drawn) -> Tensor:
         """Mean loss in nats of the answers that are due."""
         return self.data.problem.kind.loss(model(batch.inputs)[batch.mask], batch.targets[batch.mask])

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from rule_extrapolation.letters import ANBN
 from seqlab.errors import InputError
 from seqlab.model import Rereading
 from seqlab.models.linear import Linear
@@ -14,6 +15,7 @@ from seqlab.models.xlstm import XLSTM
 from seqlab.proportion import Proportion
 from transduction.answers import Majority, Rewriting
 from transduction.datamodule import TransductionDataModule
+from transduction.grammatical import Grammatical
 from transduction.groups import GroupWord
 from transduction.recall import Recall
 from transduction.task import Transduction, read
@@ -95,6 +97,14 @@ def test_what_cannot_be_read_has_no_score(data):
         task.evaluate(Knowing(data, up_to=2, refuses=True), "test")
     results = task.evaluate(Linear(data.spec, d_model=4), "test")
     assert results["test/1-6/last"].trials == 24 and results["test/13-30/last"].value is None
+
+
+def test_distinct_strings_are_counted_by_bin():
+    """Of a^n b^n there is one of each even length, of two symbols eight of length 3."""
+    few = TransductionDataModule(problem=Grammatical(language=ANBN(), readout="next"), max_length=4, test_lengths=(8,))
+    assert Transduction(few).notes() == ["Distinct test strings: 2 of 128 at 1-4, 2 of 128 at 5-8."]
+    many = TransductionDataModule(problem=GroupWord(), max_length=2, test_lengths=(3,), num_test=400)
+    assert Transduction(many).notes() == ["Distinct test strings: 6 of 800 at 1-2, 8 of 400 at 3-3."]
 
 
 def test_chance_is_exact(data):
