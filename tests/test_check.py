@@ -64,6 +64,13 @@ def test_layers_without_number_are_refused_before_they_are_made(path, compose):
             check(with_value(config, "model.num_layers", 10**9), configuration)
 
 
+def test_a_prompt_has_at_most_a_thousand_symbols(compose):
+    """Before 4 to that power is worked out."""
+    for key, value in (("eval.prompt_lengths", [10**11]), ("data.prompt_lengths", [4, 1001])):
+        with pytest.raises(InputError, match=rf"^{key}=.*less than or equal to 1000"):
+            check(with_value(compose(), key, value), configuration)
+
+
 def test_there_are_choices():
     assert {"model=transformer", "data=L5", "optimizer=sgd", "logger=csv", "trainer=fast"} <= set(CHOICES)
 
