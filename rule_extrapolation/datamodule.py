@@ -4,7 +4,7 @@ from functools import cached_property
 from typing import Annotated, Literal
 
 import torch
-from annotated_types import Ge, MinLen
+from annotated_types import Ge, Le, MinLen
 from torch import Tensor
 
 from rule_extrapolation.grammars import Grammar
@@ -53,7 +53,7 @@ class GrammarDataModule(DataModule):
         num_val: Annotated[int, Ge(1)] = 512,
         num_test: Annotated[int, Ge(1)] = 1024,
         split: Literal["held_out", "shared"] = "held_out",
-        prompt_lengths: Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)] | None = None,
+        prompt_lengths: Annotated[tuple[Annotated[int, Ge(1), Le(1000)], ...], MinLen(1)] | None = None,
         seed: Annotated[int, Ge(0)] = 1,
     ):
         super().__init__()

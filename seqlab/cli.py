@@ -5,6 +5,7 @@ reader of the output is gone, 143 SIGTERM.
 """
 
 import os
+import re
 import select
 import signal
 import sys
@@ -56,6 +57,8 @@ def ending(error: BaseException, conf: Path | None = None) -> Ending | None:
         return Ending(_one_line(f"error: {error}"), 2)
     if isinstance(error, ConfigCompositionException | HydraException | OmegaConfBaseException):
         return Ending(_one_line(f"error: {_composition(error, conf)}"), 2)
+    if isinstance(error, MemoryError) or re.search("(allocate|out of) memory", str(error)):
+        return Ending(f"failed: not enough memory for such sizes, lengths or batches ({_one_line(error)[:200]})", 1)
     return None
 
 

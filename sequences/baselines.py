@@ -74,11 +74,15 @@ def solver_results(solver: Predict, samples: Samples) -> Row:
     """Results of a solver: the next term after every prefix, the eight terms after the first eight, real sequences."""
     metrics, ways = NextTermMetrics(), FASTER.get(solver) or plain(solver)
     predictions = ways.after_each(samples.terms[:, :-1].clamp(min=0))
-    # clamped, because MASKED would mean no prediction: one outside 0 .. 255 counts as wrong, at the nearer end
-    metrics.update(predictions.clamp(0, NUM_VALUES - 1), samples)
+    metrics.update(_wrong_outside(predictions), samples)
     whole, truth = true_continuations(samples)
     matches = exact_match(ways.continued(whole.terms[:, :-1], NUM_TERMS - 1), truth, whole)
     return {**metrics.compute(), **matches, **{f"real/{key}": value for key, value in real_results(solver).items()}}
+
+
+def _wrong_outside(predictions: Tensor) -> Tensor:
+    """Predictions below 0 as -2 (-1 is MASKED) and above 255 as 256: wrong, just beyond the end."""
+    return torch.where(predictions < 0, MASKED - 1, predictions.clamp(max=NUM_VALUES))
 
 
 def chance(samples: Samples) -> Row:
@@ -116,11 +120,15 @@ def true_continuations(samples: Samples) -> tuple[Samples, Tensor]:
 
 
 def continued(solver: Predict, terms: Tensor, count: int) -> Tensor:
-    """The next `count` terms predicted by a solver, each from all terms before it, (n, count)."""
-    start = terms.shape[1]
+    """The next `count` terms predicted by a solver, each from all terms before it, (n, count).
+
+    One outside 0 .. 255 is kept; the terms after it are predicted from the nearest value inside.
+    """
+    predicted = []
     for _ in range(count):
-        terms = torch.cat([terms, solver(terms).clamp(0, NUM_VALUES - 1).unsqueeze(1)], 1)
-    return terms[:, start:]
+        predicted.append(solver(terms))
+        terms = torch.cat([terms, predicted[-1].clamp(0, NUM_VALUES - 1).unsqueeze(1)], 1)
+    return torch.stack(predicted, 1)
 
 
 def real_results(predict: Predict) -> Row:

@@ -53,6 +53,24 @@ def refused(compose):
     return message
 
 
+@pytest.mark.parametrize("path", sorted((CONF / "model").glob("*.yaml")), ids=lambda path: path.stem)
+def test_layers_without_number_are_refused_before_they_are_made(path, compose):
+    """They would fill the memory one by one."""
+    config = compose(f"model={path.stem}")
+    if "num_layers" in config["model"]:
+        with pytest.raises(
+            InputError, match=r"^model.num_layers=1000000000: input should be less than or equal to 1000"
+        ):
+            check(with_value(config, "model.num_layers", 10**9), configuration)
+
+
+def test_a_prompt_has_at_most_a_thousand_symbols(compose):
+    """Before 4 to that power is worked out."""
+    for key, value in (("eval.prompt_lengths", [10**11]), ("data.prompt_lengths", [4, 1001])):
+        with pytest.raises(InputError, match=rf"^{key}=.*less than or equal to 1000"):
+            check(with_value(compose(), key, value), configuration)
+
+
 def test_there_are_choices():
     assert {"model=transformer", "data=L5", "optimizer=sgd", "logger=csv", "trainer=fast"} <= set(CHOICES)
 

@@ -112,6 +112,12 @@ def test_endings():
     assert ending(NonFiniteError("the loss is nan at step 3")).code == 1
     assert ending(InputError("two\n  lines")) == ("error: two lines", 2)
     assert ending(FileNotFoundError(2, "No such file", "x.ckpt")) == ("error: x.ckpt: No such file", 2)
+    for error in (
+        MemoryError("5 TiB"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried\n 1e9 bytes"),
+    ):
+        message, code = ending(error)
+        assert code == 1 and message.startswith("failed: not enough memory for such sizes") and "\n" not in message
     assert ending(ZeroDivisionError()) is None
 
 

@@ -5,31 +5,32 @@ from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from torch import Tensor
 
-from transduction.problem import ASK, Answering, Drawn, Problem, always, below, numerals
+from transduction.problem import ASK, MOST_NAMES, Answering, Drawn, Problem, always, below, numerals
 from transduction.running import Readout, Running
 
 
 class Rewriting(Problem):
     """Write a string again in another order: n symbols, then n times ?, at which the answers are due.
 
+    A string is right if all of it is: the last answer alone needs one symbol, and that of `sort` is the largest.
+
     Args:
         order: `copy`, `reverse`, or `sort` (ascending).
         alphabet: number of symbols.
         repeats: whether a symbol may occur twice in a string. Without repeats, a string is as long as the alphabet at
             most (copying without repeats needs one look back; with them, a place).
-
-    Raises:
-        ValueError: for an alphabet of one symbol.
     """
+
+    decisive: Literal["last", "whole"] = "whole"
 
     def __init__(
         self,
         *,
         order: Literal["copy", "reverse", "sort"] = "reverse",
-        alphabet: Annotated[int, Ge(2)] = 2,
+        alphabet: Annotated[int, Ge(2), Le(MOST_NAMES)] = 2,
         repeats: bool = True,
     ):
         self.order, self.repeats, self.alphabet = order, repeats, alphabet
@@ -73,7 +74,18 @@ class Rewriting(Problem):
         return torch.cat([read, answers], 1)
 
     def shortcuts(self) -> Mapping[str, Answering]:
-        return {"one answer": always(0), "first symbol": lambda inputs: inputs[:, :1].expand_as(inputs)}
+        """With one symbol of the string; of `sort`, also with what is expected at each place, whatever the string."""
+
+        def last(inputs: Tensor) -> Tensor:
+            place = inputs.shape[1] // 2 - 1
+            return inputs[:, place : place + 1].expand_as(inputs)
+
+        def by_place(inputs: Tensor) -> Tensor:
+            length = inputs.shape[1] // 2
+            return (torch.arange(2 * length) % length * self.alphabet // length).expand_as(inputs)
+
+        found = {"one answer": always(0), "first symbol": lambda inputs: inputs[:, :1].expand_as(inputs)}
+        return found | {"last symbol": last} | ({"by its place": by_place} if self.order == "sort" else {})
 
     def parse(self, text: str) -> Tensor:
         """Parse the string alone; the ? are added.

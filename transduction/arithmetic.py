@@ -5,7 +5,7 @@ Delétang et al. 2023, "Neural Networks and the Chomsky Hierarchy" (modular arit
 
 import reprlib
 from collections.abc import Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from annotated_types import Ge, Le
@@ -28,6 +28,8 @@ class Arithmetic(Written):
         modulus: numbers are 0 to modulus - 1.
         brackets: whether each operation stands in brackets; otherwise there are none.
     """
+
+    decisive: Literal["last", "whole"] = "last"  # there is one
 
     def __init__(self, *, modulus: Annotated[int, Ge(2), Le(100)] = 5, brackets: bool = False):
         self.modulus, self.brackets = modulus, brackets

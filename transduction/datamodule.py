@@ -3,12 +3,14 @@
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
-from annotated_types import Ge
+from annotated_types import Ge, Le
 
 from seqlab.lit.datamodule import DataModule
 from seqlab.randomness import uniforms
 from seqlab.spec import Spec, Tokens
 from transduction.problem import Drawn, Problem
+
+Length = Annotated[int, Ge(1), Le(100_000)]
 
 
 class TransductionDataModule(DataModule):
@@ -36,8 +38,8 @@ class TransductionDataModule(DataModule):
         self,
         *,
         problem: Problem,
-        max_length: Annotated[int, Ge(1)] = 40,
-        test_lengths: tuple[int, ...] = (),
+        max_length: Length = 40,
+        test_lengths: tuple[Length, ...] = (),
         lengths_per_bin: Annotated[int, Ge(2)] = 8,
         batch_size: Annotated[int, Ge(1)] = 64,
         num_val: Annotated[int, Ge(1)] = 32,

@@ -101,6 +101,10 @@ class Dyck(ByReadout):
     """
 
     def __init__(
-        self, *, kinds: Annotated[int, Ge(1), Le(26)] = 2, depth: Annotated[int, Ge(1)] = 3, readout: Readout = "next"
+        self,
+        *,
+        kinds: Annotated[int, Ge(1), Le(26)] = 2,
+        depth: Annotated[int, Ge(1), Le(1000)] = 3,
+        readout: Readout = "next",
     ):
         super().__init__(READOUTS[readout](BoundedDyck(kinds, depth)))

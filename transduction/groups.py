@@ -80,7 +80,7 @@ def multiplication_table(group: str) -> Tensor:
     >>> multiplication_table("Z3").tolist()
     [[0, 1, 2], [1, 2, 0], [2, 0, 1]]
     """
-    found = re.fullmatch(r"([ZSA])([1-9]\d{0,3})", group)
+    found = re.fullmatch(r"([ZSA])([1-9][0-9]{0,3})", group)
     if found is None:
         raise ValueError(f"group={group}: no such group; allowed: Zk, Sk and Ak, such as Z2, S3 and A5")
     family, size = found[1], int(found[2])

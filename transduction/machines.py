@@ -6,13 +6,13 @@ one of Zhou et al. 2023, "What Algorithms Can Transformers Learn? A Study in Len
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from torch import Tensor
 
-from transduction.problem import Answering, always, below, numerals
+from transduction.problem import MOST_NAMES, Answering, always, below, numerals
 from transduction.written import Written
 
 
@@ -77,10 +77,8 @@ class Stack(Written):
     """n actions on a stack, then n ?: what is on it, from the top; empty places are _. The length is n.
 
     0 and 1 are put on the stack, - takes the top away, or nothing from an empty stack. A stack that is there at the
-    beginning is one that the first actions make. A string is right if all of the stack is.
+    beginning is one that the first actions make.
     """
-
-    decisive: Literal["last", "whole"] = "whole"  # the last place is empty as a rule
 
     def __init__(self):
         super().__init__(("0", "1", "-"), ("0", "1", "_"))
@@ -130,7 +128,7 @@ class Counting(Written):
         numbers: how many there are.
     """
 
-    def __init__(self, *, numbers: Annotated[int, Ge(2)] = 100):
+    def __init__(self, *, numbers: Annotated[int, Ge(2), Le(MOST_NAMES)] = 100):
         self.numbers = numbers
         super().__init__(numerals(numbers), numerals(numbers))
 

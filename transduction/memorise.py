@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Annotated
 
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, Le, Lt
 from torch import Tensor
 
 from seqlab.randomness import permutation
-from transduction.problem import Answering, always
+from transduction.problem import MOST_NAMES, Answering, always
 from transduction.running import Running
 
 
@@ -30,9 +30,9 @@ class Memorise(Running):
     def __init__(
         self,
         *,
-        num_keys: Annotated[int, Ge(2)] = 256,
-        num_values: Annotated[int, Ge(2)] = 32,
-        dictionary: Annotated[int, Ge(0)] = 1,
+        num_keys: Annotated[int, Ge(2), Le(MOST_NAMES)] = 256,
+        num_values: Annotated[int, Ge(2), Le(MOST_NAMES)] = 32,
+        dictionary: Annotated[int, Ge(0), Lt(2**32)] = 1,
     ):
         if num_keys % num_values:
             raise ValueError(f"num_keys={num_keys} must be a multiple of num_values={num_values}")

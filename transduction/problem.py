@@ -15,6 +15,7 @@ from torch.nn.functional import pad
 from transduction.kinds import Kind, OneOf
 
 MOST_LISTED = 20
+MOST_NAMES = 10_000  # symbols of one sort: each is a row of an embedding, and has a name
 ASK = "?"  # the symbol at which an answer is due that is not due at every step
 
 Answering = Callable[[Tensor], Tensor]  # inputs (n, steps) int64 -> answers as in Drawn.targets

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from typing import Annotated
 
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from torch import Tensor
 from torch.nn.functional import pad
 
-from transduction.problem import Answering, Drawn, Problem, always, below
+from transduction.problem import MOST_NAMES, Answering, Drawn, Problem, always, below
 
 
 class Recall(Problem):
@@ -24,7 +24,12 @@ class Recall(Problem):
         num_values: number of values.
     """
 
-    def __init__(self, *, num_keys: Annotated[int, Ge(2)] = 32, num_values: Annotated[int, Ge(2)] = 32):
+    def __init__(
+        self,
+        *,
+        num_keys: Annotated[int, Ge(2), Le(MOST_NAMES)] = 32,
+        num_values: Annotated[int, Ge(2), Le(MOST_NAMES)] = 32,
+    ):
         self.num_keys, self.num_values = num_keys, num_values
         self.answers = tuple(f"v{index}" for index in range(num_values))
         self.symbols = (*(f"k{index}" for index in range(num_keys)), *self.answers)
@@ -101,10 +106,10 @@ class NoisyRecall(Recall):
     def __init__(
         self,
         *,
-        num_keys: Annotated[int, Ge(2)] = 32,
-        num_values: Annotated[int, Ge(2)] = 32,
-        num_noises: Annotated[int, Ge(1)] = 16,
-        noise: Annotated[int, Ge(1)] = 1,
+        num_keys: Annotated[int, Ge(2), Le(MOST_NAMES)] = 32,
+        num_values: Annotated[int, Ge(2), Le(MOST_NAMES)] = 32,
+        num_noises: Annotated[int, Ge(1), Le(MOST_NAMES)] = 16,
+        noise: Annotated[int, Ge(1), Le(100)] = 1,
     ):
         super().__init__(num_keys=num_keys, num_values=num_values)
         self.num_noises, self.noise, self.first_noise = num_noises, noise, num_keys + num_values

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from torch import Tensor
 
-from transduction.problem import Answering, always, below, numerals
+from transduction.problem import MOST_NAMES, Answering, always, below, numerals
 from transduction.written import Written
 
 
@@ -23,7 +23,9 @@ class SelectiveCopy(Written):
         alphabet: number of different symbols.
     """
 
-    def __init__(self, *, number: Annotated[int, Ge(1)] = 8, alphabet: Annotated[int, Ge(2)] = 8):
+    def __init__(
+        self, *, number: Annotated[int, Ge(1), Le(MOST_NAMES)] = 8, alphabet: Annotated[int, Ge(2), Le(MOST_NAMES)] = 8
+    ):
         super().__init__((*numerals(alphabet), "_"), numerals(alphabet))
         self.number, self.blank = number, alphabet
 

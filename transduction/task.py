@@ -29,8 +29,8 @@ class Transduction(Task[TransductionDataModule, SequenceModel]):
 
     Three scores for each bin of lengths: the proportion of strings whose last answer is right (`last`), of all answers
     that are right (`every`), and of strings without a wrong answer (`whole`). `horizon` is the longest test length up
-    to which the last answer (where answers are sets, every answer) is right in more than nine of ten strings, at that
-    length and at all shorter ones; 0 if there is none. What a model cannot read has no score.
+    to which the last answer (where answers are sets or written strings, every answer) is right in more than nine of ten
+    strings, at that length and at all shorter ones; 0 if there is none. What a model cannot read has no score.
 
     Args:
         datamodule: the problem and its strings.
@@ -47,6 +47,15 @@ class Transduction(Task[TransductionDataModule, SequenceModel]):
     def title(self) -> str:
         known = f"training up to length {self.data.max_length}, test up to {self.data.evaluation_lengths('test')[-1]}"
         return f"{self.data.problem.title}; {known}; short strings may occur in both, longer ones only in the test"
+
+    def notes(self) -> Sequence[str]:
+        """How many test strings are distinct, in each bin: of some lengths there are few."""
+        counts = []
+        for name, lengths in self.data.bins.items():
+            strings = [self.data.drawn("test", length, 0, self.data.num_test).inputs for length in lengths]
+            distinct = sum(len(part.unique(dim=0)) for part in strings)
+            counts.append(f"{distinct:,} of {sum(map(len, strings)):,} at {name}")
+        return [f"Distinct test strings: {', '.join(counts)}."]
 
     def loss(self, model: SequenceModel, batch: Drawn) -> Tensor:
         """Mean loss in nats of the answers that are due."""

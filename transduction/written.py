@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -11,12 +12,14 @@ from transduction.problem import ASK, Drawn, Problem
 
 
 class Written(Problem):
-    """The base class.
+    """The base class. A string is right if all of what is written is: the last answer alone often needs one symbol.
 
     Args:
         letters: the names of the symbols of which strings consist.
         answers: the names of the answers.
     """
+
+    decisive: Literal["last", "whole"] = "whole"
 
     def __init__(self, letters: Sequence[str], answers: Sequence[str]):
         self.num_letters = len(letters)

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import torch
-from annotated_types import Ge, Interval
+from annotated_types import Ge, Interval, Le
 from torch import Tensor, nn
 
 from factorization.models.input_checks import input_width
@@ -31,7 +31,7 @@ class BitsTransformer(nn.Module):
         spec: Spec,
         *,
         d_model: Annotated[int, Ge(1)] = 64,
-        num_layers: Annotated[int, Ge(1)] = 3,
+        num_layers: Annotated[int, Ge(1), Le(1000)] = 3,
         num_heads: Annotated[int, Ge(1)] = 4,
         ff_dim: Annotated[int, Ge(1)] = 256,
         dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.1,

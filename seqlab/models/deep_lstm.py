@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Annotated, Literal
 
 import torch
-from annotated_types import Ge, Interval
+from annotated_types import Ge, Interval, Le
 from torch import Tensor, nn
 
 from seqlab.model import SequenceModel, zeros
@@ -56,7 +56,7 @@ class DeepLSTM(SequenceModel):
         spec: Spec,
         *,
         d_model: Annotated[int, Ge(1)] = 64,
-        num_layers: Annotated[int, Ge(1)] = 5,
+        num_layers: Annotated[int, Ge(1), Le(1000)] = 5,
         dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.2,
         bias_init: BiasInit = "forget",
         weight_init: WeightInit = "orthogonal",

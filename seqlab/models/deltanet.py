@@ -3,7 +3,7 @@
 from typing import Annotated, NamedTuple
 
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from torch import Tensor, nn
 from torch.nn.functional import normalize, silu
 
@@ -100,7 +100,7 @@ class DeltaNet(SequenceModel):
         spec: Spec,
         *,
         d_model: Annotated[int, Ge(1)] = 64,
-        num_layers: Annotated[int, Ge(1)] = 4,
+        num_layers: Annotated[int, Ge(1), Le(1000)] = 4,
         num_heads: Annotated[int, Ge(1)] = 4,
         ff_dim: Annotated[int, Ge(1)] = 128,
         d_conv: Annotated[int, Ge(1)] = 4,

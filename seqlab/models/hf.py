@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, NamedTuple
 
 import torch
-from annotated_types import Ge, Interval
+from annotated_types import Ge, Interval, Le
 from torch import Tensor, nn
 
 from seqlab.contract.measure import by_steps, difference, random_inputs
@@ -70,7 +70,7 @@ class HF(Rereading):
         *,
         type: str = "gpt2",
         d_model: Annotated[int, Ge(1)] = 64,
-        num_layers: Annotated[int, Ge(1)] = 4,
+        num_layers: Annotated[int, Ge(1), Le(1000)] = 4,
         num_heads: Annotated[int, Ge(1)] = 4,
         ff_dim: Annotated[int, Ge(1)] = 256,
         dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0,

@@ -3,7 +3,7 @@
 from typing import Annotated, Literal, NamedTuple
 
 import torch
-from annotated_types import Ge, Gt, Interval
+from annotated_types import Ge, Gt, Interval, Le
 from torch import Tensor, nn
 
 from seqlab.model import SequenceModel, zeros
@@ -63,7 +63,7 @@ class LSTM(SequenceModel):
         *,
         d_model: Annotated[int, Ge(1)] = 64,
         hidden_dim: Annotated[int, Ge(1)] = 256,
-        num_layers: Annotated[int, Ge(1)] = 6,
+        num_layers: Annotated[int, Ge(1), Le(1000)] = 6,
         dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.1,
         layer_dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0,
         input_dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0,

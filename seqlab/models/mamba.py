@@ -5,7 +5,7 @@ import math
 from typing import Annotated, Any, NamedTuple
 
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, linear, silu, softplus
 
@@ -142,7 +142,7 @@ class Mamba(SequenceModel):
         spec: Spec,
         *,
         d_model: Annotated[int, Ge(1)] = 64,
-        num_layers: Annotated[int, Ge(1)] = 8,
+        num_layers: Annotated[int, Ge(1), Le(1000)] = 8,
         d_state: Annotated[int, Ge(1)] = 32,
         d_conv: Annotated[int, Ge(1)] = 8,
         expand: Annotated[int, Ge(1)] = 2,

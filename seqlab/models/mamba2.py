@@ -4,7 +4,7 @@ import math
 from typing import Annotated, NamedTuple
 
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from torch import Tensor, nn
 from torch.nn.functional import silu, softplus
 
@@ -110,7 +110,7 @@ class Mamba2(SequenceModel):
         spec: Spec,
         *,
         d_model: Annotated[int, Ge(1)] = 64,
-        num_layers: Annotated[int, Ge(1)] = 4,
+        num_layers: Annotated[int, Ge(1), Le(1000)] = 4,
         num_heads: Annotated[int, Ge(1)] = 4,
         d_state: Annotated[int, Ge(1)] = 32,
         d_conv: Annotated[int, Ge(1)] = 4,

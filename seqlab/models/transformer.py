@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated, Literal, NamedTuple
 
 import torch
-from annotated_types import Ge, Gt, Interval
+from annotated_types import Ge, Gt, Interval, Le
 from torch import Tensor, nn
 from torch.nn.functional import gelu, relu
 
@@ -160,7 +160,7 @@ class Transformer(SequenceModel):
         spec: Spec,
         *,
         d_model: Annotated[int, Ge(1)] = 64,
-        num_layers: Annotated[int, Ge(1)] = 6,
+        num_layers: Annotated[int, Ge(1), Le(1000)] = 6,
         num_heads: Annotated[int, Ge(1)] = 8,
         ff_dim: Annotated[int, Ge(1)] = 512,
         dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.1,

@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
-from annotated_types import Ge, Gt, Interval
+from annotated_types import Ge, Gt, Interval, Le
 from torch import Tensor, nn
 
 from seqlab.model import SequenceModel, zeros
@@ -100,7 +100,7 @@ class XLSTM(SequenceModel):
         spec: Spec,
         *,
         d_model: Annotated[int, Ge(2)] = 128,
-        num_layers: Annotated[int, Ge(1)] = 7,
+        num_layers: Annotated[int, Ge(1), Le(1000)] = 7,
         num_heads: Annotated[int, Ge(1)] = 4,
         slstm_at: tuple[Annotated[int, Ge(0)], ...] = (1,),
         d_conv: Annotated[int, Ge(0)] = 4,

@@ -50,6 +50,7 @@ class Run:
 
 
 Length = Annotated[int, Ge(1)]
+PromptLength = Annotated[int, Interval(ge=1, le=1000)]
 
 
 def configuration(
@@ -61,7 +62,7 @@ def configuration(
     model: Callable[..., nn.Module],
     data: DataModule,
     task: Callable[..., Task],
-    eval: Mapping[Literal["max_length", "prompt_lengths"], Length | Annotated[list[Length], MinLen(1)] | None],
+    eval: Mapping[Literal["max_length", "prompt_lengths"], Length | Annotated[list[PromptLength], MinLen(1)] | None],
     optimizer: Callable[[nn.Module], Optimizer],
     schedule: Schedule,
     trainer: Trainer,

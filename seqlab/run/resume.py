@@ -58,7 +58,7 @@ def start_of(config: RunConfig, directory: RunDirectory) -> Start | None:
         more = f" and {len(changed) - MAX_KEYS_NAMED} more" if len(changed) > MAX_KEYS_NAMED else ""
         raise InputError(
             f"{directory.path} is another run and cannot be resumed as this one: "
-            f"{'; '.join(changed[:MAX_KEYS_NAMED])}{more}"
+            f"{'; '.join(changed[:MAX_KEYS_NAMED])}{more} (trainer.max_steps may grow; logger and debug may change)"
         )
     status = directory.read_status()
     reached = newest[1]["config"]["trainer"]["max_steps"] if newest else first

@@ -4,6 +4,7 @@ import contextlib
 import math
 import platform
 import traceback
+from collections.abc import Mapping
 from typing import Any
 
 import lightning
@@ -32,6 +33,7 @@ from seqlab.run.summary import read_summary
 from seqlab.run.typed import with_typed
 from seqlab.waiting import hushed, waiting
 
+KERNELS_ON = {"native": "cpu", "cuda": "cuda"}  # a model's backend: the type of device that it needs
 STOPPED = {Interrupted: "interrupted", NonFiniteError: "not_finite"}  # exception -> `stopped` in summary.json
 REREADS = "This model has no state of its own: each step of decoding reads everything before it again."
 
@@ -115,11 +117,24 @@ def accepted(directory: RunDirectory, config: RunConfig, in_sweep: bool) -> tupl
     place = {"save_dir": directory.path, "first_step": start.step}
     loggers = [construct(node, **place) for node in run.config["logger"].values()]
     trainer: Trainer = construct(run.config["trainer"], run_dir=directory.path, loggers=loggers)
+    refuse_backend(run.config["model"], trainer.strategy.root_device.type)
     if start.checkpoint is None:
         config.save(directory)
     else:
         note_growth(directory, start.config["trainer"]["max_steps"])
     return run, trainer, start
+
+
+def refuse_backend(model: Mapping[str, Any], device: str, path: str = "model") -> None:
+    """Raise InputError if a model, or one inside it, asks for kernels that compute on another type of device."""
+    for key, value in model.items():
+        if isinstance(value, Mapping):
+            refuse_backend(value, device, f"{path}.{key}")
+        elif key == "backend" and KERNELS_ON.get(value, device) != device:
+            raise InputError(
+                f"{path}.backend={value} computes on {KERNELS_ON[value]}, and this run trains on {device}: "
+                f"use {path}.backend=auto, or another trainer.accelerator"
+            )
 
 
 def begin(run: Run, start: Start) -> None:

@@ -5,7 +5,8 @@ import torch
 
 from seqlab.proportion import Proportion
 from seqlab.run.build import build
-from sequences.baselines import compare, continued, true_continuations
+from sequences.baselines import compare, continued, solver_results, true_continuations
+from sequences.curriculum import Samples
 from sequences.families import FAMILIES
 from sequences.family import MASKED
 from sequences.solvers import SOLVERS
@@ -63,6 +64,21 @@ def test_the_true_continuation_starts_with_the_ninth_term(run):
 def test_a_solver_continues_from_its_own_terms():
     terms = torch.tensor([[1, 1, 2, 3, 5, 8, 13, 21], [0, 10, 20, 30, 40, 50, 60, 70]])
     assert continued(SOLVERS["recurrence"], terms, 3).tolist() == [[34, 55, 89], [80, 90, 100]]
+
+
+@pytest.mark.parametrize(
+    ("terms", "step"), [((250, 253, 255), 3), ((250, 253, 255), 300), ((9, 4, 0), -5), ((9, 4, 0), -50)]
+)
+def test_an_answer_outside_is_wrong_where_the_nearest_end_is_right(terms, step):
+    """From 253: 256 and 553; from 4: -1, which would mean no answer, and -46."""
+    one = torch.zeros(1, dtype=torch.int64)
+    samples = Samples(torch.tensor([[*terms, *[7] * 6]]), one, one, torch.ones(1))
+    found = solver_results(lambda read: read[:, -1] + step, samples)["accuracy_by_length/2"]
+    assert (found.hits, found.trials) == (0, 1)
+
+
+def test_a_continuation_keeps_what_is_outside_and_goes_on_from_inside():
+    assert continued(lambda read: read[:, -1] + 100, torch.tensor([[100]]), 3).tolist() == [[200, 300, 355]]
 
 
 def test_every_baseline_stands_beside_the_model(run):

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from rule_extrapolation.letters import ANBN
 from seqlab.errors import InputError
 from seqlab.model import Rereading
 from seqlab.models.linear import Linear
@@ -14,6 +15,7 @@ from seqlab.models.xlstm import XLSTM
 from seqlab.proportion import Proportion
 from transduction.answers import Majority, Rewriting
 from transduction.datamodule import TransductionDataModule
+from transduction.grammatical import Grammatical
 from transduction.groups import GroupWord
 from transduction.recall import Recall
 from transduction.task import Transduction, read
@@ -97,6 +99,14 @@ def test_what_cannot_be_read_has_no_score(data):
     assert results["test/1-6/last"].trials == 24 and results["test/13-30/last"].value is None
 
 
+def test_distinct_strings_are_counted_by_bin():
+    """Of a^n b^n there is one of each even length, of two symbols eight of length 3."""
+    few = TransductionDataModule(problem=Grammatical(language=ANBN(), readout="next"), max_length=4, test_lengths=(8,))
+    assert Transduction(few).notes() == ["Distinct test strings: 2 of 128 at 1-4, 2 of 128 at 5-8."]
+    many = TransductionDataModule(problem=GroupWord(), max_length=2, test_lengths=(3,), num_test=400)
+    assert Transduction(many).notes() == ["Distinct test strings: 6 of 800 at 1-2, 8 of 400 at 3-3."]
+
+
 def test_chance_is_exact(data):
     chance = Transduction(data).baselines()["chance"]
     assert chance["test/loss"] == math.log(6) and chance["test/1-6/last"] == 1 / 6
@@ -161,11 +171,24 @@ def test_lengths_that_cannot_be(options, part):
 
 
 @pytest.mark.slow
-def test_the_lstm_learns_parity_and_the_transformer_does_not(prepare):
-    """Within 600 steps; the LSTM keeps it to length 500."""
-    for model, solved in (("lstm", True), ("transformer", False)):
-        run, trainer = prepare(f"model={model}", "data=parity", "trainer.max_steps=600", "logger=csv", full=True)
-        trainer.fit(run.module, datamodule=run.datamodule)
-        results = run.task.evaluate(run.model, "test")
-        assert (results["test/horizon"] == 500) == solved
-        assert (results["test/41-100/last"].value > 0.9) == solved
+@pytest.mark.parametrize(
+    ("words", "solved"),
+    [
+        ("variant=lstm data=parity", True),
+        ("variant=transformer data=parity", False),
+        ("variant=lstm data=S3", True),
+        ("variant=mamba data=parity", False),
+        ("variant=mamba_signed data=parity", True),
+        ("variant=transformer data=recall data.max_length=4 data.test_lengths=[8]", True),
+        ("variant=lstm data=recall data.max_length=4 data.test_lengths=[8]", False),
+    ],
+)
+def test_what_an_architecture_learns_within_900_steps(prepare, words, solved):
+    """The recurrent network keeps a state beyond the lengths of training, the Transformer looks up what it has read."""
+    steps = ["trainer.max_steps=900", "trainer.min_steps=900", "logger=csv", "trainer.accelerator=cpu"]
+    run, trainer = prepare("experiment=state_tracking", *words.split(), *steps, full=True)
+    trainer.fit(run.module, datamodule=run.datamodule)
+    results = run.task.evaluate(run.model, "test")
+    assert (results["test/horizon"] >= run.datamodule.max_length) == solved
+    if "lstm" in words and solved:
+        assert results["test/horizon"] == 500
