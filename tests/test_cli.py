@@ -114,8 +114,9 @@ def test_endings():
         MemoryError("5 TiB"),
         RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried\n 1e9 bytes"),
     ):
-        message, code = ending(error)
-        assert code == 1 and message.startswith("failed: not enough memory for such sizes") and "\n" not in message
+        end = ending(error)
+        assert end is not None and end.code == 1
+        assert end.message.startswith("failed: not enough memory for such sizes") and "\n" not in end.message
     assert ending(ZeroDivisionError()) is None
 
 
