@@ -121,9 +121,12 @@ def _several(chosen: Sequence[tuple[str, Block]]) -> bool:
 
 
 def _cell(row: Row, metric: str, low: bool) -> str:
+    """The mean and, if it is another one, the best value; of whole numbers, such as lengths, one decimal at most."""
     values = [value for result in row.results if (value := result.get(metric)) is not None]
+    whole = all(value == round(value) for value in values)
     mean, best = (
-        number(value).removesuffix(".000") for value in (sum(values) / len(values), (min if low else max)(values))
+        f"{value:.1f}".removesuffix(".0") if whole else number(value).removesuffix(".000")
+        for value in (sum(values) / len(values), (min if low else max)(values))
     )
     return mean if mean == best else f"{mean} ({best})"
 

@@ -24,10 +24,19 @@ def cell_text(cell: Cell, n: int) -> str:
     >>> cell_text(Cell(-0.5, None, 3, (-1.25, 0.25)), 3)
     '-0.500 (-1.250 to 0.250)'
     """
-    spread = "" if cell.std is None else f" ± {number(cell.std)}"
+    spread = "" if cell.std is None or cell.mean is None else f" ± {spread_beside(cell.mean, cell.std)}"
     if cell.interval is not None:
         spread = f" ({number(cell.interval[0])} to {number(cell.interval[1])})"
     return number(cell.mean) + spread + (f" (n={cell.n})" if 0 < cell.n < n else "")
+
+
+def spread_beside(mean: float, std: float) -> str:
+    """A standard deviation beside its mean: below half a thousandth it is 0.000, unless the mean is as small.
+
+    >>> spread_beside(0.131, 2.7e-7), spread_beside(0.0002, 2.4e-5), spread_beside(0.5, 0.0014)
+    ('0.000', '2.4e-05', '0.0014')
+    """
+    return "0.000" if std < 0.0005 and abs(mean) >= 0.01 else number(std)
 
 
 def fixed_texts(row: Row) -> list[str]:
