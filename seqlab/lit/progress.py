@@ -72,6 +72,7 @@ class StepProgressBar(RichProgressBar):
         return self.trainer.max_steps
 
     def configure_columns(self, trainer: Trainer) -> list[Any]:
+        """What stands in the line, from left to right."""
         speed = [ProcessingSpeedColumn("dim")] if get_console().width >= WIDE else []
         return [BarColumn(bar_width=None), MofNCompleteColumn(), TimeRemainingColumn(compact=True), *speed, self.losses]
 

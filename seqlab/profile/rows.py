@@ -104,8 +104,14 @@ class Row:
 
     @property
     def points(self) -> list[tuple[int, float]]:
-        """The curve: (length, value)."""
-        pairs = (pair.split(":") for pair in self.curve.split())
+        """The curve: (length, value).
+
+        Raises:
+            ValueError: it is written otherwise, or a length has more than nine digits.
+        """
+        pairs = [pair.split(":") for pair in self.curve.split()]
+        if any(len(length) > 9 for length, _ in pairs):  # Python may read longer ones, or refuse them
+            raise ValueError("a length of more than nine digits")
         return [(int(length), float(value)) for length, value in pairs]
 
 

@@ -69,7 +69,7 @@ def test_long_paragraphs_are_cut():
 
 def test_odd_files_of_a_folder_are_left_out_with_a_reason(tmp_path, capsys):
     (tmp_path / "good.txt").write_text("some words here", encoding="utf-8")
-    (tmp_path / "empty.txt").write_text("")
+    (tmp_path / "empty.txt").write_text("", encoding="utf-8")
     (tmp_path / "binary.md").write_bytes(bytes(range(256)))
     (tmp_path / "latin.txt").write_bytes("caf\u00e9".encode("latin-1"))
     (tmp_path / "broken.gz").write_bytes(b"\x1f\x8bno")
