@@ -16,7 +16,7 @@ ROUNDING = 1e-6  # relative to the highest score, which may be float32
 GRID = (0.0, 0.25, 0.5, 0.75, 1.0)
 # Where no queries are known to choose them by, such as in a search. Of the continuation the weight with the highest
 # mean over halves and lines on the validation plays: a query may or may not be continued by what it looks for. Beside
-# both embeddings, as in a search, validation chose no re-ranking.
+# both embeddings validation chose no re-ranking, so a search has none.
 WEIGHTS = {"BM25": 1.0, "lexical": 0.25, "continuation": 0.25}
 RERANKING_WEIGHT = 0.0
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from lm.continuation import Continuation, document_ids, embedded, query_ids
-from lm.hybrid import NUM_RERANKED, RERANKING_WEIGHT, WEIGHTS, best_places, reranked, weighted
+from lm.hybrid import WEIGHTS, best_places, weighted
 from lm.lexical import LexicalEmbedding
 from lm.likelihood import contexts_of, log_likelihoods, usual
 from lm.passages import passages
@@ -122,13 +122,12 @@ def search(index: Index, models: Models, query: str, number: int, *, hybrid: boo
         return found(index, scores, parts, best_places(scores, number))
     parts["BM25"] = word_scores(index.bm25, [query])[0]
     scores = weighted(parts, WEIGHTS)
-    places = best_places(scores, NUM_RERANKED if RERANKING_WEIGHT else number)
+    places = best_places(scores, number)
     beginnings = [document_ids(models.encode, index.passages[place]) for place in places]
     likely = log_likelihoods(models.model, query_ids(models.encode, query), beginnings).numpy() - index.usual[places]
     parts["likelihood"] = np.zeros(len(scores), np.float32)
     parts["likelihood"][places] = likely
-    scores = reranked(scores, places, likely, RERANKING_WEIGHT)
-    return found(index, scores, parts, best_places(scores, min(number, len(places))))
+    return found(index, scores, parts, places)
 
 
 def found(index: Index, scores: np.ndarray, parts: Mapping[str, np.ndarray], places: np.ndarray) -> list[Found]:

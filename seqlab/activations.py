@@ -1,5 +1,6 @@
 """What goes on inside a model that reads one input: outputs of its modules, attention weights, norms of its state."""
 
+import inspect
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
@@ -88,11 +89,16 @@ def _weights(model: nn.Module, inputs: Tensor) -> dict[str, Tensor]:
 
         return hook
 
-    attending = (CausalSelfAttention, HasAttentions)
-    names = [name for name, module in model.named_modules() if isinstance(module, attending)]
+    names = [name for name, module in model.named_modules() if _attends(module)]
     if names:
         _read(model, inputs, [model.get_submodule(name).register_forward_pre_hook(keep(name)) for name in names])
     return found
+
+
+def _attends(module: nn.Module) -> bool:
+    # a list of layers may have the name of the method
+    tells = isinstance(module, HasAttentions) and inspect.ismethod(module.attentions)
+    return tells or isinstance(module, CausalSelfAttention)
 
 
 def _read(model: nn.Module, inputs: Tensor, hooks: Sequence[RemovableHandle]) -> None:

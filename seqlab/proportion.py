@@ -87,6 +87,8 @@ class Proportion(NamedTuple):
         for name in strata.unique():
             mine = strata == name
             share = float(weights[mine].sum())
+            if not share:
+                continue
             mean, worth = _mean_of_clusters(hits[mine], weights[mine] / share, clusters[mine])
             low, high = score_interval(mean, worth)
             p += share * mean

@@ -37,13 +37,14 @@ def sigterm_raises() -> Iterator[None]:
 class Interrupts(Callback):
     """Records SIGINT and SIGTERM, and raises `Interrupted` after the current step is complete and saved.
 
-    A second signal has Python's default effect (Ctrl-C twice stops at once). Lightning's own handlers, which save
-    nothing and exit with 0 on SIGTERM, are replaced during training.
+    A second signal stops at once, as it would have before training. Lightning's own handlers, which save nothing and
+    exit with 0 on SIGTERM, are replaced during training.
     """
 
     def __init__(self, checkpoints: Checkpoints):
         self.checkpoints = checkpoints
         self.received: int | None = None
+        self.before: dict[int, Any] = {}
         self.previous: dict[int, Any] = {}
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
@@ -55,9 +56,13 @@ class Interrupts(Callback):
             signal.signal(signum, handler)
         self.previous = {}
 
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # before Lightning's own are there
+        self.before = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        for signum, fallback in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
-            self.previous[signum] = fallback
+        for signum, handler in self.before.items():
+            self.previous[signum] = handler
             signal.signal(signum, self._note)
 
     def on_train_batch_end(

@@ -12,7 +12,7 @@ from seqlab.models.lstm import LSTMState
 from seqlab.nn.dropout import Dropout
 from seqlab.nn.embedding import input_layer
 from seqlab.nn.native import lstm as native
-from seqlab.nn.native.choice import Backend, takes_native
+from seqlab.nn.native.choice import Backend, is_plain, takes_native
 from seqlab.nn.peephole import PeepholeLSTM
 from seqlab.spec import Spec
 
@@ -102,8 +102,7 @@ class DeepLSTM(SequenceModel):
         return x
 
     def _is_native(self) -> bool:
-        # not with peepholes, and not if somebody has replaced layers, such as by quantised ones
-        plain = all(type(layer) is nn.LSTM for layer in self.layers)
+        plain = all(is_plain(layer, nn.LSTM) for layer in self.layers)  # not with peepholes
         return plain and takes_native("deep_lstm", self.backend, self.layers[0].get_parameter("weight_hh_l0"))
 
     def packed(self, inputs: Tensor, lengths: Tensor) -> Tensor:

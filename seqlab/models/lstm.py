@@ -10,7 +10,7 @@ from seqlab.model import SequenceModel, zeros
 from seqlab.nn.dropout import Dropout
 from seqlab.nn.embedding import input_layer, learned_embedding, tie
 from seqlab.nn.native import lstm as native
-from seqlab.nn.native.choice import Backend, takes_native
+from seqlab.nn.native.choice import Backend, is_plain, takes_native
 from seqlab.spec import Spec
 
 # B batch, T time, C channels, L layers, H hidden, N steps of all rows
@@ -90,8 +90,7 @@ class LSTM(SequenceModel):
         self.backend: Backend = backend
 
     def _is_native(self) -> bool:
-        # not if somebody has replaced the layers, such as by quantised ones
-        if type(self.lstm) is not CELLS[self.cell]:
+        if not is_plain(self.lstm, CELLS[self.cell]):
             return False
         missing = "" if self.cell == "lstm" else f"there is no native kernel for cell={self.cell}"
         return takes_native(self.cell, self.backend, self.lstm.get_parameter("weight_hh_l0"), missing)

@@ -12,7 +12,7 @@ from torch.nn.functional import conv2d, linear, silu, softplus
 from seqlab.model import SequenceModel, precise, zeros
 from seqlab.nn.embedding import input_layer
 from seqlab.nn.native import mamba as native
-from seqlab.nn.native.choice import takes_native
+from seqlab.nn.native.choice import is_plain, takes_native
 from seqlab.nn.native.product import linear as linear_by_kernel
 from seqlab.nn.scan import Backend, Eigenvalues, cuda_kernel, selective_scan
 from seqlab.ragged import real_steps, row_starts
@@ -75,9 +75,9 @@ class Mixer(nn.Module):
         return self.out_proj(y_BTD), window[:, x_BTD.shape[1] :].to(conv_BKD.dtype), h_BDN
 
     def is_plain(self) -> bool:
-        """Whether nobody has replaced its layers, such as by quantised ones."""
+        """Whether nobody has replaced its layers or hooked onto them."""
         linear_maps = (self.in_proj, self.x_proj, self.dt_proj, self.out_proj)
-        return all(type(layer) is nn.Linear for layer in linear_maps) and type(self.conv1d) is nn.Conv1d
+        return all(is_plain(layer, nn.Linear) for layer in linear_maps) and is_plain(self.conv1d, nn.Conv1d)
 
     def packed(self, u_PC: Tensor, starts: Tensor) -> Tensor:
         """The outputs (P, C) of whole packed rows, with the native kernels. starts: (B + 1,), their first steps."""

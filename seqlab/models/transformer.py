@@ -13,7 +13,7 @@ from seqlab.nn.attention import CausalSelfAttention
 from seqlab.nn.dropout import Dropout
 from seqlab.nn.embedding import input_layer, tie
 from seqlab.nn.native import transformer as native
-from seqlab.nn.native.choice import Backend, takes_native
+from seqlab.nn.native.choice import Backend, is_plain, takes_native
 from seqlab.nn.native.product import linear
 from seqlab.nn.positional import (
     STRIDE,
@@ -237,8 +237,7 @@ class Transformer(SequenceModel):
         return list(self.layers)  # type: ignore[return-value]
 
     def _is_native(self) -> bool:
-        # not if somebody has replaced linear maps, such as by quantised ones
-        plain = all(type(part) is nn.Linear for layer in self._layers() for part in layer.linear_maps())
+        plain = all(is_plain(part, nn.Linear) for layer in self._layers() for part in layer.linear_maps())
         return plain and takes_native("transformer", self.backend, self.head.weight)
 
     def packed(self, inputs: Tensor, lengths: Tensor) -> Tensor:

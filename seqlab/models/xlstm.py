@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from seqlab.model import SequenceModel, zeros
 from seqlab.nn.embedding import input_layer
 from seqlab.nn.native import xlstm as native
-from seqlab.nn.native.choice import Backend, takes_native
+from seqlab.nn.native.choice import Backend, has_hooks, takes_native
 from seqlab.nn.slstm import SLSTMCell, choose_backend
 from seqlab.ragged import real_steps, row_starts
 from seqlab.spec import Spec
@@ -179,8 +179,8 @@ class XLSTM(SequenceModel):
         return state_type(len(parts))(*parts)
 
     def _is_native(self) -> bool:
-        # not if somebody has replaced a part, such as a linear map by a quantised one
-        plain = self.part_types == part_types(self.stack)
+        # not if somebody has replaced a part or hooked onto it (`is_plain`)
+        plain = self.part_types == part_types(self.stack) and not any(map(has_hooks, self.stack.modules()))
         if self.backend == "torch" or torch.is_autocast_enabled("cpu") or not plain:
             return False
         weight = self.stack.post_blocks_norm.weight

@@ -136,7 +136,8 @@ def _cell(value: Any) -> str:
 def one_line(text: str) -> str:
     """A reason as a file of rows may have it."""
     plain = "".join(letter if letter.isprintable() else " " for letter in text)
-    return " ".join(plain.split()).lstrip("".join(FORMULA))[:LONGEST]
+    plain = " ".join(plain.split())
+    return (f"it says {plain}" if plain.startswith(tuple(FORMULA)) else plain)[:LONGEST]
 
 
 def write_rows(file: Path, rows: Iterable[Row]) -> None:

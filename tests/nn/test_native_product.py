@@ -137,3 +137,31 @@ def test_under_autocast_the_product_is_torch_s():
         assert torch.equal(linear(x, weight), functional.linear(x, weight))
         assert torch.equal(matmul(x, weight.t()), x @ weight.t())
         assert linear(x, weight).dtype == torch.bfloat16
+
+
+@needs_native
+@pytest.mark.parametrize(
+    "bias",
+    [torch.ones(1), torch.arange(240.0)[::2], torch.ones(1).expand(120), torch.ones(120)],
+    ids=["one", "steps", "expanded", "plain"],
+)
+def test_a_bias_of_another_layout_is_torch_s(bias):
+    x, weight, _ = matrices(*LARGE)
+    weight = weight.t().contiguous()
+    torch.testing.assert_close(linear(x, weight, bias), functional.linear(x, weight, bias), rtol=1e-4, atol=1e-4)
+
+
+@needs_native
+def test_a_bias_that_does_not_fit_is_refused_as_torch_does():
+    x, weight, _ = matrices(*LARGE)
+    with pytest.raises(RuntimeError):
+        linear(x, weight.t().contiguous(), torch.ones(3))
+
+
+@needs_native
+def test_a_matrix_whose_sign_is_still_to_be_turned():
+    a, b, _ = matrices(*LARGE)
+    lazy = torch.complex(a, a).conj().imag
+    assert lazy.is_neg()
+    torch.testing.assert_close(matmul(lazy, b), -(a @ b), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(times(lazy, b), -(a @ b), rtol=1e-4, atol=1e-4)

@@ -127,7 +127,7 @@ def test_own_overrides_and_reasons_are_no_formulas(tmp_path):
     rows = [replace(ROW, options="+model.new=1"), replace(EMPTY, seed=2, reason=one_line("-=+1 is no width"))]
     write_rows(tmp_path / "rows.csv", rows)
     assert read_rows(tmp_path / "rows.csv") == rows
-    assert rows[1].reason == "1 is no width"
+    assert rows[1].reason == "it says -=+1 is no width"
 
 
 def test_another_schema_is_refused_with_the_difference(text, refused):

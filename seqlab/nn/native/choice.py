@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from seqlab.nn.native import build
 
@@ -49,6 +49,19 @@ def takes_native(what: str, backend: Backend, tensor: Tensor, missing: str = "")
     if torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") != torch.bfloat16:
         return False
     return chosen_backend(what, backend, tensor.device.type, missing) == "native" and tensor.dtype == torch.float32
+
+
+def is_plain(module: nn.Module, kind: type[nn.Module]) -> bool:
+    """Whether a module is of exactly this type and has no hooks, so that kernels may read its parameters themselves.
+
+    Quantising replaces modules; pruning and weight norms compute parameters in a hook.
+    """
+    return type(module) is kind and not has_hooks(module)
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Whether a call of a module calls somebody else, too."""
+    return bool(module._forward_hooks or module._forward_pre_hooks)
 
 
 @functools.cache

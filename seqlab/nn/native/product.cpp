@@ -15,7 +15,7 @@ namespace seqlab {
 namespace {
 
 constexpr int64_t kWide = 2 * kLanes;             // columns of a panel
-constexpr int kRows = kLanes >= 16 ? 12 : 6;      // AVX-512 and newer Arm have 32 registers for vectors, AVX2 has 16
+constexpr int kRows = kLanes >= 16 ? 12 : 6;      // AVX-512 has 32 registers for vectors, AVX2 has 16
 constexpr int64_t kDepth = 128;                   // terms between two visits of a tile: its part of a panel fits into L1
 constexpr int64_t kChunk = 8 * kRows;             // rows of c in a task
 

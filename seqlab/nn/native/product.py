@@ -1,5 +1,7 @@
 """Matrix products in float32 on a CPU, by product.cpp: for the layers of small models, faster than torch's.
 
+Whoever calls these has asked `takes_native` (choice.py): they are not for models that are exported or compiled.
+
 tests/nn/test_native_product.py compares them with torch, in values and gradients.
 """
 
@@ -42,6 +44,7 @@ def product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
     """bias + a @ b by the kernel, (N, C) @ (C, F) float32 with any strides: contiguous, without a gradient."""
     (rows, depth), columns = a.shape, b.shape[1]
     assert a.dtype == b.dtype == torch.float32 and a.is_cpu and b.is_cpu and len(b) == depth
+    assert bias is None or bias.shape == (columns,)
     out = a.new_empty(rows, columns)
     if not rows * columns * depth:
         return out.zero_() if bias is None else out.copy_(bias)
@@ -67,7 +70,8 @@ def crossed(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _is_large(a: Tensor, b: Tensor) -> bool:
-    return a.dtype == b.dtype == torch.float32 and a.numel() * b.shape[1] >= FEW_TERMS
+    plain = a.dtype == b.dtype == torch.float32 and not a.is_neg() and not b.is_neg()
+    return plain and a.numel() * b.shape[1] >= FEW_TERMS
 
 
 class Product(torch.autograd.Function):
@@ -94,7 +98,8 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """torch.nn.functional.linear on (N, C), as `matmul`."""
-    if _is_for_the_kernel(x, weight.t()):
+    fits = bias is None or (bias.shape == weight.shape[:1] and bias.dtype == x.dtype and bias.is_contiguous())
+    if fits and _is_for_the_kernel(x, weight.t()):
         return Product.apply(x, weight.t(), bias)  # type: ignore[return-value]
     return nn.functional.linear(x, weight, bias)
 
