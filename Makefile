@@ -83,6 +83,6 @@ $(stamps_dev): $(stamp)-%: pyproject.toml $(CONSTRAINTS) | $(python)
 	$(pip) show --quiet torch 2>/dev/null || $(pip) install --constraint $(CONSTRAINTS) $(TORCH)
 	@$(python) -c 'from importlib.metadata import version; print("torch==" + version("torch"))' >$(stamp)-torch.txt
 	$(pip) install --quiet --constraint $(CONSTRAINTS) setuptools
-	$(pip) install --quiet --constraint $(CONSTRAINTS) --constraint $(stamp)-torch.txt --no-build-isolation \
+	$(pip) install --constraint $(CONSTRAINTS) --constraint $(stamp)-torch.txt --no-build-isolation \
 		--editable '.$(if $(filter-out run,$*),[$*])'
 	@touch $(stamps_$*)
