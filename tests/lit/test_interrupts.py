@@ -13,19 +13,29 @@ import seqlab
 
 
 @pytest.fixture
-def started(root, environment, tiny, tmp_path):
+def begun(root, environment, tmp_path):
+    """(words, where stdout goes) -> the process of `python run.py WORDS` in tmp_path."""
+
+    def begin(*words, stdout=subprocess.PIPE):
+        return subprocess.Popen(
+            [sys.executable, str(root / "run.py"), *words],
+            cwd=tmp_path,
+            env=environment,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+        )
+
+    return begin
+
+
+@pytest.fixture
+def started(begun, tiny, tmp_path):
     """A run that would take long, once its first last.ckpt is there; (process, run directory)."""
     run_dir = tmp_path / "run"
     words = ["trainer=fast", "trainer.max_steps=1000000", "trainer.patience=1000000", "trainer.accelerator=cpu"]
-    process = subprocess.Popen(
-        [sys.executable, str(root / "run.py"), *tiny("transformer"), *words, f"hydra.run.dir={run_dir}"],
-        cwd=tmp_path,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-    )
+    process = begun(*tiny("transformer"), *words, f"hydra.run.dir={run_dir}")
     deadline = time.monotonic() + 120
     while not (run_dir / "checkpoints" / "last.ckpt").exists():
         assert process.poll() is None, process.communicate()
@@ -57,18 +67,10 @@ def test_a_signal_leaves_checkpoint_and_summary(started, root, signum, code):
 
 @pytest.mark.parametrize(("signum", "said", "code"), [(signal.SIGTERM, ": SIGTERM", 143), (signal.SIGINT, "", 130)])
 def test_a_signal_after_training_says_how_to_go_on_and_the_rest_follows(
-    command, root, environment, tiny, tmp_path, signum, said, code
+    begun, command, root, tiny, tmp_path, signum, said, code
 ):
     words = ["trainer.max_steps=2", "trainer.val_every=2", "trainer.min_steps=0", "trainer.accelerator=cpu"]
-    process = subprocess.Popen(
-        [sys.executable, str(root / "run.py"), *tiny("linear"), *words, "logger=csv", "hydra.run.dir=run"],
-        cwd=tmp_path,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-    )
+    process = begun(*tiny("linear"), *words, "logger=csv", "hydra.run.dir=run", stdout=subprocess.DEVNULL)
     assert process.stderr is not None
     while (line := process.stderr.readline()) != "predictions ...\n":
         assert line, "the run ended before"

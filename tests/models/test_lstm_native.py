@@ -10,7 +10,8 @@ from seqlab.export.quantize import quantize
 from seqlab.models.deep_lstm import DeepLSTM
 from seqlab.models.lstm import LSTM
 from seqlab.nn.native.lstm import layer, time_major
-from tests.nn.test_native_lstm import MIXED, SMALL, errors, needs_native
+from tests.native import needs_native
+from tests.nn.test_native_lstm import MIXED, SMALL, errors
 from tests.small_models import token_spec, vector_spec
 
 MODELS = [

@@ -7,9 +7,9 @@ import torch
 
 from seqlab.contract.measure import random_inputs
 from seqlab.export.quantize import quantize
-from seqlab.nn.native import build
 from tests.models.test_lstm_native import losses_of_twenty_steps
 from tests.models.test_mamba import mamba, relative_error
+from tests.native import need_native
 from tests.small_models import token_spec
 
 
@@ -20,10 +20,7 @@ def tokens():
 
 def pair(**options):
     """The same model with both backends."""
-    try:
-        build.load()
-    except build.UnavailableError as error:
-        pytest.skip(f"no native kernels: {error}")
+    need_native()
     return mamba(backend="torch", **options), mamba(backend="native", **options)
 
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from seqlab.models.mamba import Mamba
-from seqlab.nn.native import build
 from seqlab.spec import Classes, Spec, Tokens
+from tests.native import need_native
 from tests.small_models import token_spec
 
 LENGTHS = torch.tensor([7, 40, 1, 0, 23, 40, 12])
@@ -56,10 +56,7 @@ def test_one_layer_computes_parity_at_any_length_and_a_positive_one_does_not(bac
 
 def pair(eigenvalues):
     """The same lively model with both backends."""
-    try:
-        build.load()
-    except build.UnavailableError as error:
-        pytest.skip(f"no native kernels: {error}")
+    need_native()
     models = []
     for backend in ("torch", "native"):
         torch.manual_seed(0)

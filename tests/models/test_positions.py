@@ -8,9 +8,9 @@ import torch
 
 from seqlab.models.transformer import Transformer
 from seqlab.nn.attention import CausalSelfAttention
-from seqlab.nn.native import build
 from seqlab.nn.positional import LearnedPositions, RandomPositions, alibi_slopes, rotated
 from seqlab.spec import Classes, Spec, Tokens
+from tests.native import need_native
 from tests.small_models import small_model, token_spec
 
 WIDTH, HEADS = 16, 2
@@ -154,10 +154,7 @@ def test_reads_any_length(how):
 
 def pair(how):
     """The same model natively and in plain torch."""
-    try:
-        build.load()
-    except build.UnavailableError as error:
-        pytest.skip(f"no native kernels: {error}")
+    need_native()
     plain = small_model("transformer", token_spec(40), positions=how, dropout=0.0, backend="torch")
     native = small_model("transformer", token_spec(40), positions=how, dropout=0.0, backend="native")
     for parameter in plain.parameters():

@@ -10,14 +10,8 @@ from torch import nn
 from seqlab.models.transformer import Transformer
 from seqlab.nn.native import build, choice
 from tests.models.test_transformer import SMALL, shake
+from tests.native import need_native
 from tests.small_models import small_model, token_spec
-
-
-def needs_native():
-    try:
-        build.load()
-    except build.UnavailableError as error:
-        pytest.skip(f"no native kernels: {error}")
 
 
 def gradients_of(model, tokens, lengths):
@@ -43,7 +37,7 @@ def gradients_of(model, tokens, lengths):
     ids=str,
 )
 def test_the_native_step_is_as_near_to_float64_as_plain_torch(options):
-    needs_native()
+    need_native()
     tokens, lengths = torch.randint(7, (5, 33)), torch.tensor([33, 1, 7, 20, 2])
     plain = shake(Transformer(token_spec(40), **SMALL | options, dropout=0.0, backend="torch"))
     native = Transformer(token_spec(40), **SMALL | options, dropout=0.0, backend="native")
@@ -55,7 +49,7 @@ def test_the_native_step_is_as_near_to_float64_as_plain_torch(options):
 
 
 def test_the_native_step_has_the_same_bits_each_time():
-    needs_native()
+    need_native()
     tokens, lengths = torch.randint(7, (64, 33)), torch.arange(64) % 33 + 1
     model = Transformer(token_spec(40), **SMALL, backend="native")
     results = []
@@ -68,7 +62,7 @@ def test_the_native_step_has_the_same_bits_each_time():
 @pytest.mark.parametrize("options", [{}, {"d_model": 18, "num_heads": 3}, {"d_model": 40, "num_heads": 1}], ids=str)
 def test_native_decoding_equals_plain_torch(options):
     """Steps after a chunk, with the same state afterwards; a state that is continued twice is cloned as ever."""
-    needs_native()
+    need_native()
     tokens = torch.randint(7, (4, 30))
     models = [Transformer(token_spec(40), **SMALL | options, backend=backend).eval() for backend in ("torch", "native")]
     shake(models[0])
@@ -87,7 +81,7 @@ def test_native_decoding_equals_plain_torch(options):
 
 
 def test_the_native_step_draws_its_dropout_from_torchs_generator():
-    needs_native()
+    need_native()
     tokens = torch.randint(7, (4, 9))
     model = Transformer(token_spec(), **SMALL, dropout=0.3, backend="native")
     drawn = []
@@ -104,7 +98,7 @@ def test_the_native_step_draws_its_dropout_from_torchs_generator():
 
 @pytest.mark.parametrize("norm", ["pre", "post"])
 def test_the_native_step_under_bfloat16_autocast_is_as_near_to_float32_as_plain_torch(norm):
-    needs_native()
+    need_native()
     tokens, lengths = torch.randint(7, (5, 33)), torch.tensor([33, 1, 7, 20, 2])
     plain = Transformer(token_spec(40), **SMALL, norm=norm, dropout=0.0, backend="torch")
     native = Transformer(token_spec(40), **SMALL, norm=norm, dropout=0.0, backend="native")

@@ -9,13 +9,12 @@ from torch import nn
 
 from seqlab.models.xlstm import XLSTM
 from seqlab.nn.native import build, choice
+from tests.native import WHY_NOT, needs_native
 from tests.nn.test_native_xlstm import (
     MIXED,
     SIZES,
-    WHY_NOT,
     batch,
     lively,
-    needs_kernels,
     spec,
     twin,
 )
@@ -76,7 +75,7 @@ class Doubled(nn.Linear):
         return 2 * super().forward(input)
 
 
-@needs_kernels
+@needs_native
 def test_replaced_parts_are_heard():
     model = lively(**SIZES[1])
     inputs, lengths = batch(MIXED)
@@ -92,7 +91,7 @@ def test_replaced_parts_are_heard():
             assert not torch.allclose(after, before, atol=1e-4), name
 
 
-@needs_kernels
+@needs_native
 def test_double_and_autocast_are_those_of_the_plain_path():
     model = lively(**SIZES[1])
     inputs, lengths = batch(MIXED)

@@ -7,16 +7,8 @@ import torch
 from torch import nn
 
 from seqlab.lit.footprint import LiveBytes
-from seqlab.nn.native import build
 from seqlab.nn.native.lstm import layer, time_major
-
-try:
-    build.load()
-    WHY_NOT = ""
-except build.UnavailableError as error:
-    WHY_NOT = f"no native kernels: {error}"
-
-needs_native = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
+from tests.native import needs_native
 
 MIXED = [7, 40, 1, 1, 23, 40, 12, 3, 31, 2]
 # input width, hidden width, lengths: no vector divides the odd ones

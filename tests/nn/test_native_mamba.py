@@ -5,14 +5,12 @@ import torch
 from torch.nn.functional import conv1d, linear, silu, softplus
 
 from seqlab.lit.footprint import LiveBytes
-from seqlab.nn.native import build, scan
+from seqlab.nn.native import scan
 from seqlab.nn.native.mamba import Convolution, mix
+from tests.native import needs_native
 from tests.reference.scan import selective_scan as plain_scan
 
-try:
-    build.load()
-except build.UnavailableError as error:
-    pytest.skip(f"no native kernels: {error}", allow_module_level=True)
+pytestmark = needs_native
 
 MIXED = [7, 40, 1, 1, 0, 23, 40, 12, 3, 31, 2]
 # channels, states, steps of the convolution, rank of the step sizes, lengths: no vector or block divides the odd ones

@@ -4,16 +4,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from seqlab.nn.native import build
 from seqlab.nn.native.product import crossed, linear, matmul, product, times
-
-try:
-    build.load()
-    WHY_NOT = ""
-except build.UnavailableError as error:
-    WHY_NOT = f"no native kernels: {error}"
-
-needs_native = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
+from tests.native import needs_native
 
 # rows, terms, columns: below, at and above a vector, a tile, a panel and the terms that are summed at once
 SIZES = [

@@ -5,14 +5,11 @@ import torch
 from torch import nn
 from torch.nn.functional import gelu, layer_norm, relu
 
-from seqlab.nn.native import build
 from seqlab.nn.native.transformer import NO_DROP, Activation, Attention, Drop, ResidualNorm, new_drop
+from tests.native import needs_native
 from tests.reference.dropout import dropout_mask
 
-try:
-    build.load()
-except build.UnavailableError as error:
-    pytest.skip(f"no native kernels: {error}", allow_module_level=True)
+pytestmark = needs_native
 
 LENGTHS = [3, 1, 40, 2, 17, 33]
 SEED = 2**61 + 12345

@@ -8,18 +8,10 @@ import torch
 from torch import nn
 
 from seqlab.models.xlstm import XLSTM
-from seqlab.nn.native import build
 from seqlab.nn.native.convolution import CausalConvolution
 from seqlab.nn.native.xlstm import MLSTM, SLSTM, MLSTMSizes
 from seqlab.spec import Classes, Spec, Tokens
-
-try:
-    build.load()
-    WHY_NOT = ""
-except build.UnavailableError as error:
-    WHY_NOT = f"no native kernels: {error}"
-
-needs_kernels = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
+from tests.native import needs_native
 
 # Head widths of 3 to 128 that are and are not multiples of the lanes, and each width of blocks and of convolutions
 SIZES = [
@@ -76,7 +68,7 @@ def errors(actual, expected):
     }
 
 
-@needs_kernels
+@needs_native
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
 @pytest.mark.parametrize("rows", ["mixed", "one step each", "one row"])
 def test_values_and_gradients_equal_the_plain_ones(sizes, rows):
@@ -88,7 +80,7 @@ def test_values_and_gradients_equal_the_plain_ones(sizes, rows):
     assert max(worst.values()) < 1e-4, worst
 
 
-@needs_kernels
+@needs_native
 @pytest.mark.parametrize("sizes", SIZES[:3], ids=str)
 @pytest.mark.parametrize("rows", ["mixed", "long"])
 def test_as_close_to_the_model_in_double_as_the_plain_path(sizes, rows):
@@ -101,7 +93,7 @@ def test_as_close_to_the_model_in_double_as_the_plain_path(sizes, rows):
     assert median(native.values()) < 2 * median(plain.values())
 
 
-@needs_kernels
+@needs_native
 def test_whole_batches_equal_the_plain_ones():
     model = lively(**SIZES[1])
     inputs, _ = batch([19] * 6)
@@ -109,7 +101,7 @@ def test_whole_batches_equal_the_plain_ones():
     torch.testing.assert_close(model(inputs), model.prefill(inputs, model.init_state(6))[0], rtol=1e-3, atol=1e-4)
 
 
-@needs_kernels
+@needs_native
 @pytest.mark.parametrize("gate", [-30.0, 100.0])
 def test_extreme_gates(gate):
     """The stabilisers: input gates whose exponential would overflow, and forget gates that keep nothing or all."""
@@ -129,7 +121,7 @@ def test_extreme_gates(gate):
         assert error < 10 * largest + 1e-4, f"{name}: {error:.1e}, plain at most {largest:.1e}"
 
 
-@needs_kernels
+@needs_native
 def test_input_gates_that_fall_far():
     """A query's largest exponent belongs to an early key: without the running maximum, its weight would overflow."""
     model = lively(**SIZES[1], slstm_at=(), num_layers=1)
@@ -144,7 +136,7 @@ def test_input_gates_that_fall_far():
         assert error < max(1e-4, 5 * plain[name]), f"{name}: {error:.1e}, plain {plain[name]:.1e}"
 
 
-@needs_kernels
+@needs_native
 def test_not_a_number_is_not_hidden_and_does_not_stay():
     """So that training stops on it: masks must not turn it into zero, nor memory that is used again hand it on."""
     model = lively(**SIZES[1])
@@ -161,7 +153,7 @@ def test_not_a_number_is_not_hidden_and_does_not_stay():
         assert all(torch.equal(after[each], expected[each]) for each in expected), name
 
 
-@needs_kernels
+@needs_native
 def test_what_follows_a_row_has_no_effect():
     model = lively(**SIZES[1])
     inputs, lengths = batch(MIXED)
@@ -171,7 +163,7 @@ def test_what_follows_a_row_has_no_effect():
     assert all(torch.equal(one, two) for one, two in zip(*(result.values() for result in results), strict=True))
 
 
-@needs_kernels
+@needs_native
 def test_a_row_does_not_depend_on_its_neighbours():
     model = lively(**SIZES[1]).eval()
     inputs, lengths = batch(MIXED)
@@ -203,7 +195,7 @@ def layer_inputs(width, num_rows=60):
     ]
 
 
-@needs_kernels
+@needs_native
 def test_the_same_bit_for_bit_with_any_number_of_threads():
     before = torch.get_num_threads()
     for function, arguments in layer_inputs(width=42):
@@ -220,7 +212,7 @@ def test_the_same_bit_for_bit_with_any_number_of_threads():
             assert all(map(torch.equal, others, results[0])), function
 
 
-@needs_kernels
+@needs_native
 def test_twenty_steps_of_training_stay_equal_to_rounding():
     losses = []
     for backend in ("native", "torch"):
@@ -238,7 +230,7 @@ def test_twenty_steps_of_training_stay_equal_to_rounding():
     assert losses[:20] == pytest.approx(losses[20:], rel=1e-5)
 
 
-@needs_kernels
+@needs_native
 def test_dropout_draws_the_same_elements_as_the_plain_path():
     model = lively(**SIZES[1], dropout=0.5, slstm_at=())
     inputs, _ = batch([13] * 4)
@@ -250,7 +242,7 @@ def test_dropout_draws_the_same_elements_as_the_plain_path():
     assert not torch.allclose(results[0], results[2], atol=1e-2)
 
 
-@needs_kernels
+@needs_native
 def test_dropout_of_an_slstm_has_the_same_mean_and_spread():
     """The plain path draws in another order: many rows are compared."""
     model = lively(**SIZES[1], dropout=0.3, slstm_at=(0,), num_layers=1)
@@ -263,7 +255,7 @@ def test_dropout_of_an_slstm_has_the_same_mean_and_spread():
     assert native.std(0).min() > 1e-3, "rows drop different elements"
 
 
-@needs_kernels
+@needs_native
 def test_beyond_the_context_length_steps_are_those_of_the_package():
     model, longer = lively(20, **SIZES[0]).eval(), lively(40, **SIZES[0]).eval()
     inputs, lengths = batch([35, 3, 30])

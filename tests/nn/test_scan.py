@@ -6,18 +6,12 @@ import pytest
 import torch
 
 from seqlab.nn import scan
-from seqlab.nn.native import build
 from seqlab.nn.native import scan as packed
 from seqlab.nn.scan import selective_scan
+from tests.native import needs_native
 from tests.reference.scan import selective_scan as plain_scan
 
-try:
-    build.load()
-    WHY_NOT = ""
-except build.UnavailableError as error:
-    WHY_NOT = f"no native scan: {error}"
-
-NATIVE = pytest.param("native", marks=pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT))
+NATIVE = pytest.param("native", marks=needs_native)
 BACKENDS = ["torch", NATIVE]
 # batch, time, channels, states: one of each, sizes that no vector or block divides, and the sizes of L5
 SIZES = [(1, 1, 1, 1), (3, 5, 37, 5), (2, 7, 33, 16), (4, 34, 128, 32)]
@@ -76,7 +70,7 @@ def test_torch_equals_the_recurrence_in_float64(size):
     assert max(relative_errors(values_and_gradients(scan_by("torch"), arguments), expected)) < 1e-13
 
 
-@pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
+@needs_native
 @pytest.mark.parametrize("size", SIZES)
 def test_native_equals_torch(size):
     arguments = random_arguments(*size)
@@ -175,7 +169,7 @@ def test_slices_of_the_batch_change_nothing(monkeypatch, num_rows, stops):
     assert max(relative_errors(values_and_gradients(scan_by("torch"), arguments), expected)) < 1e-6
 
 
-@pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
+@needs_native
 def test_native_is_the_same_bit_for_bit_with_any_number_of_threads():
     arguments = random_arguments(4, 34, 128, 32)
     before = torch.get_num_threads()
@@ -190,7 +184,7 @@ def test_native_is_the_same_bit_for_bit_with_any_number_of_threads():
         assert all(map(torch.equal, others, results[0]))
 
 
-@pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
+@needs_native
 def test_packed_rows_equal_each_row_alone():
     """Rows of their own lengths, one of them empty, each from a state of its own."""
     lengths, channels, states = [3, 1, 0, 8, 2], 37, 5

@@ -10,7 +10,8 @@ import torch
 from seqlab.nn import scan
 from seqlab.nn.native import build, choice
 from seqlab.nn.scan import chosen_backend, cuda_kernel, selective_scan
-from tests.nn.test_scan import WHY_NOT, random_arguments
+from tests.native import WHY_NOT
+from tests.nn.test_scan import random_arguments
 from tests.reference.scan import selective_scan as plain_scan
 
 

@@ -6,8 +6,8 @@ from functools import partial
 import pytest
 import torch
 
-from seqlab.nn.native import build
 from seqlab.nn.scan import chosen_backend, selective_scan
+from tests.native import need_native
 from tests.nn.test_scan import BACKENDS, SIZES, random_arguments, relative_errors, values_and_gradients
 from tests.reference.scan import selective_scan as plain_scan
 
@@ -75,10 +75,7 @@ def test_the_cuda_kernel_has_no_signed_eigenvalues(caplog, backend, level):
 
 
 def test_native_is_the_same_bit_for_bit_with_any_number_of_threads():
-    try:
-        build.load()
-    except build.UnavailableError as error:
-        pytest.skip(f"no native scan: {error}")
+    need_native()
     before, results = torch.get_num_threads(), []
     try:
         for num_threads in (1, 2, 3):
