@@ -212,8 +212,19 @@ class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
         ]
 
     def meanings(self) -> Mapping[str, str]:
-        """The two rules."""
-        return {"rule_1": self.grammar.rule_1_description, "rule_2": self.grammar.rule_2_description}
+        """The two rules, what is asked of the completion alone, and the sets of prompts."""
+        rules = {"rule_1": self.grammar.rule_1_description, "rule_2": self.grammar.rule_2_description}
+        alone = "in the completion alone"
+        rules |= {
+            "rule_2_completion": f"{rules['rule_2']}, {alone}",
+            "rule_1_and_rule_2_completion": f"both rules, the second {alone}",
+        }
+        sets = {
+            "id": "prompts that some completion makes grammatical (ID)",
+            "ood": "prompts that no completion makes grammatical (OOD)",
+            "sos": "empty prompt",
+        }
+        return rules | sets
 
     def _records(self, decoded: Decoded, rows: Sequence[int]) -> list[dict[str, Any]]:
         """Some rows of the completions of all prompts: the set of the prompt, its text and its scores."""

@@ -197,7 +197,7 @@ class Task(ABC, Generic[D, M]):
         return []
 
     def meanings(self) -> Mapping[str, str]:
-        """The last part of a metric's name -> what it measures, in a few words, where the name does not say it."""
+        """A part of a metric's name, the group or the last, -> what it means in a few words, where it does not say."""
         return {}
 
     def files(self) -> Mapping[str, str]:

@@ -22,6 +22,7 @@ from seqlab.cli import tell
 from seqlab.errors import InputError, nearest
 from seqlab.files import write_text
 from seqlab.output import take_any_text
+from seqlab.report.by_data import by_data
 from seqlab.report.collect import Collection, collect, plots_of
 from seqlab.report.effects import effects_of
 from seqlab.report.formats import comma_separated, latex, markdown, sheets
@@ -50,7 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--runs", type=Path, metavar="FILE.csv", help="also write each run as a line of this file,\n"
                         "added to those that it has; such a file can be given as DIR")  # fmt: skip
     parser.add_argument("--compare", metavar="COLUMN", help="with --out FOLDER: instead of each run's plots, a map of\n"
-                        "this column over models and data, and curves of each model by data set")  # fmt: skip
+                        "this column over models and data, curves of each model by data set, and\n"
+                        "by_data.md, a table of models x data for each column")  # fmt: skip
     options = parser.parse_args(arguments)
     started()
     try:
@@ -112,7 +114,9 @@ def report(
     with house_style():
         for name, figure in figures.items():
             save_figure(figure, file.parent / f"{name}.png")
-    if compared is None and format == "markdown" and file.parent == out:
+    if compared is not None:
+        write_text(file.parent / "by_data.md", by_data(tables))
+    elif format == "markdown" and file.parent == out:
         copy_plots(collection, file.parent)
     print(file)
 

@@ -1,7 +1,6 @@
 """Figures that compare models over data sets: map and dots of a column, and the curves of the seeds of each model."""
 
 import hashlib
-import re
 import textwrap
 from collections.abc import Sequence
 
@@ -12,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from seqlab.errors import InputError, nearest
 from seqlab.report.indexed_metrics import indexed_metrics
 from seqlab.report.panels import baselines, over_runs
-from seqlab.report.rows import Block, Row, Table, unique
+from seqlab.report.rows import Block, Row, Table, models_of, titles, unique
 from seqlab.run.config import folder_name, one_name
 from seqlab.show.palette import colour_of
 from seqlab.show.style import INK
@@ -34,11 +33,11 @@ def comparison(tables: Sequence[Table], column: str) -> dict[str, Figure]:
     if column not in headings:
         raise InputError(f"--compare {column}: no such column; {nearest(column, headings)}")
     chosen = [(table.columns[column], block) for table in tables if column in table.columns for block in table.blocks]
-    chosen = [(metric, block) for metric, block in chosen if _models(block)]
+    chosen = [(metric, block) for metric, block in chosen if models_of(block)]
     figures = {one_name(column): column_map(column, chosen), one_name(f"{column} dots"): column_dots(column, chosen)}
     blocks = [block for table in tables for block in table.blocks]
     for title, block in zip(titles(blocks), blocks, strict=True):
-        for family in indexed_metrics(dict.fromkeys(name for row in _models(block) for name in row.results[0])):
+        for family in indexed_metrics(dict.fromkeys(name for row in models_of(block) for name in row.results[0])):
             name = one_name(f"{block.data} {family}")
             if title != block.data:  # long, and of no more than the characters of a file's name
                 digest = hashlib.sha256(title.encode()).hexdigest()[:8]
@@ -47,30 +46,14 @@ def comparison(tables: Sequence[Table], column: str) -> dict[str, Figure]:
     return figures
 
 
-def titles(blocks: Sequence[Block]) -> list[str]:
-    """The data set of each block; of several with one data set also what their descriptions do not share."""
-    parts = [re.split(r"[;,] ", block.description) for block in blocks]
-    found: list[str] = []
-    for block, own in zip(blocks, parts, strict=True):
-        others = [part for other, part in zip(blocks, parts, strict=True) if other.data == block.data]
-        apart = ", ".join(part for part in own if any(part not in other for other in others))
-        title = block.data if len(others) == 1 else f"{block.data}: {apart or block.description}"
-        found.append(f"{title} ({found.count(title) + 1})" if title in found else title)
-    return found
-
-
-def _models(block: Block) -> list[Row]:
-    return [row for row in block.rows if row.runs]
-
-
 def column_map(column: str, chosen: Sequence[tuple[str, Block]]) -> Figure:
     """A cell for each model and data set: the mean over seeds and, if seeds differ, the best of them.
 
     The colour is the way from chance (the lowest row where there is none) to the best row of the data set, baselines
     included. What was not run, or has no value, is blank.
     """
-    models = unique(row.label for _, block in chosen for row in _models(block))
-    names = [textwrap.fill(title, 12) for title in titles([block for _, block in chosen])]
+    models = unique(row.label for _, block in chosen for row in models_of(block))
+    names = _headings(chosen, 12)
     above = 0.16 * max(name.count("\n") for name in names)
     size = (max(map(len, models)) * 0.085 + 0.2 + CELL[0] * len(chosen), 1.5 + above + CELL[1] * len(models))
     figure = Figure(figsize=size, layout="constrained")
@@ -78,7 +61,7 @@ def column_map(column: str, chosen: Sequence[tuple[str, Block]]) -> Figure:
     for x, (metric, block) in enumerate(chosen):
         low = block.better.get(metric) == "low"
         worst, best = _range(block, metric, low)
-        for row in _models(block):
+        for row in models_of(block):
             mean = over_runs(row, metric).mean
             if mean is None:
                 continue
@@ -99,6 +82,19 @@ def column_map(column: str, chosen: Sequence[tuple[str, Block]]) -> Figure:
     return figure
 
 
+def _headings(chosen: Sequence[tuple[str, Block]], letters: int) -> list[str]:
+    """The data set of each block and, below it, what the column means there, in lines of so many letters."""
+    names = titles([block for _, block in chosen])
+    parts = [(name, _meaning(metric, block)) for name, (metric, block) in zip(names, chosen, strict=True)]
+    return ["\n".join(textwrap.fill(part, letters) for part in both if part) for both in parts]
+
+
+def _meaning(metric: str, block: Block) -> str:
+    word = metric.rpartition("/")[2]
+    known = [run["meanings"][word] for row in models_of(block) for run in row.runs if word in run.get("meanings", {})]
+    return known[-1] if known else ""
+
+
 def _square(x: int, y: int, color: tuple[float, ...]):
     from matplotlib.patches import Rectangle
 
@@ -117,7 +113,7 @@ def _range(block: Block, metric: str, low: bool) -> tuple[float, float]:
 
 def _several(chosen: Sequence[tuple[str, Block]]) -> bool:
     """Whether any model has more than one seed."""
-    return any(len(row.results) > 1 for _, block in chosen for row in _models(block))
+    return any(len(row.results) > 1 for _, block in chosen for row in models_of(block))
 
 
 def _cell(row: Row, metric: str, low: bool) -> str:
@@ -136,16 +132,15 @@ def column_dots(column: str, chosen: Sequence[tuple[str, Block]]) -> Figure:
 
     These are chance, dashed, and the best baseline, dotted and named.
     """
-    models = unique(row.label for _, block in chosen for row in _models(block))
+    models = unique(row.label for _, block in chosen for row in models_of(block))
     columns = min(4, len(chosen))
     lines = -(-len(chosen) // columns)
     letters = max(map(len, models))
-    size = (letters * 0.075 + columns * 2.3, lines * (0.9 + 0.23 * len(models)) + 0.2)
+    size = (letters * 0.075 + columns * 2.3, lines * (1.2 + 0.23 * len(models)) + 0.2)
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(lines, columns, sharey=True, squeeze=False).flatten()
-    names = titles([block for _, block in chosen])
-    for axis, title, (metric, block) in zip(axes, names, chosen, strict=False):
-        for row in _models(block):
+    for axis, heading, (metric, block) in zip(axes, _headings(chosen, 28), chosen, strict=False):
+        for row in models_of(block):
             values = [value for result in row.results if (value := result.get(metric)) is not None]
             y, colour = models.index(row.label), colour_of(row.label)
             if len(values) > 1:
@@ -156,9 +151,9 @@ def column_dots(column: str, chosen: Sequence[tuple[str, Block]]) -> Figure:
             axis.axvline(over_runs(row, metric).mean, color=INK, linewidth=1, linestyle=look, zorder=1)
             if row.label != "chance":
                 axis.set_xlabel(f"dotted: {row.label}", fontsize="small")
-        axis.set_title(textwrap.fill(title, 24), fontsize="small")
+        axis.set_title(heading, fontsize="small")
         axis.set(ylim=(len(models) - 0.4, -0.6))
-        if any(metric in run["intervals"] for row in _models(block) for run in row.runs):
+        if any(metric in run["intervals"] for row in models_of(block) for run in row.runs):
             axis.set_xlim(-0.02, 1.02)
     for axis in axes[len(chosen) :]:
         axis.set_visible(False)
@@ -179,7 +174,7 @@ def _marks(block: Block, metric: str) -> list[tuple[Row, tuple[int, tuple[int, .
 
 def curves_of_seeds(block: Block, family: str) -> Figure:
     """A panel for each model: an indexed metric, each seed a line, and the dashed line of chance."""
-    rows = _models(block)
+    rows = models_of(block)
     columns = min(PER_LINE, len(rows))
     lines = -(-len(rows) // columns)
     figure = Figure(figsize=(columns * PANEL[0], lines * PANEL[1] + 0.5), layout="constrained")

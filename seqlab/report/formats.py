@@ -53,23 +53,25 @@ def markdown(tables: Sequence[Table], apart: Sequence[Apart]) -> str:
     """Format tables in Markdown, followed by the list of runs that are not in them."""
     parts = []
     for table in tables:
-        lines = [_pipes([*FIXED, *table.columns]), _pipes("-" * (len(FIXED) + len(table.columns)))]
+        lines = [pipes([*FIXED, *table.columns]), pipes("-" * (len(FIXED) + len(table.columns)))]
         for row in table.rows:
             cells = [(metric, cell_text(row.cells[metric], row.n)) for metric in table.columns.values()]
             bold = [f"**{text}**" if metric in row.best else text for metric, text in cells]
-            lines.append(_pipes([*map(_plain, fixed_texts(row)), *bold]))
+            lines.append(pipes([*map(plain, fixed_texts(row)), *bold]))
         parts.append("\n".join(lines) + "\n")
     if apart:
-        lines = [_pipes(_plain(text) for text in (run.status, str(run.path), run.reason)) for run in apart]
-        parts.append("\n".join(["Not in the table:", "", _pipes(APART), _pipes("---"), *lines]) + "\n")
+        lines = [pipes(plain(text) for text in (run.status, str(run.path), run.reason)) for run in apart]
+        parts.append("\n".join(["Not in the table:", "", pipes(APART), pipes("---"), *lines]) + "\n")
     return "\n".join(parts)
 
 
-def _pipes(cells: Iterable[str]) -> str:
+def pipes(cells: Iterable[str]) -> str:
+    """A line of a table in Markdown."""
     return "| " + " | ".join(cells) + " |"
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """A text that does not end its cell, begin a new line or open a tag."""
     return " ".join(text.split()).replace("|", r"\|").replace("<", "&lt;")
 
 

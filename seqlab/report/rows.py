@@ -1,6 +1,7 @@
 """Builds tables from finished runs: rows of data x model (x setting) with mean and spread over seeds, and baselines."""
 
 import json
+import re
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -78,6 +79,23 @@ class Apart(NamedTuple):
     path: Path
     status: str
     reason: str
+
+
+def titles(blocks: Sequence[Block]) -> list[str]:
+    """The data set of each block; of several with one data set also what their descriptions do not share."""
+    parts = [re.split(r"[;,] ", block.description) for block in blocks]
+    found: list[str] = []
+    for block, own in zip(blocks, parts, strict=True):
+        others = [part for other, part in zip(blocks, parts, strict=True) if other.data == block.data]
+        apart = ", ".join(part for part in own if any(part not in other for other in others))
+        title = block.data if len(others) == 1 else f"{block.data}: {apart or block.description}"
+        found.append(f"{title} ({found.count(title) + 1})" if title in found else title)
+    return found
+
+
+def models_of(block: Block) -> list[Row]:
+    """Its rows that are no baselines."""
+    return [row for row in block.rows if row.runs]
 
 
 def tables_of(runs: Sequence[dict[str, Any]]) -> list[Table]:

@@ -1,7 +1,7 @@
 """Keeps finished runs as lines of a CSV file, small enough to commit, from which the report can be made again.
 
-A line is a run, a baseline, or says something of the metrics of a data set: their headings in tables, what is better,
-and the number of cases of a proportion. The columns after FIXED are metrics.
+A line is a run, a baseline, or says something of the metrics of a data set: their headings in tables, what they mean
+there, what is better, and the number of cases of a proportion. The columns after FIXED are metrics.
 """
 
 import csv
@@ -17,7 +17,7 @@ from seqlab.files import write_text
 from seqlab.report.rows import VALIDATION, best_validation, tables_of, unique
 
 FIXED = ("kind", "data", "description", "model", "seed", "steps", "seconds", "parameters", "version")
-KINDS = ("run", "baseline", "heading", "better", "cases")
+KINDS = ("run", "baseline", "heading", "meaning", "better", "cases")
 SUFFIX = ".csv"
 
 Line = dict[str, str]
@@ -65,6 +65,9 @@ def _lines(runs: Sequence[dict[str, Any]]) -> Iterable[Line]:
     for heading, metric in first["columns"].items():
         headings.setdefault(metric, []).append(heading)
     yield {"kind": "heading", **about} | {metric: json.dumps(several) for metric, several in headings.items()}
+    meanings = {word: text for run in runs for word, text in run.get("meanings", {}).items()}
+    if words := {metric: meanings[word] for metric in headings if (word := metric.rpartition("/")[2]) in meanings}:
+        yield {"kind": "meaning", **about} | words
     yield {"kind": "better", **about} | first.get("better", {})
     yield {"kind": "cases", **about} | {name: str(n) for name, n in first.get("counts", {}).items()}
     written = set()
@@ -118,9 +121,11 @@ def _take(line: Line, about: dict[tuple[str, str], dict[str, Any]], runs: list[d
         raise ValueError(f"kind {line['kind']!r}: allowed: {', '.join(KINDS)}")
     cells = {name: text for name, text in line.items() if name not in FIXED and text}
     place = _place(line)
-    known = about.setdefault(place, {"columns": {}, "better": {}, "counts": {}, "intervals": {}})
+    known = about.setdefault(place, {"columns": {}, "meanings": {}, "better": {}, "counts": {}, "intervals": {}})
     if line["kind"] == "heading":
         known["columns"].update({heading: metric for metric, text in cells.items() for heading in _headings(text)})
+    elif line["kind"] == "meaning":
+        known["meanings"].update({metric.rpartition("/")[2]: text for metric, text in cells.items()})
     elif line["kind"] == "better":
         if not set(cells.values()) <= {"low", "high"}:
             raise ValueError("better: allowed: low, high")

@@ -28,7 +28,7 @@ class Summary(BaseModel):
     seconds: float = 0.0
     num_parameters: int = 0
     columns: dict[str, str] = {}
-    meanings: dict[str, str] = {}  # the last part of a metric's name -> words
+    meanings: dict[str, str] = {}  # a part of a metric's name, its group or the last, -> words
     better: dict[str, Literal["low", "high"]] = {}
     intervals: dict[str, tuple[float, float] | None] = {}  # None without cases
     counts: dict[str, int] = {}

@@ -66,7 +66,7 @@ def learning_curves(
     Args:
         metrics: what was logged.
         counts: the cases of the test metrics; a group of one case is left out.
-        meanings: the last part of a metric's name -> words.
+        meanings: a part of a metric's name -> words.
     """
     from matplotlib.figure import Figure  # lazy: a run draws once, at its end
     from matplotlib.ticker import MaxNLocator
@@ -89,7 +89,7 @@ def learning_curves(
         losses = title == "loss"
         for place, name in enumerate(names):
             _line(axis, metrics[name], place, len(names), faint=name == "train/loss")
-        axis.set_title("loss" if losses else f"validation: {title.replace('_', ' ')}")
+        axis.set_title("loss" if losses else f"validation: {meanings.get(title, title).replace('_', ' ')}")
         axis.set_xlabel("step")
         axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         if losses:

@@ -116,7 +116,8 @@ def _panel(axis: "Axes", summary: Mapping[str, Any], group: str, metrics: Sequen
         )
     counts = [count for name in names if (count := summary["counts"].get(name)) is not None]
     count = f"n = {min(counts)}{f' to {max(counts)}' if max(counts) > min(counts) else ''}" if counts else ""
-    axis.set_title(f"{group.replace('_', ' ') or 'all'} ({count})")
+    title = summary.get("meanings", {}).get(group, group.replace("_", " ") or "all")
+    axis.set_title(f"{title} ({count})")
     axis.set_yticks(range(len(metrics)), labels)
     axis.set(xlim=(0, 1), ylim=(max(len(metrics), 1) - 0.4, -0.6))
     axis.tick_params(axis="y", length=0, labelcolor=INK, pad=9)

@@ -8,6 +8,7 @@ from seqlab.report.__main__ import main
 from seqlab.report.collect import collect
 from seqlab.report.comparison import comparison
 from seqlab.report.rows import tables_of
+from seqlab.report.runs_file import read_runs
 
 
 @pytest.fixture
@@ -123,13 +124,49 @@ def test_a_map_and_curves_compare_models(leave, tmp_path, capsys):
     names = {
         f"{stem}.{suffix}" for stem in ("L1_share_by_length", "accuracy", "accuracy_dots") for suffix in ("png", "svg")
     }
-    assert {path.name for path in place.iterdir()} == names | {"table.md"}
+    assert {path.name for path in place.iterdir()} == names | {"table.md", "by_data.md"}
     for picture in place.glob("*.png"):
         with Image.open(picture) as opened:
             assert opened.width > 100 and len(set(opened.convert("L").tobytes())) > 20
     code, _, error = told(capsys, tmp_path / "runs", "--compare", "acuracy", "--out", place)
     assert code == 2 and "did you mean accuracy?" in error
     assert told(capsys, tmp_path / "runs", "--compare", "accuracy")[0] == 2
+
+
+def test_a_table_has_models_by_data_with_the_range_over_seeds(leave, tmp_path, capsys):
+    for seed, value in ((1, 0.25), (2, 0.75)):
+        last = {"test_last/accuracy": value / 2} if seed == 1 else {}
+        leave(f"a{seed}", seed=seed, metrics={"test/accuracy": value, **last})
+    leave("b", "linear", 1, {"test/accuracy": 0.5}, data="L3", baselines={})
+    assert told(capsys, tmp_path / "runs", "--compare", "accuracy", "--out", tmp_path / "out")[0] == 0
+    _, losses, best, last = (tmp_path / "out" / "by_data.md").read_text(encoding="utf-8").split("\n\n")
+    assert losses.splitlines()[2] == "| lstm | 2.000 |  |"
+    assert best.splitlines() == [
+        "| accuracy | L1 | L3 |",
+        "| - | - | - |",
+        "| lstm | 0.500 (0.250 to 0.750) |  |",
+        "| linear |  | 0.500 /1 |",
+        "| *chance* | 0.250 |  |",
+    ]
+    assert last.splitlines() == [
+        "| accuracy at last.ckpt | L1 | L3 |",
+        "| - | - | - |",
+        "| lstm | 0.125 /1 |  |",
+        "| linear |  |  |",
+    ]
+
+
+def test_figures_say_what_the_column_means_on_each_data_set(leave, tmp_path, capsys):
+    """Also from a file, and where only a later run knows it."""
+    names = {"OOD rule 1": "test/ood/rule_1"}
+    leave("a", metrics={"test/ood/rule_1": 0.5}, columns=names)
+    leave("b", "linear", metrics={"test/ood/rule_1": 0.5}, columns=names, meanings={"rule_1": "pairs match"})
+    leave("c", metrics={"test/ood/rule_1": 0.5}, columns=names, meanings={"rule_1": "order"}, data="L3")
+    told(capsys, tmp_path / "runs", "--runs", tmp_path / "runs.csv")
+    figures = comparison(tables_of(read_runs(tmp_path / "runs.csv")), "OOD rule 1")
+    labels = [label.get_text() for label in figures["OOD_rule_1"].axes[0].get_xticklabels()]
+    assert labels == ["L1\npairs match", "L3\norder"]
+    assert [axis.get_title() for axis in figures["OOD_rule_1_dots"].axes] == labels
 
 
 def test_data_of_one_name_has_figures_of_its_own(leave, tmp_path, capsys):

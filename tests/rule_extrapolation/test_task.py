@@ -135,8 +135,8 @@ def test_examples_are_all_prompts_in_order_with_what_holds(built):
         else:
             whole = torch.tensor([[*task.grammar.parse(written), 1]])
             assert record["grammatical"] == bool(task.grammar.grammatical(whole))
-        kept = {task.meanings()[name] for name in ("rule_1", "rule_2") if record[name]}
-        assert {mark["rule"] for mark in record["broken"]} == set(task.meanings().values()) - kept
+        broken = {task.meanings()[name] for name in ("rule_1", "rule_2") if not record[name]}
+        assert {mark["rule"] for mark in record["broken"]} == broken
         length = num_tokens(written)
         assert length == task.max_length or (length < task.max_length and record["finished"])
 

@@ -26,7 +26,7 @@ def summary():
         "intervals": dict.fromkeys(NAMES, (0.5, 0.7)),
         "counts": {name: 1 if "/sos/" in name else 40 for name in NAMES},
         "baselines": {"chance": dict.fromkeys(NAMES, 0.25), "oracle": dict.fromkeys(NAMES, 1.0), "none": {}},
-        "meanings": {"rule_1": "brackets are matched"},
+        "meanings": {"rule_1": "brackets are matched", "ood": "broken prompts"},
     }
 
 
@@ -39,7 +39,7 @@ def test_dots_have_intervals_on_an_axis_of_proportions(summary):
         figure = result_dots(summary)
     assert [axis.get_title(loc="left") for axis in figure.axes] == [
         "id (n = 40)",
-        "ood (n = 40)",
+        "broken prompts (n = 40)",
     ]  # no panel of one case
     axis = figure.axes[0]
     assert axis.get_xlim() == (0, 1)
@@ -60,7 +60,7 @@ def test_learning_curves_say_which_line_is_which_where_they_end(summary):
     checks |= {"train/loss": [(0, 3.0), (50, 2.0)], "val/loss": [(0, 3.0), (50, 2.5)], "val/once": [(50, 1.0)]}
     figure = learning_curves(checks, summary["counts"], summary["meanings"])
     shown = [axis for axis in figure.axes if axis.axison]
-    assert [axis.get_title() for axis in shown] == ["loss", "validation: id", "validation: ood"]
+    assert [axis.get_title() for axis in shown] == ["loss", "validation: id", "validation: broken prompts"]
     assert set(texts(shown[1])) == {"brackets are matched", "rule 2"} and not figure.legends
     first, second = shown[1].lines[:2]
     assert first.get_linewidth() > second.get_linewidth()  # so that both are seen
