@@ -219,12 +219,7 @@ class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
             "rule_2_completion": f"{rules['rule_2']}, {alone}",
             "rule_1_and_rule_2_completion": f"both rules, the second {alone}",
         }
-        sets = {
-            "id": "prompts that some completion makes grammatical (ID)",
-            "ood": "prompts that no completion makes grammatical (OOD)",
-            "sos": "empty prompt",
-        }
-        return rules | sets
+        return rules | {"id": "ID prompts", "ood": "OOD prompts", "sos": "empty prompt"}
 
     def _records(self, decoded: Decoded, rows: Sequence[int]) -> list[dict[str, Any]]:
         """Some rows of the completions of all prompts: the set of the prompt, its text and its scores."""

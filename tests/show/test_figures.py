@@ -92,6 +92,7 @@ def test_a_figure_is_two_files_of_which_one_follows_the_theme(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"a.png", "a.svg", "b.png", "b.svg"}
     text = (tmp_path / "a.svg").read_text(encoding="utf-8")
     assert "prefers-color-scheme: dark" in text and f"fill: {INK}" in text.partition("</style>")[2]
+    assert ">three</text>" in text  # for search and screen readers
     assert text == (tmp_path / "b.svg").read_text(encoding="utf-8")  # the same figure is the same file
 
 
