@@ -28,6 +28,7 @@ from seqlab.schedule import Schedule
 from seqlab.spec import Spec
 from seqlab.task import Task
 
+KERNELS_ON = {"native": "cpu", "cuda": "cuda"}  # a model's backend: the type of device that it needs
 Seed = Annotated[int, Interval(ge=0, lt=2**32)]
 
 
@@ -125,6 +126,22 @@ def refuse_larger(model: dict[str, Any], spec: Spec, weights: Iterable[Tensor]) 
         )
 
 
+def for_a_cpu(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration whose model has the backend `auto` in place of one that computes on another type of device.
+
+    >>> for_a_cpu({"model": {"backend": "cuda", "inside": {"backend": "native"}}})
+    {'model': {'backend': 'auto', 'inside': {'backend': 'native'}}}
+    """
+    elsewhere = [backend for backend, device in KERNELS_ON.items() if device != "cpu"]
+
+    def read(value: Any, key: str = "") -> Any:
+        if isinstance(value, dict):
+            return {name: read(inside, name) for name, inside in value.items()}
+        return "auto" if key == "backend" and value in elsewhere else value
+
+    return {name: read(node) if name == "model" else node for name, node in config.items()}
+
+
 def construct(node: dict[str, Any], **arguments: Any) -> Any:
     """Call the target of a checked node with the node's keys and further arguments.
 
@@ -206,7 +223,7 @@ def load_run(path: str | Path, checkpoint: str = "best.ckpt", *, trust: Iterable
         raise InputError(f"{file} is not a checkpoint of SeqLab: its state_dict holds more than tensors")
     try:
         with trusting(trust):
-            run = build(config, state.values(), kept=kept_in(content, file))
+            run = build(for_a_cpu(config), state.values(), kept=kept_in(content, file))
     except InputError as error:
         raise InputError(f"{file}{origin(content)}: {error}") from error
     try:

@@ -21,7 +21,7 @@ from seqlab.lit.interrupts import sigterm_raises
 from seqlab.lit.progress import keep_to_the_log, silence
 from seqlab.model import SequenceModel, num_parameters
 from seqlab.run.allocator import keep_freed_memory
-from seqlab.run.build import Run, build, configuration, construct
+from seqlab.run.build import KERNELS_ON, Run, build, configuration, construct
 from seqlab.run.config import RunConfig
 from seqlab.run.directory import RunDirectory, Status
 from seqlab.run.evaluate import finish
@@ -33,7 +33,6 @@ from seqlab.run.summary import read_summary
 from seqlab.run.typed import with_typed
 from seqlab.waiting import hushed, waiting
 
-KERNELS_ON = {"native": "cpu", "cuda": "cuda"}  # a model's backend: the type of device that it needs
 STOPPED = {Interrupted: "interrupted", NonFiniteError: "not_finite"}  # exception -> `stopped` in summary.json
 REREADS = "This model has no state of its own: each step of decoding reads everything before it again."
 

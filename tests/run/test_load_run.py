@@ -12,6 +12,7 @@ from rule_extrapolation.metrics import token_loss
 from seqlab.errors import InputError
 from seqlab.lit.checkpoints import load_checkpoint, version
 from seqlab.predict import main as predict
+from seqlab.run.build import build
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +56,19 @@ def test_load_run_is_ready_and_has_the_summary_s_loss(run_dir, summary, tmp_path
         loss, accuracy, _ = token_loss(run.model(strings[:, :-1]), strings[:, 1:])
     assert loss.item() == pytest.approx(summary["metrics"]["test/loss"], rel=1e-5)
     assert float(accuracy) == pytest.approx(summary["metrics"]["test/accuracy"], rel=1e-5)
+
+
+def test_what_a_gpu_trained_is_read_on_a_cpu(run_dir, compose, tmp_path):
+    """`backend` says what computed it, not what it is: the kernels of another device give way to those of `auto`."""
+    content = load_checkpoint(run_dir / "checkpoints" / "best.ckpt")
+    config = content["config"] | {"model": compose("model=mamba", "model.backend=torch")["model"]}
+    run = build(config)
+    torch.save(content | {"config": config, "state_dict": run.module.state_dict()}, tmp_path / "mamba.ckpt")
+    tokens = torch.randint(3, (2, 9))
+    expected = seqlab.load_run(tmp_path / "mamba.ckpt").model(tokens)
+    config["model"]["backend"] = "cuda"
+    torch.save(content | {"config": config, "state_dict": run.module.state_dict()}, tmp_path / "mamba.ckpt")
+    torch.testing.assert_close(seqlab.load_run(tmp_path / "mamba.ckpt").model(tokens), expected)
 
 
 def test_load_run_takes_another_checkpoint_or_a_file(run_dir):
