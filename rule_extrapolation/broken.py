@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import TypedDict
 
 from rule_extrapolation.grammars import Grammar
-from rule_extrapolation.rules import Rule
+from rule_extrapolation.rules import EOS, Rule
 
 
 class Broken(TypedDict):
@@ -12,6 +12,11 @@ class Broken(TypedDict):
 
     rule: str
     at: int
+
+
+def before_end(symbols: list[int]) -> list[int]:
+    """The ids before the first EOS. The model itself generated any PAD among them."""
+    return symbols[: symbols.index(EOS)] if EOS in symbols else symbols
 
 
 def broken(grammar: Grammar, symbols: Sequence[int]) -> list[Broken]:

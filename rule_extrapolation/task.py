@@ -12,12 +12,11 @@ from torch import Tensor
 from rule_extrapolation import inside
 from rule_extrapolation.auxiliary import AuxiliaryLoss
 from rule_extrapolation.baselines import compare
-from rule_extrapolation.broken import broken
+from rule_extrapolation.broken import before_end, broken
 from rule_extrapolation.datamodule import GrammarDataModule
 from rule_extrapolation.mass import check_length, masses
 from rule_extrapolation.metrics import NAMES, model_loss, rule_results, score
 from rule_extrapolation.prompts import Prompt, framed
-from rule_extrapolation.rules import EOS
 from rule_extrapolation.samples import few, sampled_rows, table
 from rule_extrapolation.sampling import sampled
 from rule_extrapolation.scoring import COLUMNS, Scoring
@@ -298,8 +297,3 @@ class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
         """Some ID and OOD prompts of the evaluation."""
         sets = (self.prompts["id"], self.prompts["ood"])
         return [self.grammar.text(members[row]) for members in sets for row in sampled_rows([len(members)])]
-
-
-def before_end(symbols: list[int]) -> list[int]:
-    """The ids before the first EOS. The model itself generated any PAD among them."""
-    return symbols[: symbols.index(EOS)] if EOS in symbols else symbols

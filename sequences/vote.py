@@ -40,6 +40,8 @@ def continued(terms: Tensor, count: int) -> Tensor:
     >>> continued(torch.tensor([[1, 1, 2, 3, 5, 8]]), 3).tolist()
     [[13, 21, 34]]
     """
+    if count == 0:
+        return terms.new_empty(len(terms), 0)
     return torch.cat([_continued(rows, count) for rows in terms.split(ROWS_AT_ONCE)])
 
 

@@ -11,10 +11,12 @@ import pytest
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from seqlab.check import PACKAGES
-from seqlab.run.build import build, construct
+from seqlab.check import PACKAGES, check
+from seqlab.errors import InputError
+from seqlab.run.build import build, configuration, construct
 from seqlab.run.config import RunConfig, composed
 from tests.commands import run_command
+from tests.overridden import with_value
 
 # What the tests look at does not depend on who looks at the tests: they and their commands have the same terminal.
 for name in ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
@@ -193,3 +195,16 @@ def text_runs(command, tmp_path_factory):
         done = command(ROOT / "run.py", *words, f"hydra.run.dir={model}", cwd=folder)
         assert done.returncode == 0, done.stderr
     return {model: folder / model for model in ("lstm", "transformer")}
+
+
+@pytest.fixture
+def refused(compose):
+    """(dotted key, value) -> the message with which it is refused."""
+
+    def message(key, value, *overrides):
+        config = compose(*overrides)
+        with pytest.raises(InputError) as caught:
+            check(with_value(config, key, value), configuration)
+        return str(caught.value)
+
+    return message

@@ -116,7 +116,7 @@ class XLSTM(SequenceModel):
         check_sizes(d_model, num_layers, num_heads, slstm_at, d_conv, qkv_blocksize)
         with_kernels = choose_backend(backend)
         xlstm = import_package()
-        self.slstm_at, self.d_conv = sorted(set(slstm_at)), d_conv
+        self.slstm_at, self.d_conv = sorted(slstm_at), d_conv
         self.context_length = spec.max_length + 1
         self.embedding = input_layer(spec, d_model)
         feed_forward = xlstm.FeedForwardConfig(proj_factor=ff_factor, act_fn=activation, dropout=dropout)
@@ -286,6 +286,8 @@ def check_sizes(
         raise ValueError(f"qkv_blocksize={qkv_blocksize} does not divide {inner}; allowed: {sizes}")
     if d_conv == 1:
         raise ValueError("d_conv=1 is no convolution over time; allowed: 0 (none), 2 and more")
+    if len(set(slstm_at)) < len(slstm_at):
+        raise ValueError(f"slstm_at={list(slstm_at)} names a block twice")
     if any(index >= num_layers for index in slstm_at):
         raise ValueError(
             f"num_layers={num_layers} needs another slstm_at than {list(slstm_at)}; allowed: 0 to {num_layers - 1}"

@@ -17,6 +17,7 @@ from seqlab.places import CONF, cache_folder
 from seqlab.profile.jobs import RESULT
 from seqlab.profile.scores import Scale, scale_of
 from seqlab.profile.sizes import Size, fitted
+from seqlab.profile.suite import are_about
 from seqlab.run.baselines import kept_in
 from seqlab.run.build import configuration, construct, refusals
 from seqlab.run.compose import plain_config
@@ -29,7 +30,6 @@ from seqlab.run.values import key_of, placed
 from seqlab.show.curves import read_metrics
 
 BATCHES = 32  # whose targets are counted
-TOLERANCE = 0.05  # of a number of targets that a cell states
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def targets_of(task: Any, data: Any, steps: int) -> int:
 
 def refuse_other_budget(found: int, stated: int) -> None:
     """Raise InputError unless a number of targets is that which a cell states, within 5%; 0: it states none."""
-    if stated and abs(found - stated) > TOLERANCE * stated:
+    if stated and not are_about(found, stated):
         raise InputError(f"the cell states {stated:,} targets; its data have {found:,} in its steps")
 
 

@@ -18,7 +18,7 @@ from pydantic.dataclasses import dataclass
 from seqlab.errors import InputError
 from seqlab.files import write_text
 from seqlab.profile.scores import Scale
-from seqlab.profile.suite import Ability, Suite
+from seqlab.profile.suite import Ability, Suite, are_about
 
 SCHEMA = 1
 REFERENCE = Path(__file__).parent / "reference.csv"
@@ -28,7 +28,6 @@ LONGEST = 1000  # characters of a text, but for a curve
 FORMULA = ("=", "+", "-", "@")  # a spreadsheet computes what begins so
 HIGHEST = 1e6  # of a score or its bounds, and their negative
 OVER_BUDGET = 3  # times the budget are the most parameters
-OFF_BUDGET = 0.05  # of a cell's targets may a row have more or fewer, as seeds differ
 Count = Annotated[int, Ge(1)]
 
 
@@ -267,7 +266,7 @@ def refuse_others(rows: Iterable[Row], name: str, suite: Suite, file: Path) -> N
         if row.seed not in suite.seeds:
             raise InputError(f"{who}: seed {row.seed}; suite {name} has {', '.join(map(str, suite.seeds))}")
         targets = suite.cells[row.cell].targets
-        if row.targets is not None and abs(row.targets - targets) > OFF_BUDGET * targets:
+        if row.targets is not None and not are_about(row.targets, targets):
             raise InputError(f"{who}: {row.targets:,} targets; suite {name} has {targets:,} there")
         if row.steps is not None and row.steps != (steps := suite.cells[row.cell].steps):
             raise InputError(f"{who}: {row.steps} steps; suite {name} has {steps}")

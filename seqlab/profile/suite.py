@@ -101,6 +101,11 @@ class Suite:
         return [*self.overrides, *self.cells[cell].overrides, *chosen]
 
 
+def are_about(found: int, stated: int) -> bool:
+    """Whether a number of targets is the one that a cell states, within 5%, as seeds differ."""
+    return abs(found - stated) <= 0.05 * stated
+
+
 def _steps(number: int) -> list[str]:
     """Training of so many steps with about five validations."""
     every = max(1, number // CHECKS)

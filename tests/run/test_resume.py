@@ -263,36 +263,21 @@ def test_auto_takes_the_newest_unfinished_run_of_this_configuration(command, roo
     )
 
 
-def test_another_version_is_warned_about(run_py, cut):
+@pytest.mark.parametrize("what", ["SeqLab", "threads", "kernels"])
+def test_another_environment_is_warned_about(run_py, cut, what):
     file = cut / "checkpoints" / "last.ckpt"
     content = load_checkpoint(file)
-    torch.save(content | {"version": "9.8.7"}, file)
-    done = run_py(cut, "L5", "transformer", "resume=auto")
-    assert done.returncode == 0
-    assert f"warning: SeqLab 9.8.7 before and {content['version']} now: the run resumes, but not bit" in done.stderr
-
-
-def test_another_number_of_threads_is_warned_about(run_py, cut):
-    file = cut / "checkpoints" / "last.ckpt"
-    content = load_checkpoint(file)
-    content["environment"]["threads"] += 1
+    known = content["environment"]
+    now = content["version"] if what == "SeqLab" else known[what]
+    before = {"SeqLab": "9.8.7", "threads": known["threads"] + 1, "kernels": "torch" if now == "native" else "native"}
+    if what == "SeqLab":
+        content["version"] = before[what]
+    else:
+        known[what] = before[what]
     torch.save(content, file)
     done = run_py(cut, "L5", "transformer", "resume=auto")
     assert done.returncode == 0
-    threads = content["environment"]["threads"]
-    assert f"warning: threads {threads} before and {threads - 1} now: the run resumes, but not bit" in done.stderr
-
-
-def test_other_kernels_are_warned_about(run_py, cut):
-    file = cut / "checkpoints" / "last.ckpt"
-    content = load_checkpoint(file)
-    now = content["environment"]["kernels"]
-    before = "torch" if now == "native" else "native"
-    content["environment"]["kernels"] = before
-    torch.save(content, file)
-    done = run_py(cut, "L5", "transformer", "resume=auto")
-    assert done.returncode == 0
-    assert f"warning: kernels {before} before and {now} now: the run resumes, but not bit" in done.stderr
+    assert f"warning: {what} {before[what]} before and {now} now: the run resumes, but not bit" in done.stderr
 
 
 def test_a_run_from_before_0_3_is_not_resumed_but_its_weights_load(run_py, command, cut):

@@ -57,6 +57,7 @@ def test_going_on_from_what_was_read_is_asking_again():
     slow = asked_again(vote)
     assert after_each(terms).equal(slow.after_each(terms))
     assert continued(terms, 4).equal(slow.continued(terms, 4))
+    assert continued(terms, 0).shape == (150, 0)
 
 
 def test_all_solvers_but_the_two_that_copy_are_named_as_such():
