@@ -1,7 +1,8 @@
 """Batched, stateful greedy decoding and sampling for any token model. Decoding stops when every row has ended.
 
 Prompts may differ in length. The length of the shortest prompt is read in one parallel chunk; after that, a row that
-is still inside its own prompt is fed the prompt's token. So padding never enters the state of an unfinished row.
+is still inside its own prompt is fed the prompt's token. So padding never enters the state of an unfinished row. As
+soon as half of the rows have ended, the model reads the others alone.
 """
 
 import math
@@ -12,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from seqlab.model import SequenceModel, evaluating
+from seqlab.model import SequenceModel, evaluating, rows_of
 
 Choose = Callable[[Tensor], Tensor]  # logits (batch, vocabulary) -> ids (batch,)
 
@@ -139,16 +140,21 @@ def decode(model: SequenceModel, prompts: Tensor, lengths: Tensor, *, max_length
         tokens[:, :longest] = prompts[:, :longest]
         finished = torch.zeros(len(prompts), dtype=torch.bool, device=prompts.device)
         logits, state = model.prefill(tokens[:, :shortest], model.init_state(len(prompts), max_length))
-        logits = logits[:, -1]
+        logits, read = logits[:, -1], torch.arange(len(prompts), device=prompts.device)
         for position in range(shortest, max_length + 1):
             inside = lengths > position
             chosen = torch.where(finished, pad, choose(logits))
             tokens[:, position] = torch.where(inside, tokens[:, position], chosen)
             finished = finished | (~inside & (chosen == eos))
-            if position == max_length or bool(finished.all()):
+            num_left = len(prompts) - int(finished.sum())
+            if position == max_length or num_left == 0:
                 break
-            # A finished row keeps reading PAD: its output is ignored, and rows are independent.
-            logits, state = model.step(tokens[:, position], state)
+            if 2 * num_left <= len(read):  # a finished row that is among those read reads PAD
+                left = (~finished[read]).nonzero().squeeze(1)
+                read, state = read[left], rows_of(state, left)
+            found, state = model.step(tokens[read, position], state)
+            # `choose` always gets all rows, so that a draw does not depend on who has ended.
+            logits = found if len(read) == len(prompts) else torch.zeros_like(logits).index_copy(0, read, found)
     return Decoded(tokens[:, :max_length], finished)
 
 

@@ -149,6 +149,13 @@ def clone(state: State) -> State:
     return type(state)(*(clone(part) for part in state))
 
 
+def rows_of(state: State, rows: Tensor) -> State:
+    """The state of some rows, a new one: rows are their numbers, (n,) int64."""
+    if isinstance(state, Tensor):
+        return state.index_select(0, rows)
+    return type(state)(*(rows_of(part, rows) for part in state))
+
+
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Put a model into evaluation mode without gradients inside the block; restore its mode afterwards."""

@@ -105,6 +105,14 @@ def test_stops_when_every_row_has_ended():
     assert model.num_calls == 100  # the other row never ends
 
 
+def test_rows_that_have_ended_are_read_no_more_once_they_are_half():
+    model = always(3, 1, 2, 4, 1, 5)  # 0 -> 3 -> 4 -> EOS; 5 -> 5 for ever
+    prompts = torch.tensor([[4], [5], [3], [0], [5], [4]])
+    decoded = greedy(model, prompts, torch.ones(6, dtype=torch.int64), max_length=10)
+    assert decoded.tokens[[1, 4]].equal(torch.full((2, 10), 5)) and decoded.finished.tolist() == [1, 0, 1, 1, 0, 1]
+    assert model.num_read == 6 + 6 + 3 * 8  # two have ended, then three, then one of those that are left
+
+
 def test_reads_the_shared_part_of_the_prompts_at_once():
     model = always(1, 1, 1, 1)
     greedy(model, torch.zeros(4, 50, dtype=torch.int64), torch.full((4,), 50), max_length=60)

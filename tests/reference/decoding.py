@@ -62,17 +62,18 @@ class Steps(NamedTuple):
 
 
 class Markov(SequenceModel):
-    """Logits of the next token from a table, by the token before; counts how often it is called."""
+    """Logits of the next token from a table, by the token before; counts its calls and what it reads."""
 
     def __init__(self, table: Tensor, *, eos: int = 1):
         size = len(table)
         super().__init__(Spec(Tokens(size), Classes(size), max_length=9, sos=0, eos=eos, pad=2))
         self.table = table
-        self.num_calls = 0
+        self.num_calls = self.num_read = 0
 
     def init_state(self, batch: int, length: int | None = None) -> Steps:
         return Steps(torch.zeros(batch, dtype=torch.int64))
 
     def prefill(self, inputs: Tensor, state: Steps) -> tuple[Tensor, Steps]:
         self.num_calls += 1
+        self.num_read += inputs.numel()
         return self.table[inputs], Steps(state.num_steps + inputs.shape[1])
