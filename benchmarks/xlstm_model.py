@@ -51,6 +51,22 @@ def decoding() -> tuple[float, float]:
         return EVERY * (time.perf_counter() - started), ours
 
 
+def stepping(spec: Spec) -> tuple[float, float]:
+    """CPU seconds of completing 512 prompts to the longest string, with the steps of plain torch and with ours."""
+    plain = XLSTM(spec, backend="torch").eval()
+    native = copy.deepcopy(plain)
+    native.backend = "auto"
+    prompts, lengths = torch.randint(3, 7, (512, PROMPT_LENGTH)), torch.full((512,), PROMPT_LENGTH)
+    tokens = []
+
+    def completed(model: XLSTM) -> Callable[[], None]:
+        return lambda: tokens.append(decode(model, prompts, lengths, max_length=33, choose=never_end).tokens)
+
+    times = alternate(completed(plain), completed(native), repeats=3, clock=time.process_time)
+    assert all(torch.equal(each, tokens[0]) for each in tokens)
+    return times
+
+
 def with_the_package_loop(model: XLSTM) -> XLSTM:
     """A copy of the model whose sLSTM blocks use the package's loop."""
     model = copy.deepcopy(model)
@@ -139,6 +155,7 @@ def main() -> None:
     data = GrammarDataModule(grammar=Dyck())
     batch = data.train_batch(0)
     rows = training_steps(batch, data.spec)
+    rows.append(("decoding 512 prompts to 33, against plain torch", *stepping(data.spec), 2))
     rows.append(("decoding 64 prompts to 256, against re-running", *decoding(), 10))
     print_ratios(f"xlstm, {torch.get_num_threads()} threads", rows)
     torch.manual_seed(0)

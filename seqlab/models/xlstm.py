@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from seqlab.model import SequenceModel, zeros
 from seqlab.nn.embedding import input_layer
+from seqlab.nn.mlstm import mlstm_step
 from seqlab.nn.native import xlstm as native
 from seqlab.nn.native.choice import Backend, has_hooks, takes_native
 from seqlab.nn.slstm import SLSTMCell, choose_backend
@@ -141,10 +142,12 @@ class XLSTM(SequenceModel):
         for index in self.slstm_at:
             layer = self.stack.blocks[index].xlstm
             layer.slstm_cell = SLSTMCell(layer.slstm_cell, with_kernels=with_kernels, required=backend == "cuda")
-        if not d_conv:
-            for index in set(range(num_layers)) - set(self.slstm_at):
-                self.stack.blocks[index].xlstm.conv1d = NoConvolution()
         self.backend: Backend = ON_A_CPU.get(backend, "torch")
+        for index in set(range(num_layers)) - set(self.slstm_at):
+            layer = self.stack.blocks[index].xlstm
+            layer.mlstm_cell.backend_fn_step = mlstm_step(self)
+            if not d_conv:
+                layer.conv1d = NoConvolution()
         self.part_types = part_types(self.stack)
         self.reset_parameters()
 

@@ -33,6 +33,7 @@ class Library(NamedTuple):
     mlstm_backward: Callable[..., None]
     slstm_forward: Callable[..., None]
     slstm_backward: Callable[..., None]
+    mlstm_step: Callable[..., None]
 
 
 @functools.cache
@@ -49,6 +50,7 @@ def library() -> Library:
             "mlstm_backward": [POINTER, POINTER, NUMBER, *[POINTER] * 6, FLAG],
             "slstm_forward": [*[POINTER] * 9, FLAG],
             "slstm_backward": [*[POINTER] * 10, FLAG],
+            "mlstm_step": [LONG, LONG, NUMBER, *[POINTER] * 12, FLAG],
         }
     )
     return Library(*counts, *functions)
@@ -177,6 +179,20 @@ def mlstm(layer: Any, x_NC: Tensor, starts: Tensor) -> Tensor:
         cell.outnorm.weight_proxy, layer.learnable_skip,
     )  # fmt: skip
     return layer.dropout(linear(out_IN.T, layer.proj_down.weight))  # type: ignore[union-attr]
+
+
+def mlstm_step(
+    *, c_state: Tensor, n_state: Tensor, m_state: Tensor, q: Tensor, k: Tensor, v: Tensor, igate_preact: Tensor,
+    fgate_preact: Tensor, eps: float = 1e-6,
+) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:  # fmt: skip
+    """One step of the recurrent form, a `Step` of seqlab/nn/mlstm.py, by mlstm_step.cpp. Float32; no gradients."""
+    read = [each.contiguous() for each in (q, k, v, igate_preact, fgate_preact, c_state, n_state, m_state)]
+    after = [torch.empty_like(each) for each in read[5:]]
+    out = torch.empty_like(read[0])
+    library().mlstm_step(
+        m_state.numel(), q.shape[-1], eps, *map(place, (*read, *after, out)), threads(c_state.numel())
+    )  # fmt: skip
+    return out, (after[0], after[1], after[2])
 
 
 def convolution_of(layer: Any) -> tuple[Tensor, Tensor]:
