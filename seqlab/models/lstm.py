@@ -11,6 +11,7 @@ from seqlab.nn.dropout import Dropout
 from seqlab.nn.embedding import input_layer, learned_embedding, tie
 from seqlab.nn.native import lstm as native
 from seqlab.nn.native.choice import Backend, is_plain, takes_native
+from seqlab.nn.native.time_major import time_major
 from seqlab.spec import Spec
 
 # B batch, T time, C channels, L layers, H hidden, N steps of all rows
@@ -102,7 +103,7 @@ class LSTM(SequenceModel):
 
     def _read_packed(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         """What the head reads, (N, H), one row after another, with the native kernels."""
-        order = native.time_major(lengths)
+        order = time_major(lengths)
         x_NC = self.input_dropout(self.embedding(inputs[order.rows, order.times]))
         for index in range(self.lstm.num_layers):
             x_NC = native.layer(self.layer_dropout(x_NC) if index else x_NC, self.lstm, order, index)

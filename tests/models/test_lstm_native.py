@@ -9,9 +9,10 @@ from torch import nn
 from seqlab.export.quantize import quantize
 from seqlab.models.deep_lstm import DeepLSTM
 from seqlab.models.lstm import LSTM
-from seqlab.nn.native.lstm import layer, time_major
+from seqlab.nn.native.lstm import layer
+from seqlab.nn.native.time_major import time_major
 from tests.native import needs_native
-from tests.nn.test_native_lstm import MIXED, SMALL, errors
+from tests.nn.test_native_recurrent import MIXED, SMALL, errors
 from tests.small_models import token_spec, vector_spec
 
 MODELS = [

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from seqlab.lit.footprint import LiveBytes
-from seqlab.nn.native.lstm import layer, time_major
+from seqlab.nn.native.lstm import layer
+from seqlab.nn.native.time_major import time_major
 from tests.native import needs_native
 
 MIXED = [7, 40, 1, 1, 23, 40, 12, 3, 31, 2]
