@@ -1,11 +1,13 @@
-"""A training step of the LSTM and of the deep LSTM with the native kernels, compared with nn.LSTM, on a batch of L5.
+"""A training step of LSTM, GRU and deep LSTM with the native kernels, compared with torch's layers, on a batch of L5.
 
-nn.LSTM reads the whole batch with its padding, or parts of it cut by length (seqlab/ragged.py). One thread, processor
-time, a whole optimizer step. bfloat16 is measured only where the processor has units for its products.
+nn.LSTM or nn.GRU reads the whole batch with its padding, or parts of it cut by length (seqlab/ragged.py). One thread,
+processor time, a whole optimizer step. bfloat16 is measured only where the processor has units for its products, and
+not for the GRU, which has no kernel for it.
 """
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from _timing import Row, alternate, print_ratios
@@ -20,8 +22,12 @@ from seqlab.models.lstm import LSTM
 from seqlab.nn.native import build
 from seqlab.optim import adamw
 
-# aims against nn.LSTM on the whole batch: in float32, and under bf16-mixed where the processor has units for it
-AIMS = {LSTM: (1.6, 3.5), DeepLSTM: (1.6, 1.8)}
+# a model; aims against torch on the whole batch, in float32 and under bf16-mixed; the aim against torch on parts
+CASES = {
+    "LSTM": (LSTM, (1.6, 3.5), 1.1),
+    "GRU": (partial(LSTM, cell="gru"), (1.5,), 1.5),
+    "DeepLSTM": (DeepLSTM, (1.6, 1.8), 1.1),
+}
 
 
 def step_of(model: SequenceModel, data: GrammarDataModule, *, real_steps_alone: bool, bf16: bool) -> Callable[[], None]:
@@ -52,15 +58,15 @@ def main() -> None:
     torch.manual_seed(0)
     data, rows = GrammarDataModule(grammar=Dyck()), list[Row]()
     has_units = torch.ops.mkldnn._is_mkldnn_bf16_supported()  # type: ignore[operator]
-    for kind, aims in AIMS.items():
-        for bf16 in (False, True) if has_units else (False,):
-            plain, ours = (kind(data.spec, backend=name) for name in ("torch", backend))  # type: ignore[arg-type]
+    for kind, (make, aims, aim_on_parts) in CASES.items():
+        for bf16, aim_on_whole in zip((False, True) if has_units else (False,), aims, strict=False):
+            plain, ours = (make(data.spec, backend=name) for name in ("torch", backend))  # type: ignore[arg-type]
             packed = step_of(ours, data, real_steps_alone=True, bf16=bf16)
-            for alone, peer, aim in ((False, "whole batch", aims[bf16]), (True, "cut by length", 1.1)):
+            for alone, peer, aim in ((False, "whole batch", aim_on_whole), (True, "cut by length", aim_on_parts)):
                 times = alternate(
                     step_of(plain, data, real_steps_alone=alone, bf16=bf16), packed, clock=time.process_time
                 )
-                name = f"{kind.__name__}, {'bf16-mixed' if bf16 else 'float32'}, against nn.LSTM, {peer}"
+                name = f"{kind}, {'bf16-mixed' if bf16 else 'float32'}, against torch, {peer}"
                 rows.append((name, *times, aim))
     print_ratios("optimizer step on L5, batch 128 x 33, 1 thread, processor time", rows)
     print(f"units for bfloat16: {'yes' if has_units else 'none here, left out'}")

@@ -13,6 +13,7 @@ from seqlab.nn.dropout import Dropout
 from seqlab.nn.embedding import input_layer
 from seqlab.nn.native import lstm as native
 from seqlab.nn.native.choice import Backend, is_plain, takes_native
+from seqlab.nn.native.time_major import time_major
 from seqlab.nn.peephole import PeepholeLSTM
 from seqlab.spec import Spec
 
@@ -112,7 +113,7 @@ class DeepLSTM(SequenceModel):
 
     def _read_packed(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         """What the head reads, (N, C), one row after another, with the native kernels."""
-        order = native.time_major(lengths)
+        order = time_major(lengths)
 
         def read_layer(index: int, x_NC: Tensor) -> Tensor:
             return native.layer(x_NC, self.layers[index], order)  # type: ignore[arg-type]

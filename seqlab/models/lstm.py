@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from seqlab.model import SequenceModel, zeros
 from seqlab.nn.dropout import Dropout
 from seqlab.nn.embedding import input_layer, learned_embedding, tie
-from seqlab.nn.native import lstm as native
+from seqlab.nn.native import gru, lstm
 from seqlab.nn.native.choice import Backend, is_plain, takes_native
+from seqlab.nn.native.time_major import time_major
 from seqlab.spec import Spec
 
 # B batch, T time, C channels, L layers, H hidden, N steps of all rows
@@ -30,6 +31,7 @@ class RNNState(NamedTuple):
 
 
 CELLS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+KERNELS = {"lstm": lstm.layer, "gru": gru.layer}
 
 
 class LSTM(SequenceModel):
@@ -47,9 +49,9 @@ class LSTM(SequenceModel):
         embedding_range: initialise the embedding uniformly in -range .. range; None: from N(0, 1).
         cell: `lstm`; `gru` (Cho et al. 2014; nn.GRU, whose reset gate acts on the product of the hidden state); `rnn`
             (Elman 1990; nn.RNN, with tanh).
-        backend: `native`: whole sequences on a CPU are read with C++ kernels (seqlab/nn/native), in float32 or under
-            autocast. `torch`: nn.LSTM. `auto`: native where it is available. The kernels have the LSTM alone: other
-            cells are torch's.
+        backend: `native`: whole sequences on a CPU are read with C++ kernels (seqlab/nn/native), in float32, the LSTM
+            under autocast to bfloat16 too. `torch`: nn.LSTM and its kind. `auto`: native where it is available. What
+            has no kernel is torch's: the plain RNN, and the GRU under autocast.
 
     Raises:
         ValueError: layer_dropout is set with one layer, or `tied` or `embedding_range` without a suitable embedding.
@@ -92,7 +94,11 @@ class LSTM(SequenceModel):
     def _is_native(self) -> bool:
         if not is_plain(self.lstm, CELLS[self.cell]):
             return False
-        missing = "" if self.cell == "lstm" else f"there is no native kernel for cell={self.cell}"
+        missing = ""
+        if self.cell not in KERNELS:
+            missing = f"there is no native kernel for cell={self.cell}"
+        elif self.cell == "gru" and torch.is_autocast_enabled("cpu"):
+            missing = "there is no native kernel for cell=gru in bfloat16"
         return takes_native(self.cell, self.backend, self.lstm.get_parameter("weight_hh_l0"), missing)
 
     def packed(self, inputs: Tensor, lengths: Tensor) -> Tensor:
@@ -102,10 +108,10 @@ class LSTM(SequenceModel):
 
     def _read_packed(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         """What the head reads, (N, H), one row after another, with the native kernels."""
-        order = native.time_major(lengths)
+        order, read_layer = time_major(lengths), KERNELS[self.cell]
         x_NC = self.input_dropout(self.embedding(inputs[order.rows, order.times]))
         for index in range(self.lstm.num_layers):
-            x_NC = native.layer(self.layer_dropout(x_NC) if index else x_NC, self.lstm, order, index)
+            x_NC = read_layer(self.layer_dropout(x_NC) if index else x_NC, self.lstm, order, index)
         return self.dropout(order.restored(x_NC))
 
     def forward(self, inputs: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import torch
 
 from seqlab.models.lstm import LSTM, RNNState
 from seqlab.nn.native import choice
+from tests.native import needs_native
 from tests.small_models import small_model, token_spec
 
 SIZES = {"d_model": 8, "hidden_dim": 12, "num_layers": 2}
@@ -76,17 +77,43 @@ def test_reads_under_bfloat16_autocast(name):
     torch.testing.assert_close(logits.float(), expected, rtol=0, atol=0.05)
 
 
-@pytest.mark.parametrize(("backend", "level"), [("auto", logging.INFO), ("native", logging.WARNING)])
-def test_other_cells_are_torchs_and_the_log_says_so_once(caplog, backend, level):
+@pytest.fixture
+def fresh_choice():
+    """No choice remembered, before and after."""
     choice.chosen_backend.cache_clear()
+    yield
+    choice.chosen_backend.cache_clear()
+
+
+@pytest.mark.parametrize(("backend", "level"), [("auto", logging.INFO), ("native", logging.WARNING)])
+@pytest.mark.parametrize(
+    ("cell", "in_bfloat16", "missing"),
+    [("rnn", False, "cell=rnn"), ("rnn", True, "cell=rnn"), ("gru", True, "cell=gru in bfloat16")],
+)
+def test_what_has_no_kernel_is_torchs_and_the_log_says_so_once(
+    fresh_choice, caplog, backend, level, cell, in_bfloat16, missing
+):
     before = choice.chosen_backend("a model with kernels", "auto", "cpu", "")
-    model = small_model("lstm", token_spec(), cell="gru", backend=backend)
-    with caplog.at_level(logging.INFO, "seqlab.nn"):
+    model = small_model("lstm", token_spec(), cell=cell, backend=backend)
+    with caplog.at_level(logging.INFO, "seqlab.nn"), torch.autocast("cpu", torch.bfloat16, enabled=in_bfloat16):
         for _ in range(2):
             model(torch.zeros(2, 3, dtype=torch.long))
     (record,) = caplog.records
     assert record.levelno == level and record.getMessage() == (
-        f"gru on cpu: backend={backend} takes torch; there is no native kernel for cell=gru"
+        f"{cell} on cpu: backend={backend} takes torch; there is no native kernel for {missing}"
     )
     assert choice.last_choice() == before  # of kernels, which another machine might have
-    choice.chosen_backend.cache_clear()
+
+
+@needs_native
+def test_the_gru_has_a_kernel_in_float32_beside_torch_in_bfloat16(fresh_choice, caplog):
+    model = small_model("lstm", token_spec(), cell="gru")
+    with caplog.at_level(logging.INFO, "seqlab.nn"):
+        for in_bfloat16 in (True, False, True, False):
+            with torch.autocast("cpu", torch.bfloat16, enabled=in_bfloat16):
+                model(torch.zeros(2, 3, dtype=torch.long))
+    assert caplog.messages == [
+        "gru on cpu: backend=auto takes torch; there is no native kernel for cell=gru in bfloat16",
+        "gru on cpu: backend=auto takes native",
+    ]
+    assert choice.last_choice() == "native"

@@ -129,9 +129,10 @@ def test_input_dropout_acts_on_the_embedded_input(backend):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_layer_dropout_acts_between_layers(tokens, backend):
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_layer_dropout_acts_between_layers(tokens, cell, backend):
     torch.manual_seed(0)
-    model = LSTM(token_spec(), **SIZES, dropout=0.0, layer_dropout=0.5, backend=backend)
+    model = LSTM(token_spec(), **SIZES, dropout=0.0, layer_dropout=0.5, cell=cell, backend=backend)
     assert not torch.allclose(model(tokens), model(tokens))
     model.eval()
     assert torch.equal(model(tokens), model(tokens))

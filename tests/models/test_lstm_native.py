@@ -1,4 +1,4 @@
-"""Models of LSTM layers with the native kernel against torch's: training, types, dropout, fallbacks."""
+"""Models of LSTM or GRU layers with the native kernels against torch's: training, types, dropout, fallbacks."""
 
 import copy
 
@@ -9,16 +9,19 @@ from torch import nn
 from seqlab.export.quantize import quantize
 from seqlab.models.deep_lstm import DeepLSTM
 from seqlab.models.lstm import LSTM
-from seqlab.nn.native.lstm import layer, time_major
+from seqlab.nn.native.lstm import layer
+from seqlab.nn.native.time_major import time_major
 from tests.native import needs_native
-from tests.nn.test_native_lstm import MIXED, SMALL, errors
-from tests.small_models import token_spec, vector_spec
+from tests.nn.test_native_recurrent import MIXED, SMALL, errors
+from tests.small_models import lively, token_spec, vector_spec
 
-MODELS = [
+GRU = (LSTM, {"hidden_dim": 19, "dropout": 0.0, "cell": "gru"})
+LSTMS = [
     (LSTM, {"hidden_dim": 19, "dropout": 0.0}),
     (DeepLSTM, {"dropout": 0.0}),
     (DeepLSTM, {"dropout": 0.0, "skip_every": 0, "layer_norm": False}),
 ]
+MODELS = [*LSTMS, GRU]
 
 
 def pair(kind, options, spec=None, **more):
@@ -83,7 +86,7 @@ def test_twenty_steps_of_training_are_the_same_to_rounding(kind, options):
 
 
 @needs_native
-@pytest.mark.parametrize(("kind", "options"), MODELS)
+@pytest.mark.parametrize(("kind", "options"), LSTMS)
 def test_under_bfloat16_autocast(kind, options):
     """As near to float32 as nn.LSTM is; the result has the type that nn.LSTM gives, gradients that of the weights."""
     plain, native = pair(kind, options, hidden_dim=64) if kind is LSTM else pair(kind, options, d_model=64)
@@ -94,6 +97,29 @@ def test_under_bfloat16_autocast(kind, options):
     assert all(one.dtype == other.dtype for one, other in zip(*results, strict=True))
     ours, theirs = (torch.tensor(errors(result, exact)) for result in results)
     assert 1e-4 < ours.mean() < 1.2 * theirs.mean() and ours.max() < 1.5 * theirs.max()
+
+
+@needs_native
+def test_the_gru_is_torchs_under_bfloat16_autocast():
+    plain, native = pair(*GRU)
+    tokens, lengths = torch.randint(7, (10, 40)), torch.tensor(MIXED)
+    with torch.autocast("cpu", torch.bfloat16):
+        ours, theirs = (packed_and_gradients(model, tokens, lengths) for model in (native, plain))
+    assert all(map(torch.equal, ours, theirs))
+
+
+@needs_native
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_a_sequence_in_two_parts_and_step_by_step_is_the_whole(cell):
+    """`forward` reads with the kernels, `prefill` and `step` with torch's layers."""
+    _, model = pair(LSTM, {"hidden_dim": 19, "cell": cell})
+    model, tokens = lively(model).eval(), torch.randint(7, (3, 9))
+    whole = model(tokens)
+    logits, state = model.prefill(tokens[:, :4], model.init_state(3))
+    torch.testing.assert_close(logits, whole[:, :4], rtol=1e-5, atol=1e-5)
+    for time in range(4, 9):
+        logits, state = model.step(tokens[:, time], state)
+        torch.testing.assert_close(logits, whole[:, time], rtol=1e-5, atol=1e-5)
 
 
 @needs_native
@@ -112,14 +138,16 @@ def test_cells_stay_in_float32_under_autocast():
 
 
 @needs_native
-def test_dropout_follows_torchs_generator_and_is_off_in_evaluation():
-    model = LSTM(token_spec(), d_model=8, hidden_dim=12, num_layers=2, layer_dropout=0.3, dropout=0.3, backend="native")
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_dropout_follows_torchs_generator_and_is_off_in_evaluation(cell):
+    options = {"d_model": 8, "hidden_dim": 12, "num_layers": 2, "layer_dropout": 0.3, "dropout": 0.3, "cell": cell}
+    model = LSTM(token_spec(), **options, backend="native")
     tokens, drawn = torch.randint(7, (3, 9)), []
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
         drawn.append(model(tokens))
     assert torch.equal(drawn[0], drawn[1]) and not torch.equal(drawn[0], drawn[2])
-    plain = LSTM(token_spec(), d_model=8, hidden_dim=12, num_layers=2, layer_dropout=0.3, dropout=0.3, backend="torch")
+    plain = LSTM(token_spec(), **options, backend="torch")
     plain.load_state_dict(model.state_dict())
     with torch.no_grad():
         means = [torch.stack([one(tokens) for _ in range(500)]).mean(0) for one in (model, plain)]
@@ -127,7 +155,7 @@ def test_dropout_follows_torchs_generator_and_is_off_in_evaluation():
     torch.testing.assert_close(model.eval()(tokens), plain.eval()(tokens))
 
 
-@pytest.mark.parametrize(("kind", "options"), MODELS)
+@pytest.mark.parametrize(("kind", "options"), LSTMS)
 def test_quantised_layers_are_used(kind, options):
     plain, native = (quantize(model.eval()) for model in pair(kind, options, dropout=0.5))
     tokens = torch.randint(7, (3, 9))
@@ -136,9 +164,9 @@ def test_quantised_layers_are_used(kind, options):
     assert torch.equal(native.packed(tokens, lengths), plain.packed(tokens, lengths))
 
 
-@pytest.mark.parametrize("kind", [LSTM, DeepLSTM])
-def test_what_the_kernels_do_not_compute_is_torchs(kind):
-    plain, native = pair(kind, {"dropout": 0.0})
+@pytest.mark.parametrize(("kind", "options"), MODELS)
+def test_what_the_kernels_do_not_compute_is_torchs(kind, options):
+    plain, native = pair(kind, options)
     tokens = torch.randint(7, (3, 9))
     with torch.autocast("cpu", torch.float16):
         assert torch.equal(native(tokens), plain(tokens))

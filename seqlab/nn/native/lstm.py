@@ -1,11 +1,9 @@
-"""One LSTM layer over rows of different lengths on a CPU, by lstm.cpp and matrix products.
+"""One LSTM layer over time-major rows of different lengths on a CPU, by lstm.cpp and matrix products.
 
-Steps are stored time-major: step 0 of all rows, the longest row first, then step 1 of the rows that have one, and so
-on. So the rows that still run are the first ones of the step before, and no step is computed that is not read. The
-products of the inputs of all steps are one product, as are those of each weight's gradient. The recurrent product of
-each step is part of the kernel in float32; in bfloat16 it is torch's, which knows the processor's units.
+The recurrent product of each step is part of the kernel in float32; in bfloat16 it is torch's, which knows the
+processor's units.
 
-tests/nn/test_native_lstm.py compares values and gradients with plain torch.
+tests/nn/test_native_recurrent.py compares values and gradients with plain torch.
 """
 
 import functools
@@ -17,82 +15,12 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from seqlab.nn.native.calls import FLAG, LONG, POINTER, place, threads, typed
-from seqlab.nn.native.product import crossed, times
-from seqlab.ragged import real_steps, row_starts
+from seqlab.nn.native.product import times
+from seqlab.nn.native.time_major import TimeMajor, threads_of_all_steps, weight_gradients, weights_of
 
-# B rows, T steps of the longest row, N steps of all rows, C input width, H hidden units
+# T steps of the longest row, N steps of all rows, C input width, H hidden units
 
-# Numbers for a step below which a second thread costs more than it gains.
-FEW_ELEMENTS = 2**14  # gates
-FEW_PRODUCTS = 2**19
-
-
-class TimeMajor(NamedTuple):
-    """The time-major order of the steps of rows of given lengths. All int64."""
-
-    counts: Tensor
-    """(T,) the number of rows that have step t: it never grows."""
-
-    starts: Tensor
-    """(T + 1,) the place of the first row's step t, and at last N."""
-
-    rows: Tensor
-    """(N,) the row of each step."""
-
-    times: Tensor
-    """(N,) its time."""
-
-    places: Tensor
-    """(N,) its place if the rows lie one after another."""
-
-    before: Tensor | None
-    """The place of the step before each step from time 1 on; None if it is always the same number of places ahead."""
-
-    @property
-    def num_rows(self) -> int:
-        """The number of rows that have a step."""
-        return int(self.counts[0]) if len(self.counts) else 0
-
-    def addresses(self) -> tuple[int | None, int | None]:
-        """Those of counts and starts, as the kernels take them."""
-        return place(self.counts, torch.int64), place(self.starts, torch.int64)
-
-    def restored(self, x: Tensor) -> Tensor:
-        """(N, ...) in this order to one row after another."""
-        return Reordered.apply(x, self.places.argsort(), self.places)  # type: ignore[return-value]
-
-
-def time_major(lengths: Tensor) -> TimeMajor:
-    """The time-major order of rows, (B,) int64.
-
-    >>> order = time_major(torch.tensor([1, 3]))
-    >>> order.counts.tolist(), order.rows.tolist(), order.times.tolist(), order.places.tolist()
-    ([2, 1, 1], [1, 0, 1, 1], [0, 0, 1, 2], [1, 0, 2, 3])
-    """
-    longest_first = lengths.argsort(descending=True, stable=True)
-    real_TB = real_steps(lengths[longest_first], int(lengths.max()) if len(lengths) else 0).T
-    times, ranks = real_TB.nonzero(as_tuple=True)
-    rows, counts = longest_first[ranks], real_TB.sum(1)
-    before = None
-    if len(counts) and counts[-1] != counts[0]:
-        later = slice(int(counts[0]), None)
-        before = torch.arange(len(rows))[later] - counts[times[later] - 1]
-    return TimeMajor(counts, row_starts(counts), rows, times, row_starts(lengths)[rows] + times, before)
-
-
-class Reordered(torch.autograd.Function):
-    """x[order]; the gradient is ordered by the inverse permutation, which is faster than adding it up."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
-        ctx.save_for_backward(inverse)
-        return x.index_select(0, order)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        (inverse,) = ctx.saved_tensors
-        return dy.index_select(0, inverse), None, None
+FEW_ELEMENTS = 2**14  # gates of a step below which a second thread costs more than it gains
 
 
 class Library(NamedTuple):
@@ -130,10 +58,6 @@ def _places(tensor: Tensor, starts: list[int]) -> list[int]:
     return [first + size * start for start in starts]
 
 
-def _threads_of_all_steps(order: TimeMajor, hidden: int) -> int:
-    return threads(len(order.rows) / max(1, len(order.counts)) * 4 * hidden**2, FEW_PRODUCTS)
-
-
 class Layer(torch.autograd.Function):
     """An LSTM layer from zero states: inputs (N, C) in time-major order to hidden states (N, H).
 
@@ -164,7 +88,7 @@ class Layer(torch.autograd.Function):
             tensors = (weight_hh.contiguous(), bias, gates, cells, out, room)
             library().lstm_forward(
                 len(order.counts), hidden, *order.addresses(), keep, *map(place, tensors),
-                _threads_of_all_steps(order, hidden),
+                threads_of_all_steps(order, weight_hh),
             )  # fmt: skip
         if keep:
             ctx.save_for_backward(x, weight_ih, weight_hh, activations, cells, out)
@@ -174,7 +98,7 @@ class Layer(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, dout: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         x, weight_ih, weight_hh, activations, cells, out = ctx.saved_tensors
-        order, hidden = ctx.order, out.shape[1]
+        order, hidden, needed, (x_type, weight_type) = ctx.order, out.shape[1], ctx.needs_input_grad, ctx.types
         dout, dgates = dout.contiguous(), torch.empty_like(activations, dtype=out.dtype)
         dcell = cells.new_empty(order.num_rows, hidden)
         with torch.autocast("cpu", enabled=False):
@@ -185,9 +109,13 @@ class Layer(torch.autograd.Function):
                 tensors = (weight_hh.contiguous(), activations, cells, dout, dcell, dgates, room)
                 library().lstm_backward(
                     len(order.counts), hidden, *order.addresses(), *map(place, tensors),
-                    _threads_of_all_steps(order, hidden),
+                    threads_of_all_steps(order, weight_hh),
                 )  # fmt: skip
-            return *_weight_gradients(ctx, dgates, x, weight_ih, out), None, None, None
+            found = weight_gradients(needed, order, dgates, dgates, x, weight_ih, out)
+            dbias = dgates.sum(0, dtype=weight_type) if needed[3] or needed[4] else None
+        types = (x_type, weight_type, weight_type)
+        found = (None if one is None else one.to(dtype) for one, dtype in zip(found, types, strict=True))
+        return *found, dbias, None if dbias is None else dbias.clone(), None, None, None
 
 
 def _forward_by_steps(
@@ -231,22 +159,8 @@ def _backward_by_steps(
         going = count
 
 
-def _weight_gradients(ctx: Any, dgates: Tensor, x: Tensor, weight_ih: Tensor, out: Tensor) -> tuple[Tensor | None, ...]:
-    """The gradients of x, both weights and both biases, each where it is wanted."""
-    (x_type, weight_type), needed, order = ctx.types, ctx.needs_input_grad, ctx.order
-    dx = times(dgates, weight_ih).to(x_type) if needed[0] else None
-    dweight_ih = crossed(dgates, x).to(weight_type) if needed[1] else None
-    dweight_hh = None
-    if needed[2]:
-        before = out[: len(out) - order.num_rows] if order.before is None else out.index_select(0, order.before)
-        dweight_hh = crossed(dgates[order.num_rows :], before).to(weight_type)
-    dbias = dgates.sum(0, dtype=weight_type) if needed[3] or needed[4] else None
-    return dx, dweight_ih, dweight_hh, dbias, None if dbias is None else dbias.clone()
-
-
 def layer(x: Tensor, lstm: nn.LSTM, order: TimeMajor, index: int = 0) -> Tensor:
     """Layer `index` of nn.LSTM from zero states: (N, C) to (N, H), both time-major. Autocast decides the type."""
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32
-    weights = (getattr(lstm, f"{name}_l{index}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
     with torch.autocast("cpu", enabled=False):
-        return Layer.apply(x, *weights, order, dtype, torch.is_grad_enabled())  # type: ignore[return-value]
+        return Layer.apply(x, *weights_of(lstm, index), order, dtype, torch.is_grad_enabled())  # type: ignore[return-value]
