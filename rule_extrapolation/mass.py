@@ -1,7 +1,6 @@
 """The probability that a model gives to all short strings, by the rules that they keep: exact, by enumeration."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,7 +8,7 @@ from torch import Tensor
 from rule_extrapolation.grammars import Grammar
 from rule_extrapolation.rules import EOS, SOS
 from seqlab.decode import in_own_precision
-from seqlab.model import SequenceModel, State, device_of, evaluating
+from seqlab.model import SequenceModel, State, device_of, evaluating, rows_of
 
 CATEGORIES = ("both_rules", "rule_1_only", "rule_2_only", "neither")
 MOST_STRINGS = 2**20  # of the greatest length
@@ -86,12 +85,5 @@ class Tree:
         prefixes = torch.cat([prefixes.repeat_interleave(count, 0), symbols[:, None]], 1)
         for start in range(0, len(prefixes), ROWS):
             rows = torch.arange(start, min(start + ROWS, len(prefixes)), device=prefixes.device)
-            logits, after = self.model.step(symbols[rows], _rows_of(state, rows // count))
+            logits, after = self.model.step(symbols[rows], rows_of(state, rows // count))
             yield from self.below(prefixes[rows], longer[rows], logits, after)
-
-
-def _rows_of(state: Any, rows: Tensor) -> Any:
-    """A copy of some rows of a state, a row as often as it is named."""
-    if isinstance(state, Tensor):
-        return state[rows]
-    return type(state)(*(_rows_of(part, rows) for part in state))

@@ -150,9 +150,15 @@ def clone(state: State) -> State:
 
 
 def rows_of(state: State, rows: Tensor) -> State:
-    """The state of some rows, a new one: rows are their numbers, (n,) int64."""
+    """The state of some rows, a new one: rows are their numbers, (n,) int64, a row as often as it is named.
+
+    Raises:
+        TypeError: the state is not made of NamedTuples of tensors.
+    """
     if isinstance(state, Tensor):
         return state.index_select(0, rows)
+    if not (isinstance(state, tuple) and hasattr(state, "_fields")):
+        raise TypeError(f"{type(state).__name__} in the state is neither a tensor nor a NamedTuple")
     return type(state)(*(rows_of(part, rows) for part in state))
 
 

@@ -113,6 +113,19 @@ def test_rows_that_have_ended_are_read_no_more_once_they_are_half():
     assert model.num_read == 6 + 6 + 3 * 8  # two have ended, then three, then one of those that are left
 
 
+def test_a_state_of_another_kind_is_refused_by_its_name():
+    class Listed(Markov):
+        def init_state(self, batch, length=None):
+            return [torch.zeros(batch)]
+
+        def prefill(self, inputs, state):
+            return self.table[inputs], state
+
+    model = Listed(torch.eye(6)[[3, 1, 2, 4, 1, 5]])
+    with pytest.raises(TypeError, match="list in the state is neither a tensor nor a NamedTuple"):
+        greedy(model, torch.tensor([[4], [5]]), torch.tensor([1, 1]), max_length=5)
+
+
 def test_reads_the_shared_part_of_the_prompts_at_once():
     model = always(1, 1, 1, 1)
     greedy(model, torch.zeros(4, 50, dtype=torch.int64), torch.full((4,), 50), max_length=60)

@@ -27,7 +27,7 @@ from seqlab.files import write_text
 from seqlab.kept import Kept
 from seqlab.lit.checkpoints import refuse_old, version
 from seqlab.plugins import trusting
-from seqlab.run.build import Run, build, for_a_cpu
+from seqlab.run.build import Run, build
 
 Format = Literal["safetensors", "bf16", "int8", "onnx"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -121,7 +121,7 @@ def load_export(folder: str | Path, *, trust: Iterable[str] = ()) -> Run:
     if data.keys() != {"fitted", "data_files"}:
         raise InputError(f"{folder / 'data.json'} does not say what was fitted, and to which data_files")
     with trusting(trust):
-        run = build(for_a_cpu(config), tensors.values(), kept=Kept(**data))
+        run = build(config, tensors.values(), kept=Kept(**data))
     for name, text in {"data.json": _as_json(data), **run.task.files()}.items():
         path = folder / name
         if not path.is_file():

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from seqlab.model import SequenceModel, zeros
 from seqlab.nn.embedding import input_layer
-from seqlab.nn.mlstm import mlstm_step
+from seqlab.nn.mlstm import MLSTMStep, NoConvolution
 from seqlab.nn.native import xlstm as native
 from seqlab.nn.native.choice import Backend, has_hooks, takes_native
 from seqlab.nn.slstm import SLSTMCell, choose_backend
@@ -49,28 +49,13 @@ def state_type(num_blocks: int) -> Any:
     return namedtuple("XLSTMState", names)
 
 
-class NoConvolution(nn.Module):
-    """In the place of an mLSTM layer's convolution: passes everything on.
-
-    The package means this by a kernel of size 0, with which its own layer cannot be constructed.
-    """
-
-    def forward(self, x_BTI: Tensor) -> Tensor:
-        """x."""
-        return x_BTI
-
-    def step(self, x_B1I: Tensor, conv_state: Any) -> tuple[Tensor, Any]:
-        """x and the state, which is empty."""
-        return x_B1I, conv_state
-
-
 class XLSTM(SequenceModel):
     """Embedding, a residual stack of mLSTM and sLSTM blocks with a final norm, a linear head without bias.
 
     `forward` and `packed` use the parallel form up to the context length (spec.max_length + 1): that of the package, or
     on a CPU native kernels with the same weights (seqlab/nn/native/xlstm.py). `prefill`, `step` and longer inputs use
-    the package's recurrent steps, which have no length limit. A state is a NamedTuple with one `MLSTMState` or
-    `SLSTMState` per block.
+    the recurrent steps, which have no length limit: the package's, but for the cells (seqlab/nn/slstm.py, mlstm.py). A
+    state is a NamedTuple with one `MLSTMState` or `SLSTMState` per block.
 
     Args:
         spec: input and output format, and the context length.
@@ -117,7 +102,7 @@ class XLSTM(SequenceModel):
         check_sizes(d_model, num_layers, num_heads, slstm_at, d_conv, qkv_blocksize)
         with_kernels = choose_backend(backend)
         xlstm = import_package()
-        self.slstm_at, self.d_conv = sorted(slstm_at), d_conv
+        self.slstm_at, self.d_conv = sorted(set(slstm_at)), d_conv
         self.context_length = spec.max_length + 1
         self.embedding = input_layer(spec, d_model)
         feed_forward = xlstm.FeedForwardConfig(proj_factor=ff_factor, act_fn=activation, dropout=dropout)
@@ -142,14 +127,23 @@ class XLSTM(SequenceModel):
         for index in self.slstm_at:
             layer = self.stack.blocks[index].xlstm
             layer.slstm_cell = SLSTMCell(layer.slstm_cell, with_kernels=with_kernels, required=backend == "cuda")
-        self.backend: Backend = ON_A_CPU.get(backend, "torch")
+        self.mlstm_step = MLSTMStep(ON_A_CPU.get(backend, "torch"))
         for index in set(range(num_layers)) - set(self.slstm_at):
             layer = self.stack.blocks[index].xlstm
-            layer.mlstm_cell.backend_fn_step = mlstm_step(self)
+            layer.mlstm_cell.backend_fn_step = self.mlstm_step
             if not d_conv:
                 layer.conv1d = NoConvolution()
         self.part_types = part_types(self.stack)
         self.reset_parameters()
+
+    @property
+    def backend(self) -> Backend:
+        """Who computes on a CPU: whole sequences, and the steps of the mLSTM."""
+        return self.mlstm_step.backend
+
+    @backend.setter
+    def backend(self, backend: Backend) -> None:
+        self.mlstm_step.backend = backend
 
     def reset_parameters(self) -> None:
         """Initialise like the package's language model; the constructor of its block stack does not do so."""
@@ -289,8 +283,6 @@ def check_sizes(
         raise ValueError(f"qkv_blocksize={qkv_blocksize} does not divide {inner}; allowed: {sizes}")
     if d_conv == 1:
         raise ValueError("d_conv=1 is no convolution over time; allowed: 0 (none), 2 and more")
-    if len(set(slstm_at)) < len(slstm_at):
-        raise ValueError(f"slstm_at={list(slstm_at)} names a block twice")
     if any(index >= num_layers for index in slstm_at):
         raise ValueError(
             f"num_layers={num_layers} needs another slstm_at than {list(slstm_at)}; allowed: 0 to {num_layers - 1}"

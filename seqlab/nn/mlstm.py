@@ -1,10 +1,10 @@
-"""The recurrent step of an mLSTM: the package's, or on a CPU without gradients a kernel that reads its memory once."""
+"""What we put into the package's mLSTM layers: a step that may be a kernel's, and no convolution."""
 
-from functools import partial
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from seqlab.nn.native import xlstm as native
 from seqlab.nn.native.choice import Backend, takes_native
@@ -12,37 +12,43 @@ from seqlab.nn.native.choice import Backend, takes_native
 # B batch, H heads, D width of a head
 
 
-class Step(Protocol):
-    """What a cell of the package calls for each step, by names."""
+@dataclass
+class MLSTMStep:
+    """What a cell of the package calls for each step (Beck et al. 2024, "xLSTM", equations 19 to 27).
 
-    def __call__(
-        self, *, c_state: Tensor, n_state: Tensor, m_state: Tensor, q: Tensor, k: Tensor, v: Tensor,
-        igate_preact: Tensor, fgate_preact: Tensor, eps: float = 1e-6,
-    ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:  # fmt: skip
-        """Shapes: c (B, H, D, D), n (B, H, D, 1), m (B, H, 1, 1); q, k, v (B, H, 1, D); gates (B, H, 1, 1).
-
-        Returns h (B, H, 1, D) and the next c, n and m.
-        """
-        ...
-
-
-class WithBackend(Protocol):
-    """A model that says who computes."""
+    backend: who computes; without gradients on a CPU it may be a kernel, which reads the memory once. The cells of a
+        model share one object, so that the model can change it.
+    """
 
     backend: Backend
 
+    def __call__(self, **arguments: Any) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
+        """One step: h (B, H, 1, D) and the next c, n and m.
 
-def mlstm_step(model: WithBackend) -> Step:
-    """The step of a model's cells (Beck et al. 2024, "xLSTM", equations 19 to 27), by the backend that it has then."""
-    return partial(_step, model)
+        Args:
+            arguments: by the package's names, c_state (B, H, D, D), n_state (B, H, D, 1) and m_state (B, H, 1, 1); q, k
+                and v (B, H, 1, D); igate_preact and fgate_preact (B, H, 1, 1).
+        """
+        query = arguments["q"]
+        may = self.backend != "torch" and query.is_cpu and not torch.is_grad_enabled()
+        if may and takes_native("xlstm", self.backend, query):
+            return native.mlstm_step(**arguments)
+        from xlstm.blocks.mlstm.backends import recurrent_step_stabilized_simple  # lazy, as all of the package
+
+        out, (memory, normaliser, level) = recurrent_step_stabilized_simple(**arguments)  # type: ignore[misc]
+        return out, (memory, normaliser, level)
 
 
-def _step(model: WithBackend, **arguments: Any) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
-    query = arguments["q"]
-    may = model.backend != "torch" and query.is_cpu and not torch.is_grad_enabled()
-    if may and takes_native("xlstm", model.backend, query):
-        return native.mlstm_step(**arguments)
-    from xlstm.blocks.mlstm.backends import recurrent_step_stabilized_simple  # lazy, as all of the package
+class NoConvolution(nn.Module):
+    """In the place of an mLSTM layer's convolution: passes everything on.
 
-    out, (memory, normaliser, level) = recurrent_step_stabilized_simple(**arguments)  # type: ignore[misc]
-    return out, (memory, normaliser, level)
+    The package means this by a kernel of size 0, with which its own layer cannot be constructed.
+    """
+
+    def forward(self, x_BTI: Tensor) -> Tensor:
+        """x."""
+        return x_BTI
+
+    def step(self, x_B1I: Tensor, conv_state: Any) -> tuple[Tensor, Any]:
+        """x and the state, which is empty."""
+        return x_B1I, conv_state

@@ -16,20 +16,21 @@ INTRODUCTION = (
 def by_data(tables: Sequence[Table]) -> str:
     """Every column of some tables, and every column that has values at last.ckpt again: models x data sets."""
     parts = [INTRODUCTION]
+    blocks = [block for table in tables for block in table.blocks]
+    names = {id(block): plain(title) for block, title in zip(blocks, titles(blocks), strict=True)}
     for heading in unique(heading for table in tables for heading in table.columns):
         chosen = [(table.columns[heading], block) for table in tables if heading in table.columns
                   for block in table.blocks if models_of(block)]  # fmt: skip
         last = [(metric.replace("test/", "test_last/", 1), block) for metric, block in chosen]
-        parts.append(_table(heading, chosen))
+        parts.append(_table(heading, chosen, names))
         if any(_values(row, metric) for metric, block in last if metric.startswith("test_last/") for row in block.rows):
-            parts.append(_table(f"{heading} {LAST}", last))
+            parts.append(_table(f"{heading} {LAST}", last, names))
     return "\n\n".join(parts) + "\n"
 
 
-def _table(heading: str, chosen: Sequence[tuple[str, Block]]) -> str:
+def _table(heading: str, chosen: Sequence[tuple[str, Block]], names: Mapping[int, str]) -> str:
     """A table of one column: a line for each model, then for each baseline that has a value."""
-    names = titles([block for _, block in chosen])
-    lines = [pipes([plain(heading), *map(plain, names)]), pipes("-" * (len(chosen) + 1))]
+    lines = [pipes([plain(heading), *(names[id(block)] for _, block in chosen)]), pipes("-" * (len(chosen) + 1))]
     rows = [row for _, block in chosen for row in block.rows]
     most = max(len(row.results) for row in rows if row.runs)
     for models in (True, False):

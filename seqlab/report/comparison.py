@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from seqlab.errors import InputError, nearest
 from seqlab.report.indexed_metrics import indexed_metrics
 from seqlab.report.panels import baselines, over_runs
-from seqlab.report.rows import Block, Row, Table, models_of, titles, unique
+from seqlab.report.rows import Block, Row, Table, meaning_of, models_of, titles, unique
 from seqlab.run.config import folder_name, one_name
 from seqlab.show.palette import colour_of
 from seqlab.show.style import INK
@@ -90,9 +90,7 @@ def _headings(chosen: Sequence[tuple[str, Block]], letters: int) -> list[str]:
 
 
 def _meaning(metric: str, block: Block) -> str:
-    word = metric.rpartition("/")[2]
-    known = [run["meanings"][word] for row in models_of(block) for run in row.runs if word in run.get("meanings", {})]
-    return known[-1] if known else ""
+    return next((text for row in models_of(block) for run in row.runs if (text := meaning_of(run, metric))), "")
 
 
 def _square(x: int, y: int, color: tuple[float, ...]):

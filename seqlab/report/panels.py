@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from seqlab.report.indexed_metrics import indexed_metrics
-from seqlab.report.rows import VALIDATION, Block, Cell, Row, cell, checked
+from seqlab.report.rows import VALIDATION, Block, Cell, Row, cell, checked, meaning_of
 from seqlab.show.palette import colour_of
 
 MOST_ROWS = 8  # models in a figure: those with the lowest validation loss
@@ -47,7 +47,7 @@ def dots(block: Block, columns: Mapping[str, str]) -> list[Panel]:
         marks = [mark for row in rows if (mark := _mark(row, metric)) is not None]
         if not any(mark["kind"] == "model" for mark in marks):
             continue
-        words = _meaning(rows[0].runs[0], metric)
+        words = meaning_of(rows[0].runs[0], metric)
         title = f"{heading}: {words}" if words else heading
         panels.append(
             {"kind": "dots", "heading": heading, "title": title, "unit": _is_proportion(rows, metric), "rows": marks}
@@ -69,10 +69,6 @@ def _mark(row: Row, metric: str) -> Panel | None:
 def _about(row: Row) -> Panel:
     kind = "model" if row.runs else "chance" if row.label == "chance" else "baseline"
     return {"label": row.label, "kind": kind, "colour": colour_of(row.label) if row.runs else ""}
-
-
-def _meaning(run: Mapping[str, Any], metric: str) -> str:
-    return run.get("meanings", {}).get(metric.rpartition("/")[2], "")
 
 
 def _is_proportion(rows: Sequence[Row], metric: str) -> bool:

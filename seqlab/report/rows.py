@@ -201,6 +201,18 @@ def best_validation(run: Mapping[str, Any]) -> float | None:
     return min((value for _, value in run["checks"].get(VALIDATION, [])), default=None)
 
 
+def meaning_of(run: Mapping[str, Any], metric: str) -> str:
+    """What a metric means on the data of a run, where it does not say so itself.
+
+    A run's own meanings are by the last part of the name; a file of runs has them by the whole name.
+
+    >>> meaning_of({"meanings": {"rule_1": "pairs match"}}, "test/ood/rule_1")
+    'pairs match'
+    """
+    meanings = run.get("meanings", {})
+    return meanings.get(metric) or meanings.get(metric.rpartition("/")[2], "")
+
+
 def checked(metric: str) -> str:
     """The name under which a test metric is logged at validations.
 

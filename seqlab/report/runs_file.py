@@ -14,7 +14,7 @@ from typing import Any
 
 from seqlab.errors import InputError
 from seqlab.files import write_text
-from seqlab.report.rows import VALIDATION, best_validation, tables_of, unique
+from seqlab.report.rows import VALIDATION, best_validation, meaning_of, tables_of, unique
 
 FIXED = ("kind", "data", "description", "model", "seed", "steps", "seconds", "parameters", "version")
 KINDS = ("run", "baseline", "heading", "meaning", "better", "cases")
@@ -65,9 +65,8 @@ def _lines(runs: Sequence[dict[str, Any]]) -> Iterable[Line]:
     for heading, metric in first["columns"].items():
         headings.setdefault(metric, []).append(heading)
     yield {"kind": "heading", **about} | {metric: json.dumps(several) for metric, several in headings.items()}
-    meanings = {word: text for run in runs for word, text in run.get("meanings", {}).items()}
-    if words := {metric: meanings[word] for metric in headings if (word := metric.rpartition("/")[2]) in meanings}:
-        yield {"kind": "meaning", **about} | words
+    if meanings := {metric: text for run in runs for metric in headings if (text := meaning_of(run, metric))}:
+        yield {"kind": "meaning", **about} | meanings
     yield {"kind": "better", **about} | first.get("better", {})
     yield {"kind": "cases", **about} | {name: str(n) for name, n in first.get("counts", {}).items()}
     written = set()
@@ -125,7 +124,7 @@ def _take(line: Line, about: dict[tuple[str, str], dict[str, Any]], runs: list[d
     if line["kind"] == "heading":
         known["columns"].update({heading: metric for metric, text in cells.items() for heading in _headings(text)})
     elif line["kind"] == "meaning":
-        known["meanings"].update({metric.rpartition("/")[2]: text for metric, text in cells.items()})
+        known["meanings"].update(cells)
     elif line["kind"] == "better":
         if not set(cells.values()) <= {"low", "high"}:
             raise ValueError("better: allowed: low, high")

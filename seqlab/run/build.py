@@ -80,7 +80,7 @@ def build(config: dict[str, Any], weights: Iterable[Tensor] | None = None, *, ke
     Args:
         config: plain dicts, lists and scalars.
         weights: the tensors in a file for this model, if any. A model that is far too large for them is refused before
-            memory is allocated.
+            memory is allocated. Without a GPU, `auto` computes what a GPU's kernels have trained.
         kept: what a checkpoint stores about the data, in place of reading it; None: the data are read and fitted.
 
     Raises:
@@ -97,10 +97,12 @@ def build(config: dict[str, Any], weights: Iterable[Tensor] | None = None, *, ke
         spec = datamodule.spec
     except ValueError as error:
         raise InputError(str(error)) from error
+    node = config["model"]
     if weights is not None:
-        refuse_larger(config["model"], spec, weights)
+        node = node if torch.cuda.is_available() else for_a_cpu(node)
+        refuse_larger(node, spec, weights)
     torch.manual_seed(derived_seed(config["seed"], "initial weights"))
-    model = construct(config["model"], spec=spec)
+    model = construct(node, spec=spec)
     task = construct(config["task"], datamodule=datamodule)
     optimizer, schedule = prepare(config["optimizer"], ["model"]), construct(config["schedule"])
     with refusals(config["task"]["_target_"]):
@@ -126,20 +128,18 @@ def refuse_larger(model: dict[str, Any], spec: Spec, weights: Iterable[Tensor]) 
         )
 
 
-def for_a_cpu(config: dict[str, Any]) -> dict[str, Any]:
-    """A configuration whose model has the backend `auto` in place of one that computes on another type of device.
+def for_a_cpu(node: Any) -> Any:
+    """A model's configuration with `auto` in place of each backend that computes on another type of device.
 
-    >>> for_a_cpu({"model": {"backend": "cuda", "inside": {"backend": "native"}}})
-    {'model': {'backend': 'auto', 'inside': {'backend': 'native'}}}
+    >>> for_a_cpu({"_target_": "M", "backend": "cuda", "inside": [{"_target_": "M", "backend": "native"}]})
+    {'_target_': 'M', 'backend': 'auto', 'inside': [{'_target_': 'M', 'backend': 'native'}]}
     """
-    elsewhere = [backend for backend, device in KERNELS_ON.items() if device != "cpu"]
-
-    def read(value: Any, key: str = "") -> Any:
-        if isinstance(value, dict):
-            return {name: read(inside, name) for name, inside in value.items()}
-        return "auto" if key == "backend" and value in elsewhere else value
-
-    return {name: read(node) if name == "model" else node for name, node in config.items()}
+    if isinstance(node, list):
+        return [for_a_cpu(part) for part in node]
+    if not isinstance(node, dict):
+        return node
+    elsewhere = "_target_" in node and KERNELS_ON.get(str(node.get("backend")), "cpu") != "cpu"
+    return {key: "auto" if elsewhere and key == "backend" else for_a_cpu(part) for key, part in node.items()}
 
 
 def construct(node: dict[str, Any], **arguments: Any) -> Any:
@@ -223,7 +223,7 @@ def load_run(path: str | Path, checkpoint: str = "best.ckpt", *, trust: Iterable
         raise InputError(f"{file} is not a checkpoint of SeqLab: its state_dict holds more than tensors")
     try:
         with trusting(trust):
-            run = build(for_a_cpu(config), state.values(), kept=kept_in(content, file))
+            run = build(config, state.values(), kept=kept_in(content, file))
     except InputError as error:
         raise InputError(f"{file}{origin(content)}: {error}") from error
     try:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 STYLE = Path(__file__).with_name("seqlab.mplstyle")
 INK, QUIET, GRID = "#1f2328", "#59636e", "#d9dee4"  # as in the style file
+FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")  # in XML 1.0
 IN_THE_DARK = {INK: "#e6e9ed", QUIET: "#a3adb8", GRID: "#3a4149", "#000000": "#e6e9ed"}
 
 
@@ -67,11 +68,11 @@ def save_figure(figure: "Figure", file: Path) -> Path:
 
 
 def themed(svg: str) -> str:
-    """An SVG drawing whose inks turn light where the reader's theme is dark."""
+    """An SVG drawing whose inks turn light where the reader's theme is dark, without what XML has no characters for."""
     rules = "".join(
         f'[style*="{part}: {light}"]{{{part}:{dark} !important}}'
         for light, dark in IN_THE_DARK.items()
         for part in ("fill", "stroke")
     )
     style = f"<style>@media (prefers-color-scheme: dark){{{rules}}}</style>"
-    return re.sub(r"<svg\b[^>]*>", lambda found: f"{found[0]}\n {style}", svg, count=1)
+    return re.sub(r"<svg\b[^>]*>", lambda found: f"{found[0]}\n {style}", FORBIDDEN.sub("\ufffd", svg), count=1)

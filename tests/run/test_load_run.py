@@ -68,7 +68,9 @@ def test_what_a_gpu_trained_is_read_on_a_cpu(run_dir, compose, tmp_path):
     expected = seqlab.load_run(tmp_path / "mamba.ckpt").model(tokens)
     config["model"]["backend"] = "cuda"
     torch.save(content | {"config": config, "state_dict": run.module.state_dict()}, tmp_path / "mamba.ckpt")
-    torch.testing.assert_close(seqlab.load_run(tmp_path / "mamba.ckpt").model(tokens), expected)
+    run = seqlab.load_run(tmp_path / "mamba.ckpt")
+    torch.testing.assert_close(run.model(tokens), expected)
+    assert run.config["model"]["backend"] == "cuda"  # what it was trained with
 
 
 def test_load_run_takes_another_checkpoint_or_a_file(run_dir):

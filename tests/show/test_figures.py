@@ -96,6 +96,17 @@ def test_a_figure_is_two_files_of_which_one_follows_the_theme(tmp_path):
     assert text == (tmp_path / "b.svg").read_text(encoding="utf-8")  # the same figure is the same file
 
 
+def test_a_name_with_control_characters_leaves_an_svg_that_can_be_read(tmp_path):
+    import xml.etree.ElementTree as ET
+
+    with house_style():
+        figure = Figure(figsize=(3, 2))
+        figure.suptitle("a\x1b[31m \x00 \ufffe <b> & c")
+        save_figure(figure, tmp_path / "a.png")
+    texts = [element.text for element in ET.parse(tmp_path / "a.svg").iter() if element.tag.endswith("text")]
+    assert texts == ["a\ufffd[31m \ufffd \ufffd <b> & c"]
+
+
 def test_a_model_has_one_colour():
     with house_style("deltanet"):
         line = Figure().subplots().plot([1, 2], color="C0")[0]

@@ -59,7 +59,8 @@ void mlstm_step(int64_t cells, int64_t D, float eps, const float* query, const f
   for (int64_t c = 0; c < cells; ++c) {
     const float f = forget[c];
     const float decayed = std::min(f, 0.0f) - std::log1p(std::exp(-std::abs(f))) + level_before[c];
-    level[c] = std::max(decayed, input[c]);
+    level[c] = decayed >= input[c] ? decayed : input[c];  // a NaN in either is one in the level, as in torch
+    if (std::isnan(decayed)) level[c] = decayed;
     const seqlab::Cell cell{query + c * D,        key + c * D,        value + c * D, memory_before + c * D * D,
                             normaliser_before + c * D, memory + c * D * D, normaliser + c * D, out + c * D};
     seqlab::step_cell(cell, D, std::exp(decayed - level[c]), std::exp(input[c] - level[c]), std::exp(-level[c]), eps);

@@ -1,4 +1,4 @@
-"""The layers of an xLSTM on packed rows, by mlstm.cpp, mlstm_backward.cpp and slstm.cpp.
+"""The layers of an xLSTM on packed rows, by mlstm.cpp, mlstm_backward.cpp and slstm.cpp; one step by mlstm_step.cpp.
 
 Inside an mLSTM layer, arrays are channel first, (channels, N): time is in the lanes of the kernels, and torch's matrix
 products around them take either order at the same cost. tests/nn/test_native_xlstm.py compares values and gradients
