@@ -10,6 +10,7 @@ from rule_extrapolation.baselines import EndAtOnce, NGram, Oracle
 from rule_extrapolation.letters import ANBN
 from rule_extrapolation.prompts import framed, oracle_sequences, prompts
 from seqlab.decode import continuation, decode, extend, greedy
+from seqlab.model import SequenceModel
 from seqlab.spec import Classes, Spec, Tokens
 from tests.reference.decoding import Markov, greedy_by_rereading
 from tests.small_models import MODELS, lively, ragged_prompts, small_model, token_spec
@@ -114,14 +115,14 @@ def test_rows_that_have_ended_are_read_no_more_once_they_are_half():
 
 
 def test_a_state_of_another_kind_is_refused_by_its_name():
-    class Listed(Markov):
+    class Listed(SequenceModel):
         def init_state(self, batch, length=None):
             return [torch.zeros(batch)]
 
         def prefill(self, inputs, state):
-            return self.table[inputs], state
+            return torch.eye(6)[torch.tensor([3, 1, 2, 4, 1, 5])[inputs]], state
 
-    model = Listed(torch.eye(6)[[3, 1, 2, 4, 1, 5]])
+    model = Listed(Spec(Tokens(6), Classes(6), max_length=9, sos=0, eos=1, pad=2))
     with pytest.raises(TypeError, match="list in the state is neither a tensor nor a NamedTuple"):
         greedy(model, torch.tensor([[4], [5]]), torch.tensor([1, 1]), max_length=5)
 
