@@ -215,7 +215,7 @@ class RuleExtrapolation(Task[GrammarDataModule, SequenceModel]):
         rules = {"rule_1": self.grammar.rule_1_description, "rule_2": self.grammar.rule_2_description}
         alone = "in the completion alone"
         rules |= {
-            "rule_2_completion": f"{rules['rule_2']}, {alone}",
+            "rule_2_completion": f"the second rule, {alone}",
             "rule_1_and_rule_2_completion": f"both rules, the second {alone}",
         }
         return rules | {"id": "ID prompts", "ood": "OOD prompts", "sos": "empty prompt"}
