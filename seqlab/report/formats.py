@@ -53,7 +53,7 @@ def markdown(tables: Sequence[Table], apart: Sequence[Apart]) -> str:
     """Format tables in Markdown, followed by the list of runs that are not in them."""
     parts = []
     for table in tables:
-        lines = [pipes([*FIXED, *table.columns]), pipes("-" * (len(FIXED) + len(table.columns)))]
+        lines = [pipes(map(plain, [*FIXED, *table.columns])), pipes("-" * (len(FIXED) + len(table.columns)))]
         for row in table.rows:
             cells = [(metric, cell_text(row.cells[metric], row.n)) for metric in table.columns.values()]
             bold = [f"**{text}**" if metric in row.best else text for metric, text in cells]
@@ -71,8 +71,12 @@ def pipes(cells: Iterable[str]) -> str:
 
 
 def plain(text: str) -> str:
-    """A text that does not end its cell, begin a new line or open a tag."""
-    return " ".join(text.split()).replace("|", r"\|").replace("<", "&lt;")
+    r"""A text in a cell of Markdown that shows as it is: no new cell or line, no tag, link, picture, code or emphasis.
+
+    >>> print(plain("(ab|ba)* [a link](there)"))
+    (ab\|ba)\* \[a link](there)
+    """
+    return re.sub(r"[\\|*\[`]", r"\\\g<0>", " ".join(text.split())).replace("<", "&lt;")
 
 
 def sheets(tables: Sequence[Table], apart: Sequence[Apart]) -> list[Sheet]:
