@@ -68,7 +68,7 @@ def write_samples(options: argparse.Namespace) -> None:
             stream = task.data.tokenizer.stream()
             for token in islice(tokens, options.max_tokens):
                 print(stream.step(int(token)), end="", flush=True)
-            print()
+            print(stream.rest())
     except ValueError as error:
         raise InputError(str(error)) from error
 

@@ -22,6 +22,7 @@ MOST_IDS = 2**16  # ids are stored as uint16
 VocabularySize = Annotated[int, Interval(ge=257, le=MOST_IDS)]
 
 DOCUMENT = "<|document|>"
+REPLACEMENT = "\ufffd"  # what decoding has in place of bytes that are no UTF-8
 DOCUMENT_ID = 0
 NUM_BYTES = 256
 PIECE = 2**17  # characters encoded at once: the library needs a hundred bytes for each
@@ -104,15 +105,35 @@ class TextTokenizer:
 
 
 class Stream:
-    """Decodes ids as they arrive. A character whose bytes span several ids is held back until it is complete."""
+    """Decodes ids as they arrive. A character whose bytes span several ids is held back until it is complete.
+
+    For the ids of a text, what `step` returns and then `rest` is together the text. A model may also say ids whose bytes
+    are no UTF-8: they become U+FFFD.
+    """
 
     def __init__(self, tokenizer: Tokenizer):
         self.tokenizer = tokenizer
-        self.decoder = decoders.DecodeStream(skip_special_tokens=True)
+        self.before: list[int] = []  # ids whose text is out; some decoders need them for what follows
+        self.held: list[int] = []
 
     def step(self, id: int) -> str:
         """The text that one more id completes; may be empty."""
-        return self.decoder.step(self.tokenizer, id) or ""
+        self.held.append(id)
+        text = self._text()
+        if not text or text.endswith(REPLACEMENT):
+            return ""
+        self.before, self.held = self.held, []
+        return text
+
+    def rest(self) -> str:
+        """The text of the ids that are held back, in which bytes of no complete character are U+FFFD."""
+        text = self._text()
+        self.before, self.held = self.held, []
+        return text
+
+    def _text(self) -> str:
+        before = self.tokenizer.decode(self.before, skip_special_tokens=True)
+        return self.tokenizer.decode(self.before + self.held, skip_special_tokens=True)[len(before) :]
 
 
 def cut_of(tokenizer: Tokenizer) -> Cut:
