@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "-: each line of the input is a prompt",
     )
     parser.add_argument("--checkpoint", default="best.ckpt", help="file in RUN/checkpoints (default: best.ckpt)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object a line: prompt, answer ...")
+    parser.add_argument("--json", action="store_true", help="print one JSON object a line: prompt, answer, completion, faults ...")
     parser.add_argument("--probs", action="store_true", help="also print the distribution at each step")
     parser.add_argument("--sample", action="store_true", help="also print sampled completions")
     parser.add_argument("--num", type=int, help="number of samples (default: 1)")
@@ -46,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         sampling = sampling_of(options)
-        found = predict(options.run, options.prompts, options.checkpoint, probs=options.probs, sampling=sampling)
+        also = {"completions": options.json, "probs": options.probs, "sampling": sampling}
+        found = predict(options.run, options.prompts, options.checkpoint, **also)
         for number, record in enumerate(found):
             if options.json:
                 print(json.dumps(plain(record)), flush=True)
@@ -62,12 +63,14 @@ class Record(NamedTuple):
 
     prompt: as typed.
     answer: the task's description of the prediction.
+    completion: the greedy completion, if asked for and if the task has one.
     steps: the distribution at each step, if asked for.
     samples: sampled completions, if asked for.
     """
 
     prompt: str
     answer: str
+    completion: "Answer | None"
     steps: "Steps | None"
     samples: "list[Answer] | None"
 
@@ -101,14 +104,16 @@ def sampling_of(options: argparse.Namespace) -> "Sampling | None":
 
 
 def predict(
-    run: str, prompts: Sequence[str], checkpoint: str, *, probs: bool = False, sampling: "Sampling | None" = None
-) -> Iterator[Record]:
+    run: str, prompts: Sequence[str], checkpoint: str, *, completions: bool = False, probs: bool = False,
+    sampling: "Sampling | None" = None,
+) -> Iterator[Record]:  # fmt: skip
     """Each prompt with the task's description of the model's prediction. The run is loaded once.
 
     Args:
         run: a run directory or a checkpoint file.
         prompts: what the user typed; `-` stands for the lines of the input.
         checkpoint: file in the run's checkpoints.
+        completions: with the greedy completion, where the task has completions.
         probs: with the distribution at each step.
         sampling: with samples drawn so.
 
@@ -131,14 +136,25 @@ def predict(
             parsed = task.parse_prompt(prompt)
             steps = task.steps(model, parsed) if probs else None
             samples = None if sampling is None else task.answers(model, parsed, sampling)
+            completion = _greedy(task, model, parsed) if completions else None
             answer = task.describe(model, parsed)
         except ValueError as error:
             raise InputError(f"prompt {number}: {error}" if several else str(error)) from error
-        yield Record(prompt, answer, steps, samples)
+        yield Record(prompt, answer, completion, steps, samples)
+
+
+def _greedy(task: Any, model: Any, prompt: Any) -> "Answer | None":
+    from seqlab.errors import InputError
+
+    try:
+        return task.answers(model, prompt)[0]
+    except InputError:  # it predicts values, or does not say
+        return None
 
 
 def plain(record: Record) -> dict[str, Any]:
-    """A record for JSON: prompt, answer; `probs`, all outcomes of each step, the most probable first; `samples`.
+    """A record for JSON: prompt, answer; the greedy completion with its faults and a note, where the task has one;
+    `probs`, all outcomes of each step, the most probable first; `samples`.
 
     Raises:
         InputError: a probability is NaN, as of weights that are.
@@ -146,17 +162,21 @@ def plain(record: Record) -> dict[str, Any]:
     from seqlab.errors import InputError
 
     found: dict[str, Any] = {"prompt": record.prompt, "answer": record.answer}
+    if record.completion is not None:
+        found |= _fields(record.completion)
     if record.steps is not None:
         if not record.steps.probabilities.isfinite().all():
             raise InputError("the model's probabilities are not numbers")
         each = zip(record.steps.places, record.steps.best(len(record.steps.outcomes)), strict=True)
         found["probs"] = [{"at": place, "next": outcomes} for place, outcomes in each]
     if record.samples is not None:
-        found["samples"] = [
-            {"completion": one.text, "faults": [fault._asdict() for fault in one.faults], "note": one.note}
-            for one in record.samples
-        ]
+        found["samples"] = [_fields(one) for one in record.samples]
     return found
+
+
+def _fields(answer: "Answer") -> dict[str, Any]:
+    faults = [fault._asdict() for fault in answer.faults]
+    return {"completion": answer.text, "faults": faults, "note": answer.note}
 
 
 def lines(record: Record) -> Iterator[str]:

@@ -30,8 +30,8 @@ def test_the_lines_of_the_input_are_prompts(finished_run, capsys, monkeypatch, w
     each = [answers(capsys, run, prompt) for prompt in typed]
     if "--json" in words:
         records = [json.loads(line) for line in found.splitlines()]
-        assert records == [
-            {"prompt": prompt, "answer": text.removesuffix("\n")} for prompt, text in zip(typed, each, strict=True)
+        assert [(record["prompt"], record["answer"]) for record in records] == [
+            (prompt, text.removesuffix("\n")) for prompt, text in zip(typed, each, strict=True)
         ]
     else:
         assert found == "\n".join(each)
@@ -50,6 +50,17 @@ def test_a_bad_prompt_among_several_is_named_and_those_before_it_are_answered(fi
 
 def records(capsys, *words):
     return [json.loads(line) for line in answers(capsys, *words, "--json").splitlines()]
+
+
+def test_json_has_the_completion_and_its_faults_as_fields(finished_run, capsys):
+    run, *_ = finished_run
+    for record in records(capsys, run, "( [", ") ["):
+        completion = record["answer"].splitlines()[1].split(maxsplit=1)[1]
+        assert record["completion"].replace(" ", "") == completion.replace(" ", "").replace("(endsatonce)", "")
+        broken = {line.split()[1] for line in record["answer"].splitlines() if line.startswith("rule") and " no: " in line}
+        assert {fault["reason"].split()[2].strip(":") for fault in record["faults"]} == broken
+        (sampled,) = records(capsys, run, record["prompt"], "--sample", "--temperature", 0)
+        assert sampled["samples"] == [{key: record[key] for key in ("completion", "faults", "note")}]
 
 
 def test_the_distribution_at_each_step(finished_run, capsys):
