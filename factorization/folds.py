@@ -5,9 +5,11 @@ hits are summed over folds and the interval is for all test numbers together.
 """
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from rich.text import Text
 
 from seqlab.starting import Parser, started, starting
 
@@ -20,6 +22,8 @@ from seqlab.files import write_text
 from seqlab.output import take_any_text
 from seqlab.proportion import Proportion
 from seqlab.report.collect import collect
+from seqlab.show.layout import Column, Sheet
+from seqlab.show.markdown import markdown, show_or_write
 
 METRICS = ("beta_0", "beta_1", "beta_2", "beta_3", "s3/beta_0", "s3/beta_1")
 
@@ -43,61 +47,63 @@ def tabulate(root: Path, out: Path | None) -> None:
     """Print the table of the finished runs below a folder and save it to `out`. Lists the other runs on stderr.
 
     Raises:
-        InputError: no run is finished.
+        InputError: no run on data=semiprimes is finished.
         OSError: `out` cannot be written; the error names the file.
     """
     rows: dict[str, list[dict[str, Any]]] = {}
     for folder in sorted(root.glob("*/")):
         runs, apart = collect([folder])
-        if runs:
-            rows[folder.name] = runs
+        if factoring := [run for run in runs if "val/beta_0" in run["last_five_checks"]]:
+            rows[folder.name] = factoring
         for run in apart:
             print(f"not in the table: {run.path}: {run.status} {run.reason}".rstrip(), file=sys.stderr)
     if not rows:
-        raise InputError(f"no finished run below {root}")
-    table = markdown(rows)
-    print(table, end="")
+        raise InputError(f"no finished run on data=semiprimes in a folder below {root}")
+    tables = sheets(rows)
+    show_or_write(*tables)
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
-        write_text(out, table)
+        write_text(out, "\n".join(map(markdown, tables)))
 
 
-def markdown(rows: dict[str, list[dict[str, Any]]]) -> str:
-    """Two Markdown tables: beta_k and distinct outputs, and exact answers by smaller factor.
+def sheets(rows: dict[str, list[dict[str, Any]]]) -> list[Sheet]:
+    """Two tables: beta_k and distinct outputs, and exact answers by smaller factor.
 
     Each folder has a block of rows: the model at best.ckpt (selected on validation), the model at last.ckpt, and the
     baselines.
     """
     headings = ("runs", "who", "folds", "validation beta_0", *METRICS, "distinct outputs")
-    lines = [_line(headings), _line("---" for _ in headings)]
     factors = by_factor_names(rows)
     ranges = (name.replace("_up", " and up").replace("_", " to ") for name in factors)
-    headings = ("exact answers by smaller factor", "who", *ranges)
-    by_factor = [_line(headings), _line("---" for _ in headings)]
+    factor_headings = ("exact answers by smaller factor", "who", *ranges)
+    blocks, by_factor = [], []
     for name, runs in rows.items():
+        block, factor_block = [], []
         checks = [run["last_five_checks"]["val/beta_0"]["mean"] for run in runs]
         for who, stage, results in _blocks(runs):
-            ours = who not in runs[0]["baselines"]
+            ours = str(who) not in runs[0]["baselines"]
             cells = [pooled(results, runs, stage, metric, spread=ours) for metric in METRICS]
             validation = f"{sum(checks) / len(checks):.3f}" if ours else ""
-            lines.append(_line([name, who, str(len(runs)), validation, *cells, distinct_outputs(results, stage)]))
+            block.append([name, who, str(len(runs)), validation, *cells, distinct_outputs(results, stage)])
             cells = [pooled(results, runs, stage, f"by_factor/{factor}", spread=False) for factor in factors]
-            by_factor.append(_line([name, who, *cells]))
-    return "\n".join([*lines, "", *by_factor]) + "\n"
+            factor_block.append([name, who, *cells])
+        blocks.append(block)
+        by_factor.append(factor_block)
+    return [Sheet(_columns(headings), blocks), Sheet(_columns(factor_headings), by_factor)]
 
 
-def _blocks(runs: list[dict[str, Any]]) -> list[tuple[str, str, list[dict[str, Any]]]]:
+def _columns(headings: Sequence[str]) -> list[Column]:
+    return [*(Column(heading, "name") for heading in headings[:2]), *map(Column, headings[2:])]
+
+
+def _blocks(runs: list[dict[str, Any]]) -> list[tuple[str | Text, str, list[dict[str, Any]]]]:
     """(name, stage, results of each run) for the model twice, then for each baseline."""
     results = [run["metrics"] for run in runs]
-    model = [(f"**{runs[0]['model']}**", "test", results), ("at last.ckpt", "test_last", results)]
+    model = [(Text(runs[0]["model"], "bold"), "test", results), ("at last.ckpt", "test_last", results)]
     return [
         *model,
         *((name, "test", [run["baselines"].get(name, {}) for run in runs]) for name in runs[0]["baselines"]),
     ]
-
-
-def _line(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
 
 
 def by_factor_names(rows: dict[str, list[dict[str, Any]]]) -> list[str]:

@@ -107,7 +107,7 @@ class TextTokenizer:
 class Stream:
     """Decodes ids as they arrive. A character whose bytes span several ids is held back until it is complete.
 
-    For the ids of a text, what `step` returns and then `rest` is together the text. A model may also say ids whose bytes
+    For the ids of a text, what `step` returns and then `rest` is together the text. A model may say ids whose bytes
     are no UTF-8: they become U+FFFD.
     """
 

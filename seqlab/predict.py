@@ -36,7 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "-: each line of the input is a prompt",
     )
     parser.add_argument("--checkpoint", default="best.ckpt", help="file in RUN/checkpoints (default: best.ckpt)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object a line: prompt, answer, completion, faults ...")
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object a line: prompt, answer, completion, faults ..."
+    )
     parser.add_argument("--probs", action="store_true", help="also print the distribution at each step")
     parser.add_argument("--sample", action="store_true", help="also print sampled completions")
     parser.add_argument("--num", type=int, help="number of samples (default: 1)")

@@ -6,9 +6,11 @@ is worth.
 """
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from rich.text import Text
 
 from seqlab.starting import Parser, started, starting
 
@@ -21,6 +23,8 @@ from seqlab.output import take_any_text
 from seqlab.proportion import Proportion
 from seqlab.report.collect import collect
 from seqlab.report.settings import differing_keys
+from seqlab.show.layout import Column, Sheet
+from seqlab.show.markdown import show_or_write
 from sequences.families import FAMILIES
 from sequences.family import MIN_HELD_OUT_RULES
 
@@ -39,14 +43,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         runs, apart = collect([options.folder])
         for run in apart:
             print(f"not in the table: {run.path}: {run.status} {run.reason}".rstrip(), file=sys.stderr)
-        print(markdown([run for run in runs if f"test/accuracy_by_family/{POOLED[0]}" in run["metrics"]]), end="")
+        show_or_write(sheet([run for run in runs if f"test/accuracy_by_family/{POOLED[0]}" in run["metrics"]]))
     except (Exception, KeyboardInterrupt) as error:
         return tell(error)
     return 0
 
 
-def markdown(runs: list[dict[str, Any]]) -> str:
-    """A Markdown table: the model and each baseline on each family of POOLED, over all folds.
+def sheet(runs: list[dict[str, Any]]) -> Sheet:
+    """A table: the model and each baseline on each family of POOLED, over all folds.
 
     Raises:
         InputError: there is no run, two have the same fold, or they differ in more than the fold.
@@ -54,12 +58,12 @@ def markdown(runs: list[dict[str, Any]]) -> str:
     if not runs:
         raise InputError("no finished run on data=recurrence in this folder; needed: one for each fold")
     refuse_others(runs)
-    lines = [_line(("who", "folds", *POOLED)), _line("-" for _ in range(2 + len(POOLED)))]
+    rows = []
     for who in (None, *runs[0]["baselines"]):
         results = [run["metrics"] if who is None else run["baselines"].get(who, {}) for run in runs]
         cells = (pooled(results, runs, family, spread=who is None) for family in POOLED)
-        lines.append(_line((who or f"**{runs[0]['model']}**", str(len(runs)), *cells)))
-    return "\n".join(lines) + "\n"
+        rows.append([who or Text(runs[0]["model"], "bold"), str(len(runs)), *cells])
+    return Sheet([Column("who", "name"), Column("folds"), *map(Column, POOLED)], [rows])
 
 
 def refuse_others(runs: list[dict[str, Any]]) -> None:
@@ -94,10 +98,6 @@ def pooled(results: list[dict[str, Any]], runs: list[dict[str, Any]], family: st
     if not total.interval or not spread:
         return f"{total.value:.3f}"
     return f"{total.value:.3f} ({total.interval[0]:.3f} to {total.interval[1]:.3f})"
-
-
-def _line(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
 
 
 if __name__ == "__main__":

@@ -57,7 +57,9 @@ def test_json_has_the_completion_and_its_faults_as_fields(finished_run, capsys):
     for record in records(capsys, run, "( [", ") ["):
         completion = record["answer"].splitlines()[1].split(maxsplit=1)[1]
         assert record["completion"].replace(" ", "") == completion.replace(" ", "").replace("(endsatonce)", "")
-        broken = {line.split()[1] for line in record["answer"].splitlines() if line.startswith("rule") and " no: " in line}
+        broken = {
+            line.split()[1] for line in record["answer"].splitlines() if line.startswith("rule") and " no: " in line
+        }
         assert {fault["reason"].split()[2].strip(":") for fault in record["faults"]} == broken
         (sampled,) = records(capsys, run, record["prompt"], "--sample", "--temperature", 0)
         assert sampled["samples"] == [{key: record[key] for key in ("completion", "faults", "note")}]

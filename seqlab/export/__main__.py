@@ -29,6 +29,7 @@ from seqlab.output import take_any_text
 
 if TYPE_CHECKING:
     from seqlab.run.build import Run
+    from seqlab.show.layout import Sheet
 
 MEGABYTE = 10**6
 NUM_TIMED = 30  # calls over which the median is taken
@@ -57,21 +58,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--checkpoint", default="best.ckpt", help="file in RUN/checkpoints (default: best.ckpt)")
     options = parser.parse_args(arguments)
     try:
-        text, errors = export(options.runs, options.format, options.out, options.checkpoint)
+        sheet, errors = export(options.runs, options.format, options.out, options.checkpoint)
     except (Exception, KeyboardInterrupt) as error:
         return tell(error)
-    if text:
-        print(text, flush=True)
+    if sheet is not None:
+        from seqlab.show.markdown import show_or_write
+
+        show_or_write(sheet)
+        sys.stdout.flush()
     return max((tell(error) for error in errors.values()), default=0)
 
 
 def export(
     runs: Sequence[str], formats: Sequence[str], out: Path | None, checkpoint: str = "best.ckpt"
-) -> tuple[str, dict[str, Exception]]:
+) -> "tuple[Sheet | None, dict[str, Exception]]":
     """Export runs in formats and measure them.
 
     Returns:
-        The table of the successful exports (empty without any), and the errors of the others by run and format: an
+        The table of the successful exports (None without any), and the errors of the others by run and format: an
         unsupported format, a missing package, an unreadable checkpoint.
 
     Raises:
@@ -104,7 +108,7 @@ def export(
                 with rows.attempt(name := f"{path} {format}"):
                     rows[name] = _row_of_export(run, path, format, (out or RunDirectory(Path(path)).export) / format)
     made = any(row.format != "checkpoint" for row in rows.values())
-    return table([*rows.values()], columns) if made else "", rows.errors
+    return table([*rows.values()], columns) if made else None, rows.errors
 
 
 def _row_of_export(run: "Run", path: str, format: Any, folder: Path) -> Row:
@@ -194,9 +198,11 @@ def onnx_window(run: "Run", file: Path) -> float | None:
     return median_seconds(lambda: session.run(None, {"inputs": inputs.numpy()}))
 
 
-def table(rows: Sequence[Row], columns: dict[str, str]) -> str:
-    """A Markdown table with one row per run and format; metrics show their change from the run's checkpoint."""
-    lines = ["| " + " | ".join([*HEADINGS, *columns]) + " |", "|" + " --- |" * (len(HEADINGS) + len(columns))]
+def table(rows: Sequence[Row], columns: dict[str, str]) -> "Sheet":
+    """A table with one row per run and format; metrics show their change from the run's checkpoint."""
+    from seqlab.show.layout import Column, Sheet
+
+    lines: list[list[str]] = []
     before: dict[str, float | None] = {}
     for row in rows:
         if row.format == "checkpoint":
@@ -204,8 +210,9 @@ def table(rows: Sequence[Row], columns: dict[str, str]) -> str:
         cells = [row.run, row.format, *(_scaled(size, 1 / MEGABYTE) for size in (row.size, row.memory))]
         cells += [_scaled(seconds, 1000) for seconds in (row.step, row.window)]
         cells += [_with_change(row.metrics.get(name), before.get(name)) for name in columns.values()]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        lines.append(cells)
+    names = [Column(heading, "name") for heading in HEADINGS[:2]]
+    return Sheet([*names, *map(Column, (*HEADINGS[2:], *columns))], [lines])
 
 
 def _scaled(value: float | None, factor: float) -> str:

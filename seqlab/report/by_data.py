@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from seqlab.report.formats import pipes, plain
 from seqlab.report.rows import Block, Row, Table, models_of, titles, unique
+from seqlab.show.markdown import pipes, plain
 from seqlab.show.table import number
 
 LAST = "at last.ckpt"

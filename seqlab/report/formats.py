@@ -10,6 +10,7 @@ from rich.text import Text
 
 from seqlab.report.rows import Apart, Cell, Row, Table
 from seqlab.show.layout import Column, Sheet
+from seqlab.show.markdown import pipes, plain
 from seqlab.show.table import number
 
 FIXED = ("data", "model", "n", "steps", "time")  # the columns before those of metrics
@@ -63,20 +64,6 @@ def markdown(tables: Sequence[Table], apart: Sequence[Apart]) -> str:
         lines = [pipes(plain(text) for text in (run.status, str(run.path), run.reason)) for run in apart]
         parts.append("\n".join(["Not in the table:", "", pipes(APART), pipes("---"), *lines]) + "\n")
     return "\n".join(parts)
-
-
-def pipes(cells: Iterable[str]) -> str:
-    """A line of a table in Markdown."""
-    return "| " + " | ".join(cells) + " |"
-
-
-def plain(text: str) -> str:
-    r"""A text in a cell of Markdown that shows as it is: no new cell or line, no tag, link, picture, code or emphasis.
-
-    >>> print(plain("(ab|ba)* [a]"))
-    (ab\|ba)\* \[a]
-    """
-    return re.sub(r"[\\|*\[`]", r"\\\g<0>", " ".join(text.split())).replace("<", "&lt;")
 
 
 def sheets(tables: Sequence[Table], apart: Sequence[Apart]) -> list[Sheet]:

@@ -13,6 +13,7 @@ from seqlab.files import write_text
 from seqlab.search.confirm import Comparison, best_of, mean_and_deviation, verdict
 from seqlab.search.plan import Plan, Range, Scalar
 from seqlab.show.layout import Column, Sheet, show
+from seqlab.show.markdown import markdown
 from seqlab.show.style import QUIET, house_style, log_axis, save_figure
 from seqlab.show.table import number
 
@@ -29,7 +30,7 @@ def write_results(study: optuna.Study, plan: Plan, comparison: Comparison | None
         tables.append(comparison_table(comparison, plan))
     show(*tables)
     print("", *end, sep="\n")
-    first, *second = map(markdown, tables)
+    first, *second = (markdown(table).rstrip() for table in tables)
     parts = [f"# {study.study_name}", about(trials, plan), first, *end[:1], *second, *end[1:]]
     if best is not None:
         (folder / "plots").mkdir(exist_ok=True)
@@ -94,14 +95,6 @@ def conclusion(best: FrozenTrial, plan: Plan, comparison: Comparison | None) -> 
         said = [f"{CAUTION}, so both were trained again. {verdict(plan, comparison.rows)}"]
     said += [f"failed: {fault}" for fault in (comparison.faults if comparison else [])]
     return [*said, f"Best, trial {best.number}: `seqlab train {shlex.join(plan.job(best.params))}`"]
-
-
-def markdown(sheet: Sheet) -> str:
-    """Format a table in Markdown."""
-    headings = [column.heading for column in sheet.columns]
-    rows = [[str(cell) for cell in row] for block in sheet.rows for row in block]
-    lines = [headings, ["---"] * len(headings), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
 def figures(trials: Sequence[FrozenTrial], plan: Plan) -> dict[str, Figure]:

@@ -1,8 +1,10 @@
 """python -m factorization.folds: folds are pooled by their numbers, not averaged."""
 
 import json
+import sys
 
 from factorization.folds import main
+from tests.terminal import STYLES, in_terminal
 
 
 def leave(folder, hits, trials, metrics=True, factor=None):
@@ -53,12 +55,33 @@ def test_exact_answers_by_factor_are_those_of_the_folds_that_have_it(tmp_path, c
     assert rule == "| S3 | last bit | 0.300 | 0.300 | 0.100 |"
 
 
+def test_a_terminal_gets_tables_that_fit(tmp_path, monkeypatch):
+    leave(tmp_path / "S3" / "fold_0", hits=1, trials=10)
+
+    def work(file):
+        monkeypatch.setattr(sys, "stdout", file)
+        assert main([str(tmp_path)]) == 0
+
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = STYLES.sub("", in_terminal(80, work)).splitlines()
+    assert max(map(len, lines)) <= 80 and not any("|" in line for line in lines)
+    assert all(any(word in line for line in lines) for word in ("sine_net", "beta_0", "beta_3", "last bit", "0.100"))
+
+
+def test_runs_on_other_data_are_left_out(tmp_path, capsys):
+    leave(tmp_path / "L5" / "1", hits=1, trials=10)
+    summary = tmp_path / "L5" / "1" / "summary.json"
+    summary.write_text(summary.read_text(encoding="utf-8").replace("val/beta_0", "val/loss"), encoding="utf-8")
+    assert main([str(tmp_path)]) == 2
+    assert "no finished run on data=semiprimes" in capsys.readouterr().err
+
+
 def test_a_folder_without_a_finished_run_is_refused(tmp_path, capsys):
     leave(tmp_path / "S3" / "fold_0", hits=1, trials=10, metrics=False)
     assert main([str(tmp_path)]) == 2
     assert capsys.readouterr().err.splitlines() == [
         f"not in the table: {tmp_path / 'S3' / 'fold_0'}: unfinished",
-        f"error: no finished run below {tmp_path}",
+        f"error: no finished run on data=semiprimes in a folder below {tmp_path}",
     ]
 
 
