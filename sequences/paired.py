@@ -54,7 +54,7 @@ def compare(run: "Run") -> str:
     from sequences.task import Recurrence
 
     if not isinstance(run.task, Recurrence) or not isinstance(run.datamodule, RecurrenceDataModule):
-        raise InputError(f"a run with {type(run.task).__name__} has no solvers; needed: a run on data=recurrence")
+        raise InputError("this run is not on data=recurrence: other data have no solvers to compare it with")
     samples = run.datamodule.test_samples
     samples = type(samples)(*(part[samples.terms[:, -1] != MASKED] for part in samples))
     read, target = samples.terms[:, :-1], samples.terms[:, -1]

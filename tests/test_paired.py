@@ -63,5 +63,5 @@ def test_a_run_is_compared_with_every_solver(compose):
 
 
 def test_a_run_on_other_data_is_refused(compose):
-    with pytest.raises(InputError, match="a run with RuleExtrapolation has no solvers"):
+    with pytest.raises(InputError, match="this run is not on data=recurrence"):
         compare(build(compose("model=linear", "data=L3")))

@@ -45,9 +45,10 @@ def fixed_texts(row: Row) -> list[str]:
     if not row.runs:
         return [row.data, row.label, str(row.n) if row.n > 1 else "", "", ""]
     steps = sorted(run["steps"] for run in row.runs)
-    minutes = statistics.fmean(run["seconds"] for run in row.runs) / 60
+    seconds = statistics.fmean(run["seconds"] for run in row.runs)
+    time = f"{seconds / 60:.1f} min" if seconds >= 60 else f"{seconds:.0f} s"
     several = f"{steps[0]} to {steps[-1]}" if steps[0] != steps[-1] else str(steps[0])
-    return [row.data, row.label, str(row.n), several, f"{minutes:.1f} min"]
+    return [row.data, row.label, str(row.n), several, time]
 
 
 def markdown(tables: Sequence[Table], apart: Sequence[Apart]) -> str:

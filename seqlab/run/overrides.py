@@ -111,7 +111,8 @@ def split(arguments: Sequence[str]) -> tuple[Namespace, list[str], list[str]]:
     """
 
     def refuse(message: str) -> NoReturn:
-        raise InputError(message)
+        unknown = message.startswith("unrecognized arguments")
+        raise InputError(message + "; a setting is KEY=VALUE without dashes, such as model=lstm" * unknown)
 
     parser = get_args_parser()
     parser.error = refuse

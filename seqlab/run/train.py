@@ -109,7 +109,7 @@ def accepted(directory: RunDirectory, config: RunConfig, in_sweep: bool) -> tupl
     if settings.get("val_every", 0) > settings.get("max_steps", math.inf):
         raise InputError(
             f"trainer.val_every={settings['val_every']} is beyond trainer.max_steps={settings['max_steps']}: "
-            "no validation would choose best.ckpt"
+            f"no validation would choose best.ckpt; needed: trainer.val_every={settings['max_steps']} or less"
         )
     run.task.prepare()
     begin(run, start)

@@ -33,8 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, run the search and return the exit code."""
     take_any_text()
     parser = Parser(prog="seqlab search", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", help="a name in conf/search, or a YAML file")
-    parser.add_argument("overrides", nargs="*", help="search.KEY=VALUE, or KEY=VALUE as for train")
+    parser.add_argument("name", nargs="?", default="", help="a name in conf/search, or a YAML file")
+    parser.add_argument("overrides", nargs="*", default=[], help="search.KEY=VALUE, or KEY=VALUE as for train")
     parser.add_argument("--config-dir", "-cd", metavar="DIR", help="additional folder of configurations, as for train")
     options = parser.parse_intermixed_args(arguments)
     try:
@@ -97,7 +97,7 @@ def plan_file(name: str) -> Path:
         return Path(name)
     files = {file.stem: file for folder in (*plugins.folders(), CONF) for file in (folder / "search").glob("*.yaml")}
     if name not in files:
-        raise InputError(f"{name}: no such search; {nearest(name, files)}")
+        raise InputError(f"{name or 'no name'}: no such search; {nearest(name, files)}")
     return files[name]
 
 

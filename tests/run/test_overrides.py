@@ -115,7 +115,7 @@ def test_where_a_word_is_refused_the_quoted_form_stands_in_the_line(words, parts
         (["été=1"], "été=1: an override is KEY=VALUE"),
         (["a b=1"], "a b=1: an override is KEY=VALUE"),
         (["data.path=\udcff.txt"], "'data.path=\\udcff.txt': byte 0xff is not UTF-8"),
-        (["--nope"], "unrecognized arguments: --nope"),
+        (["--nope"], "unrecognized arguments: --nope; a setting is KEY=VALUE without dashes, such as model=lstm"),
         (["--cfg", "jobs"], "argument --cfg/-c: invalid choice: 'jobs'"),
         (["--experimental-rerun", "x.pickle"], "--experimental-rerun unpickles a file"),
         (["hydra.run.dir="], "hydra.run.dir=: names no folder"),
