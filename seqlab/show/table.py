@@ -8,7 +8,7 @@ from rich.text import Text
 from seqlab.show.groups import full_name, groups_of
 from seqlab.show.layout import Column, Sheet, show
 
-FIRST = ("best", "95%", "chance", "oracle")  # followed by the other baselines, then LAST
+FIRST = ("best", "95%", "chance", "oracle", "optimal")  # followed by the other baselines, then LAST
 LAST = ("n", "last", "checks")
 
 
@@ -21,7 +21,7 @@ def result_table(summary: dict[str, Any]) -> Sheet:
     """The results with one row per metric.
 
     Columns: the value at best.ckpt with its 95% interval and count, the value at last.ckpt, mean and range of the last
-    five validations, and the baselines.
+    five validations, and the baselines. Where columns must be left out, the baselines with most values are kept.
     """
     caption = (
         f"seed {summary['seed']}, {summary['steps']} steps in {summary['seconds']:.0f} s, stopped: "
@@ -36,8 +36,11 @@ def result_table(summary: dict[str, Any]) -> Sheet:
         if group.endswith("_finished") or (group and not proportions):
             continue  # summary.json has them
         blocks.append([_row(summary, group, metric) for metric in metrics])
+    filled = [sum(value is not None for value in rows.values()) for rows in summary["baselines"].values()]
+    others = [name for _, name in sorted(zip(filled, summary["baselines"], strict=True), key=lambda pair: -pair[0])]
+    ranks = [*FIRST, *(name for name in others if name not in FIRST), *LAST]
     return Sheet(
-        columns=[Column("metric", "name"), *(Column(heading, rank=_rank(heading)) for heading in headings)],
+        columns=[Column("metric", "name"), *(Column(heading, rank=ranks.index(heading)) for heading in headings)],
         blocks=blocks,
         title=f"{summary['model']} on {summary['description']}",
         notes=[caption, *summary["notes"], *_reasons(summary["missing"])],
@@ -48,12 +51,6 @@ def result_table(summary: dict[str, Any]) -> Sheet:
 def _reasons(missing: Mapping[str, str]) -> list[str]:
     """The reasons for dashes in the table. Other missing items do not belong to it."""
     return [f"{name}: {why}" for name, why in missing.items() if name == "metrics" or name.startswith("baseline ")]
-
-
-def _rank(heading: str) -> int:
-    if heading in FIRST:
-        return FIRST.index(heading)
-    return len(FIRST) + (1 + LAST.index(heading) if heading in LAST else 0)
 
 
 def _row(summary: dict[str, Any], group: str, metric: str) -> Sequence[str | Text]:

@@ -13,7 +13,7 @@ from seqlab.show.table import number, print_table
 from tests.terminal import STYLES, in_terminal
 
 WIDTHS = (50, 60, 80, 100, 120, 200)
-FIRST = ("best", "95%", "chance", "oracle")
+FIRST = ("best", "95%", "chance", "oracle", "optimal")
 QUICK = ["trainer.max_steps=4", "trainer.val_every=2", "trainer.min_steps=0", "trainer.accelerator=cpu", "logger=csv"]
 
 
