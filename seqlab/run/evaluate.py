@@ -133,8 +133,8 @@ def add_extras(
     write_json(directory.summary, summary)
     with waiting("predictions", on_a_pipe=shown), extras.attempt("predictions"), as_trained(run, trainer):
         write_jsonl(directory.predictions, run.task.examples(run.model))
-    figures = Attempts["Figure"]()
-    with waiting("plots", on_a_pipe=shown), house_style(summary["model"]):
+    figures, written = Attempts["Figure"](), {}
+    with waiting("plots", on_a_pipe=shown), extras.attempt("figures"), house_style(summary["model"]):
         with figures.attempt("learning_curves"):
             figures["learning_curves"] = learning_curves(checks, summary["counts"], summary["meanings"])
         with figures.attempt(f"of {type(run.task).__name__}"), as_trained(run, trainer):

@@ -140,7 +140,7 @@ def test_what_cannot_be_imported_once_is_told_and_each_job_starts_a_new_process(
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, encoding="utf-8")
     told = "each job starts a new process, because a fork fails: ImportError: no fonts"
     assert done.stderr.splitlines().count(told) == 1, done.stderr
-    assert [status(run)["status"] for run in run_dirs(tmp_path / "sweep")] == ["done"] * 2
+    assert [status(run)["status"] for run in run_dirs(tmp_path / "sweep")] == ["done"] * 2, done.stderr
 
 
 @pytest.mark.slow
