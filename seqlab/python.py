@@ -104,7 +104,7 @@ class TrainedRun(build.Run):
         Raises:
             InputError: the prompt is not one of this task.
         """
-        return self.task.describe(self.model, self.task.parse_prompt(prompt))
+        return self.task.describe(self.model, self.task.read_prompt(prompt))
 
     def complete(self, prompt: str) -> str:
         """The greedy completion of a prompt alone: symbols, next terms, text, answers, a factor or a forecast.
@@ -112,7 +112,7 @@ class TrainedRun(build.Run):
         Raises:
             InputError: the prompt is not one of this task.
         """
-        (answer,) = self.task.answers(self.model, self.task.parse_prompt(prompt))
+        (answer,) = self.task.answers(self.model, self.task.read_prompt(prompt))
         return answer.text
 
     def next_probabilities(self, prompt: str) -> "DataFrame":
@@ -126,7 +126,7 @@ class TrainedRun(build.Run):
         """
         from pandas import DataFrame
 
-        steps = self.task.steps(self.model, self.task.parse_prompt(prompt))
+        steps = self.task.steps(self.model, self.task.read_prompt(prompt))
         return DataFrame(steps.probabilities.numpy(), index=list(steps.places), columns=list(steps.outcomes))
 
     def activations(self, prompt: str, names: Sequence[str] | None = None) -> dict[str, Tensor]:
@@ -140,7 +140,7 @@ class TrainedRun(build.Run):
         Raises:
             InputError: the prompt is not one of this task, or the model has or calls no such module.
         """
-        return activations(self.model, self.task.inputs(self.task.parse_prompt(prompt)), names)
+        return activations(self.model, self.task.inputs(self.task.read_prompt(prompt)), names)
 
     def resume(self, *, max_steps: int | None = None, quiet: bool | None = None) -> "TrainedRun":
         """Resume the run, bit for bit where it stopped, and return it as it is then.
