@@ -101,6 +101,12 @@ def _options(target: Callable[..., Any]) -> list[str]:
 
 def _check_value(annotation: Any, value: Any, path: str) -> None:
     """Check a value, and every node inside it, against the annotation of its parameter."""
+    bases = [base for base in _classes(annotation) if not issubclass(base, Mapping)]
+    if bases and isinstance(value, dict) and "_target_" not in value:
+        raise InputError(
+            f"{path}={_short(value)}: no _target_ says which {' or '.join(base.__name__ for base in bases)} to construct; "
+            f"the YAML that is chosen for {path} needs a line _target_: package.module.Class"
+        )
     if not _has_target(value):
         _check_plain(annotation, value, path)
     elif isinstance(value, list):

@@ -20,6 +20,8 @@ from seqlab.run.overrides import Groups
 from seqlab.training import whitelist
 
 MODEL = """
+from torch import nn
+
 from seqlab.models.linear import Linear
 
 
@@ -29,6 +31,11 @@ class Mine(Linear):
 
 class NoModel:
     pass
+
+
+class Plain(nn.Module):
+    def __init__(self, width=3):
+        super().__init__()
 
 
 def made(spec) -> Linear:
@@ -109,6 +116,19 @@ def test_the_rule_holds_for_plugins_too(plugin, with_model, target, reason):
     with pytest.raises(InputError, match=re.escape(f"model._target_={target} {reason}")) as caught:
         check(with_model(target), configuration)
     assert "trust" not in str(caught.value) or target.startswith("plug_bc")
+
+
+def test_a_module_that_takes_no_spec_is_told_what_a_model_is(plugin, with_model):
+    plugin("plug_s")
+    config = with_model("plug_s.model.Plain")
+    config["model"] = {"_target_": "plug_s.model.Plain", "width": 3}
+    check(config, configuration)
+    message = (
+        "plug_s.model.Plain does not fit here: it takes no spec; a model is a class of seqlab.model.SequenceModel, "
+        "or of Rereading if it has forward alone, whose __init__ takes spec (docs/extending.md)"
+    )
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        construct(config["model"], spec=construct(config["data"]).spec)
 
 
 @pytest.mark.parametrize("text", ["raise ImportError('no parts')", "def broken(:", "import a_missing_package"])
