@@ -52,7 +52,7 @@ def write_samples(options: argparse.Namespace) -> None:
             raise InputError(f"--{name.replace('_', '-')} {getattr(options, name)}: must be at least 1")
     model, task, _ = load_text_run(options.run, options.checkpoint)
     try:
-        prompt = task.parse_prompt(options.prompt)
+        prompt = task.read_prompt(options.prompt)
         for sample in range(options.num_samples):
             tokens = task.tokens(
                 model,

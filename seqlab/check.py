@@ -101,6 +101,13 @@ def _options(target: Callable[..., Any]) -> list[str]:
 
 def _check_value(annotation: Any, value: Any, path: str) -> None:
     """Check a value, and every node inside it, against the annotation of its parameter."""
+    bases = [base for base in _classes(annotation) if not issubclass(base, Mapping)]
+    if bases and isinstance(value, dict) and "_target_" not in value:
+        kind = " or ".join(base.__name__ for base in bases)
+        raise InputError(
+            f"{path}={_short(value)}: no _target_ says which {kind} to construct; "
+            f"the YAML that is chosen for {path} needs a line _target_: package.module.Class"
+        )
     if not _has_target(value):
         _check_plain(annotation, value, path)
     elif isinstance(value, list):
@@ -166,13 +173,18 @@ def _check_node(bases: list[type], node: dict[str, Any], path: str) -> None:
     _check_arguments(target, node, path)
 
 
+def possible_plugin(name: Any) -> str:
+    """The package of a full name that is not allowed and that a user could let take part; empty where there is none."""
+    package, _, rest = str(name).partition(".")
+    could = rest and package.isidentifier() and package not in sys.stdlib_module_names
+    return package if could and not is_allowed(name) else ""
+
+
 def _trust(name: Any) -> str:
     """How a user lets a package take part that the configuration names; empty for what can be no plug-in."""
-    package, _, rest = str(name).partition(".")
-    if is_allowed(name) or not rest or not package.isidentifier() or package in sys.stdlib_module_names:
-        return ""
+    package = possible_plugin(name)
     in_python = f'seqlab.load_run(path, trust=["{package}"])'
-    return f"; if you trust {package}: {plugins.VARIABLE}={package}, or in Python {in_python}"
+    return f"; if you trust {package}: {plugins.VARIABLE}={package}, or in Python {in_python}" if package else ""
 
 
 def fits(annotation: Any, value: Any) -> bool:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from seqlab.errors import InputError
 from seqlab.ragged import parts, real_steps, row_starts
 from seqlab.spec import Spec, Tokens
 
@@ -140,6 +141,14 @@ def check_room(length: int, steps: int, room: int) -> None:
     """Raise ValueError if `steps` more inputs after `length` do not fit a state made for `room`."""
     if length + steps > room:
         raise ValueError(f"{length} + {steps} steps do not fit a state made for {room}")
+
+
+def check_logits(logits: object, inputs: Tensor, spec: Spec) -> None:
+    """Raise InputError if what a model returns for inputs (batch, time, ...) is not (batch, time, width)."""
+    expected = (*inputs.shape[:2], spec.output.width)
+    found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+    if found != expected:
+        raise InputError(f"the model returns {found} for inputs {tuple(inputs.shape)}; expected logits {expected}")
 
 
 def clone(state: State) -> State:

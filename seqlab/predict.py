@@ -135,7 +135,7 @@ def predict(
     for number, prompt in enumerate(_typed(prompts), start=1):
         try:
             refuse_bytes(prompt)
-            parsed = task.parse_prompt(prompt)
+            parsed = task.read_prompt(prompt)
             steps = task.steps(model, parsed) if probs else None
             samples = None if sampling is None else task.answers(model, parsed, sampling)
             completion = _greedy(task, model, parsed) if completions else None

@@ -23,7 +23,7 @@ from seqlab.activations import activations
 from seqlab.check import check
 from seqlab.cli import ending
 from seqlab.errors import InputError, nearest
-from seqlab.model import Rereading, SequenceModel, num_parameters
+from seqlab.model import Rereading, SequenceModel, check_logits, num_parameters
 from seqlab.places import CONF
 from seqlab.proportion import value_of
 from seqlab.run import build
@@ -104,7 +104,7 @@ class TrainedRun(build.Run):
         Raises:
             InputError: the prompt is not one of this task.
         """
-        return self.task.describe(self.model, self.task.parse_prompt(prompt))
+        return self.task.describe(self.model, self.task.read_prompt(prompt))
 
     def complete(self, prompt: str) -> str:
         """The greedy completion of a prompt alone: symbols, next terms, text, answers, a factor or a forecast.
@@ -112,7 +112,7 @@ class TrainedRun(build.Run):
         Raises:
             InputError: the prompt is not one of this task.
         """
-        (answer,) = self.task.answers(self.model, self.task.parse_prompt(prompt))
+        (answer,) = self.task.answers(self.model, self.task.read_prompt(prompt))
         return answer.text
 
     def next_probabilities(self, prompt: str) -> "DataFrame":
@@ -126,7 +126,7 @@ class TrainedRun(build.Run):
         """
         from pandas import DataFrame
 
-        steps = self.task.steps(self.model, self.task.parse_prompt(prompt))
+        steps = self.task.steps(self.model, self.task.read_prompt(prompt))
         return DataFrame(steps.probabilities.numpy(), index=list(steps.places), columns=list(steps.outcomes))
 
     def activations(self, prompt: str, names: Sequence[str] | None = None) -> dict[str, Tensor]:
@@ -140,7 +140,7 @@ class TrainedRun(build.Run):
         Raises:
             InputError: the prompt is not one of this task, or the model has or calls no such module.
         """
-        return activations(self.model, self.task.inputs(self.task.parse_prompt(prompt)), names)
+        return activations(self.model, self.task.inputs(self.task.read_prompt(prompt)), names)
 
     def resume(self, *, max_steps: int | None = None, quiet: bool | None = None) -> "TrainedRun":
         """Resume the run, bit for bit where it stopped, and return it as it is then.
@@ -264,6 +264,9 @@ def _composed(words: str | Sequence[str], *more: str) -> Iterator[RunConfig]:
 
 def _apart(words: str | Sequence[str]) -> list[str]:
     """The words of one text, as a shell takes it apart."""
+    if not isinstance(words, str | Sequence) or not all(isinstance(word, str) for word in words):
+        kind, wanted = type(words).__name__, "words such as 'model=lstm data=L5' are needed"
+        raise InputError(f"{wanted}, not {kind}: a model to train has a YAML; seqlab.evaluate tests any module")
     try:
         return shlex.split(words) if isinstance(words, str) else list(words)
     except ValueError as error:
@@ -279,10 +282,7 @@ class _Foreign(Rereading):
 
     def forward(self, inputs: Tensor) -> Tensor:
         logits = self.module(inputs)
-        expected = (*inputs.shape[:2], self.spec.output.width)
-        if not isinstance(logits, Tensor) or logits.shape != expected:
-            found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-            raise InputError(f"the model returns {found} for inputs {tuple(inputs.shape)}; expected logits {expected}")
+        check_logits(logits, inputs, self.spec)
         return logits
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NamedTuple, P
 from torch import Tensor, nn
 
 from seqlab.answers import GREEDY, Answer, Sampling, Steps
+from seqlab.attempts import reason
 from seqlab.errors import InputError
 from seqlab.kept import FileRecords
 from seqlab.model import device_of
@@ -88,6 +89,11 @@ def predictions_line(rows: Iterable[tuple[str, str, str]]) -> str:
 def _one_line(text: str) -> str:
     """A text for a terminal, without what would move its cursor."""
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in " ".join(text.split()))
+
+
+def _quoted(text: str) -> str:
+    """A prompt in a message, without the middle of a long one."""
+    return repr(text if len(text) <= 2 * LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}...{text[-LONGEST_SHOWN:]}")
 
 
 class Task(ABC, Generic[D, M]):
@@ -207,6 +213,29 @@ class Task(ABC, Generic[D, M]):
     @abstractmethod
     def parse_prompt(self, text: str) -> Any:
         """Parse a prompt that a user typed into a model input. Raises InputError with the reason."""
+
+    def read_prompt(self, text: str) -> Any:
+        """Parse a prompt, and hold what the model is to read of it against the Spec. Commands ask this.
+
+        Raises:
+            InputError: the text is no prompt of this task, or gives inputs that no model of this Spec can read.
+        """
+        spec = self.data.spec
+        try:
+            prompt = self.parse_prompt(text)
+        except InputError:
+            raise
+        except (ValueError, LookupError) as error:  # int("x") in a task from outside, a vocabulary without "x"
+            raise InputError(f"{_quoted(text)}: {reason(error)}; the model reads {spec.inputs_in_words}") from error
+        try:
+            inputs = self.inputs(prompt)
+        except InputError:  # the task does not say
+            return prompt
+        try:
+            spec.check_inputs(inputs)
+        except InputError as error:
+            raise InputError(f"{_quoted(text)}: {error}") from error
+        return prompt
 
     def sample_prompt(self) -> str:
         """A prompt to try, as one types it. Empty: the task answers for data of its own."""

@@ -29,7 +29,7 @@ from seqlab.run.help import help_text
 from seqlab.run.jobs import run_apart, wait_for_jobs
 from seqlab.run.launch import leave_cluster, quiet_threads, thread_settings
 from seqlab.run.overrides import asks_for_help, prepared
-from seqlab.run.search_path import register
+from seqlab.run.search_path import refuse_ambiguous, register
 from seqlab.run.sweep import SweepFolder
 from seqlab.starting import started, starting
 from seqlab.waiting import waiting
@@ -40,12 +40,13 @@ os.environ["HYDRA_FULL_ERROR"] = "1"  # errors propagate to run_command(), which
 
 def job(config: DictConfig) -> None:
     """Train one run, or start a job of a sweep. Hydra has already created the run directory."""
-    if HydraConfig.get().mode == RunMode.MULTIRUN:
+    hydras = HydraConfig.get()
+    if hydras.mode == RunMode.MULTIRUN:
         started()
         run_apart(RunConfig.of(config))
         return
-    hydras = HydraConfig.get()
     try:
+        refuse_ambiguous(hydras)
         resolved = RunConfig.of(config, hydras)
         os.environ |= thread_settings(resolved.plain.get("trainer", {}))
         with waiting("loading torch and Lightning"):

@@ -8,6 +8,7 @@ failed.
 
 import argparse
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,11 +74,12 @@ def verify(overrides: Sequence[str], config_dir: str | None = None) -> bool:
     def maker(spec: Spec) -> "Callable[[], SequenceModel]":
         return lambda: construct(config["model"], spec=spec)
 
-    passed = show(f"{name} on inputs like those of data={data}", contract(maker(spec)))
+    debug = config["debug"]
+    passed = show(f"{name} on inputs like those of data={data}", contract(maker(spec)), debug=debug)
     if any(key_of(word) == "data" for word in overrides):
-        return show(f"{name} trains", [tried(data, lambda: run)]) and passed
+        return show(f"{name} trains", [tried(data, lambda: run)], debug=debug) and passed
     vectors = Spec(Vectors(3), Values(2), max_length=spec.max_length)
-    passed &= show(f"{name} on real vectors", contract(maker(vectors)))
+    passed &= show(f"{name} on real vectors", contract(maker(vectors)), debug=debug)
     names = groups([CONF, *plugins.folders(), *([Path(config_dir)] if config_dir else [])])["data"]
 
     def run_on(data: str) -> "Run":
@@ -86,7 +88,8 @@ def verify(overrides: Sequence[str], config_dir: str | None = None) -> bool:
             config["data"]["batch_size"] = BATCH_SIZE
         return build(config)
 
-    return show(f"{name} on each data set", [tried(each, lambda each=each: run_on(each)) for each in names]) and passed
+    each_data = [tried(each, lambda each=each: run_on(each)) for each in names]
+    return show(f"{name} on each data set", each_data, debug=debug) and passed
 
 
 def contract(make: "Callable[[], SequenceModel]") -> list[Row]:
@@ -117,29 +120,61 @@ def tried(data: str, make_run: "Callable[[], Run]") -> Row:
         return data, Outcome(True, f"refused: {error}")
     except Exception as error:  # a model can raise anything
         reason = (str(error).strip() or "without a message").splitlines()[0]
-        return data, Outcome(False, f"{type(error).__name__}: {reason}", cause)
+        return data, Outcome(False, f"{type(error).__name__}: {reason}", cause, error)
     return data, Outcome(bool(loss.isfinite()), f"loss {loss.item():.3f}", "a loss that is not finite")
 
 
-def show(title: str, rows: Iterable[Row]) -> bool:
-    """Print a table of outcomes, with the likely causes below it. Whether all have passed."""
+def raised_at(error: Exception) -> str:
+    """The line of the model's own code that an error comes from: the last one outside torch, Python and this project.
+
+    Empty where there is none, as for our own models.
+    """
+    from seqlab.check import PACKAGES
+
+    others = {"torch", *PACKAGES, *sys.stdlib_module_names}
+    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+        if frame.f_globals.get("__name__", "").partition(".")[0] not in others:
+            return f"{frame.f_code.co_filename}:{line}, in {frame.f_code.co_name}"
+    return ""
+
+
+def show(title: str, rows: Iterable[Row], *, debug: bool) -> bool:
+    """Print a table of outcomes, with the likely causes below it, each once. Whether all have passed.
+
+    Args:
+        title: of the table.
+        rows: the outcomes by name.
+        debug: print the traceback of each error too, on stderr.
+    """
     from rich.text import Text
 
     from seqlab.show import layout
 
     rows = list(rows)
-    failed = [(name, outcome) for name, outcome in rows if not outcome.passed]
-    cells = [
-        [name, Text("passed") if outcome.passed else Text("FAILED", "bold red"), outcome.measured]
-        for name, outcome in rows
-    ]
+    cells, alike, errors = [], dict[str, list[str]](), dict[str, Exception]()
+    for name, outcome in rows:
+        measured = outcome.measured
+        if not outcome.passed:
+            place = raised_at(outcome.error) if outcome.error else ""
+            reason = f"The model raises this at {place}" if place else f"Likely: {outcome.cause}"
+            if place and reason in alike:
+                measured = "the same error"
+            elif outcome.error:
+                errors.setdefault(reason, outcome.error)
+            alike.setdefault(reason, []).append(name)
+        cells.append([name, Text("passed") if outcome.passed else Text("FAILED", "bold red"), measured])
     columns = [layout.Column("check", "name"), layout.Column("", "text"), layout.Column("measured", "text")]
-    notes = [f"{name} failed. Likely: {outcome.cause}." for name, outcome in failed]
-    if len(failed) > 1:
+    notes = [f"{', '.join(names)} failed. {reason}." for reason, names in alike.items()]
+    if errors and not debug:
+        notes.append("debug=true adds the traceback.")
+    if len(alike) > 1:
         notes.append("The first one may be why others failed: mend it first.")
-    notes.append(f"{len(rows) - len(failed)} of {len(rows)} passed")
+    failed = sum(map(len, alike.values()))
+    notes.append(f"{len(rows) - failed} of {len(rows)} passed")
     layout.show(layout.Sheet(columns, [cells], title=title, notes=notes))
-    print()
+    print(flush=True)
+    for error in errors.values() if debug else ():
+        traceback.print_exception(error)
     return not failed
 
 

@@ -128,6 +128,25 @@ def test_allowed_values_are_named(refused):
 
 
 @pytest.mark.parametrize(
+    ("key", "value", "kind"),
+    [
+        ("model", {"d_model": 8}, "Module"),
+        ("model", {}, "Module"),
+        ("model", {"d_model": 8, "inner": {"_target_": "seqlab.models.linear.Linear"}}, "Module"),
+        ("data", {"length": 16}, "DataModule"),
+        ("task", {"loss": "mean"}, "Task"),
+        ("schedule", {"warmup": 3}, "Schedule"),
+        ("data.grammar", {"name": "L5"}, "Grammar"),
+    ],
+)
+def test_a_yaml_without_a_target_is_told_so(refused, key, value, kind):
+    assert refused(key, value) == (
+        f"{key}={value}: no _target_ says which {kind} to construct; "
+        f"the YAML that is chosen for {key} needs a line _target_: package.module.Class"
+    )
+
+
+@pytest.mark.parametrize(
     ("key", "value"),
     [
         ("optimizer.betas", [0.8, 0.9]),  # YAML has no tuples

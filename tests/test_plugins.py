@@ -1,6 +1,7 @@
 """Packages from outside that bring models and more: installed, or named in SEQLAB_PLUGINS; and what stays refused."""
 
 import importlib
+import os
 import re
 import shutil
 import sys
@@ -14,12 +15,16 @@ from seqlab import plugins
 from seqlab.check import check
 from seqlab.errors import InputError
 from seqlab.export.folder import load_export, save_export
+from seqlab.profile.suite import suite_named
 from seqlab.run.build import configuration, construct
+from seqlab.run.config import composed
 from seqlab.run.help import help_text
-from seqlab.run.overrides import Groups
+from seqlab.run.overrides import Groups, prepared
 from seqlab.training import whitelist
 
 MODEL = """
+from torch import nn
+
 from seqlab.models.linear import Linear
 
 
@@ -29,6 +34,11 @@ class Mine(Linear):
 
 class NoModel:
     pass
+
+
+class Plain(nn.Module):
+    def __init__(self, width=3):
+        super().__init__()
 
 
 def made(spec) -> Linear:
@@ -111,6 +121,19 @@ def test_the_rule_holds_for_plugins_too(plugin, with_model, target, reason):
     assert "trust" not in str(caught.value) or target.startswith("plug_bc")
 
 
+def test_a_module_that_takes_no_spec_is_told_what_a_model_is(plugin, with_model):
+    plugin("plug_s")
+    config = with_model("plug_s.model.Plain")
+    config["model"] = {"_target_": "plug_s.model.Plain", "width": 3}
+    check(config, configuration)
+    message = (
+        "plug_s.model.Plain does not fit here: it takes no spec; a model is a class of seqlab.model.SequenceModel, "
+        "or of Rereading if it has forward alone, whose __init__ takes spec (docs/extending.md)"
+    )
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        construct(config["model"], spec=construct(config["data"]).spec)
+
+
 @pytest.mark.parametrize("text", ["raise ImportError('no parts')", "def broken(:", "import a_missing_package"])
 def test_a_broken_plugin_is_one_line_that_names_it(plugin, with_model, text):
     plugin("plug_c", text)
@@ -185,6 +208,68 @@ def test_configurations_of_a_plugin_are_found_behind_our_own(plugin, root):
     text = help_text([root / "conf", *plugins.folders()])
     assert "linear, lstm, mamba, mamba2, plug_f_model, sine_net" in text
     assert Groups.of(root / "conf", []).choices("model").count("plug_f_model") == 1
+
+
+def clash(folder, group="model", name="linear"):
+    """A YAML of this group and name, which this project has too."""
+    file = folder / group / f"{name}.yaml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("defaults: []\n", encoding="utf-8")
+    return file
+
+
+def test_a_name_that_a_plugin_and_this_project_have_is_refused_where_it_is_chosen(plugin, root):
+    theirs = clash(plugin("plug_m") / "conf")
+    composed(["model=lstm", "data=L5"], root / "conf")
+    with pytest.raises(InputError) as caught:
+        composed(["model=linear", "data=L5"], root / "conf")
+    first, second = sorted([theirs, root / "conf" / "model" / "linear.yaml"])
+    assert str(caught.value) == f"model=linear is ambiguous: {first} and {second} have this name; rename yours"
+
+
+def test_a_name_is_refused_too_where_a_yaml_chooses_it(plugin, root):
+    """data=L5 has the task rule_extrapolation."""
+    theirs = clash(plugin("plug_n") / "conf", "task", "rule_extrapolation")
+    with pytest.raises(InputError, match=f"^task=rule_extrapolation is ambiguous: .*{theirs}"):
+        composed(["data=L5"], root / "conf")
+
+
+def test_a_name_in_a_further_folder_is_refused_and_the_same_folder_is_no_other(tmp_path, root):
+    theirs = clash(tmp_path / "own", "data", "L4")
+    with pytest.raises(InputError, match=f"^data=L4 is ambiguous: .*{theirs}"):
+        composed(["data=L4", f"hydra.searchpath=[{tmp_path / 'own'}]"], root / "conf")
+    composed(["data=L4", f"hydra.searchpath=[{root / 'conf'}]"], root / "conf")
+
+
+def test_the_command_refuses_an_ambiguous_name_in_one_line(plugin, command, root):
+    theirs = clash(plugin("plug_o") / "conf")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(theirs.parents[3]), prepend=os.pathsep)
+        done = command(root / "run.py", "model=linear", "data=L5")
+    assert done.returncode == 2 and done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: model=linear is ambiguous: ") and str(theirs) in line
+
+
+def test_a_suite_of_a_name_that_is_taken_is_refused(plugin):
+    theirs = clash(plugin("plug_p") / "conf", "suite", "quick")
+    with pytest.raises(InputError, match=f"^--suite quick is ambiguous: .*{theirs}"):
+        suite_named("quick")
+
+
+def test_resuming_a_run_without_its_plugin_says_which_one(finished_run, tmp_path, root):
+    folder = shutil.copytree(finished_run[0], tmp_path / "foreign")
+    file = folder / ".hydra" / "config.yaml"
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace("seqlab.models.transformer.", "plug_q.model."), encoding="utf-8")
+    words = folder / ".hydra" / "overrides.yaml"
+    words.write_text(f"{words.read_text(encoding='utf-8')}- model=plug_q_model\n", encoding="utf-8")
+    message = (
+        f"resume={folder}: the run was made with plug_q, which is no plug-in here; "
+        "if you trust plug_q: SEQLAB_PLUGINS=plug_q"
+    )
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        prepared([f"resume={folder}"], root / "conf")
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,21 @@
 
 import re
 from pathlib import Path
+from types import MappingProxyType, SimpleNamespace
+from typing import Any
 
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from seqlab.errors import InputError
+from seqlab.model import SequenceModel
+from seqlab.models.linear import Linear
+from seqlab.python import TrainedRun
 from seqlab.run.build import build
+from seqlab.spec import Classes, Spec, Tokens
+from seqlab.task import Task
 from tests.test_pairs import ALIKE
 
 DATA = sorted(path.stem for path in (Path(__file__).parents[1] / "conf" / "data").glob("*.yaml"))
@@ -50,7 +58,7 @@ def run_of(compose):
 def answered(run, prompt, describe=True):
     """Whether a prompt is read, and what is said of it then; else why it is not, in one line."""
     try:
-        parsed = run.task.parse_prompt(prompt)
+        parsed = run.task.read_prompt(prompt)
         said = run.task.describe(run.model, parsed) if describe else ""
     except InputError as error:
         assert str(error) and len(str(error).splitlines()) == 1, repr(str(error))
@@ -124,5 +132,56 @@ def test_a_forecast_that_is_no_number_is_refused(run_of):
 @pytest.mark.parametrize("data", DATA)
 def test_the_sample_prompt_is_one_of_the_task(run_of, data):
     run = run_of(data)
-    said = run.task.describe(run.model, run.task.parse_prompt(run.task.sample_prompt()))
+    said = run.task.describe(run.model, run.task.read_prompt(run.task.sample_prompt()))
     assert said.strip()
+
+
+class Sums(Task[Any, SequenceModel]):
+    """A task as a stranger writes it: nothing holds what is typed against the Spec."""
+
+    columns = MappingProxyType({"loss": "test/loss"})
+
+    def title(self):
+        return "sums"
+
+    def loss(self, model, batch):
+        return model(batch).mean()
+
+    def evaluate(self, model, split):
+        return {}
+
+    def baselines(self):
+        return {}
+
+    def parse_prompt(self, text):
+        if text == "letters":
+            return torch.tensor([[{"a": 0}[letter] for letter in text]])
+        return torch.tensor([[float(word) if "." in word else int(word) for word in text.split()]])
+
+    def describe(self, model, prompt):
+        return f"sums {model(prompt).argmax(-1)[0].tolist()}"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [
+        ("0 9", "'0 9': there is no id 9; allowed: ids 0 .. 2"),
+        ("-1", "'-1': there is no id -1; allowed: ids 0 .. 2"),
+        ("0.5 1", "'0.5 1': inputs (1, 2) in float32; expected (batch, time) in int64: ids 0 .. 2"),
+        ("", "'': there is nothing to read; allowed: ids 0 .. 2, one or more"),
+        ("x", "'x': invalid literal for int() with base 10: 'x'; the model reads ids 0 .. 2"),
+        ("letters", "'letters': KeyError: 'l'; the model reads ids 0 .. 2"),
+        (
+            "1 " * 99 + "3",
+            "'1 1 1 1 1 1 1 1 1 1 1 1 1 1 ... 1 1 1 1 1 1 1 1 1 1 1 1 1 3': there is no id 3; allowed: ids 0 .. 2",
+        ),
+    ],
+)
+def test_prompts_of_any_task_are_held_against_the_spec(prompt, message):
+    spec = Spec(Tokens(3), Classes(3), max_length=8)
+    task, model = Sums(SimpleNamespace(spec=spec)), Linear(spec, d_model=4)
+    run = TrainedRun(model, task.data, {}, task, None, None)
+    assert run.predict("0 1 2").startswith("sums [")
+    for ask in (run.predict, run.complete, run.next_probabilities, run.activations):
+        with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+            ask(prompt)

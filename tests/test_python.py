@@ -114,6 +114,9 @@ def test_quiet_prints_nothing(tmp_path, capsys, quiet):
         ("model=lstm,linear", "model=lstm,linear"),
         ("trainer.devices=2", "trainer.devices=2"),
         ("model=lstm 'data=L3", "No closing quotation"),
+        (nn.Linear(3, 3), "words such as 'model=lstm data=L5' are needed, not Linear: a model to train has a YAML"),
+        (["model=lstm", 3], "words such as 'model=lstm data=L5' are needed, not list"),
+        (None, "are needed, not NoneType"),
     ],
 )
 def test_errors_are_one_line(words, part, tmp_path):

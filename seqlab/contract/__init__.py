@@ -42,10 +42,17 @@ def outcome(check: Check, subject: Subject) -> Outcome:
             return check(subject)
     except Exception as error:  # a model can raise anything
         reason = (str(error).strip() or "without a message").splitlines()[0]
-        return Outcome(False, f"{type(error).__name__}: {reason}", "the model raises this where it has to compute")
+        cause = "the model raises this where it has to compute"
+        return Outcome(False, f"{type(error).__name__}: {reason}", cause, error)
 
 
 def outcomes(subject: Subject) -> Iterator[tuple[str, Outcome]]:
-    """The outcome of each check, by name."""
+    """The outcome of each check, by name. Where outputs have another shape, a check that cannot go on says so."""
+    misshapen = False
     for name, check in CHECKS.items():
-        yield name, outcome(check, subject)
+        found = outcome(check, subject)
+        if check is reading.shapes:
+            misshapen = not found.passed and found.error is None
+        elif misshapen and found.error is not None:
+            found = found._replace(cause="outputs have another shape than the check expects")
+        yield name, found

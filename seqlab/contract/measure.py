@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from seqlab.model import SequenceModel, State
+from seqlab.model import SequenceModel, State, check_logits, device_of, evaluating
 from seqlab.spec import Spec, Tokens
 
 TOLERANCE = 1e-5  # of a difference in float32, as a multiple of the largest value
@@ -16,11 +16,12 @@ MODES = {False: "evaluation", True: "training"}
 
 
 class Outcome(NamedTuple):
-    """What a check measured, whether that passes, and the likely cause where it does not."""
+    """What a check measured, whether that passes, and the likely cause where it does not; the error that ended it."""
 
     passed: bool
     measured: str
     cause: str = ""
+    error: Exception | None = None
 
 
 class Subject(NamedTuple):
@@ -50,6 +51,21 @@ def random_inputs(spec: Spec, batch: int, time: int, *, seed: int = 0) -> Tensor
         order = torch.randperm(batch * time, generator=generator)
         return (torch.arange(batch * time) % spec.input.size)[order].view(batch, time)
     return torch.randn(batch, time, spec.input.width, generator=generator)
+
+
+def refuse_wrong_shape(model: SequenceModel) -> None:
+    """Raise InputError if a model's outputs are not (batch, time, width). Nothing is said of a model that cannot read.
+
+    Asked where training has failed, so that training itself pays nothing.
+    """
+    spec = model.spec
+    inputs = random_inputs(spec, 2, min(3, spec.max_length)).to(device_of(model))
+    with evaluating(model):
+        try:
+            logits = model(inputs)
+        except Exception:  # it fails by itself, and the error at hand says so
+            return
+    check_logits(logits, inputs, spec)
 
 
 def changed(inputs: Tensor, spec: Spec, start: int) -> Tensor:

@@ -37,8 +37,8 @@ def shapes(subject: Subject) -> Outcome:
         found += [(tuple(logits.shape), logits.dtype) for logits in said]
     for (shape, dtype), right in zip(found, wanted, strict=True):
         if shape != right or dtype != torch.float32:
-            measured = f"{shape} in {dtype}".replace("torch.", "")
-            cause = f"{right} in float32 is expected; the width is that of spec.output, of every step"
+            measured = f"{shape} in {dtype}, expected {right} in float32".replace("torch.", "")
+            cause = "the outputs of some steps are missing, or their width is not that of spec.output"
             return Outcome(False, measured, cause)
     return Outcome(True, f"{wanted[-1]}")
 

@@ -106,7 +106,7 @@ class Looked:
         if len(prompt) > LONGEST_PROMPT:
             raise InputError(f"the prompt has {len(prompt):,} characters, at most {LONGEST_PROMPT:,} are allowed here")
         refuse_bytes(prompt)
-        return self.run.task.parse_prompt(prompt)
+        return self.run.task.read_prompt(prompt)
 
 
 def _line(error: ValueError) -> str:

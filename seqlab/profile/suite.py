@@ -14,6 +14,7 @@ from seqlab import plugins
 from seqlab.errors import InputError, nearest
 from seqlab.places import CONF
 from seqlab.run.keys import LOADER
+from seqlab.run.search_path import refuse_two
 
 FOLDER = "suite"  # of a folder conf
 Ability = Literal["state", "counting", "recall", "order", "nesting", "extrapolation", "length"]
@@ -114,20 +115,24 @@ def _steps(number: int) -> list[str]:
 
 def suites(config_dir: str | None = None) -> dict[str, Path]:
     """The files of all suites by name: this project's, the plug-ins' and those of a further folder."""
+    return {file.stem: file for folder in _folders(config_dir) for file in sorted(folder.glob("*.yaml"))}
+
+
+def _folders(config_dir: str | None) -> list[Path]:
     more = [] if config_dir is None else [Path(config_dir)]
-    folders = [*more, *plugins.folders(), CONF]  # a name that this project has is this project's
-    return {file.stem: file for folder in folders for file in sorted((folder / FOLDER).glob("*.yaml"))}
+    return [folder / FOLDER for folder in (CONF, *plugins.folders(), *more)]
 
 
 def suite_named(name: str, config_dir: str | None = None) -> Suite:
     """Read a suite.
 
     Raises:
-        InputError: there is none of this name, or its file is not one; the error names the key.
+        InputError: there is none of this name, or more than one, or its file is none; the error names the key.
     """
     known = suites(config_dir)
     if name not in known:
         raise InputError(f"--suite {name}: no such suite; {nearest(name, known)}")
+    refuse_two(f"--suite {name}", [folder / f"{name}.yaml" for folder in _folders(config_dir)])
     file = known[name]
     try:
         content = yaml.load(file.read_text(encoding="utf-8"), LOADER)

@@ -29,6 +29,10 @@ from seqlab.spec import Spec
 from seqlab.task import Task
 
 KERNELS_ON = {"native": "cpu", "cuda": "cuda"}  # a model's backend: the type of device that it needs
+TAKES_SPEC = (
+    "a model is a class of seqlab.model.SequenceModel, or of Rereading if it has forward alone, "
+    "whose __init__ takes spec (docs/extending.md)"
+)
 Seed = Annotated[int, Interval(ge=0, lt=2**32)]
 
 
@@ -176,7 +180,8 @@ def prepare(node: dict[str, Any], later: Collection[str] = ()) -> Callable[..., 
     parameters = inspect.signature(target).parameters
     foreign = [name for name in later if name not in parameters]
     if foreign:
-        raise InputError(f"{node['_target_']} does not fit here: it takes no {', '.join(foreign)}")
+        advice = f"; {TAKES_SPEC}" if "spec" in foreign else ""
+        raise InputError(f"{node['_target_']} does not fit here: it takes no {', '.join(foreign)}{advice}")
     absent = [p.name for p in parameters.values() if p.default is p.empty and p.name not in {*node, *later}]
     if absent:
         raise InputError(f"{node['_target_']} needs {', '.join(absent)}")

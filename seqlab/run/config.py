@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from seqlab.errors import InputError
 from seqlab.run.directory import RunDirectory
-from seqlab.run.search_path import register
+from seqlab.run.search_path import refuse_ambiguous, register
 
 # Keys that may change when a run is resumed: none of them affects what a step computes.
 FREE_KEYS = ("resume", "debug", "logger")
@@ -40,10 +40,12 @@ def composed(overrides: Sequence[str], conf: Path) -> DictConfig:
 
     Raises:
         HydraException: for invalid overrides.
+        InputError: a choice is a file in two folders.
     """
     register()
     with hydra.initialize_config_dir(str(conf), version_base="1.3"):
         config = hydra.compose("config", list(overrides), return_hydra_config=True)
+    refuse_ambiguous(config.hydra)
     HydraConfig.instance().set_config(config)
     return config
 

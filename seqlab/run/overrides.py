@@ -4,6 +4,7 @@ The overrides stored with a run may come from an untrusted source (docs/security
 """
 
 import os
+import re
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from seqlab.run.values import key_of, placed, quoted, read, readable, text_of
 
 LARGEST = 2**20  # bytes of .hydra/overrides.yaml; command lines are far shorter
 SEARCH_PATH = "hydra.searchpath"
+TARGET = re.compile(r"\b_target_: *([\w.]+)")  # in a run's configuration, without reading its YAML
 
 
 @dataclass(frozen=True)
@@ -155,8 +157,8 @@ def with_resume(overrides: Sequence[str], groups: Groups, *, sweep: bool = False
         sweep: whether the command is a sweep (-m).
 
     Raises:
-        InputError: RUN is not a run directory, its overrides are unsafe (`refuse_unsafe`), or the command also asks
-            for a sweep or another directory.
+        InputError: RUN is not a run directory, its overrides are unsafe (`refuse_unsafe`), it was made with a plug-in
+            that takes no part here, or the command also asks for a sweep or another directory.
     """
     runs = [text_of(text) for text in overrides if text.startswith("resume=")]
     if not runs or runs[-1] in ("auto", "null", ""):
@@ -173,6 +175,7 @@ def with_resume(overrides: Sequence[str], groups: Groups, *, sweep: bool = False
     for text in old:
         refuse_unsafe(text, run, groups)
     refuse_links_out(run)
+    refuse_without_plugin(run)
     return [*old, *own, "resume=auto", placed("hydra.run.dir", run.path.resolve())]
 
 
@@ -230,6 +233,25 @@ def _leaves(choice: str) -> bool:
     """Whether the choice of a group may lead out of the group's folder."""
     path = PurePosixPath(choice.replace("\\", "/"))
     return path.is_absolute() or ".." in path.parts or "$" in choice
+
+
+def refuse_without_plugin(run: RunDirectory) -> None:
+    """Raise InputError if a run was made with a package that is no plug-in here: its choices would not be found.
+
+    A configuration that cannot be read is left to seqlab/run/resume.py.
+    """
+    from seqlab.check import possible_plugin  # imports pydantic
+
+    try:
+        text = run.config.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return
+    for target in TARGET.findall(text):
+        if package := possible_plugin(target):
+            raise InputError(
+                f"resume={run.path}: the run was made with {package}, which is no plug-in here; "
+                f"if you trust {package}: {plugins.VARIABLE}={package}"
+            )
 
 
 def refuse_links_out(run: RunDirectory) -> None:

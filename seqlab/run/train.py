@@ -14,6 +14,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import OmegaConf
 
 from seqlab import plugins
+from seqlab.contract.measure import refuse_wrong_shape
 from seqlab.errors import InputError, Interrupted, NonFiniteError
 from seqlab.files import write_json, write_text
 from seqlab.lit.checkpoints import has_begun, training_seconds, version
@@ -190,6 +191,8 @@ def fit(run: Run, trainer: Trainer, start: Start, directory: RunDirectory, *, in
         summary["stopped"] = STOPPED.get(type(error), "failed")
         with contextlib.suppress(OSError):
             write_json(directory.summary, summary | reached(trainer))
+        if isinstance(error, Exception) and not isinstance(error, InputError | NonFiniteError):
+            refuse_shape_of(run, error)
         raise
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()  # one process does the rest
@@ -197,6 +200,17 @@ def fit(run: Run, trainer: Trainer, start: Start, directory: RunDirectory, *, in
     write_json(directory.summary, summary | reached(trainer))
     finish(run, trainer, summary | reached(trainer), directory, in_sweep=in_sweep)
     return read_summary(directory.path)
+
+
+def refuse_shape_of(run: Run, error: Exception) -> None:
+    """Raise InputError from an error that ended training, if the model's outputs have the wrong shape."""
+    if isinstance(run.model, SequenceModel):
+        try:
+            refuse_wrong_shape(run.model)
+        except InputError as fault:
+            names = run.config["name"]
+            check = f"seqlab check model={names['model']} data={names['data']}"
+            raise InputError(f"{fault}; {check} says more") from error
 
 
 def tell_and_log(line: str, directory: RunDirectory, *, shown: bool = True) -> None:

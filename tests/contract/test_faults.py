@@ -73,7 +73,12 @@ def test_every_check_finds_a_fault():
             "does not use them",
         ),
         (models.RootOfZero, "gradients in every parameter", "; not head.bias", "a root or logarithm of zero"),
-        (models.LastStepOnly, "shapes of outputs", "(1, 7) in float32", "(1, 1, 7) in float32 is expected"),
+        (
+            models.LastStepOnly,
+            "shapes of outputs",
+            "(1, 7) in float32, expected (1, 1, 7) in float32",
+            "steps are missing",
+        ),
         (models.DictState, "a state is tensors", "TypeError: dict in the state is neither", "the model raises this"),
         (models.StepBehind, "each step sees its input", "least effect 0.0e+00, at step 0", "shifted by a step"),
         (models.Float32Inside, "float64", "RuntimeError: ", "the model raises this"),
