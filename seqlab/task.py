@@ -119,8 +119,13 @@ class Task(ABC, Generic[D, M]):
         """The mean training loss of a batch, a scalar."""
 
     def num_targets(self, batch: Any) -> int:
-        """The number of targets over which `loss` averages. Override it if rows differ in length."""
-        return len(batch) if isinstance(batch, Tensor) else len(batch[0])
+        """The number of targets over which `loss` averages.
+
+        Here as the Spec says: `max_length` in each row, or one where the readout is the last step. Override it if rows
+        differ in length, or if the loss counts only some of their steps.
+        """
+        rows = len(batch) if isinstance(batch, Tensor) else len(batch[0])
+        return rows * (1 if self.data.spec.readout == "last" else self.data.spec.max_length)
 
     @abstractmethod
     def evaluate(self, model: M, split: Split) -> Results:
