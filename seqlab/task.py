@@ -213,9 +213,9 @@ class Task(ABC, Generic[D, M]):
     def parse_prompt(self, text: str) -> Any:
         """Parse a prompt that a user typed into a model input. Raises InputError with the reason."""
 
-    def sample_prompt(self) -> str:
-        """A prompt to try, as one types it. Empty: the task answers for data of its own."""
-        return ""
+    def sample_prompt(self) -> str | None:
+        """A prompt to try, as one types it. Empty: the task answers for data of its own. None: there is no example."""
+        return None
 
     @abstractmethod
     def describe(self, model: M, prompt: Any) -> str:
@@ -257,7 +257,8 @@ class Task(ABC, Generic[D, M]):
 
     def sample_prompts(self) -> list[str]:
         """Prompts to click on, as one types them."""
-        return [self.sample_prompt()]
+        example = self.sample_prompt()
+        return [] if example is None else [example]
 
     def batches(self, model: nn.Module, split: Split) -> Iterator[Any]:
         """The batches of a split, moved to the model's device."""
