@@ -1,5 +1,7 @@
 """Suites: what their files may say, and that every measure has a scale."""
 
+import re
+
 import pytest
 
 from seqlab.errors import InputError
@@ -12,6 +14,7 @@ from seqlab.profile.suite import ABILITIES, suite_named, suites
 from seqlab.proportion import value_of
 from seqlab.run.build import construct
 from seqlab.spec import Classes, Spec, Tokens
+from seqlab.task import Task
 from tests.conftest import ROOT
 
 NAMES = ("quick", "standard", "full")
@@ -107,6 +110,13 @@ def test_a_scale_that_cannot_be_says_why():
     losses = {"chance": {"loss": 2.0}, "ngram": {"loss": 1.5}, "optimal": {"loss": 1.0}}
     low = scale_of("loss", losses, optimal=("optimal",), solvers=(), better="low")
     assert low == Scale(1.5, 1.0, "ngram", "optimal") and low.score(1.25) == 0.5
+
+
+@pytest.mark.parametrize("page", ["profile.md", "extending.md"])
+def test_the_pages_say_which_baselines_know_the_optimum_and_who_counts_targets(page):
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    assert all(f"`{name}`" in text for name in Task.optimal)
+    assert {"`Task.optimal`", "`Task.solvers`", "`Task.num_targets`"} <= set(re.findall("`[^`\n]+`", text))
 
 
 def test_where_nobody_says_what_is_better_it_is_the_way_from_the_shortcuts_to_the_optimum():
