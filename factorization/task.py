@@ -75,6 +75,10 @@ class Factorization(Task[SemiprimesDataModule, nn.Module]):
         """The loss of the head: cross-entropy of bits, of primes, or of autoregressive bits."""
         return self.head.loss(model, batch.inputs, batch.factors)
 
+    def num_targets(self, batch: Batch) -> int:
+        """A factor in each row, whatever the head writes it in."""
+        return len(batch.factors)
+
     def evaluate(self, model: nn.Module, split: Split) -> Results:
         """The loss and the metrics of the predicted factors, in total and by slices."""
         loss, predicted = self._predicted(model, split)

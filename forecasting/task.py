@@ -68,6 +68,9 @@ class Forecast(Task[Data, nn.Module], Generic[Data]):
         output = model(batch.inputs)[:, -1]
         return mse_loss(output, batch.targets.to(output.dtype))
 
+    def sample_prompt(self) -> str:
+        return ""  # the end of its own data
+
     def in_units(self, scaled: Tensor, level: Tensor) -> Tensor:
         """Forecasts or targets (n, width) in the unit of the series, (n, horizon)."""
         return self.data.in_units(scaled, level)

@@ -200,8 +200,9 @@ class LanguageModel(Task[TextDataModule, SequenceModel]):
         ]
 
     def sample_prompt(self) -> str:
-        """The first of the fixed prompts."""
-        return self.prompts[0] if self.prompts else ""
+        """The first line of the fixed prompts that has letters and can be typed; empty if there is none."""
+        lines = (line for prompt in self.prompts for line in prompt.splitlines())
+        return next((line for line in lines if line.strip() and line.isprintable()), "")
 
     def sample_prompts(self) -> list[str]:
         """The fixed prompts that have letters, and one of a play."""

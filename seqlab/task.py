@@ -125,8 +125,13 @@ class Task(ABC, Generic[D, M]):
         """The mean training loss of a batch, a scalar."""
 
     def num_targets(self, batch: Any) -> int:
-        """The number of targets over which `loss` averages. Override it if rows differ in length."""
-        return len(batch) if isinstance(batch, Tensor) else len(batch[0])
+        """The number of targets over which `loss` averages.
+
+        Here as the Spec says: `max_length` in each row, or one where the readout is the last step. Override it if rows
+        differ in length, or if the loss counts only some of their steps.
+        """
+        rows = len(batch) if isinstance(batch, Tensor) else len(batch[0])
+        return rows * (1 if self.data.spec.readout == "last" else self.data.spec.max_length)
 
     @abstractmethod
     def evaluate(self, model: M, split: Split) -> Results:
@@ -237,9 +242,9 @@ class Task(ABC, Generic[D, M]):
             raise InputError(f"{_quoted(text)}: {error}") from error
         return prompt
 
-    def sample_prompt(self) -> str:
-        """A prompt to try, as one types it. Empty: the task answers for data of its own."""
-        return ""
+    def sample_prompt(self) -> str | None:
+        """A prompt to try, as one types it. Empty: the task answers for data of its own. None: there is no example."""
+        return None
 
     @abstractmethod
     def describe(self, model: M, prompt: Any) -> str:
@@ -281,7 +286,8 @@ class Task(ABC, Generic[D, M]):
 
     def sample_prompts(self) -> list[str]:
         """Prompts to click on, as one types them."""
-        return [self.sample_prompt()]
+        example = self.sample_prompt()
+        return [] if example is None else [example]
 
     def batches(self, model: nn.Module, split: Split) -> Iterator[Any]:
         """The batches of a split, moved to the model's device."""

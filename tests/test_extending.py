@@ -1,14 +1,18 @@
 """docs/extending.md, followed to the letter in a copy of the project: a model, a language, a data set."""
 
+import importlib
 import re
 import shlex
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
+import torch
 from omegaconf import OmegaConf
 
 from seqlab.check import PACKAGES
+from seqlab.models.linear import Linear
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
@@ -86,7 +90,7 @@ def test_following_the_page(section, project, python, tiny):
             "language",
             ['letters.AEvenB has no row in LANGUAGES of tests/rule_extrapolation/test_grammars.py: add "aEvenB"'],
         ),
-        ("data set", ['sequences.parity has no row in PROMPTS of tests/test_pairs.py: add "sequences.parity"']),
+        ("data set", ['sequences.remainder has no row in PROMPTS of tests/test_pairs.py: add "sequences.remainder"']),
     ],
 )
 def test_what_the_tests_lack_they_ask_for(section, asked, project, python):
@@ -100,6 +104,48 @@ def test_what_the_tests_lack_they_ask_for(section, asked, project, python):
     done = python(*words, "-n", "0", "-q", "-p", "no:cacheprovider", cwd=project, path=project)
     assert done.returncode == 1, done.stdout + done.stderr
     assert all(text in done.stdout for text in asked) and "KeyError" not in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_what_the_page_adds_is_not_in_the_project(section):
+    """Else whoever follows it writes over a file, or adds what is there."""
+    for step in STEP.finditer(SECTIONS[section]):
+        if step["new"]:
+            assert not (ROOT / step["new"]).exists(), f"{step['new']} is there already"
+        elif not step["commands"]:
+            first, text = step["code"].splitlines()[0], (ROOT / (step["end"] or step["within"])).read_text("utf-8")
+            assert first.partition(":")[0] + ":" not in text, f"{first} is there already"
+
+
+@pytest.fixture
+def of_the_page(tmp_path, monkeypatch):
+    """The module that the page has the reader write for a data set."""
+    (code,) = (step["code"] for step in STEP.finditer(SECTIONS["data set"]) if (step["new"] or "").endswith(".py"))
+    (tmp_path / "of_the_page.py").write_text(code, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield importlib.import_module("of_the_page")
+    del sys.modules["of_the_page"]
+
+
+def test_the_data_set_is_what_it_says(of_the_page):
+    bits = of_the_page.RemainderDataModule(seed=1, length=12).evaluation_set("test")
+    numbers = [[int("".join(map(str, row[step::-1])), 2) for step in range(12)] for row in bits.tolist()]
+    assert of_the_page.remainder(bits).tolist() == [[number % 3 for number in row] for row in numbers]
+
+
+def test_its_task_counts_every_target_and_strings_as_trials(of_the_page):
+    data = of_the_page.RemainderDataModule(seed=1, length=12, batch_size=8)
+    task = of_the_page.Remainder(data)
+    assert task.num_targets(data.train_batch(0)) == 8 * 12
+    found = task.baselines()["the bit"]["test/accuracy"]
+    assert found.trials == 1024 * 12 and found.effective < 1024 * 12
+    rows = torch.arange(20)[:, None] < 10  # half of the strings, each right or wrong throughout
+    assert of_the_page.accuracy(rows.expand(20, 12)).effective < 20
+    assert task.describe(linear(data.spec), task.parse_prompt(task.sample_prompt()))
+
+
+def linear(spec):
+    return Linear(spec, d_model=4)
 
 
 def test_a_data_set_is_short():

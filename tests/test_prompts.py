@@ -17,6 +17,7 @@ from seqlab.python import TrainedRun
 from seqlab.run.build import build
 from seqlab.spec import Classes, Spec, Tokens
 from seqlab.task import Task
+from tests.overridden import with_value
 from tests.test_pairs import ALIKE
 
 DATA = sorted(path.stem for path in (Path(__file__).parents[1] / "conf" / "data").glob("*.yaml"))
@@ -132,8 +133,23 @@ def test_a_forecast_that_is_no_number_is_refused(run_of):
 @pytest.mark.parametrize("data", DATA)
 def test_the_sample_prompt_is_one_of_the_task(run_of, data):
     run = run_of(data)
-    said = run.task.describe(run.model, run.task.read_prompt(run.task.sample_prompt()))
-    assert said.strip()
+    prompt = run.task.sample_prompt()
+    assert prompt is not None and prompt.isprintable()  # on one line of a shell
+    assert run.task.describe(run.model, run.task.read_prompt(prompt)).strip()
+
+
+@pytest.mark.parametrize(
+    ("prompts", "shown"),
+    [
+        (["\n", "ROMEO:\n"], "ROMEO:"),
+        (["\n\t \n", "One\ttwo\nThree four\n"], "Three four"),
+        (["\n"], ""),
+        ([], ""),
+    ],
+)
+def test_a_text_is_shown_by_a_line_that_one_can_type(compose, prompts, shown):
+    config = compose("data=text", "model=lstm")
+    assert build(with_value(config, "task.prompts", prompts)).task.sample_prompt() == shown
 
 
 class Sums(Task[Any, SequenceModel]):

@@ -110,7 +110,8 @@ def targets_of(task: Any, data: Any, steps: int) -> int:
 def refuse_other_budget(found: int, stated: int) -> None:
     """Raise InputError unless a number of targets is that which a cell states, within 5%; 0: it states none."""
     if stated and not are_about(found, stated):
-        raise InputError(f"the cell states {stated:,} targets; its data have {found:,} in its steps")
+        said = f"its data have {found:,} in its steps, as Task.num_targets counts"
+        raise InputError(f"the cell states {stated:,} targets; {said}")
 
 
 def refused(directory: Path, reason: str) -> None:

@@ -51,7 +51,8 @@ def scale_of(
     tops = {name: value for name, value in known.items() if name in optimal}
     floors = {name: value for name, value in known.items() if name not in (*optimal, *solvers)}
     if not tops:
-        return f"no baseline knows the optimum of {metric}"
+        names = ", ".join(optimal) or "none"
+        return f"no baseline knows the optimum of {metric} (Task.optimal names those that would: {names})"
     if not floors:
         return f"no shortcut has a value of {metric}"
     if better is None:

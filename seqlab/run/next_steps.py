@@ -5,19 +5,17 @@ import sys
 from pathlib import Path
 
 
-def after(run: Path, prompt: str, *, tensorboard: bool) -> list[str]:
+def after(run: Path, prompt: str | None, *, tensorboard: bool) -> list[str]:
     """The commands for a finished run: an answer of the model, the table of all runs beside it, and its curves.
 
     Args:
         run: its directory.
-        prompt: one that its task reads.
+        prompt: one that its task reads; None: it has no example, so nothing is asked.
         tensorboard: whether TensorBoard's files are there.
     """
     folder = _around(run)
-    found = [
-        f"{_command('predict')} {_shown(run)} {_in_double_quotes(prompt)}",
-        f"{_command('report')} {_shown(folder)}",
-    ]
+    asked = [] if prompt is None else [f"{_command('predict')} {_shown(run)} {_in_double_quotes(prompt)}"]
+    found = [*asked, f"{_command('report')} {_shown(folder)}"]
     return found + ([f"tensorboard --logdir {_shown(folder)}"] if tensorboard else [])
 
 

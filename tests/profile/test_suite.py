@@ -1,5 +1,7 @@
 """Suites: what their files may say, and that every measure has a scale."""
 
+import re
+
 import pytest
 
 from seqlab.errors import InputError
@@ -12,6 +14,7 @@ from seqlab.profile.suite import ABILITIES, suite_named, suites
 from seqlab.proportion import value_of
 from seqlab.run.build import construct
 from seqlab.spec import Classes, Spec, Tokens
+from seqlab.task import Task
 from tests.conftest import ROOT
 
 NAMES = ("quick", "standard", "full")
@@ -40,8 +43,25 @@ def is_small(part):
 def test_a_cell_whose_data_have_another_budget_is_refused():
     refuse_other_budget(1000, 1040)
     refuse_other_budget(1000, 0)
-    with pytest.raises(InputError, match="the cell states 1,100 targets; its data have 1,000 in its steps"):
+    said = "the cell states 1,100 targets; its data have 1,000 in its steps, as Task.num_targets counts"
+    with pytest.raises(InputError, match=said):
         refuse_other_budget(1000, 1100)
+
+
+@pytest.mark.parametrize(
+    ("words", "in_a_row"),
+    [
+        ("data=copy data.length=12", 12 + 20),  # a symbol at each step
+        ("data=text data.context_length=16", 16),
+        ("data=adding", 1),
+        ("data=semiprimes data.head=bits", 1),
+        ("data=semiprimes data.head=tokens", 1),  # a factor, however it is written
+    ],
+)
+def test_where_a_task_does_not_count_there_is_a_target_at_each_step_or_one_in_a_row(compose, words, in_a_row):
+    config = compose(*words.split(), "data.batch_size=4")
+    task = construct(config["task"], datamodule=construct(config["data"]))
+    assert targets_of(task, task.data, 10) == pytest.approx(10 * 4 * in_a_row, rel=0.03)  # epochs end in small batches
 
 
 def test_quick_is_a_part_of_standard_and_standard_of_full():
@@ -83,11 +103,20 @@ def test_a_scale_that_cannot_be_says_why():
     kinds = {"optimal": ("oracle",), "solvers": ("solver",), "better": "high"}
     assert scale_of("a", rows, **kinds) == Scale(0.5, 1.0, "chance", "oracle")
     assert scale_of("b", rows, **kinds) == "the shortcut chance reaches the optimum of b"
-    assert scale_of("c", rows, **kinds) == "no baseline knows the optimum of c"
+    assert scale_of("c", rows, **kinds) == (
+        "no baseline knows the optimum of c (Task.optimal names those that would: oracle)"
+    )
     assert scale_of("a", {"oracle": {"a": 1.0}}, **kinds) == "no shortcut has a value of a"
     losses = {"chance": {"loss": 2.0}, "ngram": {"loss": 1.5}, "optimal": {"loss": 1.0}}
     low = scale_of("loss", losses, optimal=("optimal",), solvers=(), better="low")
     assert low == Scale(1.5, 1.0, "ngram", "optimal") and low.score(1.25) == 0.5
+
+
+@pytest.mark.parametrize("page", ["profile.md", "extending.md"])
+def test_the_pages_say_which_baselines_know_the_optimum_and_who_counts_targets(page):
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    assert all(f"`{name}`" in text for name in Task.optimal)
+    assert {"`Task.optimal`", "`Task.solvers`", "`Task.num_targets`"} <= set(re.findall("`[^`\n]+`", text))
 
 
 def test_where_nobody_says_what_is_better_it_is_the_way_from_the_shortcuts_to_the_optimum():

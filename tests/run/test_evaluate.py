@@ -2,17 +2,20 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from lightning.pytorch.loggers import CSVLogger
 
+from forecasting.copy_task import Copying
 from seqlab.lit.loggers import RunLogger
 from seqlab.run.directory import RunDirectory, Status
 from seqlab.run.evaluate import same_weights
 from seqlab.run.resume import Start
 from seqlab.run.train import fit
+from seqlab.task import Task
 from tests.run.test_resume import TASKS
 
 STEPS = ["trainer.max_steps=4", "trainer.val_every=2", "trainer.min_steps=0", "trainer.accelerator=cpu"]
@@ -168,6 +171,23 @@ def test_nothing_is_missing_of_any_task(prepare, tmp_path, data):
     assert all(math.isfinite(value) for value in summary["metrics"].values() if value is not None)
     assert {path.stem for path in (tmp_path / "run" / "plots").iterdir()} >= {"learning_curves"}
     assert (tmp_path / "run" / "predictions.jsonl").read_text(encoding="utf-8")
+
+
+class Silent(Copying):
+    """A task of somebody who wrote no example of a prompt."""
+
+    sample_prompt = Task.sample_prompt  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("kind", [Copying, Silent])
+def test_a_task_without_an_example_ends_without_a_line_that_asks_for_one(prepare, tmp_path, capsys, kind):
+    (tmp_path / "run").mkdir()  # as Hydra makes it
+    run, trainer = prepare("model=linear", "data=copy", *STEPS, "logger=csv")
+    run = replace(run, task=kind(run.datamodule))
+    fit(run, trainer, Start(run.config, None, 0, None), RunDirectory(tmp_path / "run"))
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("next: ")]
+    assert ["predict" in line for line in lines] == ([True, False] if kind is Copying else [False])
+    assert run.task.sample_prompts() == ([] if kind is Silent else ["1 2 3 4 5 6 7 8 1 2"])
 
 
 def test_weights_are_the_same_only_where_every_number_is():
