@@ -1,7 +1,6 @@
 """Packages from outside that bring models and more: installed, or named in SEQLAB_PLUGINS; and what stays refused."""
 
 import importlib
-import os
 import re
 import shutil
 import sys
@@ -241,11 +240,9 @@ def test_a_name_in_a_further_folder_is_refused_and_the_same_folder_is_no_other(t
     composed(["data=L4", f"hydra.searchpath=[{root / 'conf'}]"], root / "conf")
 
 
-def test_the_command_refuses_an_ambiguous_name_in_one_line(plugin, command, root):
-    theirs = clash(plugin("plug_o") / "conf")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(theirs.parents[3]), prepend=os.pathsep)
-        done = command(root / "run.py", "model=linear", "data=L5")
+def test_the_command_refuses_an_ambiguous_name_in_one_line(command, tmp_path, root):
+    theirs = clash(tmp_path / "own")
+    done = command(root / "run.py", "model=linear", "data=L5", "--config-dir", tmp_path / "own")
     assert done.returncode == 2 and done.stdout == ""
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: model=linear is ambiguous: ") and str(theirs) in line
