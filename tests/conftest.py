@@ -1,5 +1,6 @@
 """Configurations as Hydra composes them, tiny ones; what is built from them; and one real run."""
 
+import importlib
 import os
 import signal
 import subprocess
@@ -11,12 +12,14 @@ import pytest
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
+from seqlab import plugins
 from seqlab.check import PACKAGES, check
 from seqlab.errors import InputError
 from seqlab.run.build import build, configuration, construct
 from seqlab.run.config import RunConfig, composed
 from tests.commands import run_command
 from tests.overridden import with_value
+from tests.packages import MODEL, leave_package
 
 # What the tests look at does not depend on who looks at the tests: they and their commands have the same terminal.
 for name in ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
@@ -208,3 +211,32 @@ def refused(compose):
         return str(caught.value)
 
     return message
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """(name, text of model.py) -> a package of this name on the path that makes a model of its own."""
+    made = []
+
+    def make(name, text=MODEL):
+        folder = leave_package(tmp_path / "packages" / name, text)
+        made.append(name)
+        importlib.invalidate_caches()
+        return folder
+
+    monkeypatch.syspath_prepend(tmp_path / "packages")
+    yield make
+    for name in [name for name in sys.modules if name.partition(".")[0] in made]:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def plugin(package, monkeypatch):
+    """(name, text of model.py) -> such a package, named in SEQLAB_PLUGINS."""
+
+    def make(name, text=MODEL):
+        folder = package(name, text)
+        monkeypatch.setenv(plugins.VARIABLE, name)
+        return folder
+
+    return make

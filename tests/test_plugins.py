@@ -1,6 +1,5 @@
 """Packages from outside that bring models and more: installed, or named in SEQLAB_PLUGINS; and what stays refused."""
 
-import importlib
 import re
 import shutil
 import sys
@@ -14,69 +13,11 @@ from seqlab import plugins
 from seqlab.check import check
 from seqlab.errors import InputError
 from seqlab.export.folder import load_export, save_export
-from seqlab.profile.suite import suite_named
 from seqlab.run.build import configuration, construct
-from seqlab.run.config import composed
 from seqlab.run.help import help_text
-from seqlab.run.overrides import Groups, prepared
+from seqlab.run.overrides import Groups
 from seqlab.training import whitelist
-
-MODEL = """
-from torch import nn
-
-from seqlab.models.linear import Linear
-
-
-class Mine(Linear):
-    pass
-
-
-class NoModel:
-    pass
-
-
-class Plain(nn.Module):
-    def __init__(self, width=3):
-        super().__init__()
-
-
-def made(spec) -> Linear:
-    return Linear(spec)
-"""
-YAML = "defaults: [linear, _self_]\n_target_: {}.model.Mine\n"
-
-
-@pytest.fixture
-def package(tmp_path, monkeypatch):
-    """(name, text of model.py) -> a package of this name on the path that makes a model of its own."""
-    made = []
-
-    def make(name, text=MODEL):
-        folder = tmp_path / "packages" / name
-        (folder / "conf" / "model").mkdir(parents=True)
-        (folder / "__init__.py").write_text("", encoding="utf-8")
-        (folder / "model.py").write_text(text, encoding="utf-8")
-        (folder / "conf" / "model" / f"{name}_model.yaml").write_text(YAML.format(name), encoding="utf-8")
-        made.append(name)
-        importlib.invalidate_caches()
-        return folder
-
-    monkeypatch.syspath_prepend(tmp_path / "packages")
-    yield make
-    for name in [name for name in sys.modules if name.partition(".")[0] in made]:
-        del sys.modules[name]
-
-
-@pytest.fixture
-def plugin(package, monkeypatch):
-    """(name, text of model.py) -> such a package, named in SEQLAB_PLUGINS."""
-
-    def make(name, text=MODEL):
-        folder = package(name, text)
-        monkeypatch.setenv(plugins.VARIABLE, name)
-        return folder
-
-    return make
+from tests.packages import MODEL
 
 
 @pytest.fixture
@@ -207,66 +148,6 @@ def test_configurations_of_a_plugin_are_found_behind_our_own(plugin, root):
     text = help_text([root / "conf", *plugins.folders()])
     assert "linear, lstm, mamba, mamba2, plug_f_model, sine_net" in text
     assert Groups.of(root / "conf", []).choices("model").count("plug_f_model") == 1
-
-
-def clash(folder, group="model", name="linear"):
-    """A YAML of this group and name, which this project has too."""
-    file = folder / group / f"{name}.yaml"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text("defaults: []\n", encoding="utf-8")
-    return file
-
-
-def test_a_name_that_a_plugin_and_this_project_have_is_refused_where_it_is_chosen(plugin, root):
-    theirs = clash(plugin("plug_m") / "conf")
-    composed(["model=lstm", "data=L5"], root / "conf")
-    with pytest.raises(InputError) as caught:
-        composed(["model=linear", "data=L5"], root / "conf")
-    first, second = sorted([theirs, root / "conf" / "model" / "linear.yaml"])
-    assert str(caught.value) == f"model=linear is ambiguous: {first} and {second} have this name; rename yours"
-
-
-def test_a_name_is_refused_too_where_a_yaml_chooses_it(plugin, root):
-    """data=L5 has the task rule_extrapolation."""
-    theirs = clash(plugin("plug_n") / "conf", "task", "rule_extrapolation")
-    with pytest.raises(InputError, match=f"^task=rule_extrapolation is ambiguous: .*{theirs}"):
-        composed(["data=L5"], root / "conf")
-
-
-def test_a_name_in_a_further_folder_is_refused_and_the_same_folder_is_no_other(tmp_path, root):
-    theirs = clash(tmp_path / "own", "data", "L4")
-    with pytest.raises(InputError, match=f"^data=L4 is ambiguous: .*{theirs}"):
-        composed(["data=L4", f"hydra.searchpath=[{tmp_path / 'own'}]"], root / "conf")
-    composed(["data=L4", f"hydra.searchpath=[{root / 'conf'}]"], root / "conf")
-
-
-def test_the_command_refuses_an_ambiguous_name_in_one_line(command, tmp_path, root):
-    theirs = clash(tmp_path / "own")
-    done = command(root / "run.py", "model=linear", "data=L5", "--config-dir", tmp_path / "own")
-    assert done.returncode == 2 and done.stdout == ""
-    (line,) = done.stderr.splitlines()
-    assert line.startswith("error: model=linear is ambiguous: ") and str(theirs) in line
-
-
-def test_a_suite_of_a_name_that_is_taken_is_refused(plugin):
-    theirs = clash(plugin("plug_p") / "conf", "suite", "quick")
-    with pytest.raises(InputError, match=f"^--suite quick is ambiguous: .*{theirs}"):
-        suite_named("quick")
-
-
-def test_resuming_a_run_without_its_plugin_says_which_one(finished_run, tmp_path, root):
-    folder = shutil.copytree(finished_run[0], tmp_path / "foreign")
-    file = folder / ".hydra" / "config.yaml"
-    text = file.read_text(encoding="utf-8")
-    file.write_text(text.replace("seqlab.models.transformer.", "plug_q.model."), encoding="utf-8")
-    words = folder / ".hydra" / "overrides.yaml"
-    words.write_text(f"{words.read_text(encoding='utf-8')}- model=plug_q_model\n", encoding="utf-8")
-    message = (
-        f"resume={folder}: the run was made with plug_q, which is no plug-in here; "
-        "if you trust plug_q: SEQLAB_PLUGINS=plug_q"
-    )
-    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
-        prepared([f"resume={folder}"], root / "conf")
 
 
 @pytest.mark.parametrize(
