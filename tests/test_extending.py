@@ -32,7 +32,7 @@ def project(tmp_path):
     """A copy of the project."""
     copy = tmp_path / "project"
     for name in OF_THE_PROJECT:
-        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "results", "*.pyc"))
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
     for name in ("run.py", "pyproject.toml"):
         shutil.copy(ROOT / name, copy / name)
     return copy
@@ -64,7 +64,8 @@ def test_following_the_page(section, project, python, tiny):
             write(step, project)
             continue
         for line in step["commands"].splitlines():
-            words = [word.replace("RUN", str(run)) for word in shlex.split(line, comments=True)[1:]]
+            program, *words = (word.replace("RUN", str(run)) for word in shlex.split(line, comments=True))
+            words = ["-m", program, *words] if program == "seqlab" else words
             if words[0] == "run.py":
                 shutil.rmtree(run, ignore_errors=True)
                 model = re.search(r"model=(\S+)", line)[1]
