@@ -53,7 +53,7 @@ def test_the_uniform_baseline_equals_rereading_the_prefix():
 def test_sampling_refuses(options, message):
     with pytest.raises(ValueError, match=message):
         sample(
-            Markov(torch.zeros(2, 2)),
+            Markov(torch.zeros(3, 3)),
             torch.tensor([[0]]),
             torch.tensor([1]),
             max_length=2,
