@@ -146,8 +146,9 @@ def _classes(annotation: Any) -> list[type]:
         return [base for part in arguments for base in _classes(part)]
     if origin is Callable:  # a partial that code calls later with the remaining arguments
         return _classes(arguments[-1])
-    is_base = inspect.isclass(annotation) and origin is None and annotation is not Any and annotation not in PLAIN
-    return [annotation] if is_base else []
+    if annotation is Any:  # which is a class for Python
+        return []
+    return [annotation] if inspect.isclass(annotation) and origin is None and annotation not in PLAIN else []
 
 
 def _check_node(bases: list[type], node: dict[str, Any], path: str) -> None:
