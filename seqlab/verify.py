@@ -158,7 +158,7 @@ def show(title: str, rows: Iterable[Row], *, debug: bool) -> bool:
             place = raised_at(outcome.error) if outcome.error else ""
             reason = f"The model raises this at {place}" if place else f"Likely: {outcome.cause}"
             if place and reason in alike:
-                measured = "the same error"
+                measured = "an error at the same line"
             elif outcome.error:
                 errors.setdefault(reason, outcome.error)
             alike.setdefault(reason, []).append(name)

@@ -101,7 +101,7 @@ def test_what_a_model_raises_is_said_once_with_its_line(shapes, capsys, words):
     contract, _, trains = told.out.partition("broken trains")
     assert contract.count("RuntimeError: ") == 1 and "Likely" not in contract
     rows = [line for line in map(squeezed, contract.splitlines()) if "  FAILED  " in line]
-    assert len(rows) == 14 and all(row.endswith("  FAILED  the same error") for row in rows[1:])
+    assert len(rows) == 14 and all(row.endswith("  FAILED  an error at the same line") for row in rows[1:])
     (line,) = [number for number, text in enumerate(SHAPES.splitlines(), start=1) if text.endswith("# raises")]
     place = f"failed. The model raises this at {shapes}:{line}, in forward."
     (note,) = [text for text in contract.splitlines() if text.endswith(place)]
