@@ -1,6 +1,6 @@
 """All rankers on one retrieval task: scores, weights chosen on val, the table and the paired differences on test."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -37,33 +37,59 @@ class Scores(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """What is known of some rankers.
+    """What is known of some rankers, from one run or several.
 
     description: of the task, one line.
-    rows: metrics on test by ranker.
-    pairs: paired differences in MRR@10 between two rankers.
-    weights: what was chosen on val, in words, by ranker.
+    ranks: of the document of each query of test, (runs, queries), by ranker.
+    compared: pairs of rankers whose difference is asked for.
+    weights: what was chosen on val, in words, by ranker, for each run.
     """
 
     description: str
-    rows: dict[str, dict[str, Estimate]]
-    pairs: dict[str, Estimate]
-    weights: dict[str, str]
+    ranks: dict[str, np.ndarray]
+    compared: list[tuple[str, str]]
+    weights: dict[str, list[str]]
+
+    @property
+    def rows(self) -> dict[str, dict[str, Estimate]]:
+        """Metrics on test by ranker."""
+        return {name: evaluate(found) for name, found in self.ranks.items()}
+
+    @property
+    def pairs(self) -> dict[str, Estimate]:
+        """Paired differences in MRR@10."""
+        gains = {name: reciprocal(found) for name, found in self.ranks.items()}
+        return {f"{first} less {second}": difference(gains[first], gains[second]) for first, second in self.compared}
 
     def __str__(self) -> str:
-        chosen = [f"- {name}: {weights}" for name, weights in self.weights.items()]
-        return "\n".join(
-            [table(self.description, self.rows), "", differences(self.pairs), "", "weights, chosen on val:", *chosen]
-        )
+        num_runs = max(map(len, self.ranks.values()))
+        title = self.description if num_runs == 1 else f"{self.description}; mean over {num_runs} runs"
+        chosen = [f"- {name}: {'; '.join(dict.fromkeys(weights))}" for name, weights in self.weights.items()]
+        return "\n".join([table(title, self.rows), "", differences(self.pairs), "", "weights, chosen on val:", *chosen])
+
+
+def joined(comparisons: Sequence[Comparison]) -> Comparison:
+    """One comparison of several runs, such as three seeds; they have the same queries and the same rankers."""
+    first = comparisons[0]
+    return first._replace(
+        ranks={name: np.concatenate([each.ranks[name] for each in comparisons]) for name in first.ranks},
+        weights={name: [words for each in comparisons for words in each.weights[name]] for name in first.weights},
+    )
 
 
 def compare(
-    items: KnownItems, encode: Encode, model: SequenceModel, fresh: SequenceModel, tuned: Mapping[str, Continuation]
+    items: KnownItems,
+    words: Mapping[str, Scores],
+    encode: Encode,
+    model: SequenceModel,
+    fresh: SequenceModel,
+    tuned: Mapping[str, Continuation],
 ) -> Comparison:
     """Every ranker on the queries of test. What there is to choose is chosen by those of val.
 
     Args:
         items: the task.
+        words: scores of the rankers that need no language model, `without_model(items)`.
         encode: text to ids.
         model: the trained language model.
         fresh: the same before its first step.
@@ -71,7 +97,7 @@ def compare(
             of a control ends in ", untrained", after the name of what it is the control of.
     """
     alone = {
-        **without_model(items),
+        **words,
         "states of the untrained model": of_states(fresh, encode, items),
         "states of the model": of_states(model, encode, items),
     }
@@ -79,25 +105,24 @@ def compare(
     stages: dict[str, Scores] = {}
     weights: dict[str, str] = {}
     for parts in (("BM25",), ("BM25", "lexical")):
-        words = {part: alone[part] for part in parts}
+        first = {part: words[part] for part in parts}
         title = " + ".join(parts)
-        stages[title], weights[title] = mixed(words, items)
+        stages[title], weights[title] = mixed(first, items)
         for name, scores in own.items():
             longer = f"{title} + continuation ({name})"
-            stages[longer], weights[longer] = mixed({**words, "continuation": scores}, items)
+            stages[longer], weights[longer] = mixed({**first, "continuation": scores}, items)
     del weights["BM25"]  # there is nothing to choose
     everything = [f"BM25 + lexical + continuation ({name})" for name in own if not name.endswith(UNTRAINED)]
     again = reranked_stages({name: stages[name] for name in ("BM25", *everything)}, model, encode, items, weights)
     test = {name: ranks(scores.test, items.test.relevant) for name, scores in ({**alone, **stages}).items()} | again
-    gains = {name: reciprocal(found) for name, found in test.items()}
     compared = [(name, "BM25") for name in test if name != "BM25"]
     compared += [("lexical", "LSA, 256"), *((name, "BM25 + lexical") for name in everything)]
     compared += [(name, control) for name in stages if (control := f"{name[:-1]}{UNTRAINED})") in stages]
     return Comparison(
         items.description,
-        {name: evaluate(found) for name, found in test.items()},
-        {f"{first} less {second}": difference(gains[first], gains[second]) for first, second in compared},
-        weights,
+        {name: found[None] for name, found in test.items()},
+        compared,
+        {name: [words] for name, words in weights.items()},
     )
 
 

@@ -18,11 +18,12 @@ METRICS: dict[str, Callable[[np.ndarray], np.ndarray]] = {  # of the ranks; each
 
 
 class Estimate(NamedTuple):
-    """A mean over queries and its 95% interval."""
+    """A mean over queries, and over runs where there are several, its 95% interval, and the mean of each run."""
 
     value: float
     low: float
     high: float
+    by_run: tuple[float, ...]
 
 
 def ranks(scores: np.ndarray, relevant: Sequence[int]) -> np.ndarray:
@@ -46,31 +47,49 @@ def reciprocal(found: np.ndarray) -> np.ndarray:
 
 
 def evaluate(found: np.ndarray) -> dict[str, Estimate]:
-    """Each metric of the ranks (queries,), with a 95% interval: Wilson for recall, a proportion, else bootstrap."""
+    """Each metric of the ranks (runs, queries), with a 95% interval.
+
+    The interval is Wilson's for the recall of one run, which is a proportion, else a bootstrap.
+    """
     return {name: _estimate(name, metric(found)) for name, metric in METRICS.items()}
 
 
 def _estimate(name: str, values: np.ndarray) -> Estimate:
-    if name.startswith("recall"):
-        interval = Proportion(int(values.sum()), len(values)).interval
+    if len(values) == 1 and name.startswith("recall"):
+        interval = Proportion(int(values.sum()), values.size).interval
         assert interval is not None
-        return Estimate(float(values.mean()), *interval)
-    return Estimate(float(values.mean()), *bootstrap_interval(values))
+        return Estimate(float(values.mean()), *interval, by_run=(float(values.mean()),))
+    return _mean(values)
 
 
 def difference(first: np.ndarray, second: np.ndarray) -> Estimate:
-    """The mean of paired differences, first less second, with its interval over queries (paired bootstrap).
+    """The mean of paired differences, first less second, with its interval over queries and runs (paired bootstrap).
 
     Args:
-        first, second: (queries,), of the same queries.
+        first, second: (runs, queries), of the same runs and queries.
     """
-    return Estimate(float((first - second).mean()), *bootstrap_interval(first - second))
+    return _mean(first - second)
+
+
+def _mean(values: np.ndarray) -> Estimate:
+    return Estimate(float(values.mean()), *bootstrap_interval(values), by_run=tuple(values.mean(1).tolist()))
 
 
 def bootstrap_interval(values: np.ndarray) -> tuple[float, float]:
-    """The 2.5% and 97.5% quantiles of the mean over 1000 bootstrap resamples (Efron 1979), with a fixed seed."""
-    rows = np.random.default_rng(0).integers(0, len(values), (NUM_RESAMPLES, len(values)))
-    low, high = np.quantile(values[rows].mean(1), [0.025, 0.975])
+    """The 2.5% and 97.5% quantiles of the mean over 1000 bootstrap resamples (Efron 1979), with a fixed seed.
+
+    Queries are drawn anew, and the same ones for all runs. Runs are drawn anew as well, but three of them tell little
+    of how far a fourth would differ.
+
+    Args:
+        values: (runs, queries).
+    """
+    generator = np.random.default_rng(0)
+    num_runs, num_queries = values.shape
+    queries = generator.integers(0, num_queries, (NUM_RESAMPLES, 1, num_queries))
+    runs = generator.integers(0, num_runs, (NUM_RESAMPLES, num_runs, 1))
+    means = [values[run, query].mean() for run, query in zip(runs, queries, strict=True)]
+    low, high = np.quantile(means, [0.025, 0.975])
     return float(low), float(high)
 
 
@@ -78,14 +97,16 @@ def table(title: str, rows: Mapping[str, Mapping[str, Estimate]]) -> str:
     """A Markdown table with one row per ranker and one column per metric."""
     lines = [title, "", f"| ranker | {' | '.join(METRICS)} |", f"| --- |{' --- |' * len(METRICS)}"]
     for name, estimates in rows.items():
-        cells = (f"{value:.3f} [{low:.3f}, {high:.3f}]" for value, low, high in estimates.values())
+        cells = (f"{each.value:.3f} [{each.low:.3f}, {each.high:.3f}]" for each in estimates.values())
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def differences(pairs: Mapping[str, Estimate]) -> str:
-    """A Markdown table of paired differences in MRR@10, one row each."""
-    lines = ["| first less second | MRR@10 |", "| --- | --- |"]
-    for name, (value, low, high) in pairs.items():
-        lines.append(f"| {name} | {value:+.3f} [{low:+.3f}, {high:+.3f}] |")
+    """A Markdown table of paired differences in MRR@10, one row each; with several runs each run's in a column."""
+    several = any(len(each.by_run) > 1 for each in pairs.values())
+    lines = [f"| first less second | MRR@10 |{' each run |' * several}", f"| --- | --- |{' --- |' * several}"]
+    for name, (value, low, high, by_run) in pairs.items():
+        runs = f" {', '.join(f'{run:+.3f}' for run in by_run)} |" * several
+        lines.append(f"| {name} | {value:+.3f} [{low:+.3f}, {high:+.3f}] |{runs}")
     return "\n".join(lines)

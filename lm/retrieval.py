@@ -1,12 +1,12 @@
 """Rank known items with a trained language model, or search: seqlab retrieve RUN
 
 Compares the rankers that the model helps with BM25, TF-IDF and LSA, with the same model untrained, and with each
-embedding that `seqlab finetune RUN` has tuned. With --query "..." it searches the passages that
-`seqlab index RUN FOLDER` has indexed.
+embedding that `seqlab finetune RUN` has tuned. With several runs, such as three seeds, the table has their means. With
+--query "..." it searches the passages that `seqlab index RUN FOLDER` has indexed.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
 
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and print the table or the passages. Returns the exit code."""
     take_any_text()
     parser = Parser(prog="seqlab retrieve", description=__doc__)
-    parser.add_argument("run", type=Path, help="the run directory of a language model")
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="the run directory of a language model")
     parser.add_argument("--task", help="halves, lines or summaries; default: summaries for corpus=wiki, else halves")
     parser.add_argument("--query", help="the text to search for in the index of the run")
     parser.add_argument("--hybrid", action="store_true", help="rank by BM25 and vectors, not by vectors alone")
@@ -41,35 +41,70 @@ def main(arguments: Sequence[str] | None = None) -> int:
             refuse_bytes(options.query)
             if options.task is not None:
                 raise InputError("--task is for the table, --query for a search: one of them")
-            print(ask(options.run, options.query, hybrid=options.hybrid))
+            if len(options.runs) > 1:
+                raise InputError(f"--query searches the index of one run, not of {len(options.runs)}")
+            print(ask(options.runs[0], options.query, hybrid=options.hybrid))
         elif options.hybrid:
             raise InputError("--hybrid is a way to search: it needs --query")
         else:
-            print(comparison(options.run, options.task))
+            print(comparison(options.runs, options.task))
     except (Exception, KeyboardInterrupt) as error:
         return tell(error)
     return 0
 
 
-def comparison(path: Path, task: str | None) -> "Comparison":
-    """All rankers for a run. Raises InputError for a task that is none of `lm.known_items.Task`."""
-    from lm.comparison import UNTRAINED, compare  # here, so that --help is quick
+def comparison(paths: Sequence[Path], task: str | None) -> "Comparison":
+    """All rankers for a run, or for several: their means.
+
+    Raises:
+        InputError: the task is none of `lm.known_items.Task`, or the runs have read other texts or have embeddings
+            tuned with other seeds.
+    """
+    from lm.comparison import compare, joined, without_model  # here, so that --help is quick
     from lm.known_items import Task, items_of
-    from lm.text_run import CONTROL, TUNED, load_continuation, load_text_run, untrained
+    from lm.text_run import load_continuation, load_text_run, untrained
 
     started()
     if task is not None and task not in get_args(Task):
         raise InputError(f"--task {task}: no such task; {nearest(task, get_args(Task))}")
-    run = load_text_run(path)
-    items = items_of(run.task.data.corpus, cast("Task | None", task))
-    tuned = {}
+    embeddings = [tuned(path) for path in paths]
+    for path, names in zip(paths, embeddings, strict=True):
+        if names.keys() != embeddings[0].keys():
+            raise InputError(
+                f"{path} has embeddings {listed(names)}, {paths[0]} has {listed(embeddings[0])}: tune the runs with "
+                "the same seeds (seqlab finetune RUN)"
+            )
+    first, words, found = None, {}, []
+    for path, names in zip(paths, embeddings, strict=True):
+        run = load_text_run(path)
+        items = items_of(run.task.data.corpus, cast("Task | None", task))
+        if first is None:
+            first, words = items, without_model(items)
+        elif items != first:
+            raise InputError(f"{path} has read other texts than {paths[0]}, so that its queries are others")
+        continuations = {name: load_continuation(path, file) for name, file in names.items()}
+        encode = run.task.data.tokenizer.encode
+        found.append(compare(items, words, encode, run.model, untrained(run).model, continuations))
+    return joined(found)
+
+
+def tuned(path: Path) -> dict[str, str]:
+    """{name: file} of the embeddings that `seqlab finetune` has tuned from a run and from its untrained model."""
+    from lm.comparison import UNTRAINED
+    from lm.text_run import CONTROL, TUNED
+
+    found = {}
     for end, pattern in (("", TUNED), (UNTRAINED, CONTROL)):
         for file in sorted((path / "checkpoints").glob(pattern.format(seed="*"))):
-            if (seed := file.stem.split("_")[1].removeprefix("seed")).isdigit() and file.name == pattern.format(
-                seed=seed
-            ):
-                tuned[f"seed {seed}{end}"] = load_continuation(path, file.name)
-    return compare(items, run.task.data.tokenizer.encode, run.model, untrained(run).model, tuned)
+            seed = file.stem.split("_")[1].removeprefix("seed")
+            if seed.isdigit() and file.name == pattern.format(seed=seed):
+                found[f"seed {seed}{end}"] = file.name
+    return found
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names in brackets, or "none"."""
+    return f"({'; '.join(names)})" if [*names] else "none"
 
 
 def ask(path: Path, query: str, *, hybrid: bool) -> str:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lm import rankers
-from lm.comparison import compare
+from lm.comparison import compare, joined, without_model
 from lm.continuation import Continuation
 from lm.contrastive import contrastive_loss
 from lm.corpus import load_corpus, plays
@@ -131,7 +131,7 @@ def test_measures_by_hand():
     scores[1, :3], scores[1, 3] = 2, 1  # rank 4
     scores[2, :10], scores[2, 150] = 2, 1  # rank 11
     scores[3, :150], scores[3, 160] = 2, 1  # rank 151
-    found = evaluate(ranks(scores, [3, 3, 150, 160]))
+    found = evaluate(ranks(scores, [3, 3, 150, 160])[None])
     assert found["MRR@10"].value == pytest.approx((1 + 1 / 4) / 4)
     assert found["nDCG@10"].value == pytest.approx((1 + 1 / math.log2(5)) / 4)
     assert [found[name].value for name in ("recall@1", "recall@10", "recall@100")] == [0.25, 0.5, 0.75]
@@ -139,21 +139,30 @@ def test_measures_by_hand():
 
 
 def test_bootstrap_interval_of_a_mean():
-    values = np.random.default_rng(0).normal(size=2000)
+    values = np.random.default_rng(0).normal(size=(1, 2000))
     low, high = bootstrap_interval(values)
     assert high - low == pytest.approx(2 * 1.96 / math.sqrt(2000), rel=0.1)
-    assert bootstrap_interval(np.ones(5)) == (1.0, 1.0)
+    assert bootstrap_interval(np.ones((1, 5))) == (1.0, 1.0)
+
+
+def test_bootstrap_of_several_runs_draws_queries_and_runs():
+    of_queries = np.random.default_rng(0).normal(size=(1, 2000))
+    alike = of_queries.repeat(10, 0)  # ten runs that say the same are worth one
+    assert bootstrap_interval(alike) == pytest.approx(bootstrap_interval(of_queries))
+    of_runs = np.random.default_rng(1).normal(size=(100, 1)).repeat(50, 1)  # queries that say the same are worth one
+    low, high = bootstrap_interval(of_runs)
+    assert high - low == pytest.approx(2 * 1.96 / math.sqrt(100), rel=0.2)
 
 
 def test_difference_is_paired():
-    harder = np.random.default_rng(0).random(300)
-    value, low, high = difference(harder + 0.01, harder)
+    harder = np.random.default_rng(0).random((1, 300))
+    value, low, high, _ = difference(harder + 0.01, harder)
     assert value == pytest.approx(0.01) and high - low < 1e-9  # the spread over queries is in both
-    assert difference(harder, harder[::-1]).low < 0 < difference(harder, harder[::-1]).high
+    assert difference(harder, harder[:, ::-1]).low < 0 < difference(harder, harder[:, ::-1]).high
 
 
 def test_table_has_a_row_each():
-    rows = {name: evaluate(np.array([1, 1, 1])) for name in ("a", "b")}
+    rows = {name: evaluate(np.array([[1, 1, 1]])) for name in ("a", "b")}
     lines = table("title", rows).split("\n")
     assert lines[0] == "title"
     assert lines[-1].startswith("| b | 1.000 [1.000, 1.000] |")
@@ -258,10 +267,14 @@ def test_comparison_has_every_ranker_and_chooses_on_val():
         "a task", documents, Asked(queries[:5], [*range(5)]), Asked(queries[5:9], [*range(5, 9)]), speeches_[9:]
     )
     tuned = {"seed 1": Continuation(model()).eval(), "seed 1, untrained": Continuation(model(1)).eval()}
-    found = compare(items, encode, model(), model(1), tuned)
+    found = compare(items, without_model(items), encode, model(), model(1), tuned)
     assert {"BM25", "TF-IDF", "TF-IDF, sublinear", "LSA, 256", "lexical", "BM25, re-ranked"} <= set(found.rows)
     assert "BM25 + lexical + continuation (seed 1), re-ranked" in found.rows
     assert "continuation (seed 1)" not in found.rows  # never alone
     assert "BM25 + continuation (seed 1) less BM25 + continuation (seed 1, untrained)" in found.pairs
-    assert found.weights["BM25 + continuation (seed 1)"].startswith("1.0 BM25, ")
+    assert found.weights["BM25 + continuation (seed 1)"][0].startswith("1.0 BM25, ")
     assert str(found).startswith("a task\n\n| ranker |")
+    twice = joined([found, found])
+    assert twice.rows.keys() == found.rows.keys()
+    assert twice.pairs["BM25, re-ranked less BM25"].by_run == 2 * found.pairs["BM25, re-ranked less BM25"].by_run
+    assert "a task; mean over 2 runs" in str(twice) and "| each run |" in str(twice)

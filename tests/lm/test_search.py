@@ -271,10 +271,14 @@ def test_one_command_to_index_and_one_to_search(text_runs, tmp_path, capsys):
 
 
 def test_bad_input_is_one_line(text_runs, tmp_path, capsys):
-    run = str(text_runs["lstm"])
+    run, tuned = str(text_runs["lstm"]), tmp_path / "tuned" / "checkpoints"
+    tuned.mkdir(parents=True)
+    (tuned / "retrieval_seed1.ckpt").touch()
     for ran, words, message in (
         (retrieve, [run, "--hybrid"], "it needs --query"),
         (retrieve, [run, "--query", "x", "--task", "halves"], "--task is for the table"),
+        (retrieve, [run, run, "--query", "x"], "--query searches the index of one run, not of 2"),
+        (retrieve, [run, str(tuned.parent)], "has embeddings (seed 1)"),
         (retrieve, [run, "--task", "halfs"], "did you mean halves?"),
         (retrieve, [run, "--query", "x"], "there is no index"),
         (retrieve, [str(tmp_path / "none"), "--query", "x"], "is not a run directory"),
