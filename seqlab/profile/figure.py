@@ -41,6 +41,7 @@ def heat_map(shown: Sequence[Standing], name: str, suite: Suite) -> Figure:
     width = max(map(len, names), default=5) * 0.085 + 0.3 + CELL[0] * len(columns)
     figure = Figure(figsize=(width, 1.9 + CELL[1] * len(shown)), layout="constrained")
     axis = figure.subplots()
+    partial = False
     for y, standing in enumerate(shown):
         for x, (cell, measure) in enumerate(columns):
             mean = standing.scores.get((cell, measure.metric))
@@ -49,7 +50,10 @@ def heat_map(shown: Sequence[Standing], name: str, suite: Suite) -> Figure:
                 continue
             color, ink = color_of(mean)
             axis.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, color=color, linewidth=0))
-            axis.text(x, y - 0.14, two(mean.value), ha="center", va="center", fontsize="small", color=ink)
+            lacking = standing.fewer((cell, measure.metric), suite.seeds)
+            partial |= bool(lacking)
+            text = two(mean.value) + "*" * bool(lacking)
+            axis.text(x, y - 0.14, text, ha="center", va="center", fontsize="small", color=ink)
             axis.text(x, y + 0.24, between(mean), ha="center", va="center", fontsize="xx-small", color=ink)
     axis.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(shown) - 0.5, -0.5))
     headings = [f"{measure.ability}:\n{textwrap.fill(measure.name or cell, 13)}" for cell, measure in columns]
@@ -61,6 +65,7 @@ def heat_map(shown: Sequence[Standing], name: str, suite: Suite) -> Figure:
     note = (
         f"Suite {name} {suite.version}. 0, dark: the best shortcut or chance; 1, light: the optimum; "
         f"small: the 95% interval. {suite.parameters:,} parameters, {suite.counted_seeds}."
+        f"{' *: fewer seeds.' * partial}"
     )
     axis.set_xlabel(textwrap.fill(note, max(40, int(width * 12))), fontsize="small")
     return figure

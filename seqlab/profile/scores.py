@@ -77,9 +77,9 @@ class Mean(NamedTuple):
 def over_seeds(scores: Sequence[tuple[float, float, float]]) -> Mean:
     """The mean of scores over seeds, and its 95% interval.
 
-    The wider of two: Student's interval over the seeds, and the mean interval over the cases of each seed, divided by
-    the square root of the number of seeds. With one seed only the second one is known; with equal seeds the first one
-    would have no width.
+    The wider of two: Student's interval over the seeds, and the mean interval over the cases of each seed. The second
+    does not shrink with more seeds, because they may share their cases, such as the prompts of a language. With one
+    seed only the second one is known; with equal seeds the first one would have no width.
 
     Args:
         scores: of each seed: its score, and the ends of its interval over cases.
@@ -91,8 +91,8 @@ def over_seeds(scores: Sequence[tuple[float, float, float]]) -> Mean:
     """
     n = len(scores)
     mean = sum(value for value, _, _ in scores) / n
-    below = sum(value - low for value, low, _ in scores) / n / n**0.5
-    above = sum(high - value for value, _, high in scores) / n / n**0.5
+    below = sum(value - low for value, low, _ in scores) / n
+    above = sum(high - value for value, _, high in scores) / n
     spread = 0.0
     if n > 1:
         variance = sum((value - mean) ** 2 for value, _, _ in scores) / (n - 1)

@@ -53,7 +53,7 @@ def show_profile(
     groups = [
         standings(profile.rows, "here", suite),
         standings([row for row in known if row.label not in own], "reference", suite),
-        *(standings(rows, file.name, suite) for file, rows in others.items()),
+        *(standings(rows, origin, suite) for origin, rows in zip(origins([*others]), others.values(), strict=True)),
     ]
     if not any(groups):
         raise InputError(f"no rows of suite {name} yet: give a model, as in seqlab profile model=lstm --suite {name}")
@@ -67,6 +67,16 @@ def show_profile(
     for file in written(groups, name, suite, folder):
         print(file, file=sys.stderr if as_json else sys.stdout)
     return 0
+
+
+def origins(files: Sequence[Path]) -> list[str]:
+    """The names of files, with their folders where two have one name.
+
+    >>> origins([Path("a/rows.csv"), Path("b/rows.csv"), Path("b/mine.csv")])
+    ['a/rows.csv', 'b/rows.csv', 'mine.csv']
+    """
+    names = [file.name for file in files]
+    return [file.name if names.count(file.name) == 1 else file.as_posix() for file in files]
 
 
 def reference_rows(name: str, suite: Suite) -> list[Row]:

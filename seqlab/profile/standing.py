@@ -32,13 +32,24 @@ class Standing(NamedTuple):
         return self.label if self.origin in ("here", "reference") else f"{self.label} ({self.origin})"
 
     def raw(self, key: Key) -> float | None:
-        """The mean over seeds of the metric itself."""
-        return _mean([row.value for row in self.rows if (row.cell, row.metric) == key])
+        """The mean of the metric itself, over the seeds that have a score; over all where none has."""
+        return _mean([row.value for row in self._of(key)])
 
     def scale(self, key: Key) -> tuple[float | None, float | None]:
-        """The means over seeds of the floor and of the optimum."""
+        """The means of the floor and of the optimum over the same seeds."""
+        return _mean([row.floor for row in self._of(key)]), _mean([row.best for row in self._of(key)])
+
+    def fewer(self, key: Key, seeds: Sequence[int]) -> str:
+        """What a score lacks: "1 of 3 seeds: the loss is not finite", or "" if all seeds have it."""
         rows = [row for row in self.rows if (row.cell, row.metric) == key]
-        return _mean([row.floor for row in rows]), _mean([row.best for row in rows])
+        scored = [row for row in rows if row.bounds is not None]
+        if key not in self.scores or len(scored) >= len(seeds):
+            return ""
+        return f"{len(scored)} of {len(seeds)} seeds: {next((row.reason for row in rows if row.reason), 'not run')}"
+
+    def _of(self, key: Key) -> list[Row]:
+        rows = [row for row in self.rows if (row.cell, row.metric) == key]
+        return [row for row in rows if row.bounds is not None] or rows
 
     def parameters(self, cell: str) -> int | None:
         """How many parameters it has on a cell."""
@@ -52,7 +63,7 @@ class Standing(NamedTuple):
 
     def curves(self, cell: str) -> list[list[tuple[int, float]]]:
         """The curve of each seed."""
-        return [row.points for row in self.rows if row.cell == cell and row.curve]
+        return [points for row in self.rows if row.cell == cell and (points := row.points)]
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

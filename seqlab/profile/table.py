@@ -13,7 +13,7 @@ SCALE = "A score is 0 at the best shortcut or chance and 1 at the optimum, with 
 
 def measures_table(standing: Standing, name: str, suite: Suite) -> Sheet:
     """A model's score on each measure, the raw metric and the ends of its scale, and its parameters."""
-    rows, reasons = [], {}
+    rows, reasons, partial = [], {}, {}
     for cell, measure in suite.measures:
         key = (cell, measure.metric)
         mean, (floor, best) = standing.scores.get(key), standing.scale(key)
@@ -27,6 +27,8 @@ def measures_table(standing: Standing, name: str, suite: Suite) -> Sheet:
         )  # fmt: skip
         if key in standing.reasons:
             reasons.setdefault(standing.reasons[key], []).append(f"{measure.name or cell} ({measure.ability})")
+        elif lacking := standing.fewer(key, suite.seeds):
+            partial.setdefault(lacking, []).append(f"{measure.name or cell} ({measure.ability})")
     numbers = ("score", "95%", "raw", "0 is", "1 is", "parameters")
     columns = [Column("task", "name"), Column("ability", "name"), *(Column(heading) for heading in numbers)]
     seeds = ", ".join(map(str, suite.seeds))
@@ -37,6 +39,7 @@ def measures_table(standing: Standing, name: str, suite: Suite) -> Sheet:
         notes=[
             f"{SCALE} The width of the model is fitted to {suite.parameters:,} parameters.",
             *(f"Empty: {', '.join(tasks)}: {reason}." for reason, tasks in reasons.items()),
+            *(f"Fewer seeds: {', '.join(tasks)}: {lacking}." for lacking, tasks in partial.items()),
         ],
     )
 

@@ -134,7 +134,8 @@ def collected(sources: Sequence[Path], runs_file: Path | None) -> Collection:
     if runs_file is not None:
         if runs_file.suffix != SUFFIX:
             raise InputError(f"--runs {runs_file}: the name of a file of runs ends in {SUFFIX}")
-        files += [runs_file] if runs_file.exists() and runs_file not in files else []
+        if runs_file.exists():  # first: what it has is older than what is added to it
+            files = [runs_file, *(file for file in files if file != runs_file)]
     for folder in folders:
         if not folder.is_dir():
             raise InputError(f"{folder}: no such folder; give run directories, folders of them, or files of runs")

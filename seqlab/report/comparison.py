@@ -18,6 +18,7 @@ from seqlab.show.style import INK
 from seqlab.show.table import number
 
 COLORS = colormaps["cividis"]
+UNKNOWN = (0.85, 0.85, 0.85, 1.0)
 CELL = (0.95, 0.34)  # inches
 PANEL = (2.2, 1.7)
 PER_LINE = 5
@@ -50,7 +51,8 @@ def column_map(column: str, chosen: Sequence[tuple[str, Block]]) -> Figure:
     """A cell for each model and data set: the mean over seeds and, if seeds differ, the best of them.
 
     The colour is the way from chance (the lowest row where there is none) to the best row of the data set, baselines
-    included. What was not run, or has no value, is blank.
+    included; grey where the task does not say whether low or high is better. What was not run, or has no value, is
+    blank.
     """
     models = unique(row.label for _, block in chosen for row in models_of(block))
     names = _headings(chosen, 12)
@@ -59,17 +61,18 @@ def column_map(column: str, chosen: Sequence[tuple[str, Block]]) -> Figure:
     figure = Figure(figsize=size, layout="constrained")
     axis = figure.subplots()
     for x, (metric, block) in enumerate(chosen):
-        low = block.better.get(metric) == "low"
-        worst, best = _range(block, metric, low)
+        worst, best = _range(block, metric, block.better.get(metric) == "low")
         for row in models_of(block):
             mean = over_runs(row, metric).mean
             if mean is None:
                 continue
-            share = min(1.0, max(0.0, (mean - worst) / (best - worst))) if best != worst else 1.0
-            y, color = models.index(row.label), COLORS(share)
+            y, color = models.index(row.label), UNKNOWN
+            if metric in block.better:
+                color = COLORS(min(1.0, max(0.0, (mean - worst) / (best - worst))) if best != worst else 0.0)
             axis.add_patch(_square(x, y, color))
             ink = "black" if sum(color[:3]) > 1.5 else "white"
-            axis.text(x, y, _cell(row, metric, low), ha="center", va="center", fontsize="small", color=ink)
+            text = _cell(row, metric, block.better.get(metric))
+            axis.text(x, y, text, ha="center", va="center", fontsize="small", color=ink)
     axis.set(xlim=(-0.5, len(chosen) - 0.5), ylim=(len(models) - 0.5, -0.5))
     axis.set_xticks(range(len(chosen)), names)
     axis.set_yticks(range(len(models)), models)
@@ -78,6 +81,8 @@ def column_map(column: str, chosen: Sequence[tuple[str, Block]]) -> Figure:
     axis.grid(False)
     of = "mean over seeds (best seed)" if _several(chosen) else "one seed each"
     note = f"{column}: {of}; from dark, chance, to light, the best row"
+    if any(metric not in block.better for metric, block in chosen):
+        note += "; grey: nothing says whether low or high is better"
     axis.set_xlabel(textwrap.fill(note, max(30, int(size[0] * 11))), fontsize="small")
     return figure
 
@@ -114,15 +119,15 @@ def _several(chosen: Sequence[tuple[str, Block]]) -> bool:
     return any(len(row.results) > 1 for _, block in chosen for row in models_of(block))
 
 
-def _cell(row: Row, metric: str, low: bool) -> str:
-    """The mean and, if it is another one, the best value; of whole numbers, such as lengths, one decimal at most."""
+def _cell(row: Row, metric: str, better: str | None) -> str:
+    """The mean and, if it is known and another one, the best value; of whole numbers one decimal at most."""
     values = [value for result in row.results if (value := result.get(metric)) is not None]
     whole = all(value == round(value) for value in values)
     mean, best = (
         f"{value:.1f}".removesuffix(".0") if whole else number(value).removesuffix(".000")
-        for value in (sum(values) / len(values), (min if low else max)(values))
+        for value in (sum(values) / len(values), (min if better == "low" else max)(values))
     )
-    return mean if mean == best else f"{mean} ({best})"
+    return mean if mean == best or better is None else f"{mean} ({best})"
 
 
 def column_dots(column: str, chosen: Sequence[tuple[str, Block]]) -> Figure:
@@ -164,7 +169,7 @@ def column_dots(column: str, chosen: Sequence[tuple[str, Block]]) -> Figure:
 def _marks(block: Block, metric: str) -> list[tuple[Row, tuple[int, tuple[int, ...]]]]:
     """Chance and the best other baseline, each with the dashes of its line."""
     known = [row for row in baselines(block) if over_runs(row, metric).mean is not None]
-    others = [row for row in known if row.label != "chance"]
+    others = [row for row in known if row.label != "chance" and metric in block.better]
     low = block.better.get(metric) == "low"
     best = sorted(others, key=lambda row: over_runs(row, metric).mean or 0.0, reverse=not low)[:1]
     return [(row, (0, (4, 2))) for row in known if row.label == "chance"] + [(row, (0, (1, 2))) for row in best]

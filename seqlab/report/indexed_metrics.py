@@ -24,7 +24,7 @@ def indexed_metrics(names: Iterable[str], stage: str = "test") -> dict[str, dict
     for group, metrics in groups.items():
         only_indices = all(metric.isdecimal() for metric in metrics)
         for metric in metrics:
-            parts = re.fullmatch(r"(\D*?)_?(\d+)", metric)
+            parts = re.fullmatch(r"(\D*?)_?(\d{1,9})", metric)
             if parts and (only_indices or parts[1]):
                 family = "/".join(part for part in (group, parts[1]) if part)
                 full = "/".join(part for part in (stage, group, metric) if part)

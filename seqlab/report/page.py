@@ -82,7 +82,8 @@ def results(table: Table, first: int) -> str:
             cells.append(td("" if mean is None else repr(mean), inner=inner, number=True))
         links = td("", inner=f'<div class="seeds">{seeds}</div>', css="runs")
         cells += [td(n, number=True), links, td(steps, number=True)]
-        cells.append(td(time, order=time.partition(" ")[0], number=True))
+        seconds = sum(run["seconds"] for run in row.runs) / len(row.runs) if row.runs else ""
+        cells.append(td(time, order=str(seconds), number=True))
         lines.append(f'<tr class="{row.kind}">{"".join(cells)}</tr>')
     data, model, n, *rest = FIXED
     title = f"results: {', '.join(unique(block.data for block in table.blocks))}"

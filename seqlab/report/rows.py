@@ -132,8 +132,10 @@ def _rows_of_models(runs: Sequence[dict[str, Any]]) -> list[tuple[str, dict[str,
     found = []
     for data, model in unique((run["data"], run["model"]) for run in runs):
         settings = settings_of([run for run in runs if (run["data"], run["model"]) == (data, model)])
-        for setting, group in settings:
-            label = f"{model} {setting_text(setting)}".rstrip() if len(settings) > 1 else model
+        short = [setting_text(setting) for setting, _ in settings]
+        for text, (setting, group) in zip(short, settings, strict=True):
+            text = text if short.count(text) == 1 else setting_text(setting, paths=True)
+            label = f"{model} {text}".rstrip() if len(settings) > 1 else model
             found.append((label, setting or {}, sorted(group, key=lambda run: run["seed"])))
     return found
 

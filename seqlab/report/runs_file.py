@@ -14,11 +14,12 @@ from typing import Any
 
 from seqlab.errors import InputError
 from seqlab.files import write_text
-from seqlab.report.rows import VALIDATION, best_validation, meaning_of, tables_of, unique
+from seqlab.report.rows import VALIDATION, best_validation, better_of, meaning_of, tables_of, unique
 
 FIXED = ("kind", "data", "description", "model", "seed", "steps", "seconds", "parameters", "version")
 KINDS = ("run", "baseline", "heading", "meaning", "better", "cases")
 SUFFIX = ".csv"
+LARGEST = 1e100  # a number in a file: sums and squares of such stay finite
 
 Line = dict[str, str]
 
@@ -34,8 +35,16 @@ def kept(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def together(runs: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Kept runs; of those with equal data, description, model and seed the last one."""
-    return list({(run["data"], run["description"], run["model"], run["seed"]): run for run in runs}.values())
+    """Kept runs; of those with equal data, description, model and seed the last one.
+
+    It keeps the baselines of the one whose place it takes: in a file, what is equal for all seeds stands with one.
+    """
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for run in runs:
+        key = (*_place(run), run["model"], run["seed"])
+        older = found.get(key, {}).get("baselines", {})
+        found[key] = {**run, "baselines": {**older, **run["baselines"]}}
+    return list(found.values())
 
 
 def write_runs(file: Path, runs: Sequence[dict[str, Any]]) -> None:
@@ -43,6 +52,7 @@ def write_runs(file: Path, runs: Sequence[dict[str, Any]]) -> None:
 
     Raises:
         OSError: it cannot be written; the error names it.
+        InputError: a heading stands for two metrics of one data set.
     """
     lines = [line for place in unique(map(_place, runs)) for line in _lines([r for r in runs if _place(r) == place])]
     metrics = unique(name for line in lines for name in line if name not in FIXED)
@@ -59,16 +69,19 @@ def _place(run: Mapping[str, Any]) -> tuple[str, str]:
 
 def _lines(runs: Sequence[dict[str, Any]]) -> Iterable[Line]:
     """The lines of the runs of a data set."""
-    first = runs[0]
-    about = {"data": first["data"], "description": first["description"]}
+    about = {"data": runs[0]["data"], "description": runs[0]["description"]}
     headings: dict[str, list[str]] = {}
-    for heading, metric in first["columns"].items():
+    for heading, metric in unique(pair for run in runs for pair in run["columns"].items()):
+        if others := [name for name, known in headings.items() if heading in known]:
+            raise InputError(
+                f"{about['data']}: the column {heading} is {others[0]} of some runs and {metric} of others"
+            )
         headings.setdefault(metric, []).append(heading)
     yield {"kind": "heading", **about} | {metric: json.dumps(several) for metric, several in headings.items()}
     if meanings := {metric: text for run in runs for metric in headings if (text := meaning_of(run, metric))}:
         yield {"kind": "meaning", **about} | meanings
-    yield {"kind": "better", **about} | first.get("better", {})
-    yield {"kind": "cases", **about} | {name: str(n) for name, n in first.get("counts", {}).items()}
+    yield {"kind": "better", **about} | {name: way for run in runs for name, way in better_of(run).items()}
+    yield {"kind": "cases", **about} | {name: str(n) for run in runs for name, n in run.get("counts", {}).items()}
     written = set()
     for run in runs:
         fixed = {name: str(run[name]) for name in ("model", "seed", "steps")}
@@ -147,7 +160,7 @@ def _take(line: Line, about: dict[tuple[str, str], dict[str, Any]], runs: list[d
         )
     else:
         seed = int(line["seed"])
-        run = next((run for run in runs if (_place(run), run["seed"]) == (place, seed)), None)
+        run = next((run for run in reversed(runs) if (_place(run), run["seed"]) == (place, seed)), None)
         if run is None:
             raise ValueError(f"a baseline comes after a run of its data and seed; there is none with seed {seed}")
         run["baselines"][line["model"]] = _numbers(cells)
@@ -157,6 +170,8 @@ def _headings(text: str) -> list[str]:
     headings = json.loads(text)
     if not (isinstance(headings, list) and all(isinstance(heading, str) for heading in headings)):
         raise ValueError(f"headings {text}: allowed: a list of texts")
+    if "val loss" in headings:
+        raise ValueError("the heading val loss is that of the validation loss")
     return headings
 
 
@@ -169,6 +184,7 @@ def _count(text: str) -> int:
 def _numbers(cells: Line) -> dict[str, float | None]:
     found = {name: float(text) for name, text in cells.items()}
     for name, value in found.items():
-        if not math.isfinite(value):
-            raise ValueError(f"{name}: {value} is not a finite number")
+        if not abs(value) <= LARGEST:
+            what = "too large" if math.isfinite(value) else "not a finite number"
+            raise ValueError(f"{name}: {value} is {what}")
     return dict(found)

@@ -32,8 +32,8 @@ def setting_of(config: Config | None, keys: Sequence[str]) -> dict[str, str] | N
     return None if config is None else {key: config[key] for key in keys if key in config}
 
 
-def setting_text(setting: Mapping[str, str] | None) -> str:
-    """Format a setting for display after the name of a model.
+def setting_text(setting: Mapping[str, str] | None, *, paths: bool = False) -> str:
+    """Format a setting for display after the name of a model, with the names of classes, or their whole `paths`.
 
     >>> setting_text({"optimizer.lr": "0.002", "schedule._target_": "seqlab.schedule.ConstantRate"})
     'optimizer.lr=0.002 schedule=ConstantRate'
@@ -43,7 +43,9 @@ def setting_text(setting: Mapping[str, str] | None) -> str:
     if setting is None:
         return "(no configuration kept)"
     return " ".join(
-        f"{key.removesuffix('._target_')}={value.rpartition('.')[2]}" if key.endswith("._target_") else f"{key}={value}"
+        f"{key.removesuffix('._target_')}={value if paths else value.rpartition('.')[2]}"
+        if key.endswith("._target_")
+        else f"{key}={value}"
         for key, value in setting.items()
     )
 

@@ -1,20 +1,25 @@
 """The figure and the page of a profile, from the rows that ship."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
 from seqlab.profile.figure import color_of, curves, heat_map, luminance
 from seqlab.profile.page import page
 from seqlab.profile.rows import REFERENCE, read_rows
-from seqlab.profile.scores import Mean
+from seqlab.profile.scores import Mean, over_seeds
 from seqlab.profile.show import written
 from seqlab.profile.standing import standings
 from seqlab.profile.suite import ABILITIES, suite_named
+from seqlab.profile.table import measures_table
 from seqlab.show.palette import colour_of
+from tests.profile.test_rows import EMPTY, ROW
 from tests.report.test_page import Page
 
 SUITE = suite_named("quick")
+THREE = replace(SUITE, seeds=(1, 2, 3))
+KEY = (ROW.cell, ROW.metric)
 
 
 @pytest.fixture(scope="module")
@@ -111,3 +116,30 @@ def test_names_of_strangers_are_only_text(tmp_path):
     text = page([[], shown], "quick", SUITE, tmp_path)
     assert "<script>x" not in text and "<b>" not in text and "evil<" not in text
     Page(text)
+
+
+def partly(label, origin="reference"):
+    """A model with one of three seeds scored: seed 2 has a reason, seed 3 is absent."""
+    rows = [replace(ROW, model=label), replace(EMPTY, model=label, seed=2, reason="the loss is not finite")]
+    return standings(rows, origin, THREE)
+
+
+def test_seeds_that_are_missing_are_said():
+    (standing,) = partly("mine")
+    assert standing.raw(KEY) == ROW.value and standing.scale(KEY) == (ROW.floor, ROW.best)
+    table = measures_table(standing, "quick", THREE)
+    assert [note for note in table.notes if note.startswith("Fewer")] == [
+        "Fewer seeds: parity (state): 1 of 3 seeds: the loss is not finite."
+    ]
+    (axis,) = heat_map([standing], "quick", THREE).axes
+    assert "0.50*" in [text.get_text() for text in axis.texts] and "*: fewer seeds" in axis.get_xlabel()
+    (axis,) = heat_map([standing], "quick", SUITE).axes  # its one seed is there
+    assert "0.50" in [text.get_text() for text in axis.texts] and "fewer" not in axis.get_xlabel()
+
+
+def test_more_seeds_do_not_narrow_what_the_items_leave_open():
+    assert over_seeds([(1.0, 0.566, 1.0)] * 3).low == pytest.approx(0.566)
+
+
+def test_a_curve_without_points_is_none():
+    assert curves(standings([replace(ROW, curve=" ")], "mine.csv", SUITE), SUITE) is None

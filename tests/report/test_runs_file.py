@@ -75,6 +75,11 @@ def test_settings_are_part_of_the_name(leave, tmp_path, capsys):
         (lambda text: text.replace("lstm,1,9,60.0", "lstm,1,9,-1", 1), "line 5: seconds: -1.0 is below 0"),
         (lambda text: text.replace("lstm,1,9,", "lstm,1,-9,", 1), "line 5: -9 is below 0"),
         (lambda text: text.replace('"[""accuracy""]"', "accuracy", 1), "line 2: Expecting value"),
+        (
+            lambda text: text.replace('"[""accuracy""]"', '"[""val loss""]"', 1),
+            "line 2: the heading val loss is that of",
+        ),
+        (lambda text: text.replace(",0.5,", ",1.7e308,", 1), "line 5: test/accuracy: 1.7e+308 is too large"),
         (lambda text: text.replace('"[""accuracy""]"', "7", 1), "line 2: headings 7: allowed: a list of texts"),
         (lambda text: text.partition("\n")[0] + "\n", "no run in"),
         (lambda text: text + "run,L1\n", "it has more or fewer cells than the heading"),

@@ -1,0 +1,66 @@
+"""What a file of runs keeps of baselines, columns and directions when runs come from several models and sittings."""
+
+from tests.report.test_runs_file import told
+
+
+def test_baselines_stay_with_the_runs_that_computed_them(leave, tmp_path, capsys):
+    """Two models of one data set and seed whose chance differs: the file has both, also when it is written again."""
+    for name, chance in (("lstm", 0.25), ("linear", 0.35)):
+        for seed in (1, 2):
+            leave(f"{name}{seed}", name, seed, baselines={"chance": {"test/accuracy": chance}})
+    file = tmp_path / "runs.csv"
+    from_folders = told(capsys, tmp_path / "runs", "--runs", file)[1]
+    assert "| L1 | chance | 2 |  |  | - | 0.300 ± 0.071 |" in from_folders
+    assert from_folders.endswith(told(capsys, file)[1])
+    before = file.read_text(encoding="utf-8")
+    told(capsys, file, "--runs", file)
+    assert file.read_text(encoding="utf-8") == before
+
+
+def test_a_run_that_takes_the_place_of_another_keeps_its_baselines(leave, tmp_path, capsys):
+    for seed in (1, 2):
+        leave(f"old/{seed}", seed=seed)
+    leave("new", metrics={"test/accuracy": 0.75}, baselines={})
+    file = tmp_path / "runs.csv"
+    told(capsys, tmp_path / "runs" / "old", "--runs", file)
+    told(capsys, tmp_path / "runs" / "new", "--runs", file)
+    assert "| L1 | chance |" in told(capsys, file)[1]
+
+
+def test_what_is_added_to_a_file_is_newer_than_what_it_has(leave, tmp_path, capsys):
+    for name, value in (("old", 0.125), ("new", 0.875)):
+        leave(f"{name}/1", metrics={"test/accuracy": value})
+        told(capsys, tmp_path / "runs" / name, "--runs", tmp_path / f"{name}.csv")
+    told(capsys, tmp_path / "new.csv", "--runs", tmp_path / "old.csv")
+    assert "0.875" in told(capsys, tmp_path / "old.csv")[1]
+
+
+def test_a_file_has_the_columns_and_directions_of_all_its_runs(leave, tmp_path, capsys):
+    columns = {"accuracy": "test/accuracy", "mae": "test/mae"}
+    leave("old/1")
+    for seed, error in ((1, 0.5), (2, 0.25)):
+        results = {"test/accuracy": 0.5, "test/mae": error}
+        leave(f"new/{seed}", "gru", seed, results, columns=columns, better={"test/mae": "low"})
+    file = tmp_path / "runs.csv"
+    told(capsys, tmp_path / "runs" / "old", "--runs", file)
+    told(capsys, tmp_path / "runs" / "new", "--runs", file)
+    assert "| accuracy | mae |" in told(capsys, file)[1] and "**0.375 ± 0.177**" in told(capsys, file)[1]
+
+
+def test_a_heading_of_two_metrics_is_refused(leave, tmp_path, capsys):
+    leave("a")
+    leave("b", "gru", metrics={"test/other": 1.0}, columns={"accuracy": "test/other"})
+    code, _, error = told(capsys, tmp_path / "runs", "--runs", tmp_path / "runs.csv")
+    said = " ".join(error.split())
+    assert code == 2 and "L1: the column accuracy is test/accuracy of some runs and test/other of others" in said
+    assert not (tmp_path / "runs.csv").exists()
+
+
+def test_two_classes_of_one_name_are_two_settings(leave, tmp_path, capsys):
+    for name, value in (("seqlab.schedule.Cosine", 0.5), ("mine.Cosine", 0.75)):
+        leave(name, metrics={"test/accuracy": value}, config={"schedule": {"_target_": name}})
+    file = tmp_path / "runs.csv"
+    from_folders = told(capsys, tmp_path / "runs", "--runs", file)[1]
+    assert "| lstm schedule=mine.Cosine | 1 |" in from_folders
+    assert "| lstm schedule=seqlab.schedule.Cosine | 1 |" in from_folders
+    assert from_folders.endswith(told(capsys, file)[1])
