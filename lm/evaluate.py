@@ -1,7 +1,7 @@
 """Evaluate a trained model on other text: seqlab evaluate RUN --text FILE"""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from seqlab.starting import Parser, started, starting
 
@@ -12,6 +12,8 @@ from seqlab.cli import tell
 from seqlab.output import take_any_text
 
 SHORTEST_LINE = 20  # characters; shorter lines occur in many texts
+PIECE = 40  # characters
+MOST_SEEN = 0.05  # of a test text may be in the training text
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,15 +68,34 @@ def evaluate(path: str, text: str, checkpoint: str = "best.ckpt") -> str:
 
 
 def seen_in_training(data, documents: Sequence[str]) -> str:
-    """How many lines of a text are also in the training part, as text. If many are, the text is not a test set."""
+    """How much of a text is also in the training part, as text. If much is, the text is not a test set.
+
+    The larger share of two counts: of lines, which may stand in another order there, and of pieces without regard to
+    lines, which may be short or broken elsewhere.
+    """
     lines = {line for document in documents for line in document.splitlines() if len(line) >= SHORTEST_LINE}
+    pieces = {piece for document in documents for piece in pieces_of(document, PIECE)}
     try:
-        training = {line for document in data.corpus.train for line in document.splitlines()}
+        training = data.corpus.train
     except ValueError as error:
         return f"whether the model was trained on this text is unknown: {error}"
-    seen = len(lines & training)
-    overlap = f"{seen:,} of {len(lines):,} lines of {SHORTEST_LINE} characters or more are in the training text"
-    return overlap if seen <= 0.05 * len(lines) else f"NOT A TEST: {overlap}"
+    seen_lines = len(lines & {line for document in training for line in document.splitlines()})
+    seen_pieces = len(pieces & {piece for document in training for piece in pieces_of(document, 1) if piece in pieces})
+    of_lines, of_pieces = seen_lines / max(1, len(lines)), seen_pieces / max(1, len(pieces))
+    overlap = f"{seen_lines:,} of {len(lines):,} lines of {SHORTEST_LINE} characters or more"
+    if of_pieces > of_lines:
+        overlap = f"{seen_pieces:,} of {len(pieces):,} pieces of {PIECE} characters"
+    return f"{'NOT A TEST: ' * (max(of_lines, of_pieces) > MOST_SEEN)}{overlap} are in the training text"
+
+
+def pieces_of(document: str, step: int) -> Iterator[str]:
+    """Pieces of PIECE characters of a text, whose white space is one space each, that begin `step` apart.
+
+    >>> [len(piece) for piece in pieces_of("word\\n" * 20, PIECE)]
+    [40, 40]
+    """
+    text = " ".join(document.split())
+    return (text[start : start + PIECE] for start in range(0, len(text) - PIECE + 1, step))
 
 
 if __name__ == "__main__":

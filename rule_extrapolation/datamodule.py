@@ -94,8 +94,12 @@ class GrammarDataModule(DataModule):
 
     @cached_property
     def next_token(self) -> NextToken | None:
-        """The exact probabilities of the sampler; None for strings of more than 64 symbols, which take minutes."""
-        return NextToken(self.grammar, self.max_length) if self.max_length <= LONGEST_COUNTED else None
+        """The exact probabilities of the sampler.
+
+        None for strings of more than 64 symbols, which take minutes, and for a sampler that is not uniform.
+        """
+        known = self.grammar.uniform and self.max_length <= LONGEST_COUNTED
+        return NextToken(self.grammar, self.max_length) if known else None
 
     @cached_property
     def test_optimum(self) -> Optimum | None:

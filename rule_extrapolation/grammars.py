@@ -34,6 +34,7 @@ class Grammar(ABC):
         completion_start: number of prompt tokens that rule_2_completion skips; None: the whole prompt.
         prompt_length: the default length of `prompt_candidates`.
         length_step: every string's length is a multiple of this.
+        uniform: whether a string of a length is drawn uniformly from those that have it.
     """
 
     name: ClassVar[str]
@@ -49,6 +50,7 @@ class Grammar(ABC):
     completion_start: ClassVar[int | None] = None
     prompt_length: ClassVar[int] = 8
     length_step: ClassVar[int] = 1
+    uniform: ClassVar[bool] = True
 
     @property
     def vocabulary_size(self) -> int:

@@ -90,12 +90,13 @@ class NextToken:
         Raises:
             ValueError: no string of the language begins so.
         """
-        state = self.rule.start
-        for token in self.grammar.parse(prefix):
+        state: State | None = self.rule.start
+        tokens = self.grammar.parse(prefix)
+        for token in tokens:
             state = None if state is None else self.rule.step(state, token)
-        if state is None or len(prefix) + 1 >= len(self.weight) or not self.weight[len(prefix)][self.number_of(state)]:
+        if state is None or len(tokens) + 1 >= len(self.weight) or not self.weight[len(tokens)][self.number_of(state)]:
             raise ValueError(f"{self.grammar.name}: no string begins with {prefix!r}")
-        return self.probabilities(state, len(prefix))
+        return self.probabilities(state, len(tokens))
 
     def optimum(self, strings: Tensor) -> Optimum:
         """The loss and accuracy of the best predictor on strings of the language, framed as SOS, symbols, EOS, PAD."""

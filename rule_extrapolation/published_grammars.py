@@ -47,11 +47,15 @@ class PrimitiveDyck(Dyck):
     """L5 with the published sampler, which ends a word where its stack is empty for the first time.
 
     So it yields only words that no closing symbol but the last one completes, and more than a third of them have two
-    symbols. The length that is asked for is an upper bound. Its prompts are ([ or )[ and such a word.
+    symbols. The length that is asked for is an upper bound, so the lowest possible loss of these strings is not known,
+    and splits that hold words out have none of two symbols for validation and test. Its prompts are ([ or )[ and such
+    a word.
 
     >>> PrimitiveDyck().text(PrimitiveDyck().batch(torch.tensor([8]), torch.tensor([[0.1] + 7 * [0.9]]))[0][:2])
     '()'
     """
+
+    uniform = False
 
     def draw(self, lengths: Tensor, uniforms: Tensor, longest: int) -> Tensor:
         """A walk per row: each of what the stack allows, ( and [ and its closing symbol, is equally likely.

@@ -77,9 +77,11 @@ class Scoring:
     def apply_to(self, baselines: Mapping[str, dict[str, Proportion | float]]) -> None:
         """Add the `scored` metrics to the results of baselines, whose maximum is their only value.
 
-        Their losses do not count PAD: they are taken out where the model's does.
+        Their losses do not count PAD: they are taken out where the model's does. Nats above the optimum are no metric
+        of a model here.
         """
         for results in baselines.values():
+            results.pop("test/nats_above_optimal", None)
             if self.loss_on_pad:
                 for metric in ("test/loss", "test/accuracy"):
                     results.pop(metric, None)

@@ -133,8 +133,14 @@ class Arithmetic(Written):
             if "(" not in words[:end]:
                 raise ValueError("a bracket closes that is not open")
             start = end - words[end::-1].index("(")
-            words[start : end + 1] = [str(self._flat(words[start + 1 : end]))]
-        return [self._flat(words)]
+            inner = words[start + 1 : end]
+            if self.brackets and len(inner) != 3:
+                raise ValueError("each operation stands in brackets of its own")
+            words[start : end + 1] = [str(self._flat(inner))]
+        value = self._flat(words)
+        if self.brackets and len(words) > 1:
+            raise ValueError("each operation stands in brackets of its own")
+        return [value]
 
     def _flat(self, words: Sequence[str]) -> int:
         """The value without brackets: products, then their sum."""

@@ -105,6 +105,8 @@ def spread(lengths: Sequence[int], number: int) -> list[int]:
     >>> spread(range(1, 41), 4), spread([3, 4], 8), spread(range(2, 41, 2), 3)
     ([1, 14, 27, 40], [3, 4], [2, 22, 40])
     """
+    if number >= len(lengths):
+        return list(lengths)
     first, width = lengths[0], len(lengths) - 1  # counted from the first, so that halves round as they always did
     return [
         lengths[n] for n in sorted({round(first + width * index / (number - 1)) - first for index in range(number)})

@@ -77,7 +77,7 @@ class FlipFlop(Problem):
         """Parse pairs and a last r, such as w 1 i 0 r.
 
         Raises:
-            ValueError: a word is not a symbol, or the string is not such pairs.
+            ValueError: a word is not a symbol, the string is not such pairs, or a bit after r is not the written one.
         """
         inputs = super().parse(text)
         orders, bits = inputs[0, ::2], inputs[0, 1::2]
@@ -91,4 +91,7 @@ class FlipFlop(Problem):
             raise ValueError(
                 f"{reprlib.repr(text)}: pairs of w, i or r and a bit, first w, and r at the end: w 1 i 0 r"
             )
+        written = self.oracle(inputs)[0, 1::2]
+        if (bits != written[: len(bits)])[orders[:-1] == READ].any():
+            raise ValueError(f"{reprlib.repr(text)}: after r stands the bit that was written last")
         return inputs

@@ -5,13 +5,14 @@ from functools import lru_cache
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from rule_extrapolation.following import Following
 from rule_extrapolation.grammars import Grammar
 from rule_extrapolation.rules import FIRST_SYMBOL
 from transduction.formal import READOUTS, ByReadout, Readout
 from transduction.languages import After, Language
+
+MEMBERS_AT_ONCE = 256
 
 
 class Grammatical(ByReadout):
@@ -32,9 +33,14 @@ class OfGrammar(Language):
 
     Args:
         grammar: the grammar.
+
+    Raises:
+        ValueError: its sampler draws some strings of a length more often than others, or shorter ones.
     """
 
     def __init__(self, grammar: Grammar):
+        if not grammar.uniform:
+            raise ValueError(f"{type(grammar).__name__} does not draw the strings of a length alike: give another")
         self.grammar, self.name, self.letters = grammar, grammar.name, tuple(grammar.symbols)
         self.search = Following(grammar.grammatical, grammar.symbol_ids)
         self.columns = lru_cache(maxsize=1)(self._columns)
@@ -73,8 +79,12 @@ class OfGrammar(Language):
         return found
 
     def _columns(self, length: int) -> Tensor:
-        """The members up to three times a length, so far a start can reach: (longest + 1, number), with END."""
-        longest = 3 * length + 6
+        """The members up to three times a length, so far a start can reach: (longest + 1, number) int8, with END."""
+        longest, end = 3 * length + 6, len(self.letters)
         lengths = self.grammar.lengths(longest - longest % self.grammar.length_step)
-        members = self.grammar.batch(lengths, torch.empty(len(lengths), 0, dtype=torch.float64)) - FIRST_SYMBOL
-        return pad(members.where(members >= 0, len(self.letters)), (0, 1), value=len(self.letters)).T.contiguous()
+        columns = torch.full((longest + 1, len(lengths)), end, dtype=torch.int8)
+        for start in range(0, len(lengths), MEMBERS_AT_ONCE):
+            part = lengths[start : start + MEMBERS_AT_ONCE]
+            members = self.grammar.batch(part, torch.empty(len(part), 0, dtype=torch.float64)) - FIRST_SYMBOL
+            columns[: members.shape[1], start : start + len(part)] = members.where(members >= 0, end).T
+        return columns

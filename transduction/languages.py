@@ -63,7 +63,11 @@ class Language(ABC):
 
     def has_others(self, length: int) -> bool:
         """Whether there is a string of this length outside the language."""
-        return len(self.letters) ** length > MOST_LISTED or bool((~self.contains(self.all_strings(length))).any())
+        return not self._listed(length) or bool((~self.contains(self.all_strings(length))).any())
+
+    def _listed(self, length: int) -> bool:
+        """Whether there are at most MOST_LISTED strings of this length."""
+        return len(self.letters) ** min(length, MOST_LISTED.bit_length()) <= MOST_LISTED
 
     def num_uniforms_others(self, length: int) -> int:
         """The number of uniforms that a string of this length outside the language needs."""
@@ -77,7 +81,7 @@ class Language(ABC):
         Raises:
             ValueError: one was in the language 24 times.
         """
-        if len(self.letters) ** length <= MOST_LISTED:
+        if self._listed(length):
             outside = (strings := self.all_strings(length))[~self.contains(strings)]
             return outside[below(uniforms[:, 0], len(outside))]
         tries = below(uniforms.view(len(uniforms), ATTEMPTS, length), len(self.letters)).unbind(1)

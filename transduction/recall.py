@@ -78,17 +78,18 @@ class Recall(Problem):
         """Parse pairs and questions, such as k1 v5 k2 v3 k2 k1.
 
         Raises:
-            ValueError: a word is not a symbol, or the string is not pairs and then their keys.
+            ValueError: a word is not a symbol, or the string is not pairs with different keys, and then these keys.
         """
         inputs = super().parse(text)
         num_pairs, rest = divmod(inputs.shape[1], 3)
         keys, values = inputs[0, : 2 * num_pairs : 2], inputs[0, 1 : 2 * num_pairs : 2]
         asked = inputs[0, 2 * num_pairs :]
-        if rest or (keys >= self.num_keys).any() or (values < self.num_keys).any() or set(asked.tolist()) != set(
-            keys.tolist()
-        ):  # fmt: skip
+        known = sorted(set(keys.tolist()))  # a key that is in two pairs has no one value
+        is_pairs = not rest and bool((keys < self.num_keys).all() and (values >= self.num_keys).all())
+        if not is_pairs or len(known) < num_pairs or sorted(asked.tolist()) != known:
             raise ValueError(
-                f"{reprlib.repr(text)}: first pairs of a key and a value, then each of the keys: k1 v5 k2 v3 k2 k1"
+                f"{reprlib.repr(text)}: first pairs of a key and a value, no key twice, then each of the keys: "
+                "k1 v5 k2 v3 k2 k1"
             )
         return inputs
 

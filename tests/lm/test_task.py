@@ -153,6 +153,11 @@ def test_evaluation_on_other_text(text_runs, tmp_path):
     (tmp_path / "new.txt").write_text("Here is a line which no play of his has ever had in it.\n" * 3, encoding="utf-8")
     other = evaluate(str(text_runs["lstm"]), str(tmp_path / "new.txt"))
     assert "NOT A TEST" not in other and "0 of 1 lines" in other
+    words = (ROOT / "tests" / "lm" / "coriolanus.txt").read_text(encoding="utf-8").split()
+    for separator in ("\n", " "):  # lines of one word, and one line of all
+        (tmp_path / "rewritten.txt").write_text(separator.join(words), encoding="utf-8")
+        again = evaluate(str(text_runs["lstm"]), str(tmp_path / "rewritten.txt"))
+        assert re.search(r"NOT A TEST: [\d,]+ of [\d,]+ pieces of 40 characters are in the training text", again)
     (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
     with pytest.raises(InputError, match=r"latin\.txt is not UTF-8"):
         evaluate(str(text_runs["lstm"]), str(tmp_path / "latin.txt"))

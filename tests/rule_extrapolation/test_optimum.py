@@ -106,3 +106,9 @@ def test_long_strings_neither_overflow_nor_vanish():
 def test_a_prefix_of_no_string_is_refused(prefix):
     with pytest.raises(ValueError, match="no string begins with"):
         NextToken(ANBN(), LONGEST).after(prefix)
+
+
+def test_spaces_in_a_prefix_do_not_count():
+    predictor = NextToken(ANBM(), 4)
+    assert predictor.after("a a") == predictor.after("aa")
+    assert NextToken(ANBN(), 8).after("a a") == NextToken(ANBN(), 8).after("aa")

@@ -6,6 +6,7 @@ from itertools import product
 import pytest
 import torch
 
+from rule_extrapolation.datamodule import GrammarDataModule
 from rule_extrapolation.dyck import Dyck, ShuffleDyck
 from rule_extrapolation.letters import ANBN, BbaN
 from rule_extrapolation.published_datamodule import SameStringsDataModule
@@ -155,3 +156,10 @@ def test_a_language_with_one_string_per_length_has_each_once():
     data = SameStringsDataModule(grammar=ANBN(), max_length=256, num_train=128)
     assert data.steps_per_epoch == 1
     assert sorted((data.train_batch(0) == 3).sum(1).tolist()) == list(range(1, 129))
+
+
+def test_no_lowest_loss_is_given_for_words_that_end_early():
+    """Their sampler is not uniform: the sampler's own loss lies below the optimum of uniform words."""
+    data = GrammarDataModule(grammar=PrimitiveDyck(), max_length=16, num_test=64)
+    assert data.next_token is None and data.test_optimum is None
+    assert GrammarDataModule(grammar=Dyck(), max_length=16, num_test=64).test_optimum is not None

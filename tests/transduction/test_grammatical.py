@@ -6,6 +6,7 @@ import yaml
 
 from rule_extrapolation.dyck import Brackets, Dyck, Parentheses, Separated, ShuffleDyck
 from rule_extrapolation.letters import ANBM, ANBN, ANBNAN, ANBNCN, AbN, BaN, BbaN
+from rule_extrapolation.published_grammars import PrimitiveDyck
 from seqlab.randomness import uniforms
 from tests.conftest import ROOT
 from transduction.datamodule import TransductionDataModule
@@ -61,3 +62,25 @@ def test_every_language_is_a_choice(compose):
     assert sorted(target.rsplit(".")[-1] for target in targets) == sorted(type(one).__name__ for one in GRAMMARS)
     chosen = compose("data=next_set", "language=L4", full=True)["data"]["problem"]["language"]
     assert chosen == {"_target_": "rule_extrapolation.letters.ANBNCN"}
+
+
+@pytest.mark.parametrize("grammar", [ANBN(), ANBNCN(), ANBNAN()], ids=lambda grammar: grammar.name)
+def test_what_begins_like_a_member_may_go_on_as_that_member_does(grammar):
+    """Also in long strings, whose members are made part by part."""
+    language = OfGrammar(grammar)
+    length = 900
+    member = language.members(length, torch.empty(1, 0, dtype=torch.float64))[0].tolist()
+    after = language.read(member)
+    assert after[-1].inside and not any(one.inside for one in after[: length // 3])
+    assert all(following in one.following for one, following in zip(after[:-1], member[1:], strict=True))
+    other = (member[-1] + 1) % len(language.letters)
+    assert not language.read([*member[:-1], other])[-1].inside
+
+
+def test_a_sampler_that_prefers_some_strings_is_refused():
+    with pytest.raises(ValueError, match="PrimitiveDyck does not draw the strings of a length alike"):
+        Grammatical(language=PrimitiveDyck())
+
+
+def test_whether_there_are_other_strings_is_known_at_once_of_long_ones():
+    assert OfGrammar(Dyck()).has_others(10**7)

@@ -145,7 +145,7 @@ def test_the_answer_at_the_end_is_the_last_of_those_at_every_step(make):
 def test_strings_that_a_problem_does_not_have():
     with pytest.raises(ValueError, match="each once"):
         Rewriting(order="copy", alphabet=5, repeats=False).parse("1 1")
-    for text in ("k1 v5 k2", "v1 k1 k1", "k1 v5 k2", "k1 v2"):
+    for text in ("k1 v5 k2", "v1 k1 k1", "k1 v5 k2", "k1 v2", "k1 v5 k1 v3 k1 k1"):
         with pytest.raises(ValueError, match="first pairs of a key and a value"):
             Recall().parse(text)
 
@@ -190,6 +190,9 @@ def test_sizes_that_no_memory_holds_are_refused(compose, name, word):
         (Arithmetic(), "1 2", "numbers and signs must alternate"),
         (Arithmetic(brackets=True), "(1+2", "numbers and signs must alternate; allowed: such as"),
         (Arithmetic(brackets=True), "1+2)", "a bracket closes that is not open"),
+        (Arithmetic(brackets=True), "1+2*3", "each operation stands in brackets of its own"),
+        (Arithmetic(brackets=True), "(1+2)*3", "each operation stands in brackets of its own"),
+        (Arithmetic(brackets=True), "((1)+2)", "each operation stands in brackets of its own"),
         (Arithmetic(), "(1+2)", "not a symbol"),
         (Addition(), "1 0 + 1", "two binary numbers of equally many digits"),
         (Addition(), "1 0 1", "two binary numbers"),
@@ -199,6 +202,7 @@ def test_sizes_that_no_memory_holds_are_refused(compose, name, word):
         (FlipFlop(), "i 1 r", "first w"),
         (FlipFlop(), "w 1 w", "r at the end"),
         (FlipFlop(), "w 1 0 r r", "pairs of w, i or r and a bit"),
+        (FlipFlop(), "w 1 i 0 r 0 r", "after r stands the bit that was written last"),
     ],
 )
 def test_what_a_user_types_is_checked(problem, text, part):
