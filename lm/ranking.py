@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from seqlab.proportion import Proportion
+from seqlab.proportion import Proportion, student
 
 NUM_RESAMPLES = 1000
 METRICS: dict[str, Callable[[np.ndarray], np.ndarray]] = {  # of the ranks; each query has one relevant document
@@ -47,49 +47,50 @@ def reciprocal(found: np.ndarray) -> np.ndarray:
 
 
 def evaluate(found: np.ndarray) -> dict[str, Estimate]:
-    """Each metric of the ranks (runs, queries), with a 95% interval.
-
-    The interval is Wilson's for the recall of one run, which is a proportion, else a bootstrap.
-    """
-    return {name: _estimate(name, metric(found)) for name, metric in METRICS.items()}
-
-
-def _estimate(name: str, values: np.ndarray) -> Estimate:
-    if len(values) == 1 and name.startswith("recall"):
-        interval = Proportion(int(values.sum()), values.size).interval
-        assert interval is not None
-        return Estimate(float(values.mean()), *interval, by_run=(float(values.mean()),))
-    return _mean(values)
+    """Each metric of the ranks (runs, queries), with a 95% interval (`interval`)."""
+    return {name: _estimate(metric(found), proportion=name.startswith("recall")) for name, metric in METRICS.items()}
 
 
 def difference(first: np.ndarray, second: np.ndarray) -> Estimate:
-    """The mean of paired differences, first less second, with its interval over queries and runs (paired bootstrap).
+    """The mean of paired differences, first less second, with its interval over queries and runs.
 
     Args:
         first, second: (runs, queries), of the same runs and queries.
     """
-    return _mean(first - second)
+    return _estimate(first - second)
 
 
-def _mean(values: np.ndarray) -> Estimate:
-    return Estimate(float(values.mean()), *bootstrap_interval(values), by_run=tuple(values.mean(1).tolist()))
+def _estimate(values: np.ndarray, *, proportion: bool = False) -> Estimate:
+    return Estimate(
+        float(values.mean()), *interval(values, proportion=proportion), by_run=tuple(values.mean(1).tolist())
+    )
 
 
-def bootstrap_interval(values: np.ndarray) -> tuple[float, float]:
-    """The 2.5% and 97.5% quantiles of the mean over 1000 bootstrap resamples (Efron 1979), with a fixed seed.
+def interval(values: np.ndarray, *, proportion: bool = False) -> tuple[float, float]:
+    """The 95% interval of a mean over queries and runs: the wider of two, on each side.
 
-    Queries are drawn anew, and the same ones for all runs. Runs are drawn anew as well, but three of them tell little
-    of how far a fourth would differ.
+    One is over queries, of their means over runs: Wilson's for a proportion whose runs are equal, else a bootstrap. The
+    other is Student's over the means of the runs, where there are several that differ.
 
     Args:
         values: (runs, queries).
+        proportion: whether the values are 0 and 1.
     """
-    generator = np.random.default_rng(0)
-    num_runs, num_queries = values.shape
-    queries = generator.integers(0, num_queries, (NUM_RESAMPLES, 1, num_queries))
-    runs = generator.integers(0, num_runs, (NUM_RESAMPLES, num_runs, 1))
-    means = [values[run, query].mean() for run, query in zip(runs, queries, strict=True)]
-    low, high = np.quantile(means, [0.025, 0.975])
+    of_runs, of_queries = values.mean(1), values.mean(0)
+    mean, num_runs = float(values.mean()), len(values)
+    low, high = bootstrap_interval(of_queries)
+    if proportion and (values == values[0]).all():
+        wilson = Proportion(int(of_queries.sum()), len(of_queries)).interval
+        assert wilson is not None
+        low, high = wilson
+    half = student(num_runs - 1) * float(of_runs.std(ddof=1)) / num_runs**0.5 if num_runs > 1 else 0.0
+    return min(low, mean - half), max(high, mean + half)
+
+
+def bootstrap_interval(values: np.ndarray) -> tuple[float, float]:
+    """The 2.5% and 97.5% quantiles of the mean over 1000 bootstrap resamples (Efron 1979), with a fixed seed."""
+    rows = np.random.default_rng(0).integers(0, len(values), (NUM_RESAMPLES, len(values)))
+    low, high = np.quantile(values[rows].mean(1), [0.025, 0.975])
     return float(low), float(high)
 
 

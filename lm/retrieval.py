@@ -67,6 +67,11 @@ def comparison(paths: Sequence[Path], task: str | None) -> "Comparison":
     started()
     if task is not None and task not in get_args(Task):
         raise InputError(f"--task {task}: no such task; {nearest(task, get_args(Task))}")
+    for path in paths:
+        if not path.is_dir():
+            raise InputError(f"{path} is not a run directory")
+    if len({path.resolve() for path in paths}) < len(paths):
+        raise InputError(f"{', '.join(map(str, paths))}: one run is there twice")
     embeddings = [tuned(path) for path in paths]
     for path, names in zip(paths, embeddings, strict=True):
         if names.keys() != embeddings[0].keys():

@@ -26,7 +26,7 @@ from lm.known_items import (
     summary_items,
     tuning_texts,
 )
-from lm.ranking import bootstrap_interval, difference, evaluate, ranks, table
+from lm.ranking import bootstrap_interval, difference, evaluate, interval, ranks, table
 from lm.vectors import fit, inverse_document_frequency, vectors
 from seqlab.errors import InputError
 from seqlab.models.lstm import LSTM
@@ -139,19 +139,26 @@ def test_measures_by_hand():
 
 
 def test_bootstrap_interval_of_a_mean():
-    values = np.random.default_rng(0).normal(size=(1, 2000))
+    values = np.random.default_rng(0).normal(size=2000)
     low, high = bootstrap_interval(values)
     assert high - low == pytest.approx(2 * 1.96 / math.sqrt(2000), rel=0.1)
-    assert bootstrap_interval(np.ones((1, 5))) == (1.0, 1.0)
+    assert bootstrap_interval(np.ones(5)) == (1.0, 1.0)
 
 
-def test_bootstrap_of_several_runs_draws_queries_and_runs():
+def test_interval_of_several_runs_is_the_wider_of_queries_and_runs():
     of_queries = np.random.default_rng(0).normal(size=(1, 2000))
-    alike = of_queries.repeat(10, 0)  # ten runs that say the same are worth one
-    assert bootstrap_interval(alike) == pytest.approx(bootstrap_interval(of_queries))
-    of_runs = np.random.default_rng(1).normal(size=(100, 1)).repeat(50, 1)  # queries that say the same are worth one
-    low, high = bootstrap_interval(of_runs)
-    assert high - low == pytest.approx(2 * 1.96 / math.sqrt(100), rel=0.2)
+    alike = interval(of_queries.repeat(10, 0))  # ten runs that say the same are worth one
+    assert alike == pytest.approx(bootstrap_interval(of_queries[0]))
+    of_runs = np.array([[0.1], [0.2], [0.6]]).repeat(50, 1)  # queries that say the same are worth one
+    assert interval(of_runs) == pytest.approx(
+        (0.3 - 4.3027 * 0.26458 / 3**0.5, 0.3 + 4.3027 * 0.26458 / 3**0.5), rel=1e-3
+    )
+
+
+def test_a_proportion_does_not_change_with_the_number_of_equal_runs():
+    hits = np.array([[1.0] * 20])
+    assert interval(hits.repeat(3, 0), proportion=True) == interval(hits, proportion=True)
+    assert interval(hits, proportion=True)[0] < 0.9
 
 
 def test_difference_is_paired():

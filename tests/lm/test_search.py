@@ -279,6 +279,8 @@ def test_bad_input_is_one_line(text_runs, tmp_path, capsys):
         (retrieve, [run, "--query", "x", "--task", "halves"], "--task is for the table"),
         (retrieve, [run, run, "--query", "x"], "--query searches the index of one run, not of 2"),
         (retrieve, [run, str(tuned.parent)], "has embeddings (seed 1)"),
+        (retrieve, [run, str(tmp_path / "none")], "is not a run directory"),
+        (retrieve, [run, f"{run}/."], "one run is there twice"),
         (retrieve, [run, "--task", "halfs"], "did you mean halves?"),
         (retrieve, [run, "--query", "x"], "there is no index"),
         (retrieve, [str(tmp_path / "none"), "--query", "x"], "is not a run directory"),
