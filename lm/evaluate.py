@@ -81,6 +81,9 @@ def seen_in_training(data, documents: Sequence[str]) -> str:
         return f"whether the model was trained on this text is unknown: {error}"
     seen_lines = len(lines & {line for document in training for line in document.splitlines()})
     seen_pieces = len(pieces & {piece for document in training for piece in pieces_of(document, 1) if piece in pieces})
+    if not lines and not pieces:
+        short = f"no line of {SHORTEST_LINE} characters, and fewer than {PIECE} in all"
+        return f"whether the model was trained on this text is unknown: it has {short}"
     of_lines, of_pieces = seen_lines / max(1, len(lines)), seen_pieces / max(1, len(pieces))
     overlap = f"{seen_lines:,} of {len(lines):,} lines of {SHORTEST_LINE} characters or more"
     if of_pieces > of_lines:

@@ -68,7 +68,11 @@ def column_map(column: str, chosen: Sequence[tuple[str, Block]]) -> Figure:
                 continue
             y, color = models.index(row.label), UNKNOWN
             if metric in block.better:
-                color = COLORS(min(1.0, max(0.0, (mean - worst) / (best - worst))) if best != worst else 0.0)
+                alone = (
+                    0.0 if _chance(block, metric) is not None else 1.0
+                )  # nothing is better than chance, or all is equal
+                share = (mean - worst) / (best - worst) if best != worst else alone
+                color = COLORS(min(1.0, max(0.0, share)))
             axis.add_patch(_square(x, y, color))
             ink = "black" if sum(color[:3]) > 1.5 else "white"
             text = _cell(row, metric, block.better.get(metric))
@@ -109,9 +113,13 @@ def _range(block: Block, metric: str, low: bool) -> tuple[float, float]:
     values = [mean for row in block.rows if (mean := over_runs(row, metric).mean) is not None]
     if not values:
         return 0.0, 0.0
-    chance = [over_runs(row, metric).mean for row in baselines(block) if row.label == "chance"]
     worst, best = (max(values), min(values)) if low else (min(values), max(values))
-    return (worst if not chance or chance[0] is None else chance[0]), best
+    chance = _chance(block, metric)
+    return (worst if chance is None else chance), best
+
+
+def _chance(block: Block, metric: str) -> float | None:
+    return next((over_runs(row, metric).mean for row in baselines(block) if row.label == "chance"), None)
 
 
 def _several(chosen: Sequence[tuple[str, Block]]) -> bool:

@@ -115,7 +115,7 @@ def tables_of(runs: Sequence[dict[str, Any]]) -> list[Table]:
                 if (chosen := [run for run in group if _place(run) == place])
             ]
             rows += _rows_of_baselines(members, metrics)
-            block = Block(data, description, {**better_of(members[0]), VALIDATION: "low"}, rows)
+            block = Block(data, description, {**directions(members), VALIDATION: "low"}, rows)
             mark_best(block, list(metrics.values()))
             blocks.append(block)
         tables.append(Table(metrics, blocks))
@@ -179,6 +179,15 @@ def mark_best(block: Block, metrics: Iterable[str]) -> None:
             for row in block.rows:
                 if row.cells[metric].mean == best:
                     row.best.add(metric)
+
+
+def directions(runs: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """metric -> low or high is better, on which all runs that say something agree."""
+    said: dict[str, set[str]] = {}
+    for run in runs:
+        for metric, way in better_of(run).items():
+            said.setdefault(metric, set()).add(way)
+    return {metric: ways.pop() for metric, ways in said.items() if len(ways) == 1}
 
 
 def better_of(run: Mapping[str, Any]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from seqlab.errors import InputError
 from seqlab.files import write_text
-from seqlab.report.rows import VALIDATION, best_validation, better_of, meaning_of, tables_of, unique
+from seqlab.report.rows import VALIDATION, best_validation, directions, meaning_of, tables_of, unique
 
 FIXED = ("kind", "data", "description", "model", "seed", "steps", "seconds", "parameters", "version")
 KINDS = ("run", "baseline", "heading", "meaning", "better", "cases")
@@ -37,13 +37,13 @@ def kept(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 def together(runs: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Kept runs; of those with equal data, description, model and seed the last one.
 
-    It keeps the baselines of the one whose place it takes: in a file, what is equal for all seeds stands with one.
+    One without baselines has those of the run whose place it takes.
     """
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
     for run in runs:
         key = (*_place(run), run["model"], run["seed"])
         older = found.get(key, {}).get("baselines", {})
-        found[key] = {**run, "baselines": {**older, **run["baselines"]}}
+        found[key] = {**run, "baselines": run["baselines"] or older}
     return list(found.values())
 
 
@@ -76,13 +76,14 @@ def _lines(runs: Sequence[dict[str, Any]]) -> Iterable[Line]:
             raise InputError(
                 f"{about['data']}: the column {heading} is {others[0]} of some runs and {metric} of others"
             )
+        if heading == "val loss":
+            raise InputError(f"{about['data']}: the column val loss has the name of the validation loss")
         headings.setdefault(metric, []).append(heading)
     yield {"kind": "heading", **about} | {metric: json.dumps(several) for metric, several in headings.items()}
     if meanings := {metric: text for run in runs for metric in headings if (text := meaning_of(run, metric))}:
         yield {"kind": "meaning", **about} | meanings
-    yield {"kind": "better", **about} | {name: way for run in runs for name, way in better_of(run).items()}
+    yield {"kind": "better", **about} | directions(runs)
     yield {"kind": "cases", **about} | {name: str(n) for run in runs for name, n in run.get("counts", {}).items()}
-    written = set()
     for run in runs:
         fixed = {name: str(run[name]) for name in ("model", "seed", "steps")}
         fixed["seconds"] = f"{run['seconds']:.1f}"
@@ -91,14 +92,12 @@ def _lines(runs: Sequence[dict[str, Any]]) -> Iterable[Line]:
         best = best_validation(run)
         yield {"kind": "run", **about, **fixed} | _texts({VALIDATION: best, **run["metrics"]})
         for name, results in run["baselines"].items():
-            key = json.dumps([name, results], sort_keys=True)
-            if key not in written:  # equal results of several seeds are one line
-                written.add(key)
-                yield {"kind": "baseline", **about, "model": name, "seed": str(run["seed"])} | _texts(results)
+            yield {"kind": "baseline", **about, "model": name, "seed": str(run["seed"])} | _texts(results)
 
 
 def _texts(results: Mapping[str, float | None]) -> Line:
-    return {name: f"{value:.6g}" for name, value in results.items() if value is not None}
+    known = {name: value for name, value in results.items() if value is not None and abs(value) <= LARGEST}
+    return {name: f"{value:.6g}" for name, value in known.items()}
 
 
 def read_runs(file: Path) -> list[dict[str, Any]]:

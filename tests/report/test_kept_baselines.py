@@ -64,3 +64,45 @@ def test_two_classes_of_one_name_are_two_settings(leave, tmp_path, capsys):
     assert "| lstm schedule=mine.Cosine | 1 |" in from_folders
     assert "| lstm schedule=seqlab.schedule.Cosine | 1 |" in from_folders
     assert from_folders.endswith(told(capsys, file)[1])
+
+
+def test_a_run_made_anew_changes_its_own_baselines_alone(leave, tmp_path, capsys):
+    for name in ("lstm", "linear"):
+        for seed in (1, 2):
+            leave(
+                f"old/{name}{seed}",
+                name,
+                seed,
+                baselines={"chance": {"test/accuracy": 0.25}, "gone": {"test/accuracy": 0.5}},
+            )
+    file = tmp_path / "runs.csv"
+    told(capsys, tmp_path / "runs", "--runs", file)
+    for name in ("lstm", "linear"):
+        for seed in (1, 2):
+            chance = 0.35 if (name, seed) == ("lstm", 1) else 0.25
+            leave(f"new/{name}{seed}", name, seed, baselines={"chance": {"test/accuracy": chance}})
+    told(capsys, tmp_path / "runs" / "new", "--runs", file)
+    table = told(capsys, file)[1]
+    assert "| L1 | chance | 2 |  |  | - | 0.300 ± 0.071 |" in table and "gone" not in table
+
+
+def test_what_a_file_cannot_keep_is_not_written(leave, tmp_path, capsys):
+    leave("a", metrics={"test/accuracy": 1e130})
+    file = tmp_path / "runs.csv"
+    told(capsys, tmp_path / "runs", "--runs", file)
+    assert told(capsys, file)[0] == 0
+    leave("b/1", columns={"val loss": "test/accuracy"})
+    code, _, error = told(capsys, tmp_path / "runs" / "b", "--runs", tmp_path / "other.csv")
+    assert code == 2 and "val loss has the name of the validation loss" in " ".join(error.split())
+
+
+def test_directions_that_differ_are_none(leave, tmp_path, capsys):
+    leave("a", metrics={"test/accuracy": 0.5}, better={"test/accuracy": "low"}, baselines={})
+    leave("b", "gru", metrics={"test/accuracy": 0.25}, better={"test/accuracy": "high"}, baselines={})
+    file = tmp_path / "runs.csv"
+    from_folders = told(capsys, tmp_path / "runs", "--runs", file)[1]
+    assert (
+        from_folders.endswith(told(capsys, file)[1])
+        and "**0.250**" not in from_folders
+        and "**0.500**" not in from_folders
+    )

@@ -32,6 +32,13 @@ def test_the_best_is_light(leave, drawn):
     assert drawn()[0] == [COLORS(0.0), COLORS(1.0)]
 
 
+@pytest.mark.parametrize("baselines", [{}, {"ngram": {"test/accuracy": 1.0}}])
+def test_without_chance_all_that_is_equal_is_light(leave, drawn, baselines):
+    leave("a", metrics={"test/accuracy": 1.0}, baselines=baselines)
+    leave("b", "gru", metrics={"test/accuracy": 1.0}, baselines=baselines)
+    assert drawn()[0] == [COLORS(1.0)] * 2
+
+
 def test_a_column_without_a_direction_has_no_best(leave, drawn):
     """Neither by colour, nor as the best seed, nor as the best baseline."""
     known = {"chance": {"test/accuracy": 5.0}, "ngram": {"test/accuracy": 7.0}}
