@@ -1,6 +1,7 @@
 """Lightning loggers for which a resumed run continues the same files as if it had not stopped."""
 
 import csv
+import hashlib
 import io
 import re
 from collections.abc import Collection, Iterable, Mapping
@@ -19,6 +20,7 @@ from seqlab.lit.hyperparameters import hyperparameters
 METRICS = "metrics.csv"  # also in seqlab/run/directory.py, which this package may not import
 Rows = list[dict[str, Any]]
 FLUSH_EVERY = 100  # steps
+MOST_BYTES = 200  # of the name of a folder; file systems allow 255
 Layout = dict[str, dict[str, list[Any]]]  # category -> chart -> ["Multiline", tags as regular expressions]
 
 
@@ -124,6 +126,19 @@ def _write_rows(file: Path, rows: Rows, names: list[str]) -> None:
     write_text(file, text.getvalue())
 
 
+def folder_of(name: str) -> str:
+    """A folder's name for a run's: at most MOST_BYTES.
+
+    >>> folder_of("lstm lr=0.1"), len(folder_of(300 * "a"))
+    ('lstm_lr=0_1', 200)
+    """
+    plain = re.sub(r"[^\w=-]", "_", name)
+    if len(plain.encode()) <= MOST_BYTES:
+        return plain
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{plain.encode()[: MOST_BYTES - 9].decode(errors='ignore')}-{digest}"
+
+
 class TensorBoard(RunLogger, TensorBoardLogger):
     """Writes TensorBoard event files to tensorboard/RUN_NAME in the run directory: the metrics that matter most.
 
@@ -132,7 +147,8 @@ class TensorBoard(RunLogger, TensorBoardLogger):
     Args:
         save_dir: the run directory.
         first_step: the number of steps already taken; TensorBoard discards later ones from existing event files.
-        run_name: model, data and seed; other characters than letters, digits, - and = become _.
+        run_name: model, data and seed; other characters than letters, digits, - and = become _. Of one that is too long
+            for a folder there is the beginning and a hash.
     """
 
     def __init__(self, *, save_dir: Path, first_step: int = 0, run_name: str = "run"):
@@ -140,7 +156,7 @@ class TensorBoard(RunLogger, TensorBoardLogger):
         super().__init__(
             save_dir,
             name="tensorboard",
-            version=re.sub(r"[^\w=-]", "_", run_name),
+            version=folder_of(run_name),
             default_hp_metric=False,
             purge_step=first_step + 1 if first_step else None,
         )

@@ -73,3 +73,12 @@ def test_tensorboard_has_what_was_chosen_under_the_name_of_the_run(tmp_path):
     events = EventAccumulator(str(folder))
     events.Reload()
     assert set(events.Tags()["scalars"]) == {"train/loss", "val/a"}
+
+
+def test_runs_of_long_names_have_folders_of_their_own(tmp_path):
+    """A sweep over many keys names its runs by all of them."""
+    for end in ("1", "2"):
+        logger = TensorBoard(save_dir=tmp_path, run_name=400 * "é" + end)
+        logger.log_metrics({"train/loss": 1.0}, step=1)
+        logger.finalize("success")
+    assert len(list((tmp_path / "tensorboard").iterdir())) == 2
