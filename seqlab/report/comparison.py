@@ -68,10 +68,10 @@ def column_map(column: str, chosen: Sequence[tuple[str, Block]]) -> Figure:
                 continue
             y, color = models.index(row.label), UNKNOWN
             if metric in block.better:
-                alone = (
-                    0.0 if _chance(block, metric) is not None else 1.0
-                )  # nothing is better than chance, or all is equal
-                share = (mean - worst) / (best - worst) if best != worst else alone
+                if best != worst:
+                    share = (mean - worst) / (best - worst)
+                else:  # nothing is better than chance, or all is equal
+                    share = 1.0 if _chance(block, metric) is None else 0.0
                 color = COLORS(min(1.0, max(0.0, share)))
             axis.add_patch(_square(x, y, color))
             ink = "black" if sum(color[:3]) > 1.5 else "white"
