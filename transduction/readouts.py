@@ -12,9 +12,11 @@ from torch.nn.functional import pad
 from seqlab.randomness import uniforms as random_uniforms
 from transduction.kinds import Kind, SetOf
 from transduction.languages import END, After, Language, Regular
+from transduction.neighbours import Neighbours
 from transduction.problem import ASK, Answering, Drawn, Problem, asked_at_the_end, below, numerals
 
-NUM_COUNTED = 256  # strings in which the shortcuts count
+NUM_COUNTED = 256  # strings from which the shortcuts know what is usual
+TRIES = 4  # strings with the neighbours of the language's, of which one is to be outside
 
 
 class Asked(Problem):
@@ -90,8 +92,10 @@ class Asked(Problem):
 class Recognition(Asked):
     """Is the string in the language? Half of the strings are, at each length.
 
-    Of the others, half come from a string of the language by one change, where that leads out of it: another letter at
-    one place, or two places exchanged. The rest are uniform over the strings of this length outside the language.
+    Of the others, a third come from a string of the language by one change, where that leads out of it: another letter
+    at one place, or two places exchanged. A third begin, go on from letter to letter and end as strings of the language
+    do, where one of four such is outside: against a^n b^n, other numbers of a's before b's. The rest are uniform over
+    the strings of this length outside the language.
 
     Args:
         language: the language.
@@ -102,6 +106,7 @@ class Recognition(Asked):
     def __init__(self, language: Language, *, at_end: bool):
         super().__init__(language, at_end=at_end)
         self.answers = ("no", "yes")
+        self.neighbours = cache(self._neighbours)  # by length
 
     @property
     def title(self) -> str:
@@ -111,21 +116,25 @@ class Recognition(Asked):
         return self.language.has_members(length) and self.language.has_others(length)
 
     def num_uniforms(self, length: int) -> int:
-        return 4 + self.language.num_uniforms(length) + self.language.num_uniforms_others(length)
+        return 4 + sum(self._parts(length))
+
+    def _parts(self, length: int) -> list[int]:
+        """The numbers of uniforms of a member, of a string whose neighbours fit, and of any other string."""
+        return [self.language.num_uniforms(length), TRIES * length, self.language.num_uniforms_others(length)]
 
     def draw(self, length: int, uniforms: Tensor) -> Drawn:
         """A coin decides, so both answers are equally likely at the end."""
-        inside, change = uniforms[:, 0] < 0.5, uniforms[:, 1]
-        numbers, rest = uniforms[:, 4:].split(
-            [self.language.num_uniforms(length), uniforms.shape[1] - 4 - self.language.num_uniforms(length)], 1
-        )
+        inside, kind = uniforms[:, 0] < 0.5, uniforms[:, 1]
+        numbers, fitting, rest = uniforms[:, 4:].split(self._parts(length), 1)
         members, others = self.language.members(length, numbers), self.language.others(length, rest)
-        edited = torch.where(
-            (change < 0.25)[:, None],
+        changed = torch.where(
+            (kind < 1 / 6)[:, None],
             replaced(members, uniforms[:, 2:4], self.num_letters),
             exchanged(members, uniforms[:, 2:4]),
         )
-        out = torch.where(((change < 0.5) & ~self.language.contains(edited))[:, None], edited, others)
+        out = torch.where(((kind < 1 / 3) & ~self.language.contains(changed))[:, None], changed, others)
+        if (rows := (~inside & (kind >= 2 / 3)).nonzero()[:, 0]).numel():
+            out[rows] = self._fitting(length, fitting[rows], out[rows])
         strings = torch.where(inside[:, None], members, out)
         if not self.at_end:
             return Drawn(
@@ -133,6 +142,27 @@ class Recognition(Asked):
             )
         inputs = pad(strings, (0, 1), value=self.num_letters)
         return Drawn(inputs, inside.long()[:, None].expand_as(inputs).clone(), self.due(inputs))
+
+    def _fitting(self, length: int, uniforms: Tensor, others: Tensor) -> Tensor:
+        """The first of TRIES strings whose neighbours fit that is outside; where none is, the other string."""
+        tries = self.neighbours(length).draw(uniforms.reshape(-1, length))
+        outside = ~self.language.contains(tries).view(-1, TRIES)
+        first = tries.view(-1, TRIES, length)[torch.arange(len(others)), outside.byte().argmax(1)]
+        return torch.where(outside.any(1)[:, None], first, others)
+
+    def _neighbours(self, length: int) -> Neighbours:
+        numbers = random_uniforms(0, f"neighbours {length}", 0, NUM_COUNTED, self.language.num_uniforms(length))
+        return Neighbours(self.language.members(length, numbers), self.num_letters)
+
+    def shortcuts(self) -> Mapping[str, Answering]:
+        """Also: whether the string begins, goes on and ends as strings of the language do. No count, no state."""
+
+        def by_neighbours(inputs: Tensor) -> Tensor:
+            strings = inputs[:, :-1] if self.at_end else inputs
+            found = self.neighbours(strings.shape[1]).fit(strings).long()
+            return pad(found[:, -1:], (strings.shape[1], 0)) if self.at_end else found
+
+        return {**super().shortcuts(), "by neighbours": by_neighbours}
 
     def oracle(self, inputs: Tensor) -> Tensor:
         """Letter by letter, in plain Python."""

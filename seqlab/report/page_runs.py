@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from seqlab.report.panels import thinned
-from seqlab.report.rows import Table
+from seqlab.report.rows import Table, rounded
 from seqlab.run.directory import RunDirectory
 from seqlab.show.palette import colour_of
 
@@ -68,11 +68,6 @@ def baselines_of(run: Mapping[str, Any]) -> dict[str, dict[str, float]]:
         name: {metric: rounded(value) for metric, value in results.items() if metric in columns and value is not None}
         for name, results in run["baselines"].items()
     }
-
-
-def rounded(value: float) -> float:
-    """Six significant digits."""
-    return float(f"{value:.6g}")
 
 
 def href(run: Path, place: Path) -> str:

@@ -1,6 +1,5 @@
 """Builds tables from finished runs: rows of data x model (x setting) with mean and spread over seeds, and baselines."""
 
-import json
 import re
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -147,15 +146,23 @@ def _row_of_model(label: str, setting: dict[str, str], runs: list[dict[str, Any]
 
 
 def _rows_of_baselines(runs: Sequence[dict[str, Any]], metrics: Mapping[str, str]) -> list[Row]:
-    """Rows of baselines. Equal results of a baseline in several runs count once, as they are one number."""
+    """Rows of baselines. Equal results of a baseline in several runs count once, as they are one number.
+
+    They are equal if six digits are, which is what a file of runs keeps.
+    """
     rows = []
     for name in unique(name for run in runs for name in run["baselines"]):
-        found = {json.dumps(run["baselines"][name], sort_keys=True): run["baselines"][name] for run in runs
-                 if name in run["baselines"]}  # fmt: skip
-        results = list(found.values())
+        found = [run["baselines"][name] for run in runs if name in run["baselines"]]
+        known = [{metric: rounded(value) for metric, value in one.items() if value is not None} for one in found]
+        results = unique(known)
         cells = {metric: cell([result.get(metric) for result in results]) for metric in metrics.values()}
         rows.append(Row("baseline", runs[0]["data"], name, name, {}, [], len(results), results, cells))
     return rows
+
+
+def rounded(value: float) -> float:
+    """Six significant digits."""
+    return float(f"{value:.6g}")
 
 
 def cell(values: Iterable[float | None]) -> Cell:

@@ -11,7 +11,7 @@ from seqlab.profile.rows import COLUMNS, REFERENCE, SCHEMA, Row, one_line, read_
 from seqlab.profile.suite import suite_named, suites
 
 ROW = Row(
-    schema=SCHEMA, suite="quick", suite_version=1, cell="parity", ability="state", metric="test/1-40/last",
+    schema=SCHEMA, suite="quick", suite_version=2, cell="parity", ability="state", metric="test/1-40/last",
     model="mine", options="", seed=1, budget=30000, parameters=29000, steps=1000, targets=1_146_000, rate=1e-3,
     value=0.75, low=0.7, high=0.8, floor=0.5, shortcut="chance", best=1.0, optimum="oracle", score=0.5,
     curve="1:1 40:0.5", seconds=3.5, version="0.3.0", machine="a, b",
@@ -143,8 +143,8 @@ def test_another_schema_is_refused_with_the_difference(text, refused):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"suite_version": 2}, "of suite quick 2; here it is quick 1"),
-        ({"suite": "standard"}, "of suite standard 1; here it is quick 1"),
+        ({"suite_version": 1}, "of suite quick 1; here it is quick 2"),
+        ({"suite": "standard"}, "of suite standard 2; here it is quick 2"),
         ({"budget": 60000}, "a budget of 60,000 parameters; suite quick has 30,000"),
         ({"steps": 5000}, "5000 steps; suite quick has 1000"),
         ({"targets": 9_000_000}, "9,000,000 targets; suite quick has 1,150,000 there"),

@@ -106,3 +106,13 @@ def test_directions_that_differ_are_none(leave, tmp_path, capsys):
         and "**0.250**" not in from_folders
         and "**0.500**" not in from_folders
     )
+
+
+def test_a_baseline_of_the_file_and_of_a_new_run_is_one_number(leave, tmp_path, capsys):
+    """The file keeps six digits of a third, the run all."""
+    for seed in (1, 2):
+        leave(str(seed), seed=seed, baselines={"chance": {"test/accuracy": 1 / 3, "test/mae": None}})
+    file = tmp_path / "runs.csv"
+    told(capsys, tmp_path / "runs" / "1", "--runs", file)
+    assert "| L1 | chance |  |  |  | - | 0.333 |" in told(capsys, tmp_path / "runs" / "2", "--runs", file)[1]
+    assert "| L1 | chance |  |  |  | - | 0.333 |" in told(capsys, file)[1]

@@ -25,6 +25,7 @@ from transduction.selective import SelectiveCopy
 
 SETS = {"d2", "dyck_2_3", "dyck_8_10", "next_set"}
 UNBALANCED = {"sort", "copy_unique", "recall", "noisy_recall", "stack", *SETS}
+LOCAL = {"tomita1", "tomita2"}  # neighbouring letters decide
 CHOICES = sorted(
     path.stem for path in (ROOT / "conf" / "data").glob("*.yaml") if "transduction" in path.read_text(encoding="utf-8")
 )
@@ -78,12 +79,13 @@ def test_shortcuts_answer_something_and_are_not_the_oracle(problem, name):
     (length, *_) = lengths(one, 8, 9)
     drawn = one.draw(length, numbers(one, length, 500))
     assert one.shortcuts()
-    for answer in one.shortcuts().values():
+    for shortcut, answer in one.shortcuts().items():
         given = answer(drawn.inputs)
         assert given.shape == drawn.targets.shape and given.dtype == drawn.targets.dtype
         due = given[drawn.mask].long()
         assert due.min() >= 0 and due.max() < len(one.answers)
-        assert getattr(scored(given, drawn), one.decisive).value < 0.9  # so none has a horizon
+        right = getattr(scored(given, drawn), one.decisive).value
+        assert right == 1 if shortcut == "by neighbours" and name in LOCAL else right < 0.9  # so none has a horizon
 
 
 @pytest.mark.parametrize("name", CHOICES)
