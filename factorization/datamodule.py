@@ -80,6 +80,8 @@ class SemiprimesDataModule(DataModule):
         self.input, self.base = input, base
         self.order: Order = order
         self._refuse_pairs(head, batch_size)
+        if self.semiprime_set.items is None and (num_train is not None or not squares):
+            raise ValueError(f"data.set={set} is endless: data.num_train=null and data.squares=true are needed")
         self.moduli = torch.empty(0, dtype=torch.int64)  # unused for digits: primes of 32 bits would take minutes
         if input != "digits":
             self.moduli = (

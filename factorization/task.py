@@ -67,7 +67,8 @@ class Factorization(Task[SemiprimesDataModule, nn.Module]):
             "number": "no number in two splits",
             "factor": "no smaller factor in two splits (a class head is 0 by construction: it knows no unseen prime)",
         }[data.protocol]
-        counts = ", ".join(f"{len(getattr(data, part).numbers):,} {part}" for part in ("train", "val", "test"))
+        train, *kept_apart = (f"{len(getattr(data, part).numbers):,} {part}" for part in ("train", "val", "test"))
+        counts = ", ".join(["endless train" if data.semiprime_set.items is None else train, *kept_apart])
         description = data.semiprime_set.description
         return f"{description}; fold {data.fold}: {counts}, {kept}; {reads} in, {self.head.description} out"
 

@@ -118,7 +118,8 @@ def overrides(last: str, typed: Sequence[str]) -> list[str]:
     sign = last[: len(last) - len(last.lstrip("+~"))]
     name, equals, _ = last[len(sign) :].partition("=")
     if equals:
-        return [f"{sign}{name}={choice}" for choice in groups([CONF, *plugins.folders()]).get(name, ())]
+        group, _, _ = name.partition("@")  # model@model.body=
+        return [f"{sign}{name}={choice}" for choice in groups([CONF, *plugins.folders()]).get(group, ())]
     start = len(name)
     known = keys([CONF, *plugins.folders()], typed)
     cut = [key[: key.index(".", start) + 1] if "." in key[start:] else f"{key}=" for key in known]

@@ -61,6 +61,7 @@ def shell(environment, tmp_path):
         ("seqlab memory optimizer=r", ["optimizer=rmsprop", "optimizer=rprop"]),
         ("seqlab train +experiment=recurrence_h", ["+experiment=recurrence_hour"]),
         ("seqlab search ls", ["lstm_lr"]),
+        ("seqlab model=arithmetic model@model.body=ls", ["model@model.body=lstm"]),
         ("seqlab profile m", ["model.", "model="]),
         ("seqlab profile variant=gr", ["variant=gru"]),
         ("seqlab profile model=lstm --suite q", ["quick"]),

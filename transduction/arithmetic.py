@@ -157,8 +157,7 @@ class Arithmetic(Written):
 
     def shortcuts(self) -> Mapping[str, Answering]:
         def last(inputs: Tensor) -> Tensor:
-            place = -3 if self.brackets else -2
-            return inputs[:, place : place + 1].clamp(max=self.modulus - 1).expand_as(inputs)
+            return self._first_number(inputs.flip(1))
 
         return {"one answer": always(0), "first number": self._first_number, "last number": last}
 

@@ -83,6 +83,7 @@ class HF(Rereading):
         with refusals(type):
             self._fit_inputs_and_outputs()
         self.most_steps: int | None = getattr(self.net.config, "max_position_embeddings", None)
+        self._refuse_more_than_it_reads(spec.max_length)
         names = inspect.signature(self.net.forward).parameters
         self.cache_name = next((name for name in CACHE_NAMES if name in names), None)
         self.cache_form: CacheForm | None = None
@@ -145,16 +146,18 @@ class HF(Rereading):
 
     def _run(self, inputs: Tensor, **arguments: Any) -> Any:
         inputs_of = {"input_ids": inputs} if self.embedding is None else {"inputs_embeds": self.embedding(inputs)}
-        return self.net(**inputs_of, return_dict=True, **arguments)
+        try:
+            return self.net(**inputs_of, return_dict=True, **arguments)
+        except (IndexError, RuntimeError) as error:  # beyond its table of positions
+            if isinstance(error, torch.OutOfMemoryError) or inputs.shape[1] <= self.spec.max_length:
+                raise
+            raise ValueError(f"model.type={self.model_type} does not read {inputs.shape[1]} steps: {error}") from error
 
     def _cache(self, output: Any) -> Any:
         return getattr(output, str(self.cache_name))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        try:
-            return self._run(inputs, use_cache=False).logits
-        except IndexError as error:  # beyond its table of positions
-            raise ValueError(f"model.type={self.model_type} does not read {inputs.shape[1]} steps: {error}") from error
+        return self._run(inputs, use_cache=False).logits
 
     @torch.no_grad()
     def attentions(self, inputs: Tensor) -> list[Tensor]:
@@ -171,13 +174,16 @@ class HF(Rereading):
         found = [one.float() for one in getattr(output, "attentions", None) or () if isinstance(one, Tensor)]
         return [one for one in found if one.ndim == 4 and one.shape[2:] == (steps, steps)]
 
+    def _refuse_more_than_it_reads(self, steps: int) -> None:
+        if self.most_steps is not None and steps > self.most_steps:
+            raise ValueError(
+                f"model.type={self.model_type} reads up to {self.most_steps} steps, not {steps}; "
+                f"model.config={{max_position_embeddings: {steps}}} makes it larger"
+            )
+
     def init_state(self, batch: int, length: int | None = None) -> Any:
         room = self.spec.max_length if length is None else length
-        if self.most_steps is not None and room > self.most_steps:
-            raise ValueError(
-                f"model.type={self.model_type} reads up to {self.most_steps} steps, not {room}; "
-                f"model.config={{max_position_embeddings: {room}}} makes it larger"
-            )
+        self._refuse_more_than_it_reads(room)
         if self.cache_form is None:
             return super().init_state(batch, length)
         parts = [

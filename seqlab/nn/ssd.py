@@ -35,7 +35,8 @@ def decayed_sums(
         decay_MBHS1 = less + 1
         # column s holds a_t below its diagonal, 1 elsewhere: its running product is L_ts
         steps = decay_MBHS1.expand(*decay_MBHS1.shape[:-1], x.shape[-2])
-        products = torch.where(torch.ones_like(steps[0, 0, 0], dtype=torch.bool).tril(-1), steps, 1).cumprod(-2)
+        below = torch.ones(steps.shape[-2:], dtype=torch.bool, device=steps.device).tril(-1)
+        products = torch.where(below, steps, 1).cumprod(-2)
         inside = ((c @ b.mT) * products).tril() @ x
         since_start, until_end = decay_MBHS1.cumprod(-2), products[..., -1:, :].mT
         entering = (until_end * x).mT @ b

@@ -111,6 +111,8 @@ def test_64_bit_numbers_reach_the_model_exactly():
         ({"set": "S7", "input": "oracle", "head": "bits"}, "S7 has too many primes for data.input=oracle"),
         ({"set": "S7", "batch_size": None}, "S7 is endless: .* data.batch_size"),
         ({"set": "S7", "protocol": "factor"}, "S7 is endless: data.protocol=number"),
+        ({"set": "S7", "num_train": 10}, "S7 is endless: data.num_train=null and data.squares=true"),
+        ({"set": "S7", "squares": False}, "S7 is endless: data.num_train=null and data.squares=true"),
         ({"input": "residues"}, "data.head=tokens reads data.input=digits, not residues"),
         ({"input": "residues", "head": "bits", "base": 10}, "data.base and data.order need data.input=digits"),
         ({"bits": 20}, "data.bits=20 with data.set=S3"),

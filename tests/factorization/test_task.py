@@ -75,6 +75,7 @@ def test_titles_say_what_is_in_and_what_is_held_out(compose):
 
     assert "the 496 semiprimes with both factors below 128, with squares" in title()
     assert "the 2,600 semiprimes up to 10,000, without squares" in title("data.set=S1", "data.squares=false")
+    assert "endless train, 2,000 val, 2,000 test" in title("data.set=S7", "data.head=bits")
     assert "a class head is 0 by construction" in title("data.set=S1", "data.protocol=factor")
     assert "the labelled oracle" in title("data.input=oracle")
     assert "a labelled tier" in title("data.input=residues")

@@ -95,6 +95,12 @@ def test_chrono_needs_a_length():
         built(max_length=2, bias_init="chrono")
 
 
+def test_a_skip_connection_over_more_layers_than_there_are_is_refused():
+    with pytest.raises(ValueError, match=r"skip_every=6 with num_layers=5; allowed: 0 to 5"):
+        built(num_layers=5, skip_every=6)
+    built(num_layers=1)  # the default fits any depth
+
+
 def test_torch_leaves_weights_and_biases_as_nn_lstm_starts():
     model = built(bias_init="torch", weight_init="torch")
     for layer in model.layers:

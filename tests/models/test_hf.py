@@ -11,7 +11,7 @@ from seqlab.contract.measure import random_inputs
 from seqlab.errors import InputError
 from seqlab.models.hf_cache import CacheForm
 from seqlab.run.build import build
-from seqlab.spec import Bits, Spec, Tokens
+from seqlab.spec import Bits, Classes, Spec, Tokens
 from tests.small_models import small_model, token_spec, vector_spec
 
 
@@ -143,6 +143,18 @@ def test_more_steps_than_positions_are_refused():
         built("gpt2").init_state(1, 12)
     built("gpt2", config={"max_position_embeddings": 12}).init_state(1, 12)
     built("mamba2").init_state(1, 999)
+
+
+def test_a_table_of_positions_shorter_than_the_data_is_refused():
+    with pytest.raises(ValueError, match=r"model.type=gpt2 reads up to 5 steps, not 9; model.config=\{max_position"):
+        built("gpt2", config={"n_positions": 5})
+
+
+@pytest.mark.parametrize("type", ["bert", "gpt2", "gptj", "openai-gpt", "opt"])
+def test_more_steps_than_it_can_read_are_named(type):
+    model = built(type, Spec(Tokens(7), Classes(7), max_length=6), **{"d_model": 16, "num_heads": 4})
+    with pytest.raises(ValueError, match=rf"model.type={type} does not read 9 steps"):
+        model(torch.zeros(1, 9, dtype=torch.int64))
 
 
 def test_a_model_is_built_in_training_mode():

@@ -118,6 +118,10 @@ def test_the_yaml_gives_the_constructors_defaults():
     assert all(torch.equal(tensor, state[name]) for name, tensor in ours.state_dict().items())
 
 
+def test_an_empty_batch_has_empty_outputs(tokens):
+    assert model_of()(tokens[:0]).shape == (0, tokens.shape[1], 7)
+
+
 def test_refuses_heads_that_do_not_divide():
     with pytest.raises(ValueError, match=r"num_heads=3 does not divide 32, the inner width; allowed: \[1, 2, 4, 8,"):
         Mamba2(token_spec(), **SIZES | {"num_heads": 3})

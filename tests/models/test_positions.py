@@ -138,6 +138,7 @@ def test_random_positions_are_every_fourth_in_evaluation():
     [
         (token_spec(), {"positions": "rotary", "d_model": 12, "num_heads": 4}, "even width: d_model=12 has 4 heads"),
         (token_spec(9), {"positions": "random", "max_positions": 35}, "needs max_positions=36 or more here, not 35"),
+        (token_spec(9), {"max_positions": 8}, "max_positions=8: needed here are 9 or more"),
         (Spec(Tokens(9, "pair"), Classes(2), 9), {"positions": "none", "d_model": 2, "num_heads": 1}, "has its own"),
     ],
 )

@@ -179,6 +179,11 @@ def test_dropout_keeps_its_share_and_follows_the_generator():
     assert new_drop(layer.eval()) == NO_DROP
 
 
+def test_dropout_of_nearly_everything_is_computed():
+    dropped = Activation.apply(torch.ones(10, 8), torch.zeros(8), False, new_drop(nn.Dropout(1 - 1e-10)))
+    assert torch.equal(dropped, torch.zeros(10, 8))
+
+
 def test_the_same_bits_with_any_number_of_threads():
     torch.manual_seed(0)
     lengths = list(range(1, 60))

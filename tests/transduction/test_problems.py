@@ -219,6 +219,17 @@ def test_every_value_belongs_to_equally_many_keys():
         Memorise(num_keys=10, num_values=4)
 
 
+@pytest.mark.parametrize(
+    ("brackets", "text", "first", "last"),
+    [(True, "((1+2)*3)", 1, 3), (True, "(3+(1*2))", 3, 2), (True, "4", 4, 4), (False, "1+2*3", 1, 3)],
+)
+def test_the_first_and_the_last_number_are_that(brackets, text, first, last):
+    problem = Arithmetic(brackets=brackets)
+    inputs = problem.parse(text)
+    given = {name: int(answer(inputs)[0, -1]) for name, answer in problem.shortcuts().items()}
+    assert given == {"one answer": 0, "first number": first, "last number": last}
+
+
 def test_each_shape_of_an_expression_is_equally_likely():
     problem = Arithmetic(brackets=True)
     drawn = problem.draw(17, numbers(problem, 17, 4000))

@@ -26,7 +26,7 @@ class Drop(NamedTuple):
     @property
     def arguments(self) -> tuple[Any, ...]:
         """Seed, threshold and scale, as the kernels take them."""
-        threshold = round(self.probability * 2**32)
+        threshold = min(round(self.probability * 2**32), 2**32 - 1)
         return ctypes.c_uint64(self.seed), ctypes.c_uint32(threshold), ctypes.c_float(2**32 / (2**32 - threshold))
 
 
