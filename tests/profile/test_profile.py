@@ -150,6 +150,6 @@ def test_bad_input_ends_with_one_line(profile, tmp_path, words, said):
 def test_the_list_has_every_suite_with_its_budget(profile):
     done = profile("--list")
     assert done.returncode == 0 and done.stderr == ""
-    for name in ("quick", "standard", "full", "tiny"):
-        assert f"\n{name} 1: " in f"\n{done.stdout}"
+    for suite in ("quick 2", "standard 2", "full 2", "tiny 1"):
+        assert f"\n{suite}: " in f"\n{done.stdout}"
     assert "L3" in done.stdout and "20 steps        640 targets" in done.stdout
