@@ -1,7 +1,8 @@
 """Keeps finished runs as lines of a CSV file, small enough to commit, from which the report can be made again.
 
 A line is a run, a baseline, or says something of the metrics of a data set: their headings in tables, what they mean
-there, what is better, and the number of cases of a proportion. The columns after FIXED are metrics.
+there, what is better, and the number of cases of a proportion. A baseline is that of the run before it or, if it is
+shared, of all runs of its data and seed. The columns after FIXED are metrics.
 """
 
 import csv
@@ -17,7 +18,7 @@ from seqlab.files import write_text
 from seqlab.report.rows import VALIDATION, best_validation, directions, meaning_of, tables_of, unique
 
 FIXED = ("kind", "data", "description", "model", "seed", "steps", "seconds", "parameters", "version")
-KINDS = ("run", "baseline", "heading", "meaning", "better", "cases")
+KINDS = ("run", "baseline", "shared", "heading", "meaning", "better", "cases")
 SUFFIX = ".csv"
 LARGEST = 1e100  # a number in a file: sums and squares of such stay finite
 
@@ -84,15 +85,22 @@ def _lines(runs: Sequence[dict[str, Any]]) -> Iterable[Line]:
         yield {"kind": "meaning", **about} | meanings
     yield {"kind": "better", **about} | directions(runs)
     yield {"kind": "cases", **about} | {name: str(n) for run in runs for name, n in run.get("counts", {}).items()}
-    for run in runs:
+    baselines = [(run["seed"], {name: _texts(results) for name, results in run["baselines"].items()}) for run in runs]
+    seeds = unique(seed for seed, _ in baselines)
+    shared = {seed: found[0] for seed in seeds if len(found := unique(one for s, one in baselines if s == seed)) == 1}
+    for run, (seed, own) in zip(runs, baselines, strict=True):
         fixed = {name: str(run[name]) for name in ("model", "seed", "steps")}
         fixed["seconds"] = f"{run['seconds']:.1f}"
         fixed["parameters"] = str(run.get("num_parameters", 0))
         fixed["version"] = str(run.get("versions", {}).get("seqlab", ""))
         best = best_validation(run)
         yield {"kind": "run", **about, **fixed} | _texts({VALIDATION: best, **run["metrics"]})
-        for name, results in run["baselines"].items():
-            yield {"kind": "baseline", **about, "model": name, "seed": str(run["seed"])} | _texts(results)
+        if seed not in shared:
+            yield from (
+                {"kind": "baseline", **about, "model": n, "seed": str(seed)} | texts for n, texts in own.items()
+            )
+    for seed, own in shared.items():
+        yield from ({"kind": "shared", **about, "model": n, "seed": str(seed)} | texts for n, texts in own.items())
 
 
 def _texts(results: Mapping[str, float | None]) -> Line:
@@ -159,10 +167,11 @@ def _take(line: Line, about: dict[tuple[str, str], dict[str, Any]], runs: list[d
         )
     else:
         seed = int(line["seed"])
-        run = next((run for run in reversed(runs) if (_place(run), run["seed"]) == (place, seed)), None)
-        if run is None:
+        found = [run for run in runs if (_place(run), run["seed"]) == (place, seed)]
+        if not found:
             raise ValueError(f"a baseline comes after a run of its data and seed; there is none with seed {seed}")
-        run["baselines"][line["model"]] = _numbers(cells)
+        for run in found if line["kind"] == "shared" else found[-1:]:
+            run["baselines"][line["model"]] = _numbers(cells)
 
 
 def _headings(text: str) -> list[str]:

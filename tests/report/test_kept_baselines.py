@@ -1,5 +1,6 @@
 """What a file of runs keeps of baselines, columns and directions when runs come from several models and sittings."""
 
+from seqlab.report.runs_file import read_runs
 from tests.report.test_runs_file import told
 
 
@@ -116,3 +117,21 @@ def test_a_baseline_of_the_file_and_of_a_new_run_is_one_number(leave, tmp_path, 
     told(capsys, tmp_path / "runs" / "1", "--runs", file)
     assert "| L1 | chance |  |  |  | - | 0.333 |" in told(capsys, tmp_path / "runs" / "2", "--runs", file)[1]
     assert "| L1 | chance |  |  |  | - | 0.333 |" in told(capsys, file)[1]
+
+
+def test_a_baseline_that_all_models_of_a_seed_share_is_one_line(leave, tmp_path, capsys):
+    for name in ("lstm", "linear", "gru"):
+        for seed in (1, 2):
+            own = 0.35 if (name, seed) == ("gru", 2) else 0.25
+            leave(
+                f"{name}{seed}", name, seed, baselines={"eos": {"test/accuracy": 0.5}, "chance": {"test/accuracy": own}}
+            )
+    file = tmp_path / "runs.csv"
+    from_folders = told(capsys, tmp_path / "runs", "--runs", file)[1]
+    kinds = [line.split(",")[0] for line in file.read_text(encoding="utf-8").splitlines()]
+    assert kinds.count("shared") == 2 and kinds.count("baseline") == 2 * 3  # seed 1, and seed 2
+    assert from_folders.endswith(told(capsys, file)[1])
+    leave("again", "gru", 1, metrics={"test/accuracy": 1.0}, baselines={"chance": {"test/accuracy": 0.75}})
+    told(capsys, tmp_path / "runs" / "again", "--runs", file)
+    chance = {r["model"]: r["baselines"]["chance"]["test/accuracy"] for r in read_runs(file) if r["seed"] == 1}
+    assert chance == {"lstm": 0.25, "linear": 0.25, "gru": 0.75}

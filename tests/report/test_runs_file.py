@@ -35,7 +35,7 @@ def test_the_file_makes_the_same_table_without_the_runs(runs, tmp_path, capsys):
     assert told(capsys, file, "--format", "html")[0] == 0
     lines = list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))
     assert [line["version"] for line in lines if line["kind"] == "run" and line["data"] == "L3"] == ["0.3.0"] * 3
-    assert len([line for line in lines if line["kind"] == "baseline"]) == 6
+    assert len([line for line in lines if line["kind"] == "shared"]) == 6
 
 
 def test_a_second_sitting_adds_to_the_file(runs, leave, tmp_path, capsys):
@@ -69,7 +69,7 @@ def test_settings_are_part_of_the_name(leave, tmp_path, capsys):
         (lambda text: text.replace(",0.5,", ",inf,", 1), "line 5: test/accuracy: inf is not a finite number"),
         (lambda text: text.replace(",0.5,", ",half,", 1), "line 5: could not convert string to float: 'half'"),
         (lambda text: text.replace("lstm,1,9", "lstm,one,9", 1), "line 5: invalid literal for int"),
-        (lambda text: text.replace("chance,1,", "chance,7,", 1), "line 6: a baseline comes after a run"),
+        (lambda text: text.replace("chance,1,", "chance,7,", 1), "line 8: a baseline comes after a run"),
         (lambda text: text.replace(",high", ",tall", 1), "line 3: better: allowed: low, high"),
         (lambda text: text.replace("lstm,1,9,60.0", "lstm,1,9,nan", 1), "line 5: seconds: nan is not a finite number"),
         (lambda text: text.replace("lstm,1,9,60.0", "lstm,1,9,-1", 1), "line 5: seconds: -1.0 is below 0"),
