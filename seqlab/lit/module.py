@@ -18,6 +18,7 @@ from seqlab.lit.checkpoints import version
 from seqlab.lit.datamodule import DataModule, num_rows, part_of
 from seqlab.lit.loggers import RunLogger
 from seqlab.lit.precision import own_types
+from seqlab.optim import without_fused_kernel
 from seqlab.proportion import value_of
 from seqlab.randomness import derived_seed
 from seqlab.schedule import Schedule
@@ -183,6 +184,8 @@ class Module(LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = self.make_optimizer(self.model)
+        if self.trainer.precision == "16-mixed":  # has a loss scaler
+            optimizer = without_fused_kernel(optimizer)
         steps_per_epoch = self.data.steps_per_epoch if self.schedule.unit == "epoch" else 1
         assert steps_per_epoch is not None
         schedule = self.schedule.in_run(steps_per_epoch)

@@ -2,13 +2,17 @@
 
 import pytest
 import torch
+from lightning import Trainer
+from lightning.pytorch.plugins.precision import MixedPrecision
 from torch import nn
 
 from seqlab.errors import InputError
 from seqlab.lit.checkpoints import load_checkpoint
+from seqlab.lit.clipping import AdaptiveClipping
 from seqlab.lit.precision import refuse_impossible
 from seqlab.metrics import Mean
 from seqlab.proportion import Proportion
+from seqlab.show.curves import read_metrics
 
 # One pair for each task; of semiprimes one for each way to read and to write a number.
 TASKS = {
@@ -87,6 +91,31 @@ def test_float16_is_refused_on_a_cpu(prepare, task):
         "trainer.precision=16-mixed does not work on this device (cpu); "
         "allowed: 32-true, 64-true, bf16-true, bf16-mixed"
     )
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_gradients_in_float16_are_clipped_without_the_loss_scale(prepare, optimizer, tmp_path):
+    """On a CPU by Lightning's own plug-in, which has the loss scaler that a GPU has."""
+
+    def norms(folder, **options):
+        words = ["model=linear", f"optimizer={optimizer}", "schedule=constant", "logger=csv"]
+        run, ours = prepare(*words, folder=folder)
+        adaptive, quiet = AdaptiveClipping(), {"enable_progress_bar": False, "enable_model_summary": False}
+        trainer = Trainer(
+            accelerator="cpu", max_steps=3, log_every_n_steps=1, limit_val_batches=0, enable_checkpointing=False,
+            default_root_dir=tmp_path, logger=ours.loggers, callbacks=[adaptive], **quiet, **options,
+        )  # fmt: skip
+        trainer.fit(run.module, datamodule=run.datamodule)
+        rows = read_metrics(tmp_path / folder / "metrics.csv")["train/gradient_norm"]
+        return [norm for _, norm in rows], adaptive.mean, [p.detach() for p in run.model.parameters()]
+
+    plugin = MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu"))
+    expected, mean, weights = norms("float32")
+    half, half_mean, half_weights = norms("float16", plugins=[plugin])
+    assert len(half) == 3
+    assert half == pytest.approx(expected, rel=0.05)
+    assert half_mean == pytest.approx(mean, rel=0.05)
+    torch.testing.assert_close(half_weights, weights, rtol=0.05, atol=1e-4)
 
 
 def test_what_devices_do_not_have():
