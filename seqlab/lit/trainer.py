@@ -92,7 +92,8 @@ def build_trainer(
         devices: number of processes that share each batch (DistributedDataParallel: nccl on GPUs, gloo on a CPU).
         log_every: steps between two rows of the training loss.
         callbacks: further ones, of a package of the user's: a plug-in (seqlab/plugins.py). Their state_dict has to be
-            of tensors and plain types, or no checkpoint of the run can be read.
+            of tensors and plain types, or no checkpoint of the run can be read. Their hooks run before a checkpoint is
+            written.
 
     Raises:
         ValueError: both thresholds are set, a callback is one of the trainer's own, or the machine does not have the
@@ -108,12 +109,13 @@ def build_trainer(
             raise ValueError(f"trainer.callbacks: {type(callback).__name__} is the trainer's own; allowed: yours")
     every: list[Callback] = [
         LateEarlyStopping(monitor, patience, min_steps, min_delta),
+        *(callbacks or ()),  # before those that save, so that checkpoints hold their state after the step
         checkpoints,
         Interrupts(checkpoints),
     ]
     if clipping is not None:
         every.append(clipping)
-    every += [*(callbacks or ()), progress(monitor), ValidationLines(run_dir, monitor)]
+    every += [progress(monitor), ValidationLines(run_dir, monitor)]
     try:
         trainer = Trainer(
             accelerator=accelerator,

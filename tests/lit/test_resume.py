@@ -121,6 +121,40 @@ def test_resumed_is_uninterrupted(fit, tmp_path, model, num_train, cut_off):
     assert differences(best["state_dict"], best_resumed["state_dict"]) == []
 
 
+COUNT = """
+from lightning import Callback
+
+
+class Count(Callback):
+    def __init__(self):
+        self.steps = self.validations = 0
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        self.steps += 1
+
+    def on_validation_end(self, trainer, pl_module):
+        self.validations += 1
+
+    def state_dict(self):
+        return {"steps": self.steps, "validations": self.validations}
+
+    def load_state_dict(self, state_dict):
+        self.steps, self.validations = state_dict["steps"], state_dict["validations"]
+"""
+
+
+@pytest.mark.parametrize("step", [7, 8])
+def test_a_callback_of_a_plugin_goes_on_where_it_was(plugin, fit, tmp_path, step):
+    plugin("plug_count", COUNT)
+    words = ["model=linear", "+trainer.callbacks=[{_target_: plug_count.model.Count}]"]
+    fit("cut", STEPS, *words, interrupted_at=step)
+    checkpoint = tmp_path / "cut" / "checkpoints" / "last.ckpt"
+    assert load_checkpoint(checkpoint)["callbacks"]["Count"] == {"steps": step, "validations": step // 4}
+    fit("resumed", STEPS, *words, resumed_from=checkpoint)
+    last = load_checkpoint(tmp_path / "resumed" / "checkpoints" / "last.ckpt")
+    assert last["callbacks"]["Count"] == {"steps": STEPS, "validations": 3}
+
+
 class Look(Callback):
     """What lies on the disk after each step: the step of last.ckpt, and the rows of metrics.csv."""
 
