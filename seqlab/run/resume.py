@@ -6,7 +6,7 @@ from typing import Annotated, Any, NamedTuple
 
 from annotated_types import Ge
 from omegaconf import OmegaConf
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from seqlab.errors import InputError
 from seqlab.files import remove_temporaries
@@ -72,8 +72,7 @@ def start_of(config: RunConfig, directory: RunDirectory) -> Start | None:
     file, content = newest
     remove_temporaries(directory.checkpoints)
     _refuse_foreign(file, content, followed)
-    if directory.best.exists():
-        load_checkpoint(directory.best)  # must be readable: it may still be the best checkpoint at the end
+    _refuse_lost_best(directory, content)
     _warn_of_another_environment(content)
     return Start(followed, file, content["global_step"], kept_in(content, file), content.get("initial"))
 
@@ -114,6 +113,14 @@ class _Environment(BaseModel):
     seconds: float
 
 
+class _Best(BaseModel):
+    best: float | None
+
+
+class _Callbacks(BaseModel):
+    checkpoints: Annotated[_Best, Field(alias="Checkpoints")]
+
+
 class Resumable(BaseModel):
     """The content of a checkpoint that resuming reads, in addition to what Lightning restores."""
 
@@ -124,6 +131,7 @@ class Resumable(BaseModel):
     environment: _Environment
     loops: dict[str, dict[str, Any]]  # the position in the data
     global_step: Annotated[int, Ge(0)]
+    callbacks: _Callbacks
     initial: Initial | None = None
 
 
@@ -157,6 +165,16 @@ def newest_checkpoint(directory: RunDirectory) -> tuple[Path, dict[str, Any]] | 
     if faults:
         raise InputError(f"no checkpoint can be read: {'; '.join(faults)}")
     return None
+
+
+def _refuse_lost_best(directory: RunDirectory, content: dict[str, Any]) -> None:
+    """Raise InputError if best.ckpt cannot be read or is gone: it may still be the best checkpoint at the end."""
+    if directory.best.exists():
+        load_checkpoint(directory.best)
+    elif content["callbacks"]["Checkpoints"]["best"] is not None:
+        raise InputError(
+            f"no checkpoint at {directory.best}, and no later one may be as good: bring it back, or train again"
+        )
 
 
 def _refuse_foreign(file: Path, content: dict[str, Any], config: dict[str, Any]) -> None:

@@ -187,6 +187,9 @@ def test_no_checkpoint_that_can_be_read(run_py, cut):
 def test_lost_best_weights_are_not_passed_over(run_py, cut):
     (cut / "checkpoints" / "best.ckpt").write_bytes(b"")
     assert "best.ckpt" in refused(run_py(cut, "L5", "transformer", "resume=auto"))
+    (cut / "checkpoints" / "best.ckpt").unlink()
+    line = refused(run_py(cut, "L5", "transformer", "resume=auto"))
+    assert f"no checkpoint at {cut}/checkpoints/best.ckpt, and no later one may be as good" in line
 
 
 def test_another_configuration_is_refused_by_its_keys_and_changes_nothing(run_py, cut):
