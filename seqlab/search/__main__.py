@@ -72,12 +72,13 @@ def search(name: str, overrides: Sequence[str]) -> int:
         refuse_foreign(study, plan)
         try:
             carry_out(study, plan, first, folder)
-            comparison = confirmed(study, plan, folder)
+            trials = study.trials[: plan.num_trials]  # a study may have more of an earlier command
+            comparison = confirmed(trials, plan, folder)
         except Interrupted as stop:
             print(f"interrupted: {stop}; the same command resumes from here", file=sys.stderr)
             return 128 + stop.signum
-        write_results(study, plan, comparison, folder)
-        return 0 if any(trial.value is not None for trial in study.trials) else 1
+        write_results(study.study_name, trials, plan, comparison, folder)
+        return 0 if any(trial.value is not None for trial in trials) else 1
 
 
 def noted(file: Path) -> dict[str, Any]:

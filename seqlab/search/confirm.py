@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import optuna
 from optuna.trial import FrozenTrial
 
 from seqlab.run.summary import read_summary
@@ -32,13 +31,13 @@ def best_of(trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
     return min(done)[2] if done else None  # ties go to the earlier trial
 
 
-def confirmed(study: optuna.Study, plan: Plan, folder: Path) -> Comparison | None:
-    """Train the default and the best again, once for each of the plan's confirm_seeds.
+def confirmed(trials: Sequence[FrozenTrial], plan: Plan, folder: Path) -> Comparison | None:
+    """Train the default, which is the first trial, and the best again, once for each of the plan's confirm_seeds.
 
     Returns:
         the plan's metric and the test metrics in the task's columns; None if there is nothing to compare.
     """
-    default, best = study.trials[0], best_of(study.trials)
+    default, best = trials[0], best_of(trials)
     if best is None or best.number == default.number or not plan.confirm_seeds:
         return None
     rows: dict[str, tuple[list[float], list[float]]] = {}

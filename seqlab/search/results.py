@@ -4,7 +4,6 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-import optuna
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from optuna.trial import FrozenTrial
@@ -20,9 +19,10 @@ from seqlab.show.table import number
 CAUTION = "The best of many trials on one seed looks better than it is"
 
 
-def write_results(study: optuna.Study, plan: Plan, comparison: Comparison | None, folder: Path) -> None:
-    """Print the study's tables, and write study.md and plots/ into its folder."""
-    trials = study.trials[: plan.num_trials]
+def write_results(
+    name: str, trials: Sequence[FrozenTrial], plan: Plan, comparison: Comparison | None, folder: Path
+) -> None:
+    """Print the tables of the study of this name, and write study.md and plots/ into its folder."""
     best = best_of(trials)
     end = [] if best is None else conclusion(best, plan, comparison)
     tables = [trials_table(trials, plan)]
@@ -31,13 +31,13 @@ def write_results(study: optuna.Study, plan: Plan, comparison: Comparison | None
     show(*tables)
     print("", *end, sep="\n")
     first, *second = (markdown(table).rstrip() for table in tables)
-    parts = [f"# {study.study_name}", about(trials, plan), first, *end[:1], *second, *end[1:]]
+    parts = [f"# {name}", about(trials, plan), first, *end[:1], *second, *end[1:]]
     if best is not None:
         (folder / "plots").mkdir(exist_ok=True)
         with house_style():
-            for name, figure in figures(trials, plan).items():
-                save_figure(figure, folder / "plots" / f"{name}.png")
-                parts.append(f"![{name}](plots/{name}.svg)")
+            for title, figure in figures(trials, plan).items():
+                save_figure(figure, folder / "plots" / f"{title}.png")
+                parts.append(f"![{title}](plots/{title}.svg)")
     write_text(folder / "study.md", "\n\n".join(parts) + "\n")
     print(f"study: {folder}")
 

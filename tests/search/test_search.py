@@ -13,7 +13,7 @@ from optuna.trial import create_trial
 from seqlab.run.directory import RunDirectory
 from seqlab.search.__main__ import CONF, main
 from seqlab.search.plan import Plan, Range, defaults, read_plan
-from seqlab.search.study import stored, suggestion
+from seqlab.search.study import distribution, stored, suggestion
 from seqlab.show.table import number
 from tests.search.conftest import PLAN
 
@@ -84,6 +84,19 @@ def test_a_study_that_was_stopped_is_the_study_that_was_not(search, command, tmp
     assert done.returncode == 0, done.stderr
     assert trials(tmp_path / "study") == trials(tmp_path / "whole")
     assert starts(tmp_path / "study") == {f"{number:03d}": 1 + (number == 3) for number in range(6)}
+
+
+def test_fewer_trials_than_the_study_has_are_confirmed_and_told_alike(search, tmp_path):
+    (tmp_path / "study").mkdir()
+    study = stored(tmp_path / "study", "plan")
+    space = {"optimizer.lr": distribution(Range(1e-4, 1.0, log=True)), "model.d_model": distribution([64, 128])}
+    for rate, value in ((0.001, 1.0), (0.02, 0.5), (0.01, 0.1)):
+        params = {"optimizer.lr": rate, "model.d_model": 64}
+        study.add_trial(create_trial(params=params, distributions=space, value=value))
+    assert search("search.num_trials=2", "search.confirm_seeds=[7]")[0] == 0
+    runs = [path for path in (tmp_path / "study" / "confirm").iterdir() if path.is_dir()]
+    assert {path.name for path in runs} == {"default_seed7", "trial_001_seed7"}
+    assert "Best, trial 1: " in (tmp_path / "study" / "study.md").read_text(encoding="utf-8")
 
 
 def test_a_refused_default_ends_the_study_and_a_refused_trial_does_not(search, tmp_path, monkeypatch):
