@@ -14,6 +14,7 @@ from PIL import Image
 from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[attr-defined]
 from torch import Tensor
 
+from seqlab.errors import InputError
 from seqlab.files import write_text
 from seqlab.lit.hyperparameters import hyperparameters
 
@@ -107,15 +108,28 @@ class MetricsFile(RunLogger, Logger):
 
 
 def kept_rows(file: Path, first_step: int) -> Rows:
-    """The rows of metrics.csv of the first so many steps."""
-    return [row for row in _rows(file) if int(row["step"]) <= first_step] if file.exists() else []
+    """The rows of metrics.csv of the first so many steps.
+
+    Raises:
+        InputError: the file has no column `step`, or a cell that is no number.
+    """
+    kept = []
+    try:
+        for row in _rows(file) if file.exists() else ():
+            _ = [float(str(cell)) for cell in row.values() if cell]
+            if int(row["step"] or "") <= first_step:
+                kept.append(row)
+    except (KeyError, ValueError, csv.Error) as error:
+        reason = "no column step" if isinstance(error, KeyError) else error
+        raise InputError(f"{file}: {reason}; needed: a column step, and numbers or nothing elsewhere") from error
+    return kept
 
 
 def _rows(file: Path) -> Rows:
     with open(file, encoding="utf-8", newline="") as content:
         text = content.read()
-    whole, newline, _ = text.rpartition("\r\n")  # a kill may have cut the last row short
-    return list(csv.DictReader(io.StringIO(whole + newline, newline="")))
+    whole = text[: text.rfind("\n") + 1]  # a kill may have cut the last row short
+    return list(csv.DictReader(io.StringIO(whole, newline="")))
 
 
 def _write_rows(file: Path, rows: Rows, names: list[str]) -> None:

@@ -5,6 +5,7 @@ import csv
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from seqlab.errors import InputError
 from seqlab.lit.loggers import MetricsFile, TensorBoard
 
 
@@ -34,6 +35,32 @@ def test_a_row_that_a_kill_cut_short_is_dropped(tmp_path):
     file = tmp_path / "metrics.csv"
     file.write_bytes(whole[: whole.index(b"11,") + 1])  # "1": as if a second row of step 1
     assert written(tmp_path, range(8, 12), first_step=7) == whole
+
+
+def test_other_line_ends_lose_no_row(tmp_path):
+    """Of an editor, or of git."""
+    whole = written(tmp_path, range(12))
+    (tmp_path / "metrics.csv").write_bytes(whole.replace(b"\r\n", b"\n"))
+    assert written(tmp_path, range(8, 12), first_step=7) == whole
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("train/loss,val/loss\n1,2\n", "no column step"),
+        ("step,train/loss\n1,2\n2,much\n", "'much'"),
+        ("step,train/loss\nx,2\n", "'x'"),
+        ("step,train/loss\n1,2,3\n", "['3']"),
+        ("train/loss,step\n1\n", "''"),
+    ],
+)
+def test_a_file_that_is_not_ours_is_named_and_kept(tmp_path, text, reason):
+    file = tmp_path / "metrics.csv"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        MetricsFile(save_dir=tmp_path, first_step=5)
+    assert str(caught.value).startswith(f"{file}: ") and reason in str(caught.value)
+    assert file.read_text(encoding="utf-8") == text
 
 
 def test_columns_that_are_cut_away_come_back(tmp_path):
