@@ -14,9 +14,11 @@ from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from seqlab.check import PACKAGES
+from seqlab.errors import InputError, nearest
 from seqlab.lit.checkpoints import AtomicCheckpointIO, Checkpoints, validation_is_due
 from seqlab.lit.clipping import AdaptiveClipping
 from seqlab.lit.interrupts import Interrupts
+from seqlab.lit.module import Module
 from seqlab.lit.precision import ModelPrecision, Precision, refuse_impossible
 from seqlab.lit.progress import StepProgressBar, ValidationLines, progress
 
@@ -44,6 +46,15 @@ class LateEarlyStopping(EarlyStopping):
         super().__init__(monitor, min_delta=min_delta, patience=patience, mode="min", check_finite=True)
         self.min_steps = min_steps
 
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Refuse a monitor of which high is better."""
+        assert isinstance(pl_module, Module)
+        if pl_module.task.better.get(self.monitor.replace("val/", "test/", 1)) == "high":
+            raise InputError(
+                f"trainer.monitor={self.monitor}: high is better there, and best.ckpt has the lowest; "
+                "allowed: a metric of which low is better, such as val/loss"
+            )
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop a resumed run at once if it was killed between the validation that stopped it and its end."""
         at_validation = trainer.global_step > 0 and validation_is_due(trainer)
@@ -51,6 +62,9 @@ class LateEarlyStopping(EarlyStopping):
             trainer.should_stop = True
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.monitor not in trainer.callback_metrics:
+            known = [name for name in trainer.callback_metrics if name.startswith("val/")]
+            raise InputError(f"trainer.monitor={self.monitor}: no such metric; {nearest(self.monitor, known)}")
         super().on_validation_end(trainer, pl_module)
         if trainer.global_step < self.min_steps:
             trainer.should_stop = False
@@ -84,7 +98,7 @@ def build_trainer(
         val_every: steps between two validations.
         patience: number of validations without improvement before early stopping.
         min_delta: minimum decrease of the monitor that counts as an improvement.
-        monitor: the metric for early stopping and best.ckpt (lower is better).
+        monitor: the metric of the validation for early stopping and best.ckpt, one of which low is better.
         gradient_clip: maximum global norm of the gradient; None for no clipping.
         clipping: adaptive clipping threshold, in place of gradient_clip.
         precision: precision of the model (seqlab/lit/precision.py), by Lightning's name.

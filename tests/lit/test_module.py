@@ -4,7 +4,7 @@ import pytest
 import torch
 from lightning import Callback, Trainer
 
-from seqlab.errors import NonFiniteError
+from seqlab.errors import InputError, NonFiniteError
 from seqlab.lit.checkpoints import load_checkpoint
 from seqlab.run.build import load_run
 
@@ -183,6 +183,21 @@ def test_last_is_saved_at_the_end_and_best_at_its_step(fit, tmp_path):
     folder = tmp_path / "run" / "checkpoints"
     assert load_checkpoint(folder / "last.ckpt")["global_step"] == 7
     assert load_checkpoint(folder / "best.ckpt")["global_step"] == 2
+
+
+@pytest.mark.parametrize(
+    ("monitor", "data", "message"),
+    [
+        ("val/los", "adding", "trainer.monitor=val/los: no such metric; did you mean val/loss?"),
+        ("val/symbols", "copy", "trainer.monitor=val/symbols: high is better there, and best.ckpt has the lowest"),
+    ],
+)
+def test_a_monitor_that_cannot_choose_is_refused(fit, tmp_path, monitor, data, message):
+    words = [f"data={data}", "model=linear", "trainer.max_steps=4", "trainer.val_every=2"]
+    with pytest.raises(InputError) as caught:
+        fit(*words, f"+trainer.monitor={monitor}")
+    assert str(caught.value).startswith(message)
+    assert not list(tmp_path.rglob("*.ckpt"))
 
 
 def rates(fit, *overrides):
