@@ -173,14 +173,16 @@ def rows_of(state: State, rows: Tensor) -> State:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put a model into evaluation mode without gradients inside the block; restore its mode afterwards."""
-    was_training = model.training
+    """Put a model into evaluation mode without gradients inside the block; restore each part's mode afterwards."""
+    modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
         with torch.inference_mode():
             yield
     finally:
-        model.train(was_training)
+        model.train(modes[model])  # which a class may override
+        for module, training in modes.items():
+            module.training = training
 
 
 def device_of(model: nn.Module) -> torch.device:

@@ -161,6 +161,16 @@ def test_any_module_is_evaluated_beside_the_baselines():
     assert rows["model"]["sos/grammatical"] == 0
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_an_evaluation_leaves_every_part_in_its_mode(training):
+    model = nn.Sequential(Table(), nn.Dropout(0.5)).train(training)
+    model[1].train(not training)  # as a part that somebody froze
+    seqlab.evaluate(model, "data=L3 data.num_test=32 data.prompt_lengths=[4]")
+    with pytest.raises(InputError, match="expected logits"):
+        seqlab.evaluate(model, "data=L5")
+    assert [module.training for module in model.modules()] == [training, training, not training]
+
+
 @pytest.mark.parametrize(
     ("model", "words", "part"),
     [
