@@ -172,7 +172,7 @@ class TensorBoard(RunLogger, TensorBoardLogger):
             name="tensorboard",
             version=folder_of(run_name),
             default_hp_metric=False,
-            purge_step=first_step + 1 if first_step else None,
+            purge_step=first_step + 1,  # from 0 too: a run may have been killed before its first checkpoint
         )
         self._laid_out: Layout = {}
         self._chosen: Collection[str] | None = None

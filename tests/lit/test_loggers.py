@@ -76,8 +76,9 @@ def test_a_new_run_begins_a_new_file(tmp_path):
     assert written(tmp_path, range(1, 3)).count(b"\n") == 3
 
 
-def test_tensorboard_forgets_what_was_cut(tmp_path):
-    for first_step, value in ((0, 1.0), (4, 2.0)):
+@pytest.mark.parametrize("cut_at", [0, 4])  # 0: killed before its first checkpoint
+def test_tensorboard_forgets_what_was_cut(tmp_path, cut_at):
+    for first_step, value in ((0, 1.0), (cut_at, 2.0)):
         logger = TensorBoard(save_dir=tmp_path, first_step=first_step)
         for step in range(first_step + 1, 8):
             logger.log_metrics({"loss": value}, step=step)
@@ -85,8 +86,8 @@ def test_tensorboard_forgets_what_was_cut(tmp_path):
     events = EventAccumulator(str(tmp_path / "tensorboard" / "run"))
     events.Reload()
     assert [(event.step, event.value) for event in events.Scalars("loss")] == [
-        *((step, 1.0) for step in range(1, 5)),
-        *((step, 2.0) for step in range(5, 8)),
+        *((step, 1.0) for step in range(1, cut_at + 1)),
+        *((step, 2.0) for step in range(cut_at + 1, 8)),
     ]
 
 
