@@ -112,12 +112,12 @@ def _check_value(annotation: Any, value: Any, path: str) -> None:
         _check_plain(annotation, value, path)
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            _check_value(_inside(annotation), item, f"{path}[{index}]")
+            _check_value(inside(annotation), item, f"{path}[{index}]")
     elif "_target_" in value:
         _check_node(_classes(annotation), value, path)
     else:
         for key, item in value.items():
-            _check_value(_inside(annotation), item, f"{path}.{key}")
+            _check_value(inside(annotation), item, f"{path}.{key}")
 
 
 def _has_target(value: Any) -> bool:
@@ -126,13 +126,13 @@ def _has_target(value: Any) -> bool:
     return isinstance(value, list) and any(_has_target(item) for item in value)
 
 
-def _inside(annotation: Any) -> Any:
+def inside(annotation: Any) -> Any:
     """The annotation of a container's items. For other annotations it is Any, under which no node is allowed."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return _inside(arguments[0])
+        return inside(arguments[0])
     if origin in (Union, types.UnionType):
-        return next((inside for part in arguments if (inside := _inside(part)) is not Any), Any)
+        return next((item for part in arguments if (item := inside(part)) is not Any), Any)
     container = inspect.isclass(origin) and issubclass(origin, Mapping | list | tuple) and arguments
     return arguments[-1] if container else Any
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from seqlab.check import fits, hints_of, located
+from seqlab.check import fits, hints_of, inside, located
 from seqlab.errors import InputError
 from seqlab.run.config import RunConfig
 from seqlab.run.values import in_quotes, key_of, read
@@ -46,15 +46,15 @@ def as_typed(config: dict[str, Any], root: Callable[..., Any], overrides: Iterab
 
 
 def _annotation(config: dict[str, Any], root: Callable[..., Any], key: Sequence[str]) -> Any:
-    """The annotation of the parameter that a key sets; None if there is none."""
-    target: Callable[..., Any] | None = root
+    """The annotation of the parameter, or of the mapping's item, that a key sets; None if there is none."""
+    hints, item = hints_of(root), None  # item: the annotation of all keys that hints lack
     node: Any = config
     for part in key[:-1]:
         node = node.get(part) if isinstance(node, dict) else None
-        target = None
+        hints, item = {}, inside(hints.get(part, item))
         if isinstance(node, dict) and "_target_" in node:
             try:
-                target = located(node["_target_"])
+                hints, item = hints_of(located(node["_target_"])), None
             except Exception:  # check() reports the error
                 return None
-    return None if target is None else hints_of(target).get(key[-1])
+    return hints.get(key[-1], item)

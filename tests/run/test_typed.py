@@ -14,10 +14,16 @@ def test_characters_count_where_a_text_is_wanted(compose, text):
     assert as_typed(compose(*SERIES), configuration, [f"data.column={text}"]) == {"data.column": text}
 
 
+@pytest.mark.parametrize("key", ["name.model", "name.data"])
+def test_names_are_texts(compose, key):
+    assert as_typed(compose(*SERIES), configuration, [f"{key}=2020"]) == {key: "2020"}
+
+
 @pytest.mark.parametrize(
     "word",
     ["data.window=24", "seed=2", "data.center=true", "optimizer.lr=1e-3", "data.column='2020'", "data.column=007",
-     "data.column=null", "data.csv=a.csv", "trainer.precision=16", "eval.max_length=3", "~data.column", "nope.x=1"],
+     "data.column=null", "data.csv=a.csv", "trainer.precision=16", "eval.max_length=3", "eval.prompt_lengths=[4]",
+     "name.model=x", "~data.column", "nope.x=1"],
 )  # fmt: skip
 def test_elsewhere_a_value_stays_as_it_is_read(compose, word):
     assert as_typed(compose(*SERIES), configuration, [word]) == {}
