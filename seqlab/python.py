@@ -20,15 +20,18 @@ from torch import Tensor, nn
 
 from seqlab import plugins
 from seqlab.activations import activations
+from seqlab.attempts import reason
 from seqlab.check import check
 from seqlab.cli import ending
 from seqlab.errors import InputError, nearest
-from seqlab.model import Rereading, SequenceModel, check_logits, num_parameters
+from seqlab.foreign import tested
+from seqlab.model import num_parameters
 from seqlab.places import CONF
 from seqlab.proportion import value_of
 from seqlab.run import build
 from seqlab.run.config import RunConfig, composed
 from seqlab.run.directory import RunDirectory
+from seqlab.run.evaluate import plain_rows, tell_missing
 from seqlab.run.keys import groups
 from seqlab.run.launch import leave_cluster
 from seqlab.run.overrides import prepared
@@ -36,8 +39,6 @@ from seqlab.run.summary import read_summary
 from seqlab.run.train import train as train_in
 from seqlab.run.typed import with_typed
 from seqlab.show.curves import read_metrics
-from seqlab.spec import Spec
-from seqlab.task import Results, Task
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -207,6 +208,8 @@ def train(words: str | Sequence[str] = (), dir: str | Path | None = None, *, qui
 def evaluate(model: nn.Module, words: str | Sequence[str]) -> dict[str, dict[str, float | None]]:
     """Test a model on a data set of the project, beside chance and the baselines. Nothing is trained or written.
 
+    A baseline that fails has None alone, and a warning on stderr says why.
+
     Args:
         model: a SequenceModel, or any module that maps ids (batch, time) to logits (batch, time, classes) and reads
             each row from left to right.
@@ -224,9 +227,12 @@ def evaluate(model: nn.Module, words: str | Sequence[str]) -> dict[str, dict[str
         check(config.plain, build.configuration)
         task = build.construct(config.plain["task"], datamodule=(data := build.construct(config.plain["data"])))
         _ = data.fitted
-    rows = {"model": _tested(task, model), **task.baselines()}
+    results = {metric: value_of(one) for metric, one in tested(task, model).items()}
+    beside, errors = plain_rows(task.baselines(), results)
+    tell_missing({f"baseline {name}": reason(error) for name, error in errors.items()})
     return {
-        name: {metric.removeprefix("test/"): value_of(one) for metric, one in row.items()} for name, row in rows.items()
+        name: {metric.removeprefix("test/"): value for metric, value in row.items()}
+        for name, row in {"model": results, **beside}.items()
     }
 
 
@@ -271,30 +277,3 @@ def _apart(words: str | Sequence[str]) -> list[str]:
         return shlex.split(words) if isinstance(words, str) else list(words)
     except ValueError as error:
         raise InputError(f"{words}: {error}") from error
-
-
-class _Foreign(Rereading):
-    """A module of somebody else's as a model."""
-
-    def __init__(self, spec: Spec, module: nn.Module):
-        super().__init__(spec)
-        self.module = module
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        logits = self.module(inputs)
-        check_logits(logits, inputs, self.spec)
-        return logits
-
-
-def _tested(task: Task, model: nn.Module) -> Results:
-    """The test metrics of a model."""
-    if not isinstance(model, nn.Module):
-        raise InputError(f"a model must be a torch.nn.Module, not {type(model).__name__}")
-    own = model if isinstance(model, SequenceModel) else _Foreign(task.data.spec, model)
-    try:
-        task.check_model(own)
-        return task.evaluate(own, "test")
-    except InputError:
-        raise
-    except (ValueError, TypeError, RuntimeError, IndexError) as error:
-        raise InputError(f"{type(model).__name__} does not fit {task.title()}: {error}") from error

@@ -161,6 +161,15 @@ def test_any_module_is_evaluated_beside_the_baselines():
     assert rows["model"]["sos/grammatical"] == 0
 
 
+def test_a_baseline_that_fails_is_a_row_of_none_with_its_reason(tmp_path, capsys):
+    (tmp_path / "v.csv").write_text("v\n" + "".join(f"{step % 7}\n" for step in range(300)), encoding="utf-8")
+    series = f"data=series data.csv={tmp_path}/v.csv data.column=v data.window=24 data.horizon=4 data.seasons=[7]"
+    rows = seqlab.evaluate(nn.Linear(1, 4), series)
+    assert rows["ARIMA"] == dict.fromkeys(rows["model"])
+    assert rows["ETS"]["mae"] is not None and rows["model"]["mae"] > 0
+    assert "warning: baseline ARIMA is missing: the series always changes by 0 over 7 steps" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("training", [True, False])
 def test_an_evaluation_leaves_every_part_in_its_mode(training):
     model = nn.Sequential(Table(), nn.Dropout(0.5)).train(training)

@@ -9,7 +9,7 @@ import math
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -171,15 +171,22 @@ def add_baselines(run: Run, summary: dict[str, Any], extras: Attempts[Any]) -> M
     with extras.attempt("baselines"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # overflows and nearly singular matrices: handled below
         rows.take(baselines(run.task, run.config))
-    for name, results in rows.items():
-        summary["baselines"][name], not_finite = finite(results)
-        if not_finite:
-            rows.errors[name] = ValueError(listed(not_finite))
     tested = [metric for metric in summary["metrics"] if metric.startswith("test/")]
-    for name, error in rows.errors.items():
-        summary["baselines"].setdefault(name, dict.fromkeys(tested))
-        extras.errors[f"baseline {name}"] = error
+    summary["baselines"], errors = plain_rows(rows, tested)
+    extras.errors |= {f"baseline {name}": error for name, error in errors.items()}
     return dict(rows)
+
+
+def plain_rows(
+    rows: Mapping[str, Results], tested: Iterable[str]
+) -> tuple[dict[str, dict[str, float | None]], dict[str, Exception]]:
+    """Baselines as plain numbers, None for each of `tested` where one failed, and the errors of those with gaps."""
+    plain, errors = {}, dict(rows.errors) if isinstance(rows, Attempts) else {}
+    for name, results in rows.items():
+        plain[name], not_finite = finite(results)
+        if not_finite:
+            errors[name] = ValueError(listed(not_finite))
+    return plain | {name: dict.fromkeys(tested) for name in errors if name not in plain}, errors
 
 
 def finite(results: Results) -> tuple[dict[str, float | None], dict[str, float]]:
@@ -213,11 +220,16 @@ def say(
     missing: Mapping[str, str], errors: Mapping[str, Exception], directory: RunDirectory, *, with_traceback: bool
 ) -> None:
     """Print a line on stderr for each missing item; write full tracebacks to run.log, and to stderr if requested."""
-    for name, why in missing.items():
-        print(f"warning: {name} is missing: {why}", file=sys.stderr)
+    tell_missing(missing)
     with open(directory.log, "a", encoding="utf-8") as log:
         for name, error in errors.items():
             print(f"{name}:", file=log)
             traceback.print_exception(error, file=log)
             if with_traceback:
                 traceback.print_exception(error)
+
+
+def tell_missing(missing: Mapping[str, str]) -> None:
+    """Print a line on stderr for each missing item."""
+    for name, why in missing.items():
+        print(f"warning: {name} is missing: {why}", file=sys.stderr)
