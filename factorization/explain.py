@@ -15,6 +15,7 @@ if __name__ == "__main__":
     starting()
 
 from seqlab.cli import tell
+from seqlab.files import at_home
 from seqlab.output import take_any_text
 
 
@@ -22,11 +23,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, print the findings and write the figure. Returns the exit code."""
     take_any_text()
     parser = Parser(prog="seqlab explain", description=__doc__)
-    parser.add_argument("run", help="the run directory of a sine_net")
-    parser.add_argument("--out", type=Path, help="where to write the figure (default: RUN/plots/explanation.png)")
+    parser.add_argument("run", type=at_home, help="the run directory of a sine_net")
+    parser.add_argument("--out", type=at_home, help="where to write the figure (default: RUN/plots/explanation.png)")
     options = parser.parse_args(arguments)
     try:
-        print(explain(Path(options.run), options.out))
+        print(explain(options.run, options.out))
     except (Exception, KeyboardInterrupt) as error:
         return tell(error)
     return 0

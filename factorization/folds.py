@@ -18,7 +18,7 @@ if __name__ == "__main__":
 
 from seqlab.cli import tell
 from seqlab.errors import InputError
-from seqlab.files import write_text
+from seqlab.files import at_home, write_text
 from seqlab.output import take_any_text
 from seqlab.proportion import Proportion
 from seqlab.report.collect import collect
@@ -32,8 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, print and optionally save the table. Returns the exit code."""
     take_any_text()
     parser = Parser(prog="seqlab folds", description=__doc__)
-    parser.add_argument("folder", type=Path, help="a folder of folders of runs")
-    parser.add_argument("--out", type=Path, help="a file to write the table to")
+    parser.add_argument("folder", type=at_home, help="a folder of folders of runs")
+    parser.add_argument("--out", type=at_home, help="a file to write the table to")
     options = parser.parse_args(arguments)
     started()
     try:

@@ -8,7 +8,6 @@ control.
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from seqlab.starting import Parser, started, starting
 
@@ -16,6 +15,7 @@ if __name__ == "__main__":
     starting()
 
 from seqlab.cli import tell
+from seqlab.files import at_home
 from seqlab.output import take_any_text
 
 
@@ -57,13 +57,13 @@ def finetune_run(path: str, *, seed: int = 1, steps: int = 150, from_untrained: 
     for name, value, least in (("seed", seed, 0), ("steps", steps, 1)):
         if value < least:
             raise InputError(f"--{name} {value}: must be at least {least}")
-    if not Path(path).is_dir():
+    if not at_home(path).is_dir():
         raise InputError(f"{path} is not a run directory")
     run = load_text_run(path)
     texts = tuning_texts(run.task.data.corpus)
     model = untrained(run).model if from_untrained else run.model
     tuned, losses = tune(model, run.task.data.tokenizer.encode, texts, steps=steps, seed=seed)
-    folder = Path(path) / "checkpoints"
+    folder = at_home(path) / "checkpoints"
     target = folder / (CONTROL if from_untrained else TUNED).format(seed=seed)
     save_continuation(tuned, folder / "best.ckpt", target)
     few = max(1, len(losses) // 10)

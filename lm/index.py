@@ -18,6 +18,7 @@ if __name__ == "__main__":
 
 from seqlab.cli import tell
 from seqlab.errors import InputError
+from seqlab.files import at_home
 from seqlab.output import take_any_text
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, build the index and save it. Returns the exit code."""
     take_any_text()
     parser = Parser(prog="seqlab index", description=__doc__)
-    parser.add_argument("run", type=Path, help="the run directory of a language model")
+    parser.add_argument("run", type=at_home, help="the run directory of a language model")
     parser.add_argument("folder", nargs="?", help="a folder of text, or a file; default: the text of the run")
     options = parser.parse_args(arguments)
     try:
@@ -106,7 +107,7 @@ def embedding_of(path: str | Path) -> "Callable[..., np.ndarray]":
     from lm.index_files import load
     from lm.search import joined
 
-    path = Path(path)
+    path = at_home(path)
     models, lexical = models_of(path), load(path / FOLDER, checkpoints_of(path)).lexical
     return lambda texts, queries=False: joined(lexical, models, texts, queries=queries)
 

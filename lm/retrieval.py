@@ -17,6 +17,7 @@ if __name__ == "__main__":
 
 from seqlab.cli import tell
 from seqlab.errors import InputError, nearest, refuse_bytes
+from seqlab.files import at_home
 from seqlab.output import take_any_text
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and print the table or the passages. Returns the exit code."""
     take_any_text()
     parser = Parser(prog="seqlab retrieve", description=__doc__)
-    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="the run directory of a language model")
+    parser.add_argument("runs", type=at_home, nargs="+", metavar="RUN", help="the run directory of a language model")
     parser.add_argument("--task", help="halves, lines or summaries; default: summaries for corpus=wiki, else halves")
     parser.add_argument("--query", help="the text to search for in the index of the run")
     parser.add_argument("--hybrid", action="store_true", help="rank by BM25 and vectors, not by vectors alone")

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from lm.continuation import Continuation
 from lm.task import LanguageModel
 from seqlab.errors import InputError
+from seqlab.files import at_home
 from seqlab.lit.checkpoints import AtomicCheckpointIO, kept_in, load_checkpoint, version
 from seqlab.model import SequenceModel
 from seqlab.run.build import Run, build, load_run
@@ -58,7 +59,7 @@ def load_continuation(path: str | Path, checkpoint: str) -> Continuation:
         InputError: there is no such file, or it is no continuation embedding.
     """
     tuned = Continuation(load_text_run(path, checkpoint).model)
-    file = Path(path) / "checkpoints" / checkpoint
+    file = at_home(path) / "checkpoints" / checkpoint
     maps = load_checkpoint(file).get(MAPS)
     names = {name for name in tuned.state_dict() if not name.startswith("model.")}
     if not isinstance(maps, dict) or set(maps) != names:

@@ -24,6 +24,7 @@ from seqlab.attempts import reason
 from seqlab.check import check
 from seqlab.cli import ending
 from seqlab.errors import InputError, nearest
+from seqlab.files import at_home
 from seqlab.foreign import tested
 from seqlab.model import num_parameters
 from seqlab.places import CONF
@@ -168,7 +169,7 @@ def load_run(path: str | Path, checkpoint: str = "best.ckpt", *, trust: Iterable
     Raises:
         InputError: the path is not a run directory, or the checkpoint is missing or damaged.
     """
-    run, path = build.load_run(path, checkpoint, trust=trust), Path(path)
+    run, path = build.load_run(path, checkpoint, trust=trust), at_home(path)
     return TrainedRun(**vars(run), directory=path if path.is_dir() else _around(path.absolute()))
 
 
@@ -194,7 +195,7 @@ def train(words: str | Sequence[str] = (), dir: str | Path | None = None, *, qui
         Interrupted, NonFiniteError: training ended that way; checkpoints and summary are written.
     """
     quiet = "ipykernel" in sys.modules if quiet is None else quiet
-    with _composed(words, *([] if dir is None else [f"hydra.run.dir={Path(dir).absolute()}"])) as config:
+    with _composed(words, *([] if dir is None else [f"hydra.run.dir={at_home(dir).absolute()}"])) as config:
         devices = config.plain["trainer"].get("devices")
         if devices != 1:
             raise InputError(f"trainer.devices={devices} starts processes by the command line: python run.py ...")

@@ -10,7 +10,6 @@ import argparse
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seqlab.starting import Parser, started, starting
@@ -19,6 +18,7 @@ if __name__ == "__main__":
     starting()
 
 from seqlab.cli import tell
+from seqlab.files import at_home
 from seqlab.output import take_any_text
 from seqlab.places import CONF
 
@@ -80,7 +80,7 @@ def verify(overrides: Sequence[str], config_dir: str | None = None) -> bool:
         return show(f"{name} trains", [tried(data, lambda: run)], debug=debug) and passed
     vectors = Spec(Vectors(3), Values(2), max_length=spec.max_length)
     passed &= show(f"{name} on real vectors", contract(maker(vectors)), debug=debug)
-    names = groups([CONF, *plugins.folders(), *([Path(config_dir)] if config_dir else [])])["data"]
+    names = groups([CONF, *plugins.folders(), *([at_home(config_dir)] if config_dir else [])])["data"]
 
     def run_on(data: str) -> "Run":
         config = plain_config([*overrides, f"data={data}"], CONF, config_dir)

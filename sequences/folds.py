@@ -7,7 +7,6 @@ is worth.
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from rich.text import Text
@@ -19,6 +18,7 @@ if __name__ == "__main__":
 
 from seqlab.cli import tell
 from seqlab.errors import InputError
+from seqlab.files import at_home
 from seqlab.output import take_any_text
 from seqlab.proportion import Proportion
 from seqlab.report.collect import collect
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and print the table. Returns the exit code."""
     take_any_text()
     parser = Parser(prog="python -m sequences.folds", description=__doc__)
-    parser.add_argument("folder", type=Path, help="a folder of runs on data=recurrence, one for each fold")
+    parser.add_argument("folder", type=at_home, help="a folder of runs on data=recurrence, one for each fold")
     options = parser.parse_args(arguments)
     started()
     try:

@@ -7,7 +7,6 @@ Rules of a family, and families, are weighed as in the test.
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seqlab.starting import Parser, started, starting
@@ -17,6 +16,7 @@ if __name__ == "__main__":
 
 from seqlab.cli import tell
 from seqlab.errors import InputError
+from seqlab.files import at_home
 from seqlab.output import take_any_text
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and print the comparison. Returns the exit code."""
     take_any_text()
     parser = Parser(prog="seqlab paired", description=__doc__)
-    parser.add_argument("run", type=Path, help="the run directory of a model on data=recurrence")
+    parser.add_argument("run", type=at_home, help="the run directory of a model on data=recurrence")
     options = parser.parse_args(arguments)
     try:
         from seqlab.run.build import load_run  # here, so that --help is quick

@@ -12,6 +12,10 @@ from rule_extrapolation.complete import complete
 from rule_extrapolation.dyck import Dyck
 from rule_extrapolation.letters import ANBN
 from seqlab.errors import InputError
+from seqlab.export.__main__ import main as export
+from seqlab.export.folder import load_export
+from seqlab.places import cache_folder
+from seqlab.report.__main__ import main as report
 from tests.conftest import ROOT
 
 TINY = "model=lstm data=L3 model.d_model=8 model.hidden_dim=8 data.num_val=32 data.num_test=32 data.batch_size=8 "
@@ -75,6 +79,20 @@ def test_a_checkpoint_alone_is_in_no_directory(run, tmp_path):
     for use in (lambda: alone.summary, lambda: alone.metrics, lambda: alone.resume()):
         with pytest.raises(InputError, match="no run directory"):
             use()
+
+
+def test_a_tilde_is_the_home_folder(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("SEQLAB_CACHE", str(cache_folder()))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(run.directory, tmp_path / "run")
+    assert seqlab.load_run("~/run").directory == tmp_path / "run"
+    assert export(["~/run", "--format", "safetensors", "--out", "~/exported"]) == 0
+    assert load_export("~/exported/safetensors").config == run.config
+    assert report(["~/run", "--out", "~/table.md"]) == 0 and (tmp_path / "table.md").is_file()
+    words = "model=linear data=L3 data.batch_size=8 trainer=fast trainer.max_steps=2 trainer.val_every=2 logger=csv"
+    assert seqlab.train(words, dir="~/runs/x", quiet=True).directory == tmp_path / "runs" / "x"
+    assert not (tmp_path / "~").exists()
 
 
 def test_it_is_the_run_of_the_command(run, command, tmp_path):

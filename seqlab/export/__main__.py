@@ -25,6 +25,7 @@ if __name__ == "__main__":
     starting()
 
 from seqlab.cli import tell
+from seqlab.files import at_home
 from seqlab.output import take_any_text
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = Parser(prog="seqlab export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", metavar="RUN", help="run directories")
     parser.add_argument("--format", nargs="+", required=True, help="safetensors, bf16, int8, onnx")
-    parser.add_argument("--out", type=Path, help="for a single run: a folder instead of RUN/export")
+    parser.add_argument("--out", type=at_home, help="for a single run: a folder instead of RUN/export")
     parser.add_argument("--checkpoint", default="best.ckpt", help="file in RUN/checkpoints (default: best.ckpt)")
     options = parser.parse_args(arguments)
     try:
@@ -95,18 +96,18 @@ def export(
     if out is not None and len(runs) > 1:
         raise InputError(f"--out {out} is for one run, not {len(runs)}: leave it out, and each has its own folder")
     for run in runs:
-        if not RunDirectory(Path(run)).checkpoints.is_dir():
+        if not RunDirectory(at_home(run)).checkpoints.is_dir():
             raise InputError(f"{run}: no run directory")
     rows, columns = Attempts[Row](), {}
     for path in runs:
         with rows.attempt(path):
             run = load_run(path, checkpoint)
             columns |= run.task.columns
-            size = (RunDirectory(Path(path)).checkpoints / checkpoint).stat().st_size
+            size = (RunDirectory(at_home(path)).checkpoints / checkpoint).stat().st_size
             rows[path] = measured(run, path, "checkpoint", size)
             for format in formats:
                 with rows.attempt(name := f"{path} {format}"):
-                    rows[name] = _row_of_export(run, path, format, (out or RunDirectory(Path(path)).export) / format)
+                    rows[name] = _row_of_export(run, path, format, (out or RunDirectory(at_home(path)).export) / format)
     made = any(row.format != "checkpoint" for row in rows.values())
     return table([*rows.values()], columns) if made else None, rows.errors
 

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from seqlab.errors import InputError
 from seqlab.export.onnx import write_onnx
 from seqlab.export.quantize import quantize
-from seqlab.files import write_text
+from seqlab.files import at_home, write_text
 from seqlab.kept import Kept
 from seqlab.lit.checkpoints import refuse_old, version
 from seqlab.plugins import trusting
@@ -111,7 +111,7 @@ def load_export(folder: str | Path, *, trust: Iterable[str] = ()) -> Run:
     Raises:
         InputError: a file is missing or damaged, or the files do not belong together.
     """
-    folder = Path(folder)
+    folder = at_home(folder)
     file = folder / "model.safetensors"
     if (folder / "model.onnx").is_file():
         raise InputError(f"{folder} holds an ONNX graph: run it with onnxruntime")

@@ -21,6 +21,7 @@ if __name__ == "__main__":
 
 from seqlab.cli import ending, tell
 from seqlab.errors import Interrupted
+from seqlab.files import at_home
 from seqlab.output import take_any_text
 from seqlab.places import CONF
 from seqlab.run.forks import Takeover
@@ -50,9 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--suite", default=SUITE, help=f"the suite, see --list; default: {SUITE}")
     parser.add_argument("--model", metavar="A,B", help="several models or variants by their names")
-    parser.add_argument("--compare", metavar="FILE.csv", type=Path, action="append", default=[],
+    parser.add_argument("--compare", metavar="FILE.csv", type=at_home, action="append", default=[],
                         help="rows of somebody else beside ours, checked before")  # fmt: skip
-    parser.add_argument("--out", type=Path, metavar="DIR", help="default: outputs/profile/SUITE")
+    parser.add_argument("--out", type=at_home, metavar="DIR", help="default: outputs/profile/SUITE")
     parser.add_argument("--json", action="store_true", help="the rows as JSON in place of the table")
     parser.add_argument("--list", action="store_true", help="the suites, and the models with rows in this package")
     parser.add_argument("--config-dir", "-cd", metavar="DIR", help="additional folder of configurations, as for train")

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from seqlab import plugins
 from seqlab.errors import InputError, nearest
+from seqlab.files import at_home
 from seqlab.places import CONF
 from seqlab.run.keys import groups
 from seqlab.run.values import key_of
@@ -48,7 +48,7 @@ def models_of(overrides: Sequence[str], names: str | None, config_dir: str | Non
     Raises:
         InputError: there is no such model, or an override is not about the model.
     """
-    known = groups([CONF, *plugins.folders(), *([] if config_dir is None else [Path(config_dir)])])
+    known = groups([CONF, *plugins.folders(), *([] if config_dir is None else [at_home(config_dir)])])
     chosen: list[tuple[str, str]] = []
     options: list[str] = []
     for text in overrides:

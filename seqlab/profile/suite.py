@@ -12,6 +12,7 @@ from pydantic.dataclasses import dataclass
 
 from seqlab import plugins
 from seqlab.errors import InputError, nearest
+from seqlab.files import at_home
 from seqlab.places import CONF
 from seqlab.run.keys import LOADER
 from seqlab.run.search_path import refuse_two
@@ -119,7 +120,7 @@ def suites(config_dir: str | None = None) -> dict[str, Path]:
 
 
 def _folders(config_dir: str | None) -> list[Path]:
-    more = [] if config_dir is None else [Path(config_dir)]
+    more = [] if config_dir is None else [at_home(config_dir)]
     return [folder / FOLDER for folder in (CONF, *plugins.folders(), *more)]
 
 

@@ -20,7 +20,7 @@ if __name__ == "__main__":
 
 from seqlab.cli import tell
 from seqlab.errors import InputError, nearest
-from seqlab.files import write_text
+from seqlab.files import at_home, write_text
 from seqlab.output import take_any_text
 from seqlab.report.by_data import by_data
 from seqlab.report.collect import Collection, collect, plots_of
@@ -40,15 +40,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print or write the report on all runs below some folders. Returns the exit code."""
     take_any_text()
     parser = Parser(prog="seqlab report", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("sources", nargs="+", type=Path, metavar="DIR", help="run directories, folders of them, or\n"
+    parser.add_argument("sources", nargs="+", type=at_home, metavar="DIR", help="run directories, folders of them, or\n"
                         "files that --runs has written")  # fmt: skip
     parser.add_argument("--format", help=f"{', '.join(SUFFIXES)}; default: by the suffix of --out, or else\n"
                         "terminal, or markdown if the output is not a terminal")  # fmt: skip
-    parser.add_argument("--out", type=Path, help="a file; or a folder, which gets table.md (.csv ...) and, with\n"
+    parser.add_argument("--out", type=at_home, help="a file; or a folder, which gets table.md (.csv ...) and, with\n"
                         "markdown, the plots of every run")  # fmt: skip
     parser.add_argument("--effects", metavar="MODEL", help="a row, by its name in the column \"model\": also show the\n"
                         "mean difference of each other row from it, over common seeds")  # fmt: skip
-    parser.add_argument("--runs", type=Path, metavar="FILE.csv", help="also write each run as a line of this file,\n"
+    parser.add_argument("--runs", type=at_home, metavar="FILE.csv", help="also write each run as a line of this file,\n"
                         "added to those that it has; such a file can be given as DIR")  # fmt: skip
     parser.add_argument("--compare", metavar="COLUMN", help="with --out FOLDER: instead of each run's plots, a map of\n"
                         "this column over models and data, curves of each model by data set, and\n"

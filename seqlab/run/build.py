@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 
 from seqlab.check import check, hints_of, located
 from seqlab.errors import InputError
+from seqlab.files import at_home
 from seqlab.kept import Kept
 from seqlab.lit.checkpoints import kept_in, load_checkpoint, origin, refuse_old
 from seqlab.lit.datamodule import DataModule
@@ -213,7 +214,7 @@ def load_run(path: str | Path, checkpoint: str = "best.ckpt", *, trust: Iterable
     Raises:
         InputError: the path is not a run directory, or the checkpoint is missing or damaged.
     """
-    path = Path(path)
+    path = at_home(path)
     if not path.exists():
         raise InputError(f"{path}: no such run directory")
     file = RunDirectory(path).checkpoints / checkpoint if path.is_dir() else path

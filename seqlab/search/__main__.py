@@ -95,7 +95,7 @@ def noted(file: Path) -> dict[str, Any]:
 def plan_file(name: str) -> Path:
     """The YAML file of a search. Raises InputError if there is no search of that name."""
     if name.endswith((".yaml", ".yml")):
-        return Path(name)
+        return at_home(name)
     files = {file.stem: file for folder in (*plugins.folders(), CONF) for file in (folder / "search").glob("*.yaml")}
     if name not in files:
         raise InputError(f"{name or 'no name'}: no such search; {nearest(name, files)}")
