@@ -69,7 +69,7 @@ class Continuation(nn.Module):
         states, ids, real = self._read([row[: self.lengths[1]] for row in rows])
         weights = DECAY ** torch.arange(ids.shape[1], device=ids.device) * real
         weights = weights / weights.sum(1, keepdim=True)
-        tokens = (weights.unsqueeze(1) @ linear_head(self.model).weight[ids]).squeeze(1)
+        tokens = (weights.unsqueeze(1) @ linear_head(self.model).weight[ids].float()).squeeze(1)
         return normalize(self.of_document(torch.cat([tokens, at_end(states, real)], 1)), dim=1)
 
     def _read(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor, Tensor]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from seqlab.errors import InputError, nearest
-from seqlab.model import SequenceModel, State, device_of, evaluating
+from seqlab.model import SequenceModel, State, device_of, evaluating, readable
 from seqlab.nn.attention import CausalSelfAttention
 from seqlab.nn.native.choice import plain_torch
 
@@ -122,7 +122,7 @@ def state_norms(model: SequenceModel, inputs: Tensor) -> dict[str, Tensor]:
     """
     norms: dict[str, list[float]] = {}
     with evaluating(model):
-        inputs = inputs.to(device_of(model))
+        inputs = readable(model, inputs)
         state = model.init_state(1, inputs.shape[1])
         for step in inputs.unbind(1):
             _, state = model.step(step, state)

@@ -190,6 +190,12 @@ def device_of(model: nn.Module) -> torch.device:
     return next(chain(model.parameters(), model.buffers()), torch.empty(0)).device
 
 
+def readable(model: nn.Module, inputs: Tensor) -> Tensor:
+    """Inputs on a model's device, and vectors in the dtype of its parameters, as `prefill` and `step` take them."""
+    dtype = next((parameter.dtype for parameter in model.parameters()), torch.float32)
+    return inputs.to(device_of(model), dtype if inputs.is_floating_point() else inputs.dtype)
+
+
 def num_parameters(model: nn.Module) -> int:
     """The number of trainable parameters (scalars)."""
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)

@@ -9,7 +9,7 @@ Several runs and formats give one table. Each export is written to RUN/export/FO
 loaded again (seqlab.export.folder.load_export), and evaluated with the run's test if the run's data are available; the
 export itself needs no data. The table has a row for the checkpoint (whose file also holds the optimizer state) and one
 per format. Its columns are the size of the file and of the weights in memory, the time of one step at the end of a
-window and of a whole window (one sequence, CPU, float32), and the metrics with their change. A format that a run does
+window and of a whole window (one sequence, CPU), and the metrics with their change. A format that a run does
 not support is left out and reported on stderr after the table.
 """
 
@@ -123,16 +123,16 @@ def _row_of_export(run: "Run", path: str, format: Any, folder: Path) -> Row:
 
 
 def measured(run: "Run", path: str, format: str, size: int) -> Row:
-    """Time a run in float32 on the CPU and evaluate it with its own test."""
+    """Time a run on the CPU, in the precision of its weights, and evaluate it with its own test."""
     import torch
 
     from seqlab.export.folder import memory_of
     from seqlab.export.onnx import example_inputs
-    from seqlab.model import SequenceModel
+    from seqlab.model import SequenceModel, readable
     from seqlab.proportion import value_of
 
     model = run.model
-    inputs = example_inputs(run.datamodule.spec, 1)
+    inputs = readable(model, example_inputs(run.datamodule.spec, 1))
     step = None
     with torch.inference_mode():
         window = median_seconds(lambda: model(inputs))
@@ -179,6 +179,7 @@ def onnx_window(run: "Run", file: Path) -> float | None:
     import torch
 
     from seqlab.errors import InputError
+    from seqlab.export.folder import in_float32
     from seqlab.export.onnx import example_inputs
 
     if importlib.util.find_spec("onnxruntime") is None:
@@ -191,7 +192,7 @@ def onnx_window(run: "Run", file: Path) -> float | None:
     session = onnxruntime.InferenceSession(str(file), settings, providers=["CPUExecutionProvider"])
     inputs = example_inputs(run.datamodule.spec, 1)
     with torch.inference_mode():
-        expected = run.model(inputs)
+        expected = in_float32(run.model)(inputs)
     found = torch.from_numpy(session.run(None, {"inputs": inputs.numpy()})[0])
     if not torch.allclose(found, expected, rtol=1e-3, atol=1e-3):
         worst = float((found - expected).abs().max())

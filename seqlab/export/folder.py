@@ -26,6 +26,7 @@ from seqlab.export.quantize import quantize
 from seqlab.files import at_home, write_text
 from seqlab.kept import Kept
 from seqlab.lit.checkpoints import refuse_old, version
+from seqlab.lit.precision import cast_weights
 from seqlab.plugins import trusting
 from seqlab.run.build import Run, build
 
@@ -39,7 +40,8 @@ def save_export(run: Run, folder: Path, format: Format) -> Path:
     Args:
         run: a run from load_run.
         folder: created if necessary; an existing export is replaced.
-        format: safetensors (float32), bf16 (weights rounded to bfloat16), int8 (seqlab/export/quantize.py) or onnx.
+        format: safetensors (weights as they are), bf16 (weights rounded to bfloat16), int8 (seqlab/export/quantize.py)
+            or onnx (float32).
 
     Raises:
         InputError: the model does not support the format, or a package is missing.
@@ -49,7 +51,7 @@ def save_export(run: Run, folder: Path, format: Format) -> Path:
     temporary = file.with_name(f".{file.name}.tmp")
     folder.mkdir(parents=True, exist_ok=True)
     if format == "onnx":
-        write_onnx(run.model, run.datamodule.spec, temporary)
+        write_onnx(in_float32(run.model), run.datamodule.spec, temporary)
     else:
         metadata = {"format": format, "version": version(), **{name: digest(text) for name, text in files.items()}}
         save_file(_in_format(run.model, format), temporary, metadata=metadata)
@@ -69,7 +71,7 @@ def _as_json(content: dict[str, Any]) -> str:
 
 def _in_format(model: nn.Module, format: Format) -> dict[str, Tensor]:
     if format == "int8":
-        model = _quantized(deepcopy(model))
+        model = _quantized(in_float32(model))
     tensors = {name: tensor.detach().contiguous() for name, tensor in distinct(model).items()}
     if format == "bf16":
         tensors = {name: t.bfloat16() if t.is_floating_point() else t for name, t in tensors.items()}
@@ -81,6 +83,11 @@ def _quantized(model: nn.Module) -> nn.Module:
         return quantize(model)
     except ValueError as error:
         raise InputError(str(error)) from error
+
+
+def in_float32(model: nn.Module) -> nn.Module:
+    """A copy of a model in float32, whatever precision it was trained in."""
+    return deepcopy(model).float()
 
 
 def distinct(model: nn.Module) -> dict[str, Tensor]:
@@ -100,9 +107,9 @@ def digest(text: str) -> str:
 
 
 def load_export(folder: str | Path, *, trust: Iterable[str] = ()) -> Run:
-    """Load a run from an export folder, in evaluation mode. Weights in bfloat16 are loaded as float32.
+    """Load a run from an export folder, in evaluation mode. Weights that bf16 rounded are loaded as float32.
 
-    The format safetensors reproduces the checkpoint's logits bit for bit.
+    The format safetensors reproduces the checkpoint's logits bit for bit, in the precision of training.
 
     Args:
         folder: what `seqlab export` wrote.
@@ -130,6 +137,8 @@ def load_export(folder: str | Path, *, trust: Iterable[str] = ()) -> Run:
             raise InputError(f"{path} does not fit {file.name}: not the {name} that the model was trained with")
     if metadata.get("format") == "int8":
         _quantized(run.model)
+    elif metadata.get("format") == "safetensors":
+        cast_weights(run.model, config["trainer"].get("precision", "32-true"))
     expected = distinct(run.model)
     wrong = sorted(expected.keys() ^ tensors.keys())
     wrong += [name for name in expected.keys() & tensors.keys() if expected[name].shape != tensors[name].shape]

@@ -14,6 +14,7 @@ Precision = Literal["32-true", "64-true", "bf16-true", "16-mixed", "bf16-mixed"]
 # instead), and MPS has no float64
 IMPOSSIBLE: dict[str, tuple[Precision, ...]] = {"cpu": ("16-mixed",), "mps": ("64-true",)}
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+OF_WEIGHTS = {"bf16-true": torch.bfloat16, "64-true": torch.float64}  # all others leave weights in float32
 
 
 class ModelPrecision(PrecisionPlugin):
@@ -25,11 +26,16 @@ class ModelPrecision(PrecisionPlugin):
 
     def __init__(self, precision: Literal["bf16-true", "64-true"]):
         self.precision = precision
-        self.dtype = torch.bfloat16 if precision == "bf16-true" else torch.float64
 
     def convert_module(self, module: Any) -> Any:
-        module.model.to(dtype=self.dtype)
+        cast_weights(module.model, self.precision)
         return module
+
+
+def cast_weights(model: nn.Module, precision: str) -> None:
+    """Cast the parameters and buffers of a model as training in a precision does."""
+    if precision in OF_WEIGHTS:
+        model.to(dtype=OF_WEIGHTS[precision])
 
 
 def refuse_impossible(precision: Precision, device: str) -> None:

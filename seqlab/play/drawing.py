@@ -35,7 +35,7 @@ def draw_attention(axes: Any, attention: Mapping[str, Tensor]) -> None:
     steps, heads = next(iter(attention.values())).shape[-1], max(len(maps) for maps in attention.values())
     whole = np.full((len(attention) * (steps + 1) - 1, heads * (steps + 1) - 1), np.nan)
     for row, maps in enumerate(attention.values()):
-        for column, tile in enumerate(maps.numpy()):
+        for column, tile in enumerate(maps.float().numpy()):
             top, left = row * (steps + 1), column * (steps + 1)
             whole[top : top + steps, left : left + steps] = tile
     axes.imshow(whole, vmin=0, vmax=1, interpolation="nearest")

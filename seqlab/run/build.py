@@ -22,6 +22,7 @@ from seqlab.kept import Kept
 from seqlab.lit.checkpoints import kept_in, load_checkpoint, origin, refuse_old
 from seqlab.lit.datamodule import DataModule
 from seqlab.lit.module import Module
+from seqlab.lit.precision import cast_weights
 from seqlab.plugins import trusting
 from seqlab.randomness import derived_seed
 from seqlab.run.directory import RunDirectory
@@ -232,6 +233,7 @@ def load_run(path: str | Path, checkpoint: str = "best.ckpt", *, trust: Iterable
             run = build(config, state.values(), kept=kept_in(content, file))
     except InputError as error:
         raise InputError(f"{file}{origin(content)}: {error}") from error
+    cast_weights(run.model, config["trainer"].get("precision", "32-true"))
     try:
         run.module.load_state_dict(state)
     except RuntimeError as error:

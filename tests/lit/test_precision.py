@@ -6,12 +6,17 @@ from lightning import Trainer
 from lightning.pytorch.plugins.precision import MixedPrecision
 from torch import nn
 
+from seqlab.activations import state_norms
 from seqlab.errors import InputError
+from seqlab.export.__main__ import main as export
+from seqlab.export.folder import load_export, save_export
+from seqlab.export.onnx import example_inputs
 from seqlab.lit.checkpoints import load_checkpoint
 from seqlab.lit.clipping import AdaptiveClipping
 from seqlab.lit.precision import refuse_impossible
 from seqlab.metrics import Mean
 from seqlab.proportion import Proportion
+from seqlab.run.build import load_run
 from seqlab.show.curves import read_metrics
 
 # One pair for each task; of semiprimes one for each way to read and to write a number.
@@ -167,3 +172,20 @@ def test_weights_have_the_precision_and_are_saved_in_it(measured, tmp_path):
         saved = load_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")["state_dict"]
         assert {tensor.dtype for tensor in saved.values()} == {dtype}
         assert {parameter.dtype for parameter in run.model.parameters()} == {dtype}
+
+
+@pytest.mark.parametrize("data", ["copy", "adding"])  # symbols and vectors
+@pytest.mark.parametrize("precision", ["64-true", "bf16-true"])
+def test_a_loaded_run_computes_in_the_precision_of_its_training(measured, tmp_path, data, precision):
+    words = (f"data={data}", "model=lstm", "model.backend=torch", f"trainer.precision={precision}")
+    run, results = measured(*words)
+    weights = run.model.state_dict()
+    loaded = load_run(tmp_path / "run", "last.ckpt")
+    save_export(loaded, tmp_path / "export", "safetensors")
+    for other in (loaded, load_export(tmp_path / "export")):
+        for name, tensor in other.model.state_dict().items():
+            assert tensor.dtype == weights[name].dtype and torch.equal(tensor, weights[name])
+        assert other.task.evaluate(other.model, "test") == results
+        assert state_norms(other.model, example_inputs(run.model.spec, 1))
+    formats = ["--format", "safetensors", "bf16", "int8", "--checkpoint", "last.ckpt"]
+    assert export([str(tmp_path / "run"), *formats]) == 0
