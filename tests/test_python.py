@@ -184,7 +184,7 @@ def test_a_baseline_that_fails_is_a_row_of_none_with_its_reason(tmp_path, capsys
     series = f"data=series data.csv={tmp_path}/v.csv data.column=v data.window=24 data.horizon=4 data.seasons=[7]"
     rows = seqlab.evaluate(nn.Linear(1, 4), series)
     assert rows["ARIMA"] == dict.fromkeys(rows["model"])
-    assert rows["ETS"]["mae"] is not None and rows["model"]["mae"] > 0
+    assert rows["ETS"]["mae"] is not None and rows["model"]["mae"] is not None
     assert "warning: baseline ARIMA is missing: the series always changes by 0 over 7 steps" in capsys.readouterr().err
 
 

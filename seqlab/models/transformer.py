@@ -184,15 +184,14 @@ class Transformer(SequenceModel):
         if positions == "random" and max_positions < STRIDE * spec.max_length:
             least = STRIDE * spec.max_length
             raise ValueError(f"positions=random needs max_positions={least} or more here, not {max_positions}")
-        paired = isinstance(spec.input, Tokens) and spec.input.embedding == "pair"
-        if positions == "sinusoidal" and not paired and max_positions < spec.max_length:
-            raise ValueError(f"max_positions={max_positions}: needed here are {spec.max_length} or more")
-        if paired:
+        if isinstance(spec.input, Tokens) and spec.input.embedding == "pair":
             if positions != "sinusoidal":
                 raise ValueError(f"positions={positions} does not go with embedding=pair, which has its own")
             self.embedding = nn.Identity()
             self.positions = PairWithPosition(spec.input.size, d_model, spec.max_length)
         else:
+            if positions == "sinusoidal" and max_positions < spec.max_length:
+                raise ValueError(f"max_positions={max_positions}: needed here are {spec.max_length} or more")
             self.embedding = input_layer(spec, d_model, scaled=True)
             self.positions = self.added_positions(positions, d_model, max_positions)
         self.dropout = Dropout(dropout)
