@@ -25,18 +25,6 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
     return [{"params": decaying, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
 
 
-def without_fused_kernel(optimizer: Optimizer) -> Optimizer:
-    """The same optimizer, new, without torch's fused kernel if it has it.
-
-    A fused optimizer divides gradients by the loss scale itself, in its step: whoever clips before that step sees them
-    scaled.
-    """
-    groups = optimizer.param_groups
-    if not any(group.get("fused") for group in groups):
-        return optimizer
-    return type(optimizer)([{**group, "fused": False} for group in groups])  # type: ignore[call-arg]
-
-
 def adamw(
     model: nn.Module,
     *,

@@ -16,6 +16,7 @@ not support is left out and reported on stderr after the table.
 import argparse
 import sys
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -179,7 +180,6 @@ def onnx_window(run: "Run", file: Path) -> float | None:
     import torch
 
     from seqlab.errors import InputError
-    from seqlab.export.folder import in_float32
     from seqlab.export.onnx import example_inputs
 
     if importlib.util.find_spec("onnxruntime") is None:
@@ -192,7 +192,7 @@ def onnx_window(run: "Run", file: Path) -> float | None:
     session = onnxruntime.InferenceSession(str(file), settings, providers=["CPUExecutionProvider"])
     inputs = example_inputs(run.datamodule.spec, 1)
     with torch.inference_mode():
-        expected = in_float32(run.model)(inputs)
+        expected = deepcopy(run.model).float()(inputs)
     found = torch.from_numpy(session.run(None, {"inputs": inputs.numpy()})[0])
     if not torch.allclose(found, expected, rtol=1e-3, atol=1e-3):
         worst = float((found - expected).abs().max())

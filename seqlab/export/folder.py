@@ -51,7 +51,7 @@ def save_export(run: Run, folder: Path, format: Format) -> Path:
     temporary = file.with_name(f".{file.name}.tmp")
     folder.mkdir(parents=True, exist_ok=True)
     if format == "onnx":
-        write_onnx(in_float32(run.model), run.datamodule.spec, temporary)
+        write_onnx(deepcopy(run.model).float(), run.datamodule.spec, temporary)
     else:
         metadata = {"format": format, "version": version(), **{name: digest(text) for name, text in files.items()}}
         save_file(_in_format(run.model, format), temporary, metadata=metadata)
@@ -71,7 +71,7 @@ def _as_json(content: dict[str, Any]) -> str:
 
 def _in_format(model: nn.Module, format: Format) -> dict[str, Tensor]:
     if format == "int8":
-        model = _quantized(in_float32(model))
+        model = _quantized(deepcopy(model).float())
     tensors = {name: tensor.detach().contiguous() for name, tensor in distinct(model).items()}
     if format == "bf16":
         tensors = {name: t.bfloat16() if t.is_floating_point() else t for name, t in tensors.items()}
@@ -83,11 +83,6 @@ def _quantized(model: nn.Module) -> nn.Module:
         return quantize(model)
     except ValueError as error:
         raise InputError(str(error)) from error
-
-
-def in_float32(model: nn.Module) -> nn.Module:
-    """A copy of a model in float32, whatever precision it was trained in."""
-    return deepcopy(model).float()
 
 
 def distinct(model: nn.Module) -> dict[str, Tensor]:

@@ -18,7 +18,6 @@ from seqlab.lit.checkpoints import version
 from seqlab.lit.datamodule import DataModule, num_rows, part_of
 from seqlab.lit.loggers import RunLogger
 from seqlab.lit.precision import own_types
-from seqlab.optim import without_fused_kernel
 from seqlab.proportion import value_of
 from seqlab.randomness import derived_seed
 from seqlab.schedule import Schedule
@@ -185,7 +184,7 @@ class Module(LightningModule):
     def configure_optimizers(self) -> Any:
         optimizer = self.make_optimizer(self.model)
         if self.trainer.precision == "16-mixed":  # has a loss scaler
-            optimizer = without_fused_kernel(optimizer)
+            optimizer = _without_fused_kernel(optimizer)
         steps_per_epoch = self.data.steps_per_epoch if self.schedule.unit == "epoch" else 1
         assert steps_per_epoch is not None
         schedule = self.schedule.in_run(steps_per_epoch)
@@ -205,3 +204,15 @@ class Module(LightningModule):
         if self.initial is not None:
             checkpoint["initial"] = self.initial
         checkpoint |= self.data.kept._replace(task_files=plain(self.task.file_records))._asdict()
+
+
+def _without_fused_kernel(optimizer: Optimizer) -> Optimizer:
+    """The same optimizer, new, without torch's fused kernel if it has it.
+
+    A fused optimizer divides gradients by the loss scale itself, in its step: whoever clips before that step sees them
+    scaled.
+    """
+    groups = optimizer.param_groups
+    if not any(group.get("fused") for group in groups):
+        return optimizer
+    return type(optimizer)([{**group, "fused": False} for group in groups])  # type: ignore[call-arg]

@@ -248,10 +248,10 @@ def test_refuses_relu_rescale_with_gelu():
 
 
 def test_refuses_more_steps_than_positions():
-    model = Transformer(token_spec(), **SMALL, max_positions=5).eval()
-    assert model(torch.zeros(1, 5, dtype=torch.long)).shape == (1, 5, 7)
-    with pytest.raises(ValueError, match="a sequence of 6 steps: the position table has 5"):
-        model(torch.zeros(1, 6, dtype=torch.long))
+    model = Transformer(token_spec(), **SMALL, max_positions=9).eval()
+    assert model(torch.zeros(1, 9, dtype=torch.long)).shape == (1, 9, 7)
+    with pytest.raises(ValueError, match="a sequence of 10 steps: the position table has 9"):
+        model(torch.zeros(1, 10, dtype=torch.long))
 
 
 def test_refuses_more_steps_than_the_state_has_room_for():

@@ -12,7 +12,7 @@ from seqlab.profile.suite import suite_named, suites
 
 ROW = Row(
     schema=SCHEMA, suite="quick", suite_version=2, cell="parity", ability="state", metric="test/1-40/last",
-    model="mine", options="", seed=1, budget=30000, parameters=29000, steps=1000, targets=1_146_000, rate=1e-3,
+    model="mine", options="", seed=1, budget=30000, parameters=29000, steps=1000, targets=1_294_784, rate=1e-3,
     value=0.75, low=0.7, high=0.8, floor=0.5, shortcut="chance", best=1.0, optimum="oracle", score=0.5,
     curve="1:1 40:0.5", seconds=3.5, version="0.3.0", machine="a, b",
 )  # fmt: skip
@@ -147,7 +147,7 @@ def test_another_schema_is_refused_with_the_difference(text, refused):
         ({"suite": "standard"}, "of suite standard 2; here it is quick 2"),
         ({"budget": 60000}, "a budget of 60,000 parameters; suite quick has 30,000"),
         ({"steps": 5000}, "5000 steps; suite quick has 1000"),
-        ({"targets": 9_000_000}, "9,000,000 targets; suite quick has 1,150,000 there"),
+        ({"targets": 9_000_000}, "9,000,000 targets; suite quick has 1,320,000 there"),
         ({"seed": 77}, "seed 77; suite quick has 1"),
         ({"parameters": 90_001}, "90,001 parameters; allowed: 3 times the budget"),
         ({"cell": "chess"}, "suite quick has no test/1-40/last for state there"),
