@@ -23,7 +23,7 @@ cells:
       - data.num_test=16
       - data.batch_size=8
     steps: 20
-    targets: 640
+    targets: 720
     curve: test/right_by_length
     measures:
       - {ability: state, metric: test/1-8/last}

@@ -152,4 +152,4 @@ def test_the_list_has_every_suite_with_its_budget(profile):
     assert done.returncode == 0 and done.stderr == ""
     for suite in ("quick 2", "standard 2", "full 2", "tiny 1"):
         assert f"\n{suite}: " in f"\n{done.stdout}"
-    assert "L3" in done.stdout and "20 steps        640 targets" in done.stdout
+    assert "L3" in done.stdout and "20 steps        720 targets" in done.stdout

@@ -158,7 +158,7 @@ def test_a_metric_that_better_does_not_name_may_be_low_in_a_cell():
         ("seeds: [1]", "seed: [1]", "seed: no such key; did you mean seeds?"),
         ("ability: state", "ability: wit", "cells.parity.measures.0.ability: "),
         ("steps: 20", "steps: many", "cells.parity.steps: "),
-        ("targets: 640", "", "cells.parity.targets: "),
+        ("targets: 720", "", "cells.parity.targets: "),
         ("about: two", "about: [two", "cannot be read"),
     ],
 )
