@@ -69,10 +69,9 @@ class DeepLSTM(SequenceModel):
         super().__init__(spec)
         if bias_init == "chrono" and spec.max_length < 3:
             raise ValueError(f"bias_init=chrono needs sequences of 3 steps or more, not {spec.max_length}")
-        if skip_every > max(num_layers, 2):
-            raise ValueError(
-                f"skip_every={skip_every} with num_layers={num_layers}; allowed: 0 to {max(num_layers, 2)}"
-            )
+        most = max(num_layers, 2)  # so that the default fits one layer
+        if skip_every > most:
+            raise ValueError(f"skip_every={skip_every} with num_layers={num_layers}; allowed: 0 to {most}")
         self.skip_every = skip_every
         self.d_model = d_model
         self.embedding = input_layer(spec, d_model)
